@@ -1,0 +1,30 @@
+"""Durable, human-in-the-loop workflows written in notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from jupyter_pdflow.server.app import PDFlow
+
+    return [{"module": "jupyter_pdflow", "app": PDFlow}]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register ``%%step`` and ``%pdflow``."""
+    from jupyter_pdflow.notebook.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take ``%%step`` and ``%pdflow`` away again."""
+    from jupyter_pdflow.notebook.magics import unload
+
+    unload(shell)

@@ -1,0 +1,1 @@
+"""What carries runs on: it applies the rules, stores, and sees to the effects."""

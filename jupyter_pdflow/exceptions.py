@@ -1,0 +1,138 @@
+"""Every error that jupyter_pdflow raises, under one base class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PDFlowError(Exception):
+    """Base of all errors of this package: one clear sentence that says what to do.
+
+    Attributes
+    ----------
+    reason : str
+        A short, stable, machine-readable name; the ``reason`` of a JSON error answer.
+    status : int
+        The HTTP status that the server answers with.
+    """
+
+    reason = "error"
+    status = 400
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook instead of a traceback into this package."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NotebookError(PDFlowError):
+    """The notebook can't be deployed as a workflow."""
+
+    reason = "bad_notebook"
+    status = 422
+
+
+class StepError(PDFlowError):
+    """A ``%%step`` cell is not a step: no name, no handler, or the name is taken."""
+
+    reason = "bad_step"
+
+
+class KernelSpecError(PDFlowError):
+    """The notebook's kernelspec is missing or its environment lacks this package."""
+
+    reason = "bad_kernelspec"
+    status = 422
+
+
+class KernelError(PDFlowError):
+    """A kernel did not start, died, or could not run the setup."""
+
+    reason = "kernel"
+    status = 500
+
+
+class ExportError(PDFlowError, TypeError):
+    """An export can't be written as JSON, or the run's exports are too large."""
+
+    reason = "bad_export"
+
+
+class InputsError(PDFlowError, KeyError):
+    """``pd.inputs`` has no such key, or ``inputs.toml`` can't be used."""
+
+    reason = "bad_inputs"
+
+    __str__ = Exception.__str__
+
+
+class NotFoundError(PDFlowError):
+    """No such run, workflow, mail or link."""
+
+    reason = "not_found"
+    status = 404
+
+
+class BadRequestError(PDFlowError):
+    """The request's body or query is not what the route takes."""
+
+    reason = "bad_request"
+    status = 400
+
+
+class NotPausedError(PDFlowError):
+    """The run is not paused, so there is nothing to resume."""
+
+    reason = "not_paused"
+    status = 409
+
+
+class RunEndedError(PDFlowError):
+    """The run has ended, so there is nothing to cancel."""
+
+    reason = "ended"
+    status = 409
+
+
+class AlreadyDecidedError(PDFlowError):
+    """The pause that a link was made for has been decided.
+
+    Attributes
+    ----------
+    decision : jupyter_pdflow.rules.run.Decision
+        Which decision came first, and when.
+    """
+
+    reason = "already_decided"
+    status = 410
+
+    def __init__(self, message: str, decision: Any) -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+class DataDirLockedError(PDFlowError):
+    """Another server holds the data directory."""
+
+    reason = "locked"
+    status = 503
+
+
+class ServerNotFoundError(PDFlowError):
+    """No Jupyter server with jupyter_pdflow was found to talk to."""
+
+    reason = "no_server"
+
+
+class ApiError(PDFlowError):
+    """The server answered a request with an error.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, reason: str, status: int) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status

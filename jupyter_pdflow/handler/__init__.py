@@ -1,0 +1,1 @@
+"""`pd`, as a handler sees it."""

@@ -1,0 +1,1 @@
+"""Executing a step: the worker inside the kernel, the pool outside."""

@@ -1,0 +1,1 @@
+"""From a notebook to a workflow: parsing, magics and test mode."""

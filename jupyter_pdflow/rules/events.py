@@ -1,0 +1,89 @@
+"""What can happen to a run, and what is to be done when it has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from jupyter_pdflow.rules.run import By, Letter, Outcome, Request
+
+
+class Begin(Struct, frozen=True):
+    """A kernel takes up the current step."""
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    """The current step ended; counts only for the execution and attempt that it names."""
+
+    step: str
+    execution: int
+    attempt: int
+    outcome: Outcome
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """Someone asks to resume the pause of one execution of a step."""
+
+    step: str
+    execution: int
+    by: By
+    request: Request
+
+
+class Expire(Struct, frozen=True, kw_only=True):
+    """The time of a pause may have run out."""
+
+    step: str
+    execution: int
+
+
+class Cancel(Struct, frozen=True, kw_only=True):
+    """Someone asks to cancel the run, whatever it is doing."""
+
+    by: By
+    reason: str | None = None
+
+
+class CancelPause(Struct, frozen=True, kw_only=True):
+    """Someone asks, by a link, to cancel the pause of one execution of a step."""
+
+    step: str
+    execution: int
+    by: By
+    request: Request | None = None
+
+
+class Recover(Struct, frozen=True):
+    """A server starts and finds the run as the last one left it."""
+
+
+Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Recover
+
+
+class Execute(Struct, frozen=True):
+    """Give the run's current step to a kernel, when one is free."""
+
+
+class Wake(Struct, frozen=True):
+    """Send `Expire` for the run's pause at this time."""
+
+    at: datetime
+
+
+class Interrupt(Struct, frozen=True):
+    """Interrupt the kernel that executes the run."""
+
+
+class Deliver(Struct, frozen=True):
+    """Hand these mails over, now that the outcome that made them is stored."""
+
+    letters: list[Letter]
+
+
+class End(Struct, frozen=True):
+    """The run is over: file it among the finished ones."""
+
+
+Effect: TypeAlias = Execute | Wake | Interrupt | Deliver | End

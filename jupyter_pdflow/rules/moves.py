@@ -1,0 +1,442 @@
+"""How a run moves: `apply` takes a run, an event and the time, and gives the next run.
+
+========  ==============  ====================================================
+event     counts when     the run is then
+========  ==============  ====================================================
+Begin     queued          running
+Finish    running         queued (next step), paused, succeeded or failed
+Resume    paused          queued (next step, or the same one for a rerun)
+Resume    queued/running  the same, with the request kept for the step's end
+Expire    paused, due     queued; canceled or failed where `on_timeout` says so
+Cancel    not ended       canceled
+Recover   running         queued, one more attempt
+========  ==============  ====================================================
+
+An event that does not count changes nothing: one that a person sent raises, one that a
+timer or a kernel sent is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
+from jupyter_pdflow.rules.credits import credits_for
+from jupyter_pdflow.rules.events import (
+    Begin,
+    Cancel,
+    CancelPause,
+    Deliver,
+    Effect,
+    End,
+    Event,
+    Execute,
+    Expire,
+    Finish,
+    Interrupt,
+    Recover,
+    Resume,
+    Wake,
+)
+from jupyter_pdflow.rules.run import (
+    By,
+    Decision,
+    Early,
+    Error,
+    ExitCall,
+    How,
+    Letter,
+    Outcome,
+    Pause,
+    PauseCall,
+    Request,
+    Run,
+    RunStatus,
+    Step,
+    StepStatus,
+    milliseconds,
+)
+from jupyter_pdflow.rules.workflow import Workflow
+
+DECISIONS_KEPT = 100
+EXPORTS_LIMIT = 6_000_000
+"""Bytes of JSON that the exports of one run may take."""
+
+
+class Move(NamedTuple):
+    """A run after an event, and what is to be done once it is stored."""
+
+    run: Run
+    effects: tuple[Effect, ...] = ()
+
+
+def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Move:
+    """Make a queued run of a workflow's version, started with `event`."""
+    run = Run(
+        id=run_id,
+        workflow_id=workflow.id,
+        workflow_name=workflow.name,
+        version=workflow.version,
+        steps=tuple(Step(name=name) for name in workflow.step_names),
+        event=event,
+        created_at=now,
+        updated_at=now,
+    )
+    return Move(run, (Execute(),))
+
+
+def apply(run: Run, event: Event, now: datetime) -> Move:
+    """Move a run by one event.
+
+    Raises
+    ------
+    AlreadyDecidedError
+        A `Resume` or `CancelPause` came for a pause that is settled.
+    RunEndedError
+        A `Cancel` came for a run that has ended.
+    """
+    move = _RULES[type(event)](run, event, now)
+    if move.run is run:
+        return move
+    return Move(replace(move.run, updated_at=max(now, run.updated_at)), move.effects)
+
+
+def waiting_for(run: Run) -> Pause:
+    """Get the pause that a resume by the run's id would settle.
+
+    Raises
+    ------
+    NotPausedError
+        The run is not paused.
+    """
+    if run.pause is None:
+        msg = f"Run {run.id} is {run.status}, not paused; only a paused run can be resumed."
+        raise NotPausedError(msg)
+    return run.pause
+
+
+def decision_on(run: Run, step: str, execution: int) -> Decision | None:
+    """Tell how the pause of one execution was settled; None while it is open."""
+    if _is_paused_at(run, step, execution):
+        return None
+    if _is_under_way(run, step, execution):
+        return _kept_decision(run)
+    for decision in run.decisions:
+        if (decision.step, decision.execution) == (step, execution):
+            return decision
+    return _untold_decision(run, step, execution)
+
+
+# --- the rule of each event -----------------------------------------------------------
+
+
+def _begin(run: Run, _event: Begin, now: datetime) -> Move:
+    if run.status != "queued":
+        return Move(run)
+    step = run.current
+    runs = step.runs or 1
+    step = replace(step, status="running", runs=runs, started_at=step.started_at or now)
+    run = _with_step(run, step)
+    return Move(replace(run, status="running", woken_at=run.woken_at or now))
+
+
+def _finish(run: Run, event: Finish, now: datetime) -> Move:
+    if run.status != "running" or not _is_of_attempt(run, event):
+        return Move(run)
+    outcome = event.outcome
+    run = _with_step(run, replace(run.current, exports=outcome.exports))
+    run = replace(run, outbox=_addressed(run, outcome, now))
+    error = outcome.error or _too_large(run)
+    move = _fail(run, error, now) if error else _after_return(run, outcome, now)
+    return Move(move.run, (*_deliver(run), *move.effects))
+
+
+def _after_return(run: Run, outcome: Outcome, now: datetime) -> Move:
+    match outcome.flow:
+        case ExitCall(exit_reason=reason):
+            run = _end_step(replace(run, reason=reason), "succeeded", now)
+            return _end(run, "succeeded", now)
+        case PauseCall() as call if not _reruns_used_up(run, call):
+            return _pause(run, call, now)
+        case _:
+            return _next_step(_end_step(run, "succeeded", now), now)
+
+
+def _resume(run: Run, event: Resume, now: datetime) -> Move:
+    if _is_under_way(run, event.step, event.execution) and run.early is None:
+        early = Early(action="resume", by=event.by, at=now, request=event.request)
+        return Move(replace(run, early=early))
+    _check_open(run, event.step, event.execution)
+    return _wake(run, "resumed", event.by, event.request, now)
+
+
+def _expire(run: Run, event: Expire, now: datetime) -> Move:
+    pause = run.pause
+    if not _is_paused_at(run, event.step, event.execution) or pause is None:
+        return Move(run)
+    if now < pause.deadline:
+        return Move(run, (Wake(pause.deadline),))
+    if pause.on_timeout == "cancel":
+        run = _decide(run, "timed_out", "timer", now)
+        return _cancel_now(run, "Nobody answered in time.", now)
+    if pause.on_timeout == "fail":
+        waited = milliseconds(pause.since, pause.deadline)
+        text = f"Nobody resumed step {pause.step!r} within {waited} ms."
+        error = Error(ename="TimeoutError", evalue=text, step=pause.step)
+        return _fail(_decide(run, "timed_out", "timer", now), error, now)
+    return _wake(run, "timed_out", "timer", None, now)
+
+
+def _cancel(run: Run, event: Cancel, now: datetime) -> Move:
+    if run.ended:
+        msg = f"Run {run.id} has already {_ended_words(run)}; there is nothing to cancel."
+        raise RunEndedError(msg)
+    if run.pause is not None:
+        run = _decide(run, "canceled", event.by, now)
+    return _cancel_now(run, event.reason, now)
+
+
+def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Move:
+    if _is_under_way(run, event.step, event.execution) and run.early is None:
+        early = Early(action="cancel", by=event.by, at=now, request=event.request)
+        return Move(replace(run, early=early))
+    _check_open(run, event.step, event.execution)
+    return _cancel_now(_decide(run, "canceled", event.by, now), None, now)
+
+
+def _recover(run: Run, _event: Recover, _now: datetime) -> Move:
+    """Find out what a run needs when a server starts: nothing is taken for done."""
+    if run.ended:
+        return Move(run, (*_deliver(run), End()))
+    if run.pause is not None:
+        return Move(run, (*_deliver(run), Wake(run.pause.deadline)))
+    if run.status == "running":
+        run = replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
+    return Move(run, (*_deliver(run), Execute()))
+
+
+_RULES: dict[type[Event], Callable[[Run, Any, datetime], Move]] = {
+    Begin: _begin,
+    Finish: _finish,
+    Resume: _resume,
+    Expire: _expire,
+    Cancel: _cancel,
+    CancelPause: _cancel_pause,
+    Recover: _recover,
+}
+
+
+# --- what they are made of ------------------------------------------------------------
+
+
+def _pause(run: Run, call: PauseCall, now: datetime) -> Move:
+    pause = Pause(
+        kind=call.kind,
+        step=run.current.name,
+        execution=run.execution,
+        since=now,
+        deadline=now + timedelta(milliseconds=call.ms),
+        on_timeout=call.on_timeout,
+        context=call.context,
+        max_retries=call.max_retries,
+    )
+    run = _close_segment(_with_step(run, replace(run.current, status="paused")), now)
+    early, run = run.early, replace(run, status="paused", pause=pause, early=None)
+    if early is None:
+        return Move(run, (Wake(pause.deadline),))
+    if early.action == "cancel":
+        return _cancel_now(_decide(run, "canceled", early.by, now), None, now)
+    return _wake(run, "resumed", early.by, early.request, now)
+
+
+def _wake(run: Run, how: How, by: By, request: Request | None, now: datetime) -> Move:
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    run = replace(_decide(run, how, by, now), execution=run.execution + 1, attempt=1)
+    if pause.kind == "rerun":
+        return _rerun(run, pause, request)
+    if pause.kind == "suspend" or request is not None:
+        exports = {**run.current.exports, "$resume_data": request}
+        run = _with_step(run, replace(run.current, exports=exports))
+    return _next_step(_end_step(run, "succeeded", now), now)
+
+
+def _rerun(run: Run, pause: Pause, request: Request | None) -> Move:
+    step = run.current
+    runs = next_runs(step.runs, pause.max_retries, called_back=request is not None)
+    step = replace(step, status="pending", runs=runs, reruns=step.reruns + 1)
+    run = replace(
+        _with_step(run, step),
+        status="queued",
+        context=pause.context,
+        woken=request is not None,
+        callback_request=request,
+    )
+    return Move(run, (Execute(),))
+
+
+def next_runs(runs: int, max_retries: int, *, called_back: bool) -> int:
+    """Number the next execution of a rerun step.
+
+    Handlers read ``runs == maxRetries + 1`` as "given up waiting", as in Pipedream's
+    examples, so a callback that would land on that number takes the one after it.
+    """
+    following = runs + 1
+    return following + 1 if called_back and following == max_retries + 1 else following
+
+
+def _next_step(run: Run, now: datetime) -> Move:
+    run = replace(run, context=None, woken=False, callback_request=None, early=None)
+    if run.position + 1 == len(run.steps):
+        return _end(replace(run, woken_at=run.woken_at or now), "succeeded", now)
+    run = replace(run, status="queued", position=run.position + 1, attempt=1)
+    return Move(run, (Execute(),))
+
+
+def _fail(run: Run, error: Error, now: datetime) -> Move:
+    error = replace(error, step=run.current.name)
+    run = _with_step(run, replace(run.current, error=error))
+    return _end(_end_step(replace(run, error=error), "failed", now), "failed", now)
+
+
+def _cancel_now(run: Run, reason: str | None, now: datetime) -> Move:
+    interrupt = (Interrupt(),) if run.status == "running" else ()
+    run = _end_step(replace(run, reason=reason), "canceled", now)
+    move = _end(run, "canceled", now)
+    return Move(move.run, (*interrupt, *move.effects))
+
+
+def _end(run: Run, status: RunStatus, now: datetime) -> Move:
+    steps = tuple(
+        replace(step, status="skipped") if step.status == "pending" else step for step in run.steps
+    )
+    run = replace(run, steps=steps, status=status, early=None, ended_at=now)
+    return Move(_close_segment(run, now), (End(),))
+
+
+def _decide(run: Run, how: How, by: By, now: datetime) -> Run:
+    """Settle the pause, by whichever came first, and count the time it took."""
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    decision = Decision(step=pause.step, execution=pause.execution, how=how, by=by, at=now)
+    paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
+    return replace(
+        run,
+        pause=None,
+        decisions=(*run.decisions, decision)[-DECISIONS_KEPT:],
+        usage=replace(run.usage, paused_ms=paused_ms),
+    )
+
+
+def _close_segment(run: Run, now: datetime) -> Run:
+    """Count the compute time since the run woke up, if it did."""
+    if run.woken_at is None:
+        return run
+    compute_ms = milliseconds(run.woken_at, now)
+    usage = replace(
+        run.usage,
+        credits=run.usage.credits + credits_for(compute_ms),
+        compute_ms=run.usage.compute_ms + compute_ms,
+    )
+    return replace(run, usage=usage, woken_at=None)
+
+
+def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
+    return _with_step(run, replace(run.current, status=status, ended_at=now))
+
+
+def _with_step(run: Run, step: Step) -> Run:
+    before, after = run.steps[: run.position], run.steps[run.position + 1 :]
+    return replace(run, steps=(*before, step, *after))
+
+
+def _addressed(run: Run, outcome: Outcome, now: datetime) -> list[Letter]:
+    """Name the mails of an outcome, always the same way, so that none is sent twice."""
+    return [
+        Letter(
+            id=f"{run.id}-{run.execution}-{run.position}-{number}",
+            run_id=run.id,
+            step=run.current.name,
+            created_at=now,
+            mail=mail,
+        )
+        for number, mail in enumerate(outcome.mails)
+    ]
+
+
+def _deliver(run: Run) -> tuple[Effect, ...]:
+    return (Deliver(run.outbox),) if run.outbox else ()
+
+
+def _too_large(run: Run) -> Error | None:
+    size = sum(len(orjson.dumps(step.exports)) for step in run.steps)
+    if size <= EXPORTS_LIMIT:
+        return None
+    text = (
+        f"The exports of this run take {size:,} bytes; the limit is {EXPORTS_LIMIT:,}. "
+        "Write large data to a file and export its path."
+    )
+    return Error(ename="ExportError", evalue=text)
+
+
+def _reruns_used_up(run: Run, call: PauseCall) -> bool:
+    return call.kind == "rerun" and run.current.reruns >= call.max_retries
+
+
+def _is_of_attempt(run: Run, event: Finish) -> bool:
+    attempt = (run.current.name, run.execution, run.attempt)
+    return (event.step, event.execution, event.attempt) == attempt
+
+
+def _is_paused_at(run: Run, step: str, execution: int) -> bool:
+    pause = run.pause
+    return pause is not None and (pause.step, pause.execution) == (step, execution)
+
+
+def _is_under_way(run: Run, step: str, execution: int) -> bool:
+    here = (run.current.name, run.execution) == (step, execution)
+    return run.status in ("queued", "running") and here
+
+
+def _kept_decision(run: Run) -> Decision | None:
+    early = run.early
+    if early is None:
+        return None
+    how: How = "resumed" if early.action == "resume" else "canceled"
+    step, execution = run.current.name, run.execution
+    return Decision(step=step, execution=execution, how=how, by=early.by, at=early.at)
+
+
+def _untold_decision(run: Run, step: str, execution: int) -> Decision:
+    """Tell what is known of an execution that never paused, or was settled long ago."""
+    how: How = "canceled" if run.status == "canceled" else "not_paused"
+    at = run.ended_at or run.updated_at
+    return Decision(step=step, execution=execution, how=how, by=None, at=at)
+
+
+def _check_open(run: Run, step: str, execution: int) -> None:
+    decision = decision_on(run, step, execution)
+    if decision is not None:
+        raise AlreadyDecidedError(decided_words(decision), decision)
+
+
+def decided_words(decision: Decision) -> str:
+    """Say in one sentence how and when a pause was settled."""
+    how = {
+        "resumed": "was already resumed",
+        "canceled": "was already canceled",
+        "timed_out": "went on by itself when its time ran out",
+        "not_paused": "is not waiting any more",
+    }[decision.how]
+    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
+    by = by if decision.by and decision.how != "timed_out" else ""
+    return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _ended_words(run: Run) -> str:
+    return "been canceled" if run.status == "canceled" else run.status

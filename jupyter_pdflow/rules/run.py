@@ -1,0 +1,237 @@
+"""What a run is: immutable records that are stored as they are.
+
+Instants are timezone-aware UTC datetimes, durations are milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+RunStatus: TypeAlias = Literal["queued", "running", "paused", "succeeded", "failed", "canceled"]
+StepStatus: TypeAlias = Literal[
+    "pending", "running", "paused", "succeeded", "failed", "canceled", "skipped"
+]
+PauseKind: TypeAlias = Literal["suspend", "rerun", "delay"]
+OnTimeout: TypeAlias = Literal["resume", "cancel", "fail"]
+By: TypeAlias = Literal["link", "button", "api", "timer"]
+How: TypeAlias = Literal["resumed", "canceled", "timed_out", "not_paused"]
+Request: TypeAlias = dict[str, Any]
+"""An HTTP request as handlers see it: method, path, url, query, headers, body, client_ip."""
+
+ENDED: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled"})
+STATUSES: tuple[RunStatus, ...] = (
+    "queued",
+    "running",
+    "paused",
+    "succeeded",
+    "failed",
+    "canceled",
+)
+
+
+class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a step failed, in the names of Jupyter's ``error`` output."""
+
+    ename: str
+    evalue: str
+    traceback: list[str] = []
+    step: str | None = None
+
+
+class PauseCall(Struct, frozen=True, kw_only=True, tag="pause"):
+    """A call of ``pd.flow.suspend``, ``rerun`` or ``delay``; ``ms`` is its time."""
+
+    kind: PauseKind
+    ms: int
+    on_timeout: OnTimeout = "resume"
+    context: Any = None
+    max_retries: int = 10
+
+
+class ExitCall(Struct, frozen=True, kw_only=True, tag="exit"):
+    """A call of ``pd.flow.exit``."""
+
+    exit_reason: str | None = None
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """What a call of ``pd.send.email`` asked for; ``to`` may be left to the configuration."""
+
+    subject: str
+    text: str = ""
+    html: str | None = None
+    to: list[str] = []
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """A mail of a stored outcome; its `id` is the same however often it is handed over."""
+
+    id: str
+    run_id: str
+    step: str
+    created_at: datetime
+    mail: Mail
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What one execution of a step came to.
+
+    ``flow`` is the last call of ``pd.flow``; it counts only where there is no ``error``.
+    """
+
+    exports: dict[str, Any] = {}
+    flow: PauseCall | ExitCall | None = None
+    mails: list[Mail] = []
+    error: Error | None = None
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """Everything that a handler is told about the execution that it is called for.
+
+    Attributes
+    ----------
+    id : str
+        This execution, new at every reawakening; ``pd.context.id``.
+    runs : int
+        ``pd.context.run.runs``, starting at 1.
+    woken : bool
+        Whether an HTTP request or button woke it, so that ``callback_request`` is there.
+    steps : dict
+        Exports of the steps before it, by step name.
+    """
+
+    id: str
+    run_id: str
+    workflow_id: str
+    workflow_name: str
+    version: str
+    step: str
+    ts: datetime
+    event: Any = None
+    steps: dict[str, dict[str, Any]] = {}
+    attempt: int = 1
+    runs: int = 1
+    context: Any = None
+    woken: bool = False
+    callback_request: Request | None = None
+    resume_url: str = ""
+    cancel_url: str = ""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A step of a run.
+
+    ``runs`` is the number its latest execution saw; ``reruns`` counts the reruns used up.
+    """
+
+    name: str
+    status: StepStatus = "pending"
+    runs: int = 0
+    reruns: int = 0
+    exports: dict[str, Any] = {}
+    error: Error | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """What a paused run waits for."""
+
+    kind: PauseKind
+    step: str
+    execution: int
+    since: datetime
+    deadline: datetime
+    on_timeout: OnTimeout = "resume"
+    context: Any = None
+    max_retries: int = 10
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """How the pause of one execution of a step was settled."""
+
+    step: str
+    execution: int
+    how: How
+    by: By | None
+    at: datetime
+
+
+class Early(Struct, frozen=True, kw_only=True):
+    """A request that came while its step was still running; applied at the step's end."""
+
+    action: Literal["resume", "cancel"]
+    by: By
+    at: datetime
+    request: Request | None = None
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a run has used: credits and milliseconds."""
+
+    credits: int = 0
+    compute_ms: int = 0
+    paused_ms: int = 0
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One run of a workflow.
+
+    Attributes
+    ----------
+    position : int
+        Index of the step that is executing, waiting or next.
+    execution : int
+        Starts at 1 and grows at every reawakening; with a step's name it identifies a link.
+    attempt : int
+        How often this execution was begun; more than 1 after a server died in it.
+    woken_at : datetime or None
+        When the execution segment under way began.
+    decisions : tuple of Decision
+        The newest settled pauses, at most `jupyter_pdflow.rules.moves.DECISIONS_KEPT`.
+    outbox : list of Letter
+        Mails of the latest outcome; the mailbox takes each id once.
+    """
+
+    id: str
+    workflow_id: str
+    workflow_name: str
+    version: str
+    steps: tuple[Step, ...]
+    created_at: datetime
+    updated_at: datetime
+    event: Any = None
+    status: RunStatus = "queued"
+    position: int = 0
+    execution: int = 1
+    attempt: int = 1
+    context: Any = None
+    woken: bool = False
+    callback_request: Request | None = None
+    woken_at: datetime | None = None
+    pause: Pause | None = None
+    early: Early | None = None
+    decisions: tuple[Decision, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    error: Error | None = None
+    reason: str | None = None
+    ended_at: datetime | None = None
+    outbox: list[Letter] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can happen to this run."""
+        return self.status in ENDED
+
+    @property
+    def current(self) -> Step:
+        """The step that is executing, waiting or next."""
+        return self.steps[self.position]
+
+
+def milliseconds(start: datetime, end: datetime) -> int:
+    """Whole milliseconds from `start` to `end`, never negative."""
+    return max(0, (end - start) // timedelta(milliseconds=1))

@@ -1,0 +1,57 @@
+"""What a workflow is: the steps and the setup of a notebook, at one version."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+import orjson
+from msgspec import Struct, to_builtins
+
+
+class StepSource(Struct, frozen=True, kw_only=True):
+    """The body of a ``%%step`` cell, without its first line."""
+
+    name: str
+    source: str
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """What a notebook says: the code cells that production runs, and on which kernel."""
+
+    kernel_name: str
+    setup: tuple[str, ...]
+    steps: tuple[StepSource, ...]
+
+
+class Workflow(Struct, frozen=True, kw_only=True):
+    """A deployed version of a notebook.
+
+    Attributes
+    ----------
+    id : str
+        A slug of the notebook's path.
+    name : str
+        The notebook's file name without ``.ipynb``.
+    version : str
+        A hash of the source, see `version_of`.
+    path : str
+        The notebook's path, as Jupyter's contents API names it.
+    """
+
+    id: str
+    name: str
+    version: str
+    path: str
+    source: Source
+    created_at: datetime
+
+    @property
+    def step_names(self) -> list[str]:
+        """The names of the steps, in order."""
+        return [step.name for step in self.source.steps]
+
+
+def version_of(source: Source) -> str:
+    """Hash what production runs, so that the same content is the same version."""
+    return hashlib.sha256(orjson.dumps(to_builtins(source))).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""The Jupyter server extension: private API, public links, events."""

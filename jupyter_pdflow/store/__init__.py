@@ -1,0 +1,1 @@
+"""Where runs, workflows and mails are kept."""
