@@ -1,0 +1,3 @@
+"""Tests, room by room; everything real."""
+
+from __future__ import annotations

@@ -1,0 +1,16 @@
+"""Fixtures that several rooms use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import JupyterServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """Give the module a real Jupyter server of its own."""
+    with JupyterServer(tmp_path_factory.mktemp("server")) as running:
+        yield running

@@ -1,0 +1,249 @@
+"""Real Jupyter servers for tests: a process of their own, a port, a token, a data directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+import nbformat
+import psutil
+from nbformat.v4 import new_code_cell, new_notebook
+
+T = TypeVar("T")
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+LAB = ("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim")
+WITHOUT_LAB = f"--ServerApp.jpserver_extensions={dict.fromkeys(LAB, False)}"
+
+
+def wait_until(check: Callable[[], T], what: str, timeout: float = 20.0) -> T:
+    """Poll `check` until it gives something true, and return that."""
+    end = time.monotonic() + timeout
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > end:
+            msg = f"Not within {timeout:g} s: {what}"
+            raise TimeoutError(msg)
+        time.sleep(0.02)
+
+
+def write_notebook(path: Path, cells: Sequence[str], kernel_name: str = "python3") -> Path:
+    """Write a notebook of code cells with these sources."""
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {
+        "name": kernel_name,
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+class JupyterServer:
+    """A `python -m jupyter_server` with token and XSRF check on, seeing no one else's files.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty directory for all that the server and its kernels write.
+    args : sequence of str
+        More command-line arguments.
+    env : dict
+        More environment variables.
+    data_dir : Path, optional
+        ``PDFlow.data_dir``, where two servers are to share one.
+    base_url : str
+        ``ServerApp.base_url``, with a slash at both ends.
+    lab : bool
+        Load JupyterLab and its companions too, which takes seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        args: Sequence[str] = (),
+        *,
+        env: dict[str, str] | None = None,
+        data_dir: Path | None = None,
+        base_url: str = "/",
+        lab: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.root = folder / "notebooks"
+        self.data_dir = data_dir or folder / "data"
+        self.log_path = folder / "server.log"
+        self.token = secrets.token_hex(16)
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}{base_url}".rstrip("/")
+        self.env = _environment(folder, env or {})
+        self.args = [*self._arguments(base_url), *([] if lab else [WITHOUT_LAB]), *args]
+        self.process: psutil.Popen | None = None
+        self._family: list[psutil.Process] = []
+        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False)
+
+    # --- the process ------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the process and wait until it answers."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = psutil.Popen(
+                [sys.executable, "-m", "jupyter_server", *self.args],
+                cwd=self.root,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._answers, f"the server answers; its log:\n{self.log()}", START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the process as a service manager would, and whatever it left behind."""
+        self._end(signal.SIGTERM)
+        _, alive = psutil.wait_procs(self._family, timeout=0)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=5)
+        self._family = []
+
+    def kill(self) -> None:
+        """Kill the process at once; its kernels notice it by themselves, as in real life."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> Self:
+        """Stop, if it runs, and start on the same port and data directory."""
+        self.stop()
+        return self.start()
+
+    def log(self) -> str:
+        """Read what the server has logged in all its lives."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def kernels(self) -> list[psutil.Process]:
+        """List the processes below the server's."""
+        return self.process.children(recursive=True) if self.process else []
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.http.close()
+
+    # --- requests ---------------------------------------------------------------------
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that authenticates a request."""
+        return {"Authorization": f"token {self.token}"}
+
+    def api(self, method: str, path: str, json: Any = None, **kw: Any) -> httpx.Response:
+        """Send an authenticated request below ``/pdflow/api``; `json` None sends no body."""
+        if json is not None:
+            kw["json"] = json
+        headers = {**self.headers, **kw.pop("headers", {})}
+        return self.http.request(method, f"/pdflow/api{path}", headers=headers, **kw)
+
+    def deploy(self, name: str, cells: Sequence[str], kernel_name: str = "python3") -> Any:
+        """Write the notebook `name` (without ``.ipynb``) and deploy it as a workflow."""
+        write_notebook(self.root / f"{name}.ipynb", cells, kernel_name)
+        return _data(self.api("POST", "/workflows", {"path": f"{name}.ipynb"}))
+
+    def run(self, workflow: dict[str, Any], event: Any = None) -> Any:
+        """Start a run of a deployed workflow."""
+        return _data(self.api("POST", f"/workflows/{workflow['id']}/runs", {"event": event}))
+
+    def get_run(self, run_id: str) -> Any:
+        """Get a run as the API shows it."""
+        return _data(self.api("GET", f"/runs/{run_id}"))
+
+    def wait_run(self, run_id: str, status: str | Collection[str], timeout: float = 30.0) -> Any:
+        """Poll until the run has this status, or one of these, and return it."""
+        wanted = {status} if isinstance(status, str) else set(status)
+        ended = {"succeeded", "failed", "canceled"} - wanted
+
+        def check() -> Any:
+            run = self.get_run(run_id)
+            assert run["status"] not in ended, f"{run['status']}, not {wanted}: {run}"
+            return run if run["status"] in wanted else None
+
+        return wait_until(check, f"run {run_id} is {wanted}", timeout)
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _arguments(self, base_url: str) -> list[str]:
+        arguments = [
+            "--no-browser",
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={self.port}",
+            "--ServerApp.port_retries=0",
+            f"--ServerApp.base_url={base_url}",
+            f"--ServerApp.root_dir={self.root}",
+            f"--IdentityProvider.token={self.token}",
+            f"--PDFlow.data_dir={self.data_dir}",
+        ]
+        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        return [*arguments, *root]
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            msg = f"The server ended while starting; its log:\n{self.log()}"
+            raise RuntimeError(msg)
+        try:
+            return self.http.get("/api/status", headers=self.headers).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self.process = self.process, None
+        if process is None or process.poll() is not None:
+            return
+        self._family += process.children(recursive=True)
+        process.send_signal(number)
+        try:
+            process.wait(STOP_SECONDS)
+        except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+
+
+def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
+    """Take the developer's own servers, settings and files out of the server's sight."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
+    home = folder / "home"
+    own = {"HOME": home, "IPYTHONDIR": home / "ipython"}
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        own[f"JUPYTER_{name}_DIR"] = home / name.lower()
+    for directory in own.values():
+        directory.mkdir(parents=True, exist_ok=True)
+    return {**env, **{key: str(value) for key, value in own.items()}, **more}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _data(answer: httpx.Response) -> Any:
+    assert answer.is_success, f"{answer.status_code} {answer.text}"
+    return answer.json()
