@@ -1,0 +1,279 @@
+"""Talk to a Jupyter server that runs workflows: find it, and call its REST API."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
+
+if TYPE_CHECKING:
+    import httpx
+
+URL_VARIABLE = "JUPYTER_PDFLOW_URL"
+TOKEN_VARIABLE = "JUPYTER_PDFLOW_TOKEN"  # noqa: S105  the variable's name
+HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
+ANSWER_SECONDS = 120.0
+PROBE_SECONDS = 5.0
+LOCKED = 503
+
+
+@dataclass(frozen=True)
+class Client:
+    """The REST API of one Jupyter server.
+
+    Parameters
+    ----------
+    url : str
+        The server's address with its base URL, such as ``http://127.0.0.1:8888/``.
+    token : str
+        Jupyter's token; empty for a server that asks for none.
+    root_dir : pathlib.Path or None
+        The folder that the server serves; None where it is not known.
+    """
+
+    url: str
+    token: str = field(default="", repr=False)
+    root_dir: Path | None = None
+    seconds: float = field(default=ANSWER_SECONDS, repr=False)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET a path below ``/pdflow/api``; parameters that are None are left out.
+
+        Raises
+        ------
+        ApiError
+            The server answered with an error.
+        ServerNotFoundError
+            Nothing answers there, or the server lacks jupyter_pdflow.
+        """
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._request("GET", f"pdflow/api/{path.lstrip('/')}", params=given)
+
+    def post(self, path: str, json: Any = None) -> Any:
+        """POST JSON to a path below ``/pdflow/api``; raises what `get` raises."""
+        return self._request("POST", f"pdflow/api/{path.lstrip('/')}", json=json or {})
+
+    def notebook(self, path: str) -> dict[str, Any]:
+        """Read a notebook as saved, by Jupyter's contents API.
+
+        Parameters
+        ----------
+        path : str
+            The notebook's path below the server's root, see `relative`.
+
+        Returns
+        -------
+        dict
+            The notebook in nbformat 4.
+        """
+        params = {"type": "notebook", "content": "1"}
+        model = self._request("GET", f"api/contents/{quote(path)}", params=params)
+        content: dict[str, Any] = model["content"]
+        return content
+
+    def relative(self, path: str | os.PathLike[str]) -> str:
+        """Name a notebook as the server does: below its root, with forward slashes.
+
+        Raises
+        ------
+        NotebookError
+            The notebook lies outside the folder that the server serves.
+        """
+        if self.root_dir is None:
+            return self._as_named(Path(path))
+        if not self.contains(path):
+            msg = (
+                f"{Path(path)} is outside {self.root_dir}, the folder that the server at "
+                f"{self.url} serves; move the notebook there or start Jupyter above it."
+            )
+            raise NotebookError(msg)
+        return Path(path).resolve().relative_to(self.root_dir.resolve()).as_posix()
+
+    def contains(self, path: str | os.PathLike[str]) -> bool:
+        """Whether a path lies in the folder that the server serves."""
+        root = self.root_dir
+        return root is not None and Path(path).resolve().is_relative_to(root.resolve())
+
+    def _as_named(self, path: Path) -> str:
+        if path.is_absolute():
+            msg = (
+                f"The folder that the server at {self.url} serves is not known here; "
+                "give the notebook's path as the server names it."
+            )
+            raise NotebookError(msg)
+        return path.as_posix()
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        import httpx
+
+        try:
+            with self._http() as http:
+                answer = http.request(method, path, **options)
+        except httpx.TimeoutException as error:
+            msg = f"The Jupyter server at {self.url} did not answer in time; see its log."
+            raise ServerNotFoundError(msg) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            msg = f"No Jupyter server answers at {self.url} ({error}); start it, or start another."
+            raise ServerNotFoundError(msg) from error
+        return self._read(answer)
+
+    def _read(self, answer: httpx.Response) -> Any:
+        body = _json_of(answer)
+        if answer.is_success and body is not None:
+            return body
+        if isinstance(body, dict) and body.get("message"):
+            raise self._error(answer.status_code, body)
+        if answer.status_code in (401, 403) or answer.is_redirect:
+            raise self._refused()
+        if answer.status_code in (200, 404, 405):
+            msg = (
+                f"The Jupyter server at {self.url} runs without jupyter_pdflow; "
+                "install it in that server's environment and restart the server."
+            )
+            raise ServerNotFoundError(msg)
+        msg = f"The Jupyter server at {self.url} answered {answer.status_code}; see its log."
+        raise ApiError(msg, "error", answer.status_code)
+
+    def _error(self, status: int, body: dict[str, Any]) -> Exception:
+        if status in (401, 403):
+            return self._refused()
+        return ApiError(str(body["message"]), str(body.get("reason") or "error"), status)
+
+    def _refused(self) -> ApiError:
+        msg = (
+            f"The Jupyter server at {self.url} refused the token; "
+            f"set {URL_VARIABLE} and {TOKEN_VARIABLE} to its address and token."
+        )
+        return ApiError(msg, "forbidden", 403)
+
+    def _http(self) -> httpx.Client:
+        import httpx
+
+        parts = urlsplit(self.url)
+        on_socket = parts.scheme == "http+unix"
+        near = on_socket or _is_this_machine(parts.hostname or "")
+        base = f"http://localhost{parts.path}" if on_socket else self.url
+        transport = httpx.HTTPTransport(uds=unquote(parts.netloc)) if on_socket else None
+        return httpx.Client(
+            base_url=base,
+            headers=self._headers(),
+            timeout=httpx.Timeout(self.seconds, connect=PROBE_SECONDS),
+            trust_env=not near,
+            verify=not near,
+            transport=transport,
+        )
+
+    def _headers(self) -> dict[str, str]:
+        if self.token:
+            return {"Authorization": f"token {self.token}"}
+        # Without a token, Jupyter wants what a browser sends: the same value twice.
+        xsrf = secrets.token_hex(16)
+        return {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
+
+
+def find_server(path: str | os.PathLike[str] | None = None) -> Client:
+    """Find the Jupyter server to talk to.
+
+    The environment variables ``JUPYTER_PDFLOW_URL`` and ``JUPYTER_PDFLOW_TOKEN`` win; in a
+    notebook's kernel it is the server that started the kernel; elsewhere it is a running
+    server of this user that has jupyter_pdflow.
+
+    Parameters
+    ----------
+    path : str or os.PathLike, optional
+        A file or folder; a server that serves it is preferred.
+
+    Raises
+    ------
+    ServerNotFoundError
+        There is none; the message says what to do.
+    """
+    infos = list(_running())
+    url = os.environ.get(URL_VARIABLE)
+    if url:
+        return _explicit(url, infos)
+    for info in infos:
+        if str(info.get("pid")) == os.environ.get("JPY_PARENT_PID"):
+            return _client(info)
+    found = [(rank, client) for client in map(_client, infos) if (rank := _rank(client, path))]
+    if not found:
+        raise ServerNotFoundError(_none_found(len(infos)))
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _explicit(url: str, infos: list[dict[str, Any]]) -> Client:
+    url = url.rstrip("/") + "/"
+    known = [client for client in map(_client, infos) if client.url == url]
+    root = known[0].root_dir if known else None
+    token = os.environ.get(TOKEN_VARIABLE) or (known[0].token if known else _hub_token())
+    return Client(url, token, root)
+
+
+def _running() -> Iterator[dict[str, Any]]:
+    from jupyter_server.serverapp import list_running_servers
+
+    for info in list_running_servers():
+        if isinstance(info, dict) and info.get("url"):
+            yield info
+
+
+def _client(info: dict[str, Any]) -> Client:
+    root = info.get("root_dir")
+    token = info.get("token") or _hub_token()
+    return Client(str(info["url"]).rstrip("/") + "/", token, Path(root) if root else None)
+
+
+def _rank(client: Client, path: str | os.PathLike[str] | None) -> tuple[bool, bool, int] | None:
+    """Order servers: those that serve the path, that hold their data, with the nearest root."""
+    try:
+        replace(client, seconds=PROBE_SECONDS).get("runs", limit=1)
+        holds_data = True
+    except ServerNotFoundError:
+        return None
+    except ApiError as error:
+        if error.status != LOCKED:
+            return None
+        holds_data = False
+    near = path is not None and client.contains(path)
+    depth = len(client.root_dir.parts) if near and client.root_dir else 0
+    return near, holds_data, depth
+
+
+def _none_found(running: int) -> str:
+    what = (
+        "None of the running Jupyter servers answers with jupyter_pdflow"
+        if running
+        else "No running Jupyter server was found"
+    )
+    return (
+        f"{what}; start one with `jupyter lab` in an environment that has jupyter_pdflow, "
+        f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
+    )
+
+
+def _hub_token() -> str:
+    return os.environ.get(HUB_TOKEN_VARIABLE, "")
+
+
+def _is_this_machine(host: str) -> bool:
+    if host in ("localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _json_of(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
