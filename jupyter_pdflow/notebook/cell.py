@@ -1,0 +1,117 @@
+"""Run the body of a step cell in a kernel and get the handler that it defines."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_pdflow.exceptions import StepError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+HANDLER = "handler"
+
+
+async def load_handler(
+    shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
+) -> Callable[[Any], Any]:
+    """Run a step's body in the shell's namespace and get its handler.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The kernel's shell.
+    body : str
+        The step cell without its ``%%step`` line; IPython syntax and top-level ``await`` work.
+    name : str
+        The step's name.
+    filename : str, optional
+        What tracebacks call the cell; ``<step NAME>`` by default.
+
+    Raises
+    ------
+    StepError
+        The body defines no callable ``handler``.
+    BaseException
+        What the body raised; `authors_frames` cuts its traceback.
+    """
+    shell.user_ns.pop(HANDLER, None)
+    # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
+    first_line = f"# %%step {name}\n"
+    await run_source(shell, body, filename or f"<step {name}>", first_line=first_line)
+    handler = shell.user_ns.get(HANDLER)
+    if not callable(handler):
+        msg = f"Step {name!r} defines no handler: write `def handler(pd):` in its cell."
+        raise StepError(msg)
+    return handler  # type: ignore[no-any-return]
+
+
+async def run_source(
+    shell: InteractiveShell, source: str, filename: str, *, first_line: str = ""
+) -> None:
+    """Run IPython source in the shell's namespace; nothing of it is kept in the history.
+
+    Raises
+    ------
+    BaseException
+        What the source raised; `authors_frames` cuts its traceback.
+    """
+    code = compile_source(shell, source, filename, first_line=first_line)
+    with shell.builtin_trap, interruptible():
+        result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
+    if inspect.iscoroutine(result):
+        await result
+
+
+def compile_source(
+    shell: InteractiveShell, source: str, filename: str, *, first_line: str = ""
+) -> CodeType:
+    """Compile IPython source, and keep its lines for tracebacks."""
+    python = first_line + cast("str", shell.transform_cell(source))  # type: ignore[no-untyped-call]
+    linecache.cache[filename] = (len(python), None, python.splitlines(keepends=True), filename)
+    tree = shell.transform_ast(ast.parse(python, filename))  # type: ignore[no-untyped-call]
+    with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+        return shell.compile(tree, filename, "exec")
+
+
+def authors_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave the frames of this package, IPython and the event loop out of a traceback."""
+    frames = []
+    while traceback is not None:
+        if not _is_machinery(traceback.tb_frame.f_globals):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    kept = None
+    for frame in reversed(frames):
+        kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return kept
+
+
+def _is_machinery(namespace: dict[str, Any]) -> bool:
+    package = str(namespace.get("__name__") or "").partition(".")[0]
+    return package in {"jupyter_pdflow", "IPython", "ipykernel", "asyncio"}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interrupt raise ``KeyboardInterrupt`` in synchronous code inside a coroutine.
+
+    While it awaits a cell, ipykernel turns an interrupt into a cancellation, which code that
+    does not await never sees.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
