@@ -1,1 +1,1 @@
-"""`pd`, as a handler sees it."""
+"""What a step's ``handler(pd)`` is given, and what comes of calling it."""

@@ -1,0 +1,75 @@
+"""Mappings whose values are reached as attributes too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jupyter_pdflow.exceptions import PDFlowError
+
+NAMES_SHOWN = 20
+
+
+class MissingKeyError(PDFlowError, KeyError):
+    """A mapping given to a handler has no such key."""
+
+    reason = "missing"
+
+    __str__ = Exception.__str__
+
+
+class MissingAttributeError(PDFlowError, AttributeError):
+    """A mapping given to a handler has no such key, asked for as an attribute."""
+
+    reason = "missing"
+
+
+class Attrs(dict[str, Any]):
+    """A `dict` whose values can be read as attributes: ``d.name`` is ``d["name"]``.
+
+    A key that is also the name of a `dict` method (``items``, ``keys``, ``get``, …) is read
+    as an item only: ``d.items`` stays the method, ``d["items"]`` is the value.
+
+    Examples
+    --------
+    >>> order = attrs({"id": 7, "lines": [{"sku": "x"}]})
+    >>> order.lines[0].sku
+    'x'
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise MissingAttributeError(missing(name, self))
+
+    def __missing__(self, key: object) -> Any:
+        raise MissingKeyError(missing(key, self))
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *(name for name in self if str(name).isidentifier())]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self)
+
+    def copy(self) -> Attrs:
+        """Copy this mapping, but not the values in it."""
+        return type(self)(self)
+
+
+def attrs(value: Any) -> Any:
+    """Copy a JSON value with `Attrs` in place of every dict, at every depth."""
+    if isinstance(value, Mapping):
+        return Attrs({key: attrs(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return [attrs(item) for item in value]
+    return value
+
+
+def missing(name: object, present: Iterable[object]) -> str:
+    """Say that a name is missing, and which names there are."""
+    names = [repr(key) for key in present]
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    there = f"there is {', '.join(names[:NAMES_SHOWN])}{more}" if names else "it is empty"
+    return f"There is no {name!r} here; {there}."

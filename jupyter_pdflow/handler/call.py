@@ -1,0 +1,92 @@
+"""Calling a handler: whatever the author's code does, an `Outcome` comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import ExportError, StepError
+from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.frames import cut, error_of
+from jupyter_pdflow.handler.pd import RETURN_VALUE, Pd
+from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
+from jupyter_pdflow.rules.run import Outcome
+
+
+async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
+    """Call a handler, sync or async, and gather what came of it.
+
+    Parameters
+    ----------
+    handler : callable
+        The author's function of one argument.
+    pd : Pd
+        That argument; afterwards its ``exception`` is what the handler raised, if it did.
+
+    Returns
+    -------
+    Outcome
+        An exception of the author's, an interrupt or ``exit()`` is its ``error``.
+    """
+    try:
+        await _call(handler, pd)
+    except BaseException as exception:  # noqa: BLE001  SystemExit and interrupts too
+        return failed(pd, exception)
+    return _outcome(pd)
+
+
+def failed(pd: Pd, exception: BaseException) -> Outcome:
+    """Make the outcome of a step that raised; exports and mails before that are kept."""
+    if isinstance(exception, asyncio.CancelledError):
+        exception = _as_interrupt(exception)
+    pd.exception = cut(exception)
+    return replace(_outcome(pd), error=error_of(exception))
+
+
+async def _call(handler: Callable[[Pd], Any], pd: Pd) -> None:
+    _check(handler, pd)
+    result = handler(pd)
+    if inspect.isawaitable(result):
+        result = await result
+    if result is not None:
+        pd.exports[RETURN_VALUE] = to_json(result, RETURN_VALUE)
+    size = len(orjson.dumps(pd.exports))
+    if size > EXPORTS_LIMIT:
+        pd.exports.clear()
+        msg = (
+            f"The exports of this step take {size:,} bytes; the limit is {EXPORTS_LIMIT:,}. "
+            "Write large data to a file and export its path."
+        )
+        raise ExportError(msg)
+
+
+def _check(handler: object, pd: Pd) -> None:
+    if not callable(handler):
+        msg = f"handler must be a function, not {type(handler).__name__}: def handler(pd): …"
+        raise StepError(msg)
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        return
+    try:
+        signature.bind(pd)
+    except TypeError as error:
+        msg = f"handler must take one argument, as in def handler(pd): {error}"
+        raise StepError(msg) from None
+
+
+def _outcome(pd: Pd) -> Outcome:
+    return Outcome(exports=pd.exports, flow=pd.flow.call, mails=pd.send.mails)
+
+
+def _as_interrupt(canceled: asyncio.CancelledError) -> KeyboardInterrupt:
+    """See the cancelling of an awaiting handler as the interrupt that caused it."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    return KeyboardInterrupt().with_traceback(canceled.__traceback__)

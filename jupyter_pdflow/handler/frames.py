@@ -1,0 +1,76 @@
+"""Tracebacks cut down to the author's frames, and errors in plain text."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from jupyter_pdflow.rules.run import Error
+
+TEXT_LIMIT = 20_000
+"""Characters kept of an error's text, and lines of its traceback."""
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+def cut(exception: BaseException) -> BaseException:
+    """Take this package's frames out of an exception's traceback, and of those it came from.
+
+    Returns
+    -------
+    BaseException
+        The same exception.
+    """
+    _cut(exception, set())
+    return exception
+
+
+def error_of(exception: BaseException) -> Error:
+    """Describe an exception in plain text, with the frames that it has; this never raises."""
+    ename = type(exception).__name__
+    try:
+        evalue = str(exception)
+    except Exception:  # noqa: BLE001  the author's __str__ may raise anything
+        evalue = "<its str() failed>"
+    return Error(ename=ename, evalue=_clean(evalue), traceback=_lines(exception))
+
+
+def _lines(exception: BaseException) -> list[str]:
+    try:
+        text = "".join(traceback.format_exception(exception))
+    except Exception:  # noqa: BLE001  parts of an exception are the author's code too
+        return []
+    lines = _clean(text).splitlines()
+    return lines[-TEXT_LIMIT:]
+
+
+def _clean(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return (
+        text
+        if len(text) <= TEXT_LIMIT
+        else f"{text[: TEXT_LIMIT // 2]} … {text[-TEXT_LIMIT // 2 :]}"
+    )
+
+
+def _cut(exception: BaseException | None, seen: set[int]) -> None:
+    if exception is None or id(exception) in seen:
+        return
+    seen.add(id(exception))
+    exception.__traceback__ = _without_package(exception.__traceback__)
+    _cut(exception.__cause__, seen)
+    _cut(exception.__context__, seen)
+    if isinstance(exception, BaseExceptionGroup):
+        for part in exception.exceptions:
+            _cut(part, seen)
+
+
+def _without_package(chain: TracebackType | None) -> TracebackType | None:
+    kept = []
+    while chain is not None:
+        if not chain.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            kept.append(chain)
+        chain = chain.tb_next
+    for link in reversed(kept):
+        chain = TracebackType(chain, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    return chain

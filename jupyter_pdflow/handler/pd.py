@@ -1,0 +1,120 @@
+"""``pd``, the one argument of a step's handler."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.handler.attrs import Attrs, attrs
+from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.flow import Flow
+from jupyter_pdflow.handler.inputs import Inputs
+from jupyter_pdflow.handler.send import Send
+from jupyter_pdflow.rules.run import Execution
+
+RETURN_VALUE = "$return_value"
+
+
+class Pd:
+    """What a handler can see and do.
+
+    Parameters
+    ----------
+    execution : Execution
+        What the handler is called for.
+    test : bool
+        Whether this is test mode; ``pd.context.test``.
+    inputs : Inputs, optional
+        ``pd.inputs``.
+
+    Attributes
+    ----------
+    steps : Attrs
+        The exports of the steps before this one, and ``trigger``.
+    context : Attrs
+        Which execution this is.
+    flow : Flow
+        Pause, run again, end.
+    send : Send
+        Send mail.
+    exports : dict
+        What has been exported, as plain JSON.
+    exception : BaseException or None
+        What the handler raised, its traceback cut down to the author's frames.
+    """
+
+    def __init__(
+        self, execution: Execution, *, test: bool = False, inputs: Inputs | None = None
+    ) -> None:
+        self.steps = _steps(execution)
+        self.inputs = Inputs() if inputs is None else inputs
+        self.context = _context(execution, test=test)
+        self.flow = Flow(execution)
+        self.send = Send()
+        self.exports: dict[str, Any] = {}
+        self.exception: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<pd of {self.context.workflow_name}, run {self.context.trace_id}>"
+
+    def export(self, name: str, value: Any) -> None:
+        """Keep a value for later steps: ``pd.steps["this step"]["name"]``.
+
+        Parameters
+        ----------
+        name : str
+            An identifier.
+        value : JSON value
+            Or what `jupyter_pdflow.handler.exports.to_json` converts.
+
+        Raises
+        ------
+        ExportError
+            The name is not an identifier, or the value can't be written as JSON.
+        """
+        self.exports[_export_name(name)] = to_json(value, str(name))
+
+
+def _export_name(name: object) -> str:
+    if isinstance(name, str) and name.isidentifier():
+        return name
+    kept = "; names with a $ are reserved" if str(name).startswith("$") else ""
+    msg = f"The name of an export must be an identifier, not {name!r}{kept}."
+    raise ExportError(msg)
+
+
+def _steps(execution: Execution) -> Attrs:
+    before = {name: _readable(exports) for name, exports in execution.steps.items()}
+    return Attrs(trigger=attrs({"event": execution.event}), **before)
+
+
+def _readable(exports: dict[str, Any]) -> Any:
+    """Add the keys of a returned dict to the exports, which win over them."""
+    value = exports.get(RETURN_VALUE)
+    direct = value if isinstance(value, dict) else {}
+    return attrs({RETURN_VALUE: None, **direct, **exports})
+
+
+def _context(execution: Execution, *, test: bool) -> Attrs:
+    run = {"runs": execution.runs, "context": execution.context}
+    if execution.woken:
+        run["callback_request"] = execution.callback_request
+    context: Attrs = attrs(
+        {
+            "id": execution.id,
+            "trace_id": execution.run_id,
+            "ts": _rfc3339(execution.ts),
+            "workflow_id": execution.workflow_id,
+            "workflow_name": execution.workflow_name,
+            "version": execution.version,
+            "test": test,
+            "attempt": execution.attempt,
+            "run": run,
+        }
+    )
+    return context
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
