@@ -110,6 +110,17 @@ class AlreadyDecidedError(PDFlowError):
         self.decision = decision
 
 
+class StoredFileError(PDFlowError):
+    """A file of the data directory can't be read."""
+
+    reason = "unreadable"
+    status = 500
+
+
+class NewerFormatError(StoredFileError):
+    """A file of the data directory was written by a newer version of this package."""
+
+
 class DataDirLockedError(PDFlowError):
     """Another server holds the data directory."""
 

@@ -27,6 +27,12 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
 from jupyter_pdflow.rules.credits import credits_for
+from jupyter_pdflow.rules.decisions import (
+    decided_words,
+    decision_on,
+    is_paused_at,
+    is_under_way,
+)
 from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
@@ -120,18 +126,6 @@ def waiting_for(run: Run) -> Pause:
     return run.pause
 
 
-def decision_on(run: Run, step: str, execution: int) -> Decision | None:
-    """Tell how the pause of one execution was settled; None while it is open."""
-    if _is_paused_at(run, step, execution):
-        return None
-    if _is_under_way(run, step, execution):
-        return _kept_decision(run)
-    for decision in run.decisions:
-        if (decision.step, decision.execution) == (step, execution):
-            return decision
-    return _untold_decision(run, step, execution)
-
-
 # --- the rule of each event -----------------------------------------------------------
 
 
@@ -168,7 +162,7 @@ def _after_return(run: Run, outcome: Outcome, now: datetime) -> Move:
 
 
 def _resume(run: Run, event: Resume, now: datetime) -> Move:
-    if _is_under_way(run, event.step, event.execution) and run.early is None:
+    if is_under_way(run, event.step, event.execution) and run.early is None:
         early = Early(action="resume", by=event.by, at=now, request=event.request)
         return Move(replace(run, early=early))
     _check_open(run, event.step, event.execution)
@@ -177,7 +171,7 @@ def _resume(run: Run, event: Resume, now: datetime) -> Move:
 
 def _expire(run: Run, event: Expire, now: datetime) -> Move:
     pause = run.pause
-    if not _is_paused_at(run, event.step, event.execution) or pause is None:
+    if not is_paused_at(run, event.step, event.execution) or pause is None:
         return Move(run)
     if now < pause.deadline:
         return Move(run, (Wake(pause.deadline),))
@@ -202,7 +196,7 @@ def _cancel(run: Run, event: Cancel, now: datetime) -> Move:
 
 
 def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Move:
-    if _is_under_way(run, event.step, event.execution) and run.early is None:
+    if is_under_way(run, event.step, event.execution) and run.early is None:
         early = Early(action="cancel", by=event.by, at=now, request=event.request)
         return Move(replace(run, early=early))
     _check_open(run, event.step, event.execution)
@@ -393,49 +387,10 @@ def _is_of_attempt(run: Run, event: Finish) -> bool:
     return (event.step, event.execution, event.attempt) == attempt
 
 
-def _is_paused_at(run: Run, step: str, execution: int) -> bool:
-    pause = run.pause
-    return pause is not None and (pause.step, pause.execution) == (step, execution)
-
-
-def _is_under_way(run: Run, step: str, execution: int) -> bool:
-    here = (run.current.name, run.execution) == (step, execution)
-    return run.status in ("queued", "running") and here
-
-
-def _kept_decision(run: Run) -> Decision | None:
-    early = run.early
-    if early is None:
-        return None
-    how: How = "resumed" if early.action == "resume" else "canceled"
-    step, execution = run.current.name, run.execution
-    return Decision(step=step, execution=execution, how=how, by=early.by, at=early.at)
-
-
-def _untold_decision(run: Run, step: str, execution: int) -> Decision:
-    """Tell what is known of an execution that never paused, or was settled long ago."""
-    how: How = "canceled" if run.status == "canceled" else "not_paused"
-    at = run.ended_at or run.updated_at
-    return Decision(step=step, execution=execution, how=how, by=None, at=at)
-
-
 def _check_open(run: Run, step: str, execution: int) -> None:
     decision = decision_on(run, step, execution)
     if decision is not None:
         raise AlreadyDecidedError(decided_words(decision), decision)
-
-
-def decided_words(decision: Decision) -> str:
-    """Say in one sentence how and when a pause was settled."""
-    how = {
-        "resumed": "was already resumed",
-        "canceled": "was already canceled",
-        "timed_out": "went on by itself when its time ran out",
-        "not_paused": "is not waiting any more",
-    }[decision.how]
-    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
-    by = by if decision.by and decision.how != "timed_out" else ""
-    return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def _ended_words(run: Run) -> str:

@@ -1,0 +1,58 @@
+"""How the pauses of a run were settled, for those who come too late."""
+
+from __future__ import annotations
+
+from jupyter_pdflow.rules.run import Decision, How, Run
+
+
+def decision_on(run: Run, step: str, execution: int) -> Decision | None:
+    """Tell how the pause of one execution was settled; None while it is open."""
+    if is_paused_at(run, step, execution):
+        return None
+    if is_under_way(run, step, execution):
+        return _kept_decision(run)
+    for decision in run.decisions:
+        if (decision.step, decision.execution) == (step, execution):
+            return decision
+    return _untold_decision(run, step, execution)
+
+
+def decided_words(decision: Decision) -> str:
+    """Say in one sentence how and when a pause was settled."""
+    how = {
+        "resumed": "was already resumed",
+        "canceled": "was already canceled",
+        "timed_out": "timed out",
+        "not_paused": "is not waiting any more",
+    }[decision.how]
+    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
+    by = by if decision.by and decision.how != "timed_out" else ""
+    return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def is_paused_at(run: Run, step: str, execution: int) -> bool:
+    """Whether the run waits in the pause of that execution of a step."""
+    pause = run.pause
+    return pause is not None and (pause.step, pause.execution) == (step, execution)
+
+
+def is_under_way(run: Run, step: str, execution: int) -> bool:
+    """Whether that execution of a step is being carried out, or about to be."""
+    here = (run.current.name, run.execution) == (step, execution)
+    return run.status in ("queued", "running") and here
+
+
+def _kept_decision(run: Run) -> Decision | None:
+    early = run.early
+    if early is None:
+        return None
+    how: How = "resumed" if early.action == "resume" else "canceled"
+    step, execution = run.current.name, run.execution
+    return Decision(step=step, execution=execution, how=how, by=early.by, at=early.at)
+
+
+def _untold_decision(run: Run, step: str, execution: int) -> Decision:
+    """Tell what is known of an execution that never paused, or was settled long ago."""
+    how: How = "canceled" if run.status == "canceled" else "not_paused"
+    at = run.ended_at or run.updated_at
+    return Decision(step=step, execution=execution, how=how, by=None, at=at)

@@ -1,0 +1,57 @@
+"""What the engine asks of a store; TinyDB is one, PostgreSQL may be another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Protocol
+
+from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.rules.workflow import Source, Workflow
+
+Output = dict[str, Any]
+"""An output of a notebook cell, as nbformat has it."""
+
+
+class Store(Protocol):
+    """Keeps workflows, runs and their outputs. What a call wrote is durable when it returns."""
+
+    def active(self) -> Iterator[Run]:
+        """Read all runs that have not been filed as finished."""
+
+    def get(self, run_id: str) -> Run:
+        """Read a run; `NotFoundError` where there is none."""
+
+    def put(self, run: Run) -> None:
+        """Store a run as it now is."""
+
+    def finish(self, run_id: str) -> None:
+        """File a run that has ended among the finished ones."""
+
+    def page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Run]:
+        """Read runs, newest first, from the one before the run id `before` on."""
+
+    def outputs(self, run_id: str) -> dict[str, list[Output]]:
+        """Read a run's outputs by step name."""
+
+    def put_outputs(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
+        """Keep the outputs of one execution of a step."""
+
+    def prune(self, before: datetime) -> int:
+        """Remove runs that ended before that time, and count them."""
+
+    def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+        """Make `source` the newest version of a notebook; the bool says whether it changed."""
+
+    def workflows(self) -> list[Workflow]:
+        """Get the newest version of each workflow, by id."""
+
+    def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
+        """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""

@@ -1,0 +1,162 @@
+"""TinyDB's extension point: a storage that replaces its file atomically."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+from tinydb import Storage, TinyDB
+from tinydb.table import Document
+
+from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+
+FORMAT = 1
+"""Version of the files' format; a file of a newer one is left alone."""
+
+TEMPORARY = ".tmp"
+
+
+class AtomicJSONStorage(Storage):
+    """Keep a database in one JSON file that a crash leaves either old or new.
+
+    TinyDB's own ``JSONStorage`` overwrites in place, so that a crash in between leaves an
+    unreadable file. Here the new content goes to a temporary file, which is synced to disk
+    and renamed over the old one; then the directory is synced, so that the name lasts too.
+
+    Parameters
+    ----------
+    path : str or Path
+        The database file; it need not exist yet, its directory has to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def read(self) -> dict[str, dict[str, Any]] | None:
+        """Read the file; None where there is none.
+
+        Raises
+        ------
+        StoredFileError
+            The file is not a database of ours.
+        """
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return parse(content, self._path)
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """Replace the file; when this returns, the new content survives a power cut."""
+        replace_file(self._path, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
+
+
+def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
+    """Read what `AtomicJSONStorage` wrote to `path`.
+
+    Raises
+    ------
+    StoredFileError
+        It is damaged, foreign, or of a newer format.
+    """
+    try:
+        tables = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        msg = f"{path.name} is not JSON ({error})."
+        raise StoredFileError(msg) from error
+    if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
+        msg = f"{path.name} is not a TinyDB file."
+        raise StoredFileError(msg)
+    return tables
+
+
+def _is_table(table: object) -> bool:
+    return isinstance(table, dict) and all(
+        key.isdecimal() and isinstance(document, dict) for key, document in table.items()
+    )
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner only, and sync it to disk."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory last; a no-op where the system can't (Windows)."""
+    if os.name != "posix":
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def move_file(path: Path, directory: Path) -> None:
+    """Move a file to another directory of the same disk, for good."""
+    path.replace(directory / path.name)
+    sync_directory(directory)
+    sync_directory(path.parent)
+
+
+class Record:
+    """One TinyDB file that holds one record, beside the version of its format.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    table : str
+        What the record is called in it: ``run``, ``mail``, ….
+    """
+
+    def __init__(self, path: Path, table: str) -> None:
+        self._path = path
+        self._table = table
+
+    def read(self) -> dict[str, Any]:
+        """Read the record.
+
+        Raises
+        ------
+        StoredFileError
+            There is none that this version can read.
+        """
+        with self._open() as db:
+            document = db.table(self._table).get(doc_id=1)
+        if not isinstance(document, Document):
+            msg = f"{self._path.name} holds no {self._table}."
+            raise StoredFileError(msg)
+        return _check_format(document, self._path)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Replace the record's fields in one atomic write."""
+        with self._open() as db:
+            db.table(self._table).upsert(Document({"format": FORMAT, **record}, doc_id=1))
+
+    def _open(self) -> TinyDB:
+        return TinyDB(self._path, storage=AtomicJSONStorage)
+
+
+def _check_format(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    version = record.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        msg = f"{path.name} was written by a newer jupyter_pdflow (format {version})."
+        raise NewerFormatError(msg)
+    if version != FORMAT:
+        msg = f"{path.name} has no known format ({version!r})."
+        raise StoredFileError(msg)
+    return record

@@ -1,0 +1,86 @@
+"""The store that keeps everything in TinyDB files below one data directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.store.base import Output
+from jupyter_pdflow.store.outputs import Outputs
+from jupyter_pdflow.store.runs import Runs
+from jupyter_pdflow.store.workflows import Workflows
+
+
+class TinyDBStore:
+    """A `Store` in files; the caller holds the data directory's lock.
+
+    Parameters
+    ----------
+    data_dir : Path
+        The directory; made where it is missing.
+    log : logging.Logger
+        Where damaged files are reported.
+    """
+
+    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
+        self._runs = Runs(data_dir, log)
+        self._workflows = Workflows(data_dir, log)
+        self._outputs = Outputs(data_dir, log)
+
+    def active(self) -> Iterator[Run]:
+        """Read all runs that have not been filed as finished; call it once, first."""
+        return self._runs.active()
+
+    def get(self, run_id: str) -> Run:
+        """Read a run; `NotFoundError` where there is none."""
+        return self._runs.get(run_id)
+
+    def put(self, run: Run) -> None:
+        """Store a run as it now is."""
+        self._runs.put(run)
+
+    def finish(self, run_id: str) -> None:
+        """File a run that has ended among the finished ones."""
+        self._runs.finish(run_id)
+
+    def page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Run]:
+        """Read runs, newest first, from the one before the run id `before` on."""
+        return self._runs.page(status=status, workflow_id=workflow_id, limit=limit, before=before)
+
+    def outputs(self, run_id: str) -> dict[str, list[Output]]:
+        """Read a run's outputs by step name."""
+        return self._outputs.get(run_id)
+
+    def put_outputs(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
+        """Keep the outputs of one execution of a step."""
+        self._outputs.put(run_id, step, execution, outputs)
+
+    def prune(self, before: datetime) -> int:
+        """Remove runs that ended before that time with their outputs, and count them."""
+        gone = self._runs.prune(before)
+        for run_id in gone:
+            self._outputs.remove(run_id)
+        return len(gone)
+
+    def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+        """Make `source` the newest version of a notebook; the bool says whether it changed."""
+        return self._workflows.deploy(path, source, now)
+
+    def workflows(self) -> list[Workflow]:
+        """Get the newest version of each workflow, by id."""
+        return self._workflows.all()
+
+    def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
+        """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        return self._workflows.get(workflow_id, version)

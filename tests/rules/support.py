@@ -1,0 +1,88 @@
+"""Runs for tests of the rules: no server, no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jupyter_pdflow.rules.events import Begin, CancelPause, Effect, Event, Expire, Finish, Resume
+from jupyter_pdflow.rules.moves import apply, new_run
+from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
+
+
+def workflow(*names: str) -> Workflow:
+    steps = tuple(StepSource(name=name, source="def handler(pd): ...") for name in names)
+    source = Source(kernel_name="python3", setup=(), steps=steps)
+    return Workflow(id="w", name="w", version="v1", path="w.ipynb", source=source, created_at=START)
+
+
+class Play:
+    """A run and a clock of its own that only moves when told."""
+
+    def __init__(self, *names: str, event: Any = None) -> None:
+        self.now = START
+        move = new_run("r", workflow(*(names or ("a", "b"))), event, self.now)
+        self.run: Run = move.run
+        self.effects: tuple[Effect, ...] = move.effects
+
+    def send(self, *events: Event) -> Run:
+        for event in events:
+            move = apply(self.run, event, self.now)
+            self.run, self.effects = move.run, move.effects
+        return self.run
+
+    def wait(self, ms: int) -> Play:
+        self.now += timedelta(milliseconds=ms)
+        return self
+
+    def step(self, took: int = 0, **outcome: Any) -> Run:
+        """Execute the current step; it takes `took` ms and comes to `outcome`."""
+        self.send(Begin())
+        return self.wait(took).send(self.finished(**outcome))
+
+    def finished(self, **outcome: Any) -> Finish:
+        run = self.run
+        return Finish(
+            step=run.current.name,
+            execution=run.execution,
+            attempt=run.attempt,
+            outcome=Outcome(**outcome),
+        )
+
+    def resume(self, **body: Any) -> Run:
+        return self.send(resume_of(self.run, **body))
+
+    def cancel_by_link(self) -> Run:
+        run = self.run
+        event = CancelPause(step=run.current.name, execution=run.execution, by="link")
+        return self.send(event)
+
+    def time_out(self) -> Run:
+        pause = self.run.pause
+        assert pause is not None
+        self.now = pause.deadline
+        return self.send(Expire(step=pause.step, execution=pause.execution))
+
+
+def resume_of(run: Run, **body: Any) -> Resume:
+    return Resume(step=run.current.name, execution=run.execution, by="link", request={"body": body})
+
+
+def suspend(ms: int = DAY_MS, **more: Any) -> dict[str, PauseCall]:
+    return {"flow": PauseCall(kind="suspend", ms=ms, **more)}
+
+
+def rerun(ms: int = 1000, context: Any = None, max_retries: int = 10) -> dict[str, PauseCall]:
+    return {"flow": PauseCall(kind="rerun", ms=ms, context=context, max_retries=max_retries)}
+
+
+def leave(reason: str | None = None) -> dict[str, ExitCall]:
+    return {"flow": ExitCall(exit_reason=reason)}
+
+
+def boom() -> dict[str, Error]:
+    return {"error": Error(ename="ValueError", evalue="boom")}

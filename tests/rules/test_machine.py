@@ -1,0 +1,196 @@
+"""Random events thrown at a run, with the books kept beside it."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from jupyter_pdflow.exceptions import AlreadyDecidedError, RunEndedError
+from jupyter_pdflow.rules.events import Begin, Cancel, CancelPause, Event, Expire, Finish, Recover
+from jupyter_pdflow.rules.events import Resume as ResumeEvent
+from jupyter_pdflow.rules.execution import execution_of
+from jupyter_pdflow.rules.moves import apply
+from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
+from tests.rules.support import Play
+
+STEPS = ("a", "b", "c")
+places = st.tuples(st.sampled_from(STEPS), st.integers(1, 6))
+pauses = st.builds(
+    PauseCall,
+    kind=st.sampled_from(["suspend", "rerun", "delay"]),
+    ms=st.integers(1, 5000),
+    on_timeout=st.sampled_from(["resume", "cancel", "fail"]),
+    max_retries=st.integers(0, 3),
+)
+outcomes = st.builds(
+    Outcome,
+    exports=st.dictionaries(st.sampled_from(["x", "$return_value"]), st.integers()),
+    flow=st.one_of(st.none(), pauses, pauses, st.builds(ExitCall)),
+    error=st.one_of(st.none(), st.none(), st.none(), st.just(Error(ename="E", evalue="e"))),
+)
+
+
+class AnyRun(RuleBasedStateMachine):
+    """Whatever happens in whatever order, the promises hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play = Play(*STEPS)
+        self.wakings = 0
+        self.last_begun = 0
+        self.winners: dict[tuple[str, int], Decision] = {}
+
+    @property
+    def run(self) -> Run:
+        return self.play.run
+
+    def send(self, event: Event) -> bool:
+        """Send an event; tell whether it changed the run."""
+        before = self.run
+        try:
+            self.play.send(event)
+        except (AlreadyDecidedError, RunEndedError):
+            assert self.run is before
+            return False
+        if before.ended:
+            assert self.run is before
+        if self.run.execution > before.execution:
+            assert self.run.execution == before.execution + 1
+            self.wakings += 1
+        for decision in self.run.decisions:
+            place = (decision.step, decision.execution)
+            assert self.winners.setdefault(place, decision) == decision
+        return self.run is not before
+
+    @rule(ms=st.integers(-1000, 40_000))
+    def time_passes(self, ms: int) -> None:
+        self.play.wait(ms)
+
+    @rule()
+    def begin(self) -> None:
+        was = self.run.status
+        assert self.send(Begin()) == (was == "queued")
+
+    @rule(outcome=outcomes)
+    def finish(self, outcome: Outcome) -> None:
+        run = self.run
+        event = Finish(
+            step=run.current.name, execution=run.execution, attempt=run.attempt, outcome=outcome
+        )
+        assert self.send(event) == (run.status == "running")
+
+    @rule(outcome=outcomes, place=places, attempt=st.integers(1, 3))
+    def finish_of_some_execution(
+        self, outcome: Outcome, place: tuple[str, int], attempt: int
+    ) -> None:
+        step, execution = place
+        event = Finish(step=step, execution=execution, attempt=attempt, outcome=outcome)
+        run = self.run
+        current = (run.current.name, run.execution, run.attempt)
+        counts = run.status == "running" and current == (*place, attempt)
+        assert self.send(event) == counts
+
+    @rule(place=places, data=st.integers())
+    def resume(self, place: tuple[str, int], data: int) -> None:
+        step, execution = place
+        self.settle(
+            ResumeEvent(step=step, execution=execution, by="link", request={"body": data}), place
+        )
+
+    @rule(place=places)
+    def cancel_by_link(self, place: tuple[str, int]) -> None:
+        step, execution = place
+        self.settle(CancelPause(step=step, execution=execution, by="link"), place)
+
+    @precondition(lambda self: self.run.pause is not None)
+    @rule(data=st.integers())
+    def resume_the_pause(self, data: int) -> None:
+        assert self.run.pause is not None
+        pause = self.run.pause
+        self.resume((pause.step, pause.execution), data)
+
+    def settle(self, event: Event, place: tuple[str, int]) -> None:
+        run = self.run
+        waiting = run.pause is not None and (run.pause.step, run.pause.execution) == place
+        here = (run.current.name, run.execution) == place
+        may_be_kept = run.status in ("queued", "running") and here and run.early is None
+        assert self.send(event) == (waiting or may_be_kept)
+
+    @rule(place=places)
+    def expire(self, place: tuple[str, int]) -> None:
+        step, execution = place
+        pause = self.run.pause
+        due = pause is not None and self.play.now >= pause.deadline
+        mine = pause is not None and (pause.step, pause.execution) == place
+        assert self.send(Expire(step=step, execution=execution)) == (due and mine)
+
+    @precondition(lambda self: self.run.pause is not None)
+    @rule()
+    def the_time_runs_out(self) -> None:
+        pause = self.run.pause
+        assert pause is not None
+        self.play.now = max(self.play.now, pause.deadline)
+        self.expire((pause.step, pause.execution))
+
+    @rule()
+    def cancel(self) -> None:
+        ended = self.run.ended
+        assert self.send(Cancel(by="api")) == (not ended)
+
+    @rule()
+    def the_server_dies_and_starts(self) -> None:
+        before = self.run
+        changed = self.send(Recover())
+        assert changed == (before.status == "running")
+        if changed:
+            assert self.run.attempt == before.attempt + 1
+
+    @invariant()
+    def status_and_pause_agree(self) -> None:
+        run = self.run
+        assert (run.status == "paused") == (run.pause is not None)
+        if run.pause is not None:
+            assert (run.current.name, run.execution) == (run.pause.step, run.pause.execution)
+            assert run.current.status == "paused"
+        assert run.early is None or run.status in ("queued", "running")
+        assert run.ended == (run.ended_at is not None)
+
+    @invariant()
+    def steps_are_done_in_order(self) -> None:
+        run = self.run
+        assert all(step.status == "succeeded" for step in run.steps[: run.position])
+        after = {step.status for step in run.steps[run.position + 1 :]}
+        assert after <= ({"skipped"} if run.ended else {"pending"})
+
+    @invariant()
+    def the_books_add_up(self) -> None:
+        run = self.run
+        assert run.usage.compute_ms >= 0
+        assert run.usage.paused_ms >= 0
+        assert run.execution == self.wakings + 1
+        assert run.usage.credits * 30_000 >= run.usage.compute_ms
+        if run.status == "succeeded":
+            assert run.usage.credits >= run.execution
+        assert sum(step.reruns for step in run.steps) <= self.wakings
+
+    @invariant()
+    def a_callback_is_never_taken_for_giving_up(self) -> None:
+        for step in self.run.steps:
+            assert step.runs >= step.reruns
+        execution = execution_of(self.run)
+        assert execution.runs >= 1
+        assert (execution.callback_request is not None) <= execution.woken
+
+    @invariant()
+    def an_ended_run_stays_as_it_is(self) -> None:
+        if not self.run.ended:
+            return
+        run = self.run
+        assert run.error is not None or run.status != "failed"
+        for event in (Begin(), Expire(step=run.current.name, execution=run.execution)):
+            assert apply(run, event, self.play.now).run is run
+
+
+AnyRun.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestAnyRun = AnyRun.TestCase
