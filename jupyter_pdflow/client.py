@@ -89,18 +89,28 @@ class Client:
         """
         if self.root_dir is None:
             return self._as_named(Path(path))
-        if not self.contains(path):
+        below = self._below(path)
+        if below is None:
             msg = (
                 f"{Path(path)} is outside {self.root_dir}, the folder that the server at "
                 f"{self.url} serves; move the notebook there or start Jupyter above it."
             )
             raise NotebookError(msg)
-        return Path(path).resolve().relative_to(self.root_dir.resolve()).as_posix()
+        return below.as_posix()
 
     def contains(self, path: str | os.PathLike[str]) -> bool:
         """Whether a path lies in the folder that the server serves."""
-        root = self.root_dir
-        return root is not None and Path(path).resolve().is_relative_to(root.resolve())
+        return self._below(path) is not None
+
+    def _below(self, path: str | os.PathLike[str]) -> Path | None:
+        """Get the path below the root, as written or, failing that, with links followed."""
+        if self.root_dir is None:
+            return None
+        for plain in (_as_written, Path.resolve):
+            whole, root = plain(Path(path)), plain(self.root_dir)
+            if whole.is_relative_to(root):
+                return whole.relative_to(root)
+        return None
 
     def _as_named(self, path: Path) -> str:
         if path.is_absolute():
@@ -200,13 +210,22 @@ def find_server(path: str | os.PathLike[str] | None = None) -> Client:
     url = os.environ.get(URL_VARIABLE)
     if url:
         return _explicit(url, infos)
+    parent = os.environ.get("JPY_PARENT_PID", "")
     for info in infos:
-        if str(info.get("pid")) == os.environ.get("JPY_PARENT_PID"):
+        if str(info.get("pid")) == parent:
             return _client(info)
     found = [(rank, client) for client in map(_client, infos) if (rank := _rank(client, path))]
     if not found:
         raise ServerNotFoundError(_none_found(len(infos)))
     return max(found, key=lambda pair: pair[0])[1]
+
+
+def server_of(pid: int) -> Client | None:
+    """Find the running Jupyter server with this process id, once it listens."""
+    for info in _running():
+        if info.get("pid") == pid:
+            return _client(info)
+    return None
 
 
 def _explicit(url: str, infos: list[dict[str, Any]]) -> Client:
@@ -245,6 +264,11 @@ def _rank(client: Client, path: str | os.PathLike[str] | None) -> tuple[bool, bo
     near = path is not None and client.contains(path)
     depth = len(client.root_dir.parts) if near and client.root_dir else 0
     return near, holds_data, depth
+
+
+def _as_written(path: Path) -> Path:
+    """Make a path absolute without following links."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _none_found(running: int) -> str:

@@ -1,0 +1,259 @@
+"""What each command of ``jupyter pdflow`` does."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from jupyter_pdflow.cli import words
+from jupyter_pdflow.cli.arguments import UsageError, parse
+from jupyter_pdflow.cli.launcher import OwnServer
+from jupyter_pdflow.cli.progress import STYLES, follow, print_line
+from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
+from jupyter_pdflow.exceptions import PDFlowError, ServerNotFoundError
+
+DONE, REFUSED, INTERRUPTED = 0, 2, 130
+STATUS_OF = {"succeeded": 0, "failed": 1, "canceled": 3}
+WIDE = 10_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the program; `sys.argv` by default.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 (the run failed), 2 (refused), 3 (canceled), 130 (interrupted).
+    """
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        given = parse(arguments)
+        return COMMANDS[given.command](given)
+    except PDFlowError as error:
+        _complain(f"jupyter pdflow: {error}")
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+
+
+# --- run ------------------------------------------------------------------------------
+
+
+def run(given: Namespace) -> int:
+    """Deploy a notebook and run it, on a running server or on one of its own."""
+    client = _server_for(given.notebook)
+    if client is not None:
+        return _run_on(client, given, own=None)
+    own = OwnServer(Path(given.notebook).resolve().parent)
+    kept = False
+    try:
+        _say("Starting a Jupyter server for this run …")
+        status = _run_on(own.wait(), given, own=own)
+        kept = given.detach
+        return status
+    finally:
+        if not kept:
+            own.stop()
+
+
+def _server_for(notebook: str) -> Client | None:
+    """Find a running server that serves the notebook; None if one has to be started."""
+    if os.environ.get(URL_VARIABLE):
+        return find_server()
+    path = _existing(notebook)
+    try:
+        client = find_server(path)
+    except ServerNotFoundError:
+        return None
+    return client if client.contains(path) else None
+
+
+def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
+    workflow = client.post("workflows", {"path": client.relative(given.notebook)})
+    started = client.post(f"workflows/{workflow['id']}/runs", {"event": given.event})
+    _say(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
+    if given.detach:
+        _say(_how_to_follow(client, started["id"], own))
+        return DONE
+    try:
+        ended = follow(client, started, _console())
+    except KeyboardInterrupt:
+        _complain(_how_to_go_on(client, started["id"], own))
+        raise
+    return _conclude(ended)
+
+
+def _conclude(ended: words.Run) -> int:
+    _say(words.ending(ended))
+    if ended["status"] == "failed":
+        _complain(words.trace(ended))
+    return STATUS_OF[ended["status"]]
+
+
+def _how_to_follow(client: Client, run_id: str, own: OwnServer | None) -> str:
+    seen = f"It runs on {client.url}; see it with: jupyter pdflow show {run_id}"
+    if own is None:
+        return seen
+    return f"{seen}\nThat server was started for it and goes on; stop it with: kill {own.pid}"
+
+
+def _how_to_go_on(client: Client, run_id: str, own: OwnServer | None) -> str:
+    if own is None:
+        return f"\nRun {run_id} goes on at {client.url}; see it with: jupyter pdflow show {run_id}"
+    port = client.url.split("/")[2].rpartition(":")[2]
+    folder = shlex.quote(str(own.root))
+    return (
+        f"\nRun {run_id} is kept. It goes on, and its links work again, when a server runs:\n"
+        f"  jupyter server --port={port} {folder}\n"
+        f"  jupyter pdflow show {run_id}"
+    )
+
+
+# --- the others -----------------------------------------------------------------------
+
+
+def deploy(given: Namespace) -> int:
+    """Deploy a notebook on the running server."""
+    explicit = bool(os.environ.get(URL_VARIABLE))
+    client = find_server(None if explicit else _existing(given.notebook))
+    workflow = client.post("workflows", {"path": client.relative(given.notebook)})
+    steps = ", ".join(workflow["steps"])
+    _say(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
+    return DONE
+
+
+def runs(given: Namespace) -> int:
+    """List runs."""
+    found = find_server().get(
+        "runs", status=given.status, workflow=given.workflow, limit=given.limit
+    )
+    if given.json:
+        return _print_json(found)
+    if not found:
+        _complain("No runs.")
+        return DONE
+    _console(wide=True).print(_table_of(found))
+    return DONE
+
+
+def _table_of(found: list[words.Run]) -> Table:
+    table = Table("RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS", box=None, pad_edge=False)
+    for one in found:
+        pause = one["pause"]
+        table.add_row(
+            one["id"],
+            one["workflow_id"],
+            f"[{STYLES[one['status']]}]{one['status']}[/]",
+            words.moment(one["created_at"]),
+            f"{pause['step']} {words.waits(pause)}" if pause else "",
+        )
+    return table
+
+
+def show(given: Namespace) -> int:
+    """Show one run."""
+    found = find_server().get(f"runs/{given.run}")
+    if given.json:
+        return _print_json(found)
+    for line in _description(found):
+        _say(line)
+    return DONE
+
+
+def _description(found: words.Run) -> list[str]:
+    made_of = f"Workflow {found['workflow_id']}, version {found['version']}"
+    lines = [
+        words.ending(found) if found["status"] in words.ENDED else _standing(found),
+        f"{made_of}, started {words.moment(found['created_at'])}",
+        f"event: {_compact(found['event'])}",
+    ]
+    for step in found["steps"]:
+        lines += [*words.state(step, found), *_exports(step)]
+    return [*lines, *words.trace(found).splitlines()]
+
+
+def _standing(found: words.Run) -> str:
+    return f"Run {found['id']} is {found['status']}."
+
+
+def _exports(step: words.Run) -> list[str]:
+    return [f"  {name} = {_compact(value)}" for name, value in step["exports"].items()]
+
+
+def resume(given: Namespace) -> int:
+    """Resume a paused run."""
+    found = find_server().post(f"runs/{given.run}/resume", {"data": given.data})
+    _say(f"Run {found['id']} is resumed.")
+    return DONE
+
+
+def cancel(given: Namespace) -> int:
+    """Cancel a run."""
+    found = find_server().post(f"runs/{given.run}/cancel", {"reason": given.reason})
+    _say(f"Run {found['id']} is canceled.")
+    return DONE
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "run": run,
+    "deploy": deploy,
+    "runs": runs,
+    "show": show,
+    "resume": resume,
+    "cancel": cancel,
+}
+
+
+# --- input and output -----------------------------------------------------------------
+
+
+def _existing(notebook: str) -> Path:
+    path = Path(notebook)
+    if not path.is_file():
+        msg = f"There is no notebook {notebook!r}; give the path of an .ipynb file."
+        raise UsageError(msg)
+    return path
+
+
+def _as_interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _console(*, wide: bool = False) -> Console:
+    """Get standard output; `wide` keeps columns whole where no one looks at a screen."""
+    return Console(width=WIDE if wide and not sys.stdout.isatty() else None)
+
+
+def _say(text: str) -> None:
+    print_line(_console(), text)
+
+
+def _complain(text: str) -> None:
+    print_line(Console(stderr=True), text)
+
+
+def _print_json(found: Any) -> int:
+    sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+    return DONE
+
+
+def _compact(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,137 @@
+"""Follow a run in the terminal until it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from jupyter_pdflow.cli import words
+from jupyter_pdflow.client import Client
+from jupyter_pdflow.exceptions import ServerNotFoundError
+
+POLL_SECONDS = 0.3
+GONE_SECONDS = 30.0
+STYLES = {
+    "queued": "dim",
+    "pending": "dim",
+    "skipped": "dim",
+    "running": "cyan",
+    "paused": "yellow",
+    "succeeded": "green",
+    "failed": "red",
+    "canceled": "magenta",
+}
+MARKS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
+
+
+def follow(client: Client, run: words.Run, console: Console) -> words.Run:
+    """Show a run's progress until it has ended, and return it as it is then.
+
+    On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
+    pause are printed once, in full, so that they can be copied.
+
+    Raises
+    ------
+    ServerNotFoundError
+        The server went away and did not come back.
+    """
+    show = _follow_live if console.is_terminal else _follow_plainly
+    return show(_looks(client, run), console)
+
+
+def _looks(client: Client, run: words.Run) -> Iterator[words.Run]:
+    yield run
+    while run["status"] not in words.ENDED:
+        time.sleep(POLL_SECONDS)
+        run = _look(client, run["id"])
+        yield run
+
+
+def _look(client: Client, run_id: str) -> words.Run:
+    """Get the run, from a server that may be restarting."""
+    patience = time.monotonic() + GONE_SECONDS
+    while True:
+        try:
+            run: words.Run = client.get(f"runs/{run_id}")
+        except ServerNotFoundError as error:
+            if time.monotonic() > patience:
+                msg = f"{error} Run {run_id} is kept and goes on when the server is back."
+                raise ServerNotFoundError(msg) from error
+            time.sleep(POLL_SECONDS)
+        else:
+            return run
+
+
+def _follow_plainly(looks: Iterator[words.Run], console: Console) -> words.Run:
+    before = None
+    for run in looks:
+        for line in words.changes(before, run):
+            print_line(console, line)
+        before = run
+    return _last(before)
+
+
+def _follow_live(looks: Iterator[words.Run], console: Console) -> words.Run:
+    run, told = next(looks), ""
+    with Live(
+        console=console,
+        get_renderable=lambda: drawing(run, datetime.now(UTC)),
+        refresh_per_second=8,
+        vertical_overflow="visible",
+    ):
+        told = _tell_links(run, told, console)
+        for look in looks:
+            run = look
+            told = _tell_links(run, told, console)
+    return run
+
+
+def _tell_links(run: words.Run, told: str, console: Console) -> str:
+    """Print the links of a pause that has not been told yet, above the drawing."""
+    pause = run["pause"]
+    if not pause or pause["resume_url"] == told:
+        return told
+    print_line(console, f"{pause['step']} {words.waits(pause)}")
+    for line in words.links(pause):
+        print_line(console, line)
+    return str(pause["resume_url"])
+
+
+def drawing(run: words.Run, now: datetime) -> Group:
+    """Draw a run: its steps with their state, and what it waits for."""
+    table = Table.grid(padding=(0, 2))
+    for step in run["steps"]:
+        table.add_row(*_row(step, now))
+    return Group(table, *_footer(run, now))
+
+
+def _row(step: words.Run, now: datetime) -> tuple[str | Text, ...]:
+    status = step["status"]
+    style = STYLES[status]
+    mark = Text(MARKS.get(status, "·"), style)
+    again = f"run {step['runs']}" if step["runs"] > 1 else ""
+    took = words.duration(words.elapsed(step, now)) if step["started_at"] else ""
+    name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
+    return mark, name, Text(status, style), again, took
+
+
+def _footer(run: words.Run, now: datetime) -> list[Text]:
+    if run["pause"]:
+        return [Text(f"{run['pause']['step']} {words.counts_down(run['pause'], now)}", "yellow")]
+    return []
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print a line exactly as it is: no markup, never wrapped or cut."""
+    console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _last(run: words.Run | None) -> words.Run:
+    assert run is not None  # noqa: S101  for the type checker: there is always a first look
+    return run

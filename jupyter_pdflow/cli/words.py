@@ -1,0 +1,126 @@
+"""How runs read in a terminal: plain functions from the API's JSON to text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Run = dict[str, Any]
+
+WAITS = {
+    "suspend": "waits for a request, until",
+    "rerun": "runs again at a request, or at",
+    "delay": "goes on at",
+}
+COUNTS_DOWN = {
+    "suspend": "waits for a request,",
+    "rerun": "runs again at a request, or in",
+    "delay": "goes on in",
+}
+MINUTE = 60
+ENDED = ("succeeded", "failed", "canceled")
+
+
+def changes(before: Run | None, after: Run) -> list[str]:
+    """Tell in lines what happened to a run between two looks at it.
+
+    Parameters
+    ----------
+    before : dict or None
+        The run as the API showed it earlier; None at the first look.
+    after : dict
+        The run as the API shows it now.
+    """
+    earlier = before["steps"] if before else [{}] * len(after["steps"])
+    lines: list[str] = []
+    for old, new in zip(earlier, after["steps"], strict=True):
+        if (old.get("status"), old.get("runs", 0)) != (new["status"], new["runs"]):
+            lines += _step_lines(new, after)
+    return lines
+
+
+def _step_lines(step: Run, run: Run) -> list[str]:
+    return [] if step["status"] in ("pending", "skipped") else state(step, run)
+
+
+def state(step: Run, run: Run) -> list[str]:
+    """Say how a step of a run stands; with the links where the run waits for it."""
+    pause = run["pause"]
+    if pause and pause["step"] == step["name"]:
+        return [f"{_named(step)}: {waits(pause)}", *links(pause)]
+    return [f"{_named(step)}: {_step_state(step)}"]
+
+
+def _named(step: Run) -> str:
+    return f"{step['name']} (run {step['runs']})" if step["runs"] > 1 else str(step["name"])
+
+
+def _step_state(step: Run) -> str:
+    took = f" after {duration(elapsed(step))}" if step["ended_at"] else ""
+    error = f": {step['error']['message']}" if step["error"] else ""
+    return f"{step['status']}{took}{error}"
+
+
+def waits(pause: Run) -> str:
+    """Say what a paused run waits for, and until when."""
+    return f"{WAITS[pause['kind']]} {moment(pause['deadline'])}"
+
+
+def counts_down(pause: Run, now: datetime) -> str:
+    """Say what a paused run waits for, and how long still."""
+    left = duration(max(timedelta(), instant(pause["deadline"]) - now))
+    after = " left" if pause["kind"] == "suspend" else ""
+    return f"{COUNTS_DOWN[pause['kind']]} {left}{after}"
+
+
+def links(pause: Run) -> list[str]:
+    """Give both links of a pause, each in full on a line of its own."""
+    return [f"  resume: {pause['resume_url']}", f"  cancel: {pause['cancel_url']}"]
+
+
+def ending(run: Run) -> str:
+    """Say in one line how a run stands, and what it has used."""
+    usage = run["usage"]
+    because = f" ({run['reason']})" if run.get("reason") else ""
+    credit = "credit" if usage["credits"] == 1 else "credits"
+    return (
+        f"Run {run['id']} {run['status']}{because}: {usage['credits']} {credit}, "
+        f"{duration(timedelta(milliseconds=usage['compute_ms']))} of computing, "
+        f"{duration(timedelta(milliseconds=usage['paused_ms']))} paused."
+    )
+
+
+def trace(run: Run) -> str:
+    """Give the author's traceback of a failed run, or at least its error."""
+    error = run["error"]
+    if not error:
+        return ""
+    return "\n".join(error.get("traceback") or []) or str(error["message"])
+
+
+def elapsed(step: Run, now: datetime | None = None) -> timedelta:
+    """Time since a step started, until it ended."""
+    if not step["started_at"]:
+        return timedelta()
+    end = instant(step["ended_at"]) if step["ended_at"] else now or datetime.now(UTC)
+    return max(timedelta(), end - instant(step["started_at"]))
+
+
+def duration(time: timedelta) -> str:
+    """Write a time as a person says it: ``120 ms``, ``3.2 s``, ``1:02:03``, ``2 days, 0:00:10``."""
+    seconds = time.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    return str(timedelta(seconds=round(seconds)))
+
+
+def instant(text: str) -> datetime:
+    """Read a time of the API."""
+    return datetime.fromisoformat(text)
+
+
+def moment(text: str) -> str:
+    """Write a time of the API as the reader's clock shows it."""
+    return f"{instant(text).astimezone():%Y-%m-%d %H:%M:%S %Z}"
