@@ -25,7 +25,7 @@ pauses = st.builds(
 )
 outcomes = st.builds(
     Outcome,
-    exports=st.dictionaries(st.sampled_from(["x", "$return_value"]), st.integers()),
+    exports=st.dictionaries(st.sampled_from(["x", "$return_value"]), st.integers(-99, 99)),
     flow=st.one_of(st.none(), pauses, pauses, st.builds(ExitCall)),
     error=st.one_of(st.none(), st.none(), st.none(), st.just(Error(ename="E", evalue="e"))),
 )
@@ -91,7 +91,7 @@ class AnyRun(RuleBasedStateMachine):
         counts = run.status == "running" and current == (*place, attempt)
         assert self.send(event) == counts
 
-    @rule(place=places, data=st.integers())
+    @rule(place=places, data=st.integers(0, 9))
     def resume(self, place: tuple[str, int], data: int) -> None:
         step, execution = place
         self.settle(
@@ -104,7 +104,7 @@ class AnyRun(RuleBasedStateMachine):
         self.settle(CancelPause(step=step, execution=execution, by="link"), place)
 
     @precondition(lambda self: self.run.pause is not None)
-    @rule(data=st.integers())
+    @rule(data=st.integers(0, 9))
     def resume_the_pause(self, data: int) -> None:
         assert self.run.pause is not None
         pause = self.run.pause

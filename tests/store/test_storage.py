@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from tinydb import TinyDB
+
+from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.store.storage import AtomicJSONStorage, Record, replace_file
+
+
+def test_it_is_a_tinydb_storage(tmp_path: Path) -> None:
+    path = tmp_path / "db.json"
+    with TinyDB(path, storage=AtomicJSONStorage) as db:
+        db.insert({"n": 1})
+        db.insert({"n": 2})
+    with TinyDB(path, storage=AtomicJSONStorage) as db:
+        assert [document["n"] for document in db.all()] == [1, 2]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["db.json"]
+
+
+def test_a_failed_write_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db.json"
+    replace_file(path, b"old")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["db.json"]
+
+
+def test_record(tmp_path: Path) -> None:
+    record = Record(tmp_path / "r.json", "run")
+    record.write({"id": "r", "n": 1})
+    record.write({"id": "r", "n": 2})
+    assert record.read() == {"format": 1, "id": "r", "n": 2}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"run": []}',
+        b'{"run": {"x": {}}}',
+        b'{"run": {"1": 3}}',
+        b'{"run": {"1": {}}}',
+        b'{"run": {"1": {"format": "1"}}}',
+        b'{"other": {"1": {"format": 1}}}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_or_foreign_file_is_told_apart(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(content)
+    with pytest.raises(StoredFileError, match=r"r\.json"):
+        Record(path, "run").read()
+    assert path.read_bytes() == content
+
+
+def test_a_newer_format_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(b'{"run": {"1": {"format": 2, "id": "r"}}}')
+    with pytest.raises(NewerFormatError, match="newer"):
+        Record(path, "run").read()
