@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, TracebackType
+from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import StepError
@@ -41,7 +41,7 @@ async def load_handler(
     StepError
         The body defines no callable ``handler``.
     BaseException
-        What the body raised; `authors_frames` cuts its traceback.
+        What the body raised; `jupyter_pdflow.handler.frames.cut` cuts its traceback.
     """
     shell.user_ns.pop(HANDLER, None)
     # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
@@ -62,7 +62,7 @@ async def run_source(
     Raises
     ------
     BaseException
-        What the source raised; `authors_frames` cuts its traceback.
+        What the source raised.
     """
     code = compile_source(shell, source, filename, first_line=first_line)
     with shell.builtin_trap, interruptible():
@@ -80,24 +80,6 @@ def compile_source(
     tree = shell.transform_ast(ast.parse(python, filename))  # type: ignore[no-untyped-call]
     with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
         return shell.compile(tree, filename, "exec")
-
-
-def authors_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """Leave the frames of this package, IPython and the event loop out of a traceback."""
-    frames = []
-    while traceback is not None:
-        if not _is_machinery(traceback.tb_frame.f_globals):
-            frames.append(traceback)
-        traceback = traceback.tb_next
-    kept = None
-    for frame in reversed(frames):
-        kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return kept
-
-
-def _is_machinery(namespace: dict[str, Any]) -> bool:
-    package = str(namespace.get("__name__") or "").partition(".")[0]
-    return package in {"jupyter_pdflow", "IPython", "ipykernel", "asyncio"}
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""Read a workflow's source from a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_pdflow.exceptions import NotebookError, StepError
+from jupyter_pdflow.notebook.steps import check_body, check_name, check_setup, split_step
+from jupyter_pdflow.rules.workflow import Source, StepSource
+
+NBFORMAT = 4
+DEFAULT_KERNEL = "python3"
+
+
+@dataclass(frozen=True)
+class CodeCell:
+    """A code cell; `name` and `body` are those of a step, and None for other cells."""
+
+    number: int
+    source: str
+    tags: frozenset[str]
+    name: str | None = None
+    body: str | None = None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the author keeps it out of production."""
+        return "skip" in self.tags
+
+
+def read_source(notebook: Mapping[str, Any]) -> Source:
+    """Read what production runs: the setup cells and the steps.
+
+    Parameters
+    ----------
+    notebook : Mapping
+        A notebook in nbformat 4; anything else is refused.
+
+    Raises
+    ------
+    NotebookError
+        It can't be deployed; the message names the cell or step and says what to do.
+    """
+    cells = code_cells(notebook)
+    kernel_name = _kernel_name(notebook)
+    steps = [cell for cell in cells if cell.name is not None and not cell.skipped]
+    try:
+        return Source(
+            kernel_name=kernel_name, setup=tuple(_setup(cells, steps)), steps=tuple(_steps(steps))
+        )
+    except StepError as error:
+        raise NotebookError(str(error)) from None
+
+
+def code_cells(notebook: Mapping[str, Any]) -> list[CodeCell]:
+    """Read the code cells of a notebook, steps that are left out of production too.
+
+    Raises
+    ------
+    NotebookError
+        It is not a notebook in nbformat 4.
+    """
+    if _mapping(notebook).get("nbformat") != NBFORMAT:
+        msg = "This is not a notebook in nbformat 4; open it in Jupyter and save it again."
+        raise NotebookError(msg)
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        msg = "The notebook has no list of cells; open it in Jupyter and save it again."
+        raise NotebookError(msg)
+    read = (_code_cell(number, cell) for number, cell in enumerate(cells, start=1))
+    return [cell for cell in read if cell is not None]
+
+
+def _code_cell(number: int, cell: object) -> CodeCell | None:
+    if not isinstance(cell, Mapping):
+        msg = f"Cell {number} is not a cell of nbformat 4; open the notebook and save it again."
+        raise NotebookError(msg)
+    if cell.get("cell_type") != "code":
+        return None
+    source, tags = _text(number, cell.get("source", "")), _tags(cell)
+    parts = split_step(source)
+    if parts is None:
+        return CodeCell(number=number, source=source.rstrip(), tags=tags)
+    name, body = parts
+    return CodeCell(number=number, source=source, tags=tags, name=name, body=body)
+
+
+def _text(number: int, source: object) -> str:
+    lines = [source] if isinstance(source, str) else source
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        msg = f"The source of cell {number} is not text; open the notebook and save it again."
+        raise NotebookError(msg)
+    text = "".join(lines)
+    # Half a surrogate pair is valid in a notebook's JSON, but no source code and not storable.
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        msg = f"Cell {number} has half a surrogate pair in its text; delete that letter and save."
+        raise NotebookError(msg)
+    return text
+
+
+def _tags(cell: Mapping[str, Any]) -> frozenset[str]:
+    tags = _mapping(cell.get("metadata")).get("tags")
+    return (
+        frozenset(tag for tag in tags if isinstance(tag, str))
+        if isinstance(tags, list)
+        else frozenset()
+    )
+
+
+def _kernel_name(notebook: Mapping[str, Any]) -> str:
+    metadata = _mapping(notebook.get("metadata"))
+    kernelspec = _mapping(metadata.get("kernelspec"))
+    info = _mapping(metadata.get("language_info"))
+    language: Any = info.get("name") or kernelspec.get("language") or "python"
+    if not isinstance(language, str) or language.lower() not in ("python", "ipython"):
+        msg = f"Steps are written in Python; this notebook's language is {str(language)[:40]!r}."
+        raise NotebookError(msg)
+    name = kernelspec.get("name") or DEFAULT_KERNEL
+    if not isinstance(name, str) or not name.isprintable():
+        msg = "The notebook's kernelspec has no usable name; choose its kernel and save it."
+        raise NotebookError(msg)
+    return name
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _setup(cells: list[CodeCell], steps: list[CodeCell]) -> Iterator[str]:
+    first = steps[0].number if steps else 0
+    for cell in cells:
+        joins = cell.number < first or "setup" in cell.tags
+        if cell.name is not None or cell.skipped or not joins or not cell.source:
+            continue
+        check_setup(cell.number, cell.source)
+        yield cell.source
+
+
+def _steps(cells: list[CodeCell]) -> Iterator[StepSource]:
+    if not cells:
+        msg = "The notebook has no step: begin a code cell with `%%step NAME`."
+        raise NotebookError(msg)
+    seen: dict[str, int] = {}
+    for cell in cells:
+        name, body = _named(cell), cell.body or ""
+        if name in seen:
+            msg = (
+                f"Two cells are named step {name!r} (cells {seen[name]} and {cell.number} of the "
+                "notebook); give each step its own name."
+            )
+            raise NotebookError(msg)
+        seen[name] = cell.number
+        check_body(name, body)
+        yield StepSource(name=name, source=body)
+
+
+def _named(cell: CodeCell) -> str:
+    try:
+        return check_name(cell.name or "")
+    except StepError as error:
+        msg = f"Cell {cell.number} of the notebook: {error}"
+        raise NotebookError(msg) from None
