@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ulid import ULID
@@ -13,7 +13,7 @@ from ulid import ULID
 from jupyter_pdflow.engine.drivers import Drivers
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.timers import Timers
+from jupyter_pdflow.engine.timers import Timers, utc_now
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.events import (
     Begin,
@@ -42,11 +42,6 @@ PRUNE_EVERY = 3600.0
 
 RETRY_AFTER = timedelta(seconds=2)
 """Until a due run that couldn't be stored is tried again, for instance when the disk is full."""
-
-
-def utc_now() -> datetime:
-    """Tell the time."""
-    return datetime.now(UTC)
 
 
 class Engine:

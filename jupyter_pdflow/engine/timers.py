@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 LONGEST_SLEEP = 1.0
 """Seconds after which the wall clock is looked at again, in case someone has set it."""
 
 BATCH = 50
 """How many due keys are handed out before others get their turn on the event loop."""
+
+
+def utc_now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
 
 
 class Timers:

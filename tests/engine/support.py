@@ -1,0 +1,47 @@
+"""A real SMTP server that can be told to refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+
+class Inbox:
+    """What an SMTP server received; `replies` are given before it accepts a mail."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.envelopes: list[tuple[str, list[str]]] = []
+        self.replies: list[str] = []
+        self.login: tuple[bytes, bytes] | None = None
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.replies:
+            return self.replies.pop(0)
+        self.mails.append(message_from_bytes(envelope.content, policy=SMTP))
+        self.envelopes.append((envelope.mail_from, envelope.rcpt_tos))
+        return "250 OK"
+
+    def authenticate(self, server: Any, session: Any, envelope: Any, how: str, data: Any) -> Any:
+        self.login = (data.login, data.password)
+        return AuthResult(success=True)
+
+
+def smtp_server(inbox: Inbox, **options: Any) -> Controller:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    return Controller(inbox, hostname="127.0.0.1", port=port, **options)
+
+
+async def until(condition: Callable[[], object], timeout: float = 10) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.01)

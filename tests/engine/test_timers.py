@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from jupyter_pdflow.engine import timers as timers_module
+from jupyter_pdflow.engine.timers import BATCH, Timers
+from tests.engine.support import until
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def test_due_in_order_of_time() -> None:
+    due: list[str] = []
+    timers = Timers(due.append, now)
+    for name, ms in (("c", 30), ("a", 10), ("b", 20), ("past", -1000)):
+        timers.set(name, now() + timedelta(milliseconds=ms))
+    await until(lambda: len(due) == 4)
+    assert due == ["past", "a", "b", "c"]
+    timers.close()
+
+
+async def test_set_again_replaces_and_unset_forgets() -> None:
+    due: list[str] = []
+    timers = Timers(due.append, now)
+    timers.set("moved", now() + timedelta(milliseconds=10))
+    timers.set("moved", now() + timedelta(milliseconds=40))
+    timers.set("gone", now() + timedelta(milliseconds=10))
+    timers.unset("gone")
+    await asyncio.sleep(0.025)
+    assert due == []
+    await until(lambda: due == ["moved"])
+    timers.close()
+
+
+async def test_a_clock_that_is_set_forward_is_noticed(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(timers_module, "LONGEST_SLEEP", 0.02)
+    ahead = timedelta(0)
+    due: list[str] = []
+    timers = Timers(due.append, lambda: now() + ahead)
+    timers.set("later", now() + timedelta(hours=1))
+    await asyncio.sleep(0.05)
+    assert due == []
+    ahead = timedelta(hours=1)
+    await until(lambda: due == ["later"])
+    timers.close()
+
+
+async def test_one_failing_does_not_stop_the_others() -> None:
+    due: list[str] = []
+    seen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
+
+    def on_due(key: str) -> None:
+        if key == "1":
+            raise RuntimeError(key)
+        due.append(key)
+
+    timers = Timers(on_due, now)
+    for number in range(3):
+        timers.set(str(number), now())
+    await until(lambda: due == ["0", "2"])
+    assert len(seen) == 1
+    timers.close()
+
+
+async def test_many_due_at_once_let_others_in() -> None:
+    due: list[str] = []
+    timers = Timers(due.append, now)
+    for number in range(10 * BATCH):
+        timers.set(str(number), now() - timedelta(seconds=1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert 0 < len(due) < 10 * BATCH
+    await until(lambda: len(due) == 10 * BATCH)
+    timers.close()
+
+
+async def test_replaced_times_do_not_pile_up() -> None:
+    timers = Timers(lambda _: None, now)
+    for number in range(10_000):
+        timers.set("same", now() + timedelta(hours=1, seconds=number))
+    assert len(timers._heap) < 200
+    timers.close()
