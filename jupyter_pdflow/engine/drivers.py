@@ -89,7 +89,7 @@ class Drivers:
     async def _queue(self, run_id: str, workflow: Workflow) -> Kernel:
         self._queued.add(run_id)
         try:
-            return await self._pool.acquire(workflow)
+            return await self._pool.acquire(workflow, workflow.path)
         finally:
             self._queued.discard(run_id)
 
