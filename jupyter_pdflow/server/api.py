@@ -1,0 +1,347 @@
+"""The private REST API below ``/pdflow/api``; ``openapi.yaml`` describes it."""
+
+from __future__ import annotations
+
+import posixpath
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args
+from urllib.parse import urlencode
+
+import msgspec
+import orjson
+import yaml
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from jupyter_pdflow.engine.engine import Engine
+from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError, PDFlowError
+from jupyter_pdflow.notebook.source import read_source
+from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
+from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.rules.workflow import Source
+from jupyter_pdflow.server.bodies import is_storable
+from jupyter_pdflow.server.errors import error_answer
+from jupyter_pdflow.server.executed import executed_notebook, written
+from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.requests import api_request, incoming
+from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+OPENAPI = Path(__file__).parent / "openapi.yaml"
+MOST_RUNS = 500
+DEFAULT_RUNS = 50
+
+
+class Deploy(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /workflows``."""
+
+    path: str
+
+
+class Start(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /workflows/{id}/runs``."""
+
+    event: Any = None
+
+
+class Resume(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /runs/{id}/resume``."""
+
+    data: Any = None
+    by: Literal["api", "button"] = "api"
+
+
+class Cancel(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /runs/{id}/cancel``."""
+
+    reason: str | None = None
+    by: Literal["api", "button"] = "api"
+
+
+class PDFlowAPIHandler(APIHandler):
+    """What all routes share: who may call them, JSON in and out, errors."""
+
+    auth_resource = "jupyter_pdflow"
+
+    def initialize(self, keeper: Keeper) -> None:
+        """Take what the routes work with."""
+        self._keeper = keeper
+
+    async def house(self) -> House:
+        """Get what works on the data; raises what `Keeper.house` raises."""
+        return await self._keeper.house()
+
+    async def engine(self) -> Engine:
+        """Get the engine; raises what `Keeper.house` raises."""
+        return (await self.house()).engine
+
+    def read(self, kind: type[Body]) -> Body:
+        """Read the request's JSON body; an empty one is an empty object.
+
+        Raises
+        ------
+        BadRequestError
+            It is not what the route takes.
+        """
+        raw = self.request.body
+        if len(raw) > EXPORTS_LIMIT:
+            raise web.HTTPError(413, f"The body is larger than {EXPORTS_LIMIT:,} bytes.")
+        try:
+            value = orjson.loads(raw) if raw.strip() else {}
+            body = msgspec.convert(value, kind)
+        except (orjson.JSONDecodeError, msgspec.ValidationError) as error:
+            msg = f"The body is not what this route takes: {error}."
+            raise BadRequestError(msg) from error
+        if not is_storable(value):
+            msg = "The body is nested too deeply."
+            raise BadRequestError(msg)
+        return body
+
+    def answer(self, data: Any, status: int = 200) -> None:
+        """Answer with JSON."""
+        self.set_status(status)
+        self.finish(orjson.dumps(data))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer ``{message, reason}``."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        status, view = error_answer(status_code, error)
+        self.answer(view, status)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log an error that has its own answer for those who debug only."""
+        if isinstance(value, PDFlowError):
+            self.log.debug("%s: %s", value.reason, value)
+        else:
+            super().log_exception(typ, value, tb)
+
+
+class WorkflowsHandler(PDFlowAPIHandler):
+    """``/workflows``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """List the newest version of each workflow."""
+        self.answer([workflow_view(found) for found in (await self.engine()).workflows()])
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Deploy a notebook."""
+        path = _clean(self.read(Deploy).path)
+        house = await self.house()
+        source = await self._source(path)
+        await house.pool.check(source.kernel_name)
+        workflow, changed = house.engine.deploy(path, source)
+        self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
+        self.answer(workflow_view(workflow), 201 if changed else 200)
+
+    async def _source(self, path: str) -> Source:
+        try:
+            contents: Any = self.contents_manager
+            model = await ensure_async(contents.get(path, content=True, type="notebook"))
+        except web.HTTPError as error:
+            raise _unreadable(path, error) from error
+        return read_source(model["content"])
+
+
+class WorkflowHandler(PDFlowAPIHandler):
+    """``/workflows/{id}``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, workflow_id: str) -> None:
+        """Show the newest version of a workflow."""
+        self.answer(workflow_view((await self.engine()).workflow(workflow_id)))
+
+
+class WorkflowRunsHandler(PDFlowAPIHandler):
+    """``/workflows/{id}/runs``."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, workflow_id: str) -> None:
+        """Start a run."""
+        event = self.read(Start).event
+        house = await self.house()
+        run = house.engine.start(workflow_id, event)
+        self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
+        self.answer(run_view(run, house.links.urls), 201)
+
+
+class RunsHandler(PDFlowAPIHandler):
+    """``/runs``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """List runs, newest first, a page at a time."""
+        limit = self._limit()
+        status = self._status()
+        workflow = self.get_query_argument("workflow", None)
+        before = self.get_query_argument("before", None)
+        house = await self.house()
+        runs = house.engine.runs(status, workflow, limit + 1, before)
+        if len(runs) > limit:
+            self._link_next(limit, status, workflow, runs[limit - 1])
+        self.answer([run_item(run, house.links.urls) for run in runs[:limit]])
+
+    def _limit(self) -> int:
+        text = self.get_query_argument("limit", str(DEFAULT_RUNS))
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_RUNS):
+            msg = f"limit must be a number from 1 to {MOST_RUNS}, not {text!r}."
+            raise BadRequestError(msg)
+        return int(text)
+
+    def _status(self) -> RunStatus | None:
+        status = self.get_query_argument("status", None)
+        known = get_args(RunStatus)
+        if status is not None and status not in known:
+            msg = f"status must be one of {', '.join(known)}, not {status!r}."
+            raise BadRequestError(msg)
+        return cast("RunStatus | None", status)
+
+    def _link_next(self, limit: int, status: str | None, workflow: str | None, last: Run) -> None:
+        given = {"status": status, "workflow": workflow, "limit": limit, "before": last.id}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
+
+
+class RunHandler(PDFlowAPIHandler):
+    """``/runs/{id}``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        """Show a run whole."""
+        house = await self.house()
+        self.answer(run_view(house.engine.run(run_id), house.links.urls))
+
+
+class RunNotebookHandler(PDFlowAPIHandler):
+    """``/runs/{id}/notebook``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        """Send a run as an executed notebook."""
+        engine = await self.engine()
+        run = engine.run(run_id)
+        notebook = executed_notebook(run, engine.workflow_of(run), engine.outputs(run_id))
+        self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
+        self.finish(written(notebook), set_content_type="application/x-ipynb+json")
+
+
+class ResumeHandler(PDFlowAPIHandler):
+    """``/runs/{id}/resume``."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        """Resume a paused run."""
+        body = self.read(Resume)
+        house = await self.house()
+        request = api_request(incoming(self.request), body.data)
+        self.answer(run_view(house.engine.resume(run_id, body.by, request), house.links.urls))
+
+
+class CancelHandler(PDFlowAPIHandler):
+    """``/runs/{id}/cancel``."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        """Cancel a run, whatever it is doing."""
+        body = self.read(Cancel)
+        house = await self.house()
+        self.answer(run_view(house.engine.cancel(run_id, body.by, body.reason), house.links.urls))
+
+
+class MailsHandler(PDFlowAPIHandler):
+    """``/mail``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """List the mails that steps have made, newest first."""
+        self.answer([mail_view(letter) for letter in (await self.engine()).letters()])
+
+
+class MailHandler(PDFlowAPIHandler):
+    """``/mail/{id}``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, letter_id: str) -> None:
+        """Show a mail."""
+        self.answer(mail_view((await self.engine()).letter(letter_id)))
+
+
+class OpenAPIHandler(PDFlowAPIHandler):
+    """``/openapi.json``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send the description of the API."""
+        self.answer(_description())
+
+
+class UnknownHandler(PDFlowAPIHandler):
+    """Every other path below ``/pdflow``; what was meant may be a link, so it is not logged."""
+
+    def initialize(self, keeper: Keeper) -> None:
+        """Forget the path."""
+        super().initialize(keeper)
+        self.request.uri = self.request.path = f"{self.base_url}pdflow/…"
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Say that there is no such route."""
+        msg = "There is no such route."
+        raise NotFoundError(msg)
+
+    post = put = patch = delete = head = get
+
+
+ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
+    (r"/pdflow/api/workflows", WorkflowsHandler),
+    (r"/pdflow/api/workflows/([^/]+)", WorkflowHandler),
+    (r"/pdflow/api/workflows/([^/]+)/runs", WorkflowRunsHandler),
+    (r"/pdflow/api/runs", RunsHandler),
+    (r"/pdflow/api/runs/([^/]+)", RunHandler),
+    (r"/pdflow/api/runs/([^/]+)/notebook", RunNotebookHandler),
+    (r"/pdflow/api/runs/([^/]+)/resume", ResumeHandler),
+    (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
+    (r"/pdflow/api/mail", MailsHandler),
+    (r"/pdflow/api/mail/([^/]+)", MailHandler),
+    (r"/pdflow/api/openapi.json", OpenAPIHandler),
+    (r"/pdflow(?:/.*)?", UnknownHandler),
+]
+
+
+def _clean(path: str) -> str:
+    """Write a notebook's path in one way only, so that it is one workflow."""
+    clean = posixpath.normpath("/" + path).lstrip("/")
+    if not clean.endswith(".ipynb"):
+        msg = f"path must name a notebook (.ipynb) below the server's root folder, not {path!r}."
+        raise BadRequestError(msg)
+    return clean
+
+
+def _unreadable(path: str, error: web.HTTPError) -> PDFlowError:
+    if error.status_code == NotFoundError.status:
+        msg = f"There is no notebook {path!r} below the server's root folder."
+        return NotFoundError(msg)
+    msg = f"{path!r} can't be read as a notebook; open it in Jupyter and save it again."
+    return NotebookError(msg)
+
+
+@cache
+def _description() -> Any:
+    return yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))

@@ -1,0 +1,194 @@
+"""The Jupyter server extension."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_events import EventLogger
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from traitlets import Bool, Float, Int, List, TraitError, Unicode, default, validate
+
+from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.exceptions import DataDirLockedError
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server import events
+from jupyter_pdflow.server.activity import Activity
+from jupyter_pdflow.server.api import ROUTES
+from jupyter_pdflow.server.factory import Plan, build_house
+from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.links import LinkHandler
+from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.redaction import Redaction
+from jupyter_pdflow.server.tokens import ACTIONS
+
+DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
+
+
+class PDFlow(ExtensionApp):
+    """Workflows written in notebooks: pause, resume and rerun."""
+
+    name = "jupyter_pdflow"
+    description = "Durable, human-in-the-loop workflows written in notebooks."
+
+    data_dir = Unicode(
+        help="""
+        Folder for runs, workflows, mails and keys; only one server at a time works on it.
+        By default the folder pdflow in Jupyter's data folder.
+        """
+    ).tag(config=True)
+    public_url = Unicode(
+        help="""
+        This server's address as those reach it who open a link, with its base URL:
+        https://example.org/user/me/. By default what JupyterHub says, else the address at which
+        your browser last used this server.
+        """
+    ).tag(config=True)
+    confirm_links = Bool(
+        default_value=False,
+        help="""
+        Whether a person who opens a link has to click a button on its page before it acts. By
+        default opening it is enough.
+        """,
+    ).tag(config=True)
+    max_body_bytes = Int(
+        512 * 1024, min=0, help="How large the body of a request to a link may be."
+    ).tag(config=True)
+    max_kernels = Int(
+        min=1,
+        help="How many production kernels may live at once. By default the number of CPUs.",
+    ).tag(config=True)
+    idle_kernel_seconds = Float(
+        300.0, min=0.0, help="After how many seconds an unused production kernel is shut down."
+    ).tag(config=True)
+    smtp_url = Unicode(
+        help="""
+        The server that delivers mails: smtp://user:password@host:port, or smtps://. Without it,
+        mails are kept as .eml files in the data folder.
+        """
+    ).tag(config=True)
+    mail_from = Unicode("jupyter_pdflow@localhost", help="The sender of all mails.").tag(
+        config=True
+    )
+    mail_to = List(Unicode(), help="Who gets the mails that name no recipient.").tag(config=True)
+    keep_days = Float(
+        None,
+        allow_none=True,
+        min=0.0,
+        help="After how many days finished runs are deleted. By default they are kept.",
+    ).tag(config=True)
+
+    keeper: Keeper
+    _activity: Activity
+
+    @default("data_dir")
+    def _default_data_dir(self) -> str:
+        return str(Path(jupyter_data_dir()) / "pdflow")
+
+    @default("max_kernels")
+    def _default_max_kernels(self) -> int:
+        return os.cpu_count() or 1
+
+    @validate("smtp_url")
+    def _valid_smtp_url(self, proposal: Any) -> Any:
+        try:
+            Post.at(proposal["value"]) if proposal["value"] else None
+        except ValueError as error:
+            raise TraitError(str(error)) from None
+        return proposal["value"]
+
+    # --- Jupyter's hooks ---
+
+    def initialize_settings(self) -> None:
+        """Get ready, without touching a run: the event loop does not run yet."""
+        server = self._server
+        data_dir = _private_folder(Path(self.data_dir).expanduser().absolute())
+        os.environ[DATA_DIR_VARIABLE] = str(data_dir)
+        build = partial(build_house, self._plan(data_dir), server, self._on_change, self.log)
+        lock = DataLock(data_dir)
+        self.keeper = Keeper(lock, build, url=server.connection_url, log=self.log)
+        self._activity = Activity(server.web_app.settings, self._is_busy)
+        self._watch_requests(server.web_app.settings)
+        for handler in self.log.handlers + server.log.handlers:
+            handler.addFilter(Redaction())
+        events.register(self._event_logger)
+
+    def initialize_handlers(self) -> None:
+        """Add the routes."""
+        options = {
+            "keeper": self.keeper,
+            "max_body_bytes": self.max_body_bytes,
+            "confirm_links": self.confirm_links,
+        }
+        for action in ACTIONS:
+            pattern = rf"/pdflow/{action}(?:/.*)?"
+            self.handlers.append((pattern, LinkHandler, {**options, "action": action}))
+        for pattern, handler in ROUTES:
+            self.handlers.append((pattern, handler, {"keeper": self.keeper}))
+
+    async def _start_jupyter_server_extension(self, _serverapp: ServerApp) -> None:
+        self._activity.start()
+        try:
+            await self.keeper.house()
+        except DataDirLockedError:
+            return
+
+    async def stop_extension(self) -> None:
+        """Stop all work; paused runs wait for the next start."""
+        self._activity.stop()
+        await self.keeper.close()
+
+    # --- inside ---
+
+    @property
+    def _server(self) -> ServerApp:
+        assert self.serverapp is not None  # noqa: S101  Jupyter sets it first of all
+        return self.serverapp
+
+    @property
+    def _event_logger(self) -> EventLogger:
+        logger: EventLogger = self._server.web_app.settings["event_logger"]
+        return logger
+
+    def _plan(self, data_dir: Path) -> Plan:
+        return Plan(
+            data_dir=data_dir,
+            public_url=self.public_url,
+            max_kernels=self.max_kernels,
+            idle_kernel_seconds=self.idle_kernel_seconds,
+            smtp_url=self.smtp_url,
+            mail_from=self.mail_from,
+            mail_to=self.mail_to,
+            keep_days=self.keep_days,
+        )
+
+    def _on_change(self, run: Run) -> None:
+        self._activity.note()
+        events.emit(self._event_logger, run)
+
+    def _is_busy(self) -> bool:
+        house = self.keeper.present
+        return house is not None and house.engine.busy
+
+    def _watch_requests(self, settings: dict[str, Any]) -> None:
+        """Learn this server's address from the requests that Jupyter logs, which is all."""
+        log_request: Callable[[Any], None] = settings["log_function"]
+
+        def log_and_notice(handler: Any) -> None:
+            log_request(handler)
+            house: House | None = self.keeper.present
+            if house is not None:
+                house.address.notice(handler)
+
+        settings["log_function"] = log_and_notice
+
+
+def _private_folder(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path

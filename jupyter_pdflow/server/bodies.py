@@ -1,0 +1,175 @@
+"""A request's body as handlers see it."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+from email.message import Message
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
+
+MAX_FIELDS = 10_000
+NESTING_ABOVE = 32
+"""Levels that a run's own record may put around a body; orjson writes 254 levels in all."""
+
+SLOW_OR_ODD = frozenset(
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
+"""Text codecs that no sender of a request means, some of them with quadratic running time."""
+
+
+class BadBodyError(ValueError):
+    """A body is not what its content type says."""
+
+
+def read_body(content_type: str, content_encoding: str, body: bytes) -> dict[str, Any]:
+    """Parse a body by its content type.
+
+    Parameters
+    ----------
+    content_type, content_encoding : str
+        The headers of these names; empty where there is none.
+    body : bytes
+        The body as received.
+
+    Returns
+    -------
+    dict
+        ``body``; where it is malformed, that is the raw text, with ``body_error`` beside it.
+    """
+    if not body:
+        return {"body": None}
+    if content_encoding.strip().lower() not in ("", "identity"):
+        return {"body": _binary(content_type, body)}
+    try:
+        value = _parse(content_type, body)
+    except BadBodyError as error:
+        return _malformed(body, str(error))
+    except Exception as error:  # noqa: BLE001  no parser's surprise may cost the resume
+        return _malformed(body, f"The body can't be read: {type(error).__name__}.")
+    return {"body": value}
+
+
+def is_storable(value: Any) -> bool:
+    """Whether a value can be written as JSON within a run's record."""
+    for _ in range(NESTING_ABOVE):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
+def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of fields: one that comes once is itself, one that is repeated is a list."""
+    fields: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def _malformed(body: bytes, error: str) -> dict[str, Any]:
+    return {"body": body.decode(errors="replace"), "body_error": error}
+
+
+def _parse(content_type: str, body: bytes) -> Any:
+    header = Message()
+    header["Content-Type"] = content_type or "application/octet-stream"
+    kind = header.get_content_type()
+    value = _parse_as(kind, header, body)
+    if not is_storable(value):
+        msg = "The body is nested too deeply, or holds text that is not Unicode."
+        raise BadBodyError(msg)
+    return value
+
+
+def _parse_as(kind: str, header: Message, body: bytes) -> Any:
+    if kind == "application/json" or kind.endswith("+json"):
+        return _json(_text(header, body, "utf-8-sig"))
+    if kind == "application/x-www-form-urlencoded":
+        return _form(header, body)
+    if kind == "multipart/form-data":
+        return _multipart(header, body)
+    if kind.startswith("text/"):
+        return _text(header, body, "utf-8")
+    return _binary(str(header["Content-Type"]), body)
+
+
+def _json(text: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        msg = f"The body is not JSON: {error}."
+        raise BadBodyError(msg) from error
+
+
+def _form(header: Message, body: bytes) -> dict[str, Any]:
+    charset = _charset(header, "utf-8")
+    try:
+        text = body.decode("utf-8")
+        pairs = parse_qsl(
+            text,
+            keep_blank_values=True,
+            encoding=charset,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        msg = f"The body is not a form: {error}."
+        raise BadBodyError(msg) from error
+    return collect(pairs)
+
+
+def _multipart(header: Message, body: bytes) -> dict[str, Any]:
+    arguments: dict[str, list[bytes]] = {}
+    files: dict[str, list[HTTPFile]] = {}
+    try:
+        kind = f"multipart/form-data; boundary={header.get_boundary('')}"
+        parse_body_arguments(kind, body, arguments, files)
+        pairs = [(name, value.decode()) for name, found in arguments.items() for value in found]
+    except (HTTPInputError, ValueError) as error:
+        msg = f"The body is not multipart/form-data: {error}."
+        raise BadBodyError(msg) from error
+    return collect([*pairs, *((name, _file(file)) for name in files for file in files[name])])
+
+
+def _file(file: HTTPFile) -> dict[str, Any]:
+    return {"filename": file.filename, **_binary(file.content_type, file.body)}
+
+
+def _binary(content_type: str, body: bytes) -> dict[str, Any]:
+    return {
+        "content_type": content_type,
+        "size": len(body),
+        "base64": base64.b64encode(body).decode(),
+    }
+
+
+def _text(header: Message, body: bytes, default: str) -> str:
+    try:
+        return body.decode(_charset(header, default))
+    except ValueError as error:
+        msg = f"The body is not text in its charset: {error}."
+        raise BadBodyError(msg) from error
+
+
+def _charset(header: Message, default: str) -> str:
+    given = header.get_content_charset()
+    if given is None or given in ("utf8", "utf-8"):
+        return default
+    try:
+        name = codecs.lookup(given).name
+        b"".decode(given)
+    except (LookupError, ValueError) as error:
+        msg = f"The body's charset {given!r} is not known."
+        raise BadBodyError(msg) from error
+    if name in SLOW_OR_ODD:
+        msg = f"The body's charset {given!r} is not taken."
+        raise BadBodyError(msg)
+    return name

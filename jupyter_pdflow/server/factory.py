@@ -1,0 +1,72 @@
+"""Puts together what works on a data directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import Logger
+from pathlib import Path
+from typing import NamedTuple
+
+from jupyter_server.serverapp import ServerApp
+
+from jupyter_pdflow.engine.engine import Engine
+from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.kernels.manager import production_manager
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.addresses import PublicAddress
+from jupyter_pdflow.server.keeper import House
+from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
+
+
+class Plan(NamedTuple):
+    """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
+
+    data_dir: Path
+    public_url: str
+    max_kernels: int
+    idle_kernel_seconds: float
+    smtp_url: str
+    mail_from: str
+    mail_to: list[str]
+    keep_days: float | None
+
+
+def build_house(
+    plan: Plan, serverapp: ServerApp, on_change: Callable[[Run], None], log: Logger
+) -> House:
+    """Make all that carries runs on; nothing is started yet.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the owner has configured.
+    serverapp : ServerApp
+        The server that all of it lives in.
+    on_change : callable
+        Called with a run each time it has changed.
+    """
+    memory = plan.data_dir / "address.json"
+    address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
+    links = Links(plan.data_dir / "link_keys", address)
+    manager = production_manager(serverapp)
+    pool = KernelPool(
+        manager,
+        max_kernels=plan.max_kernels,
+        idle_seconds=plan.idle_kernel_seconds,
+        log=log,
+    )
+    mailbox = Mailbox(
+        plan.data_dir,
+        Post.at(plan.smtp_url) if plan.smtp_url else None,
+        mail_from=plan.mail_from,
+        mail_to=plan.mail_to,
+        clock=utc_now,
+        log=log,
+    )
+    store = TinyDBStore(plan.data_dir, log)
+    engine = Engine(store, pool, mailbox, links.urls, on_change, keep_days=plan.keep_days, log=log)
+    return House(engine=engine, links=links, address=address, pool=pool, manager=manager)

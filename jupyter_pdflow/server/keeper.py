@@ -1,0 +1,133 @@
+"""Who holds the data directory, and what it takes to work on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from logging import Logger
+from typing import Any, NamedTuple
+
+from jupyter_pdflow.engine.engine import Engine
+from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
+from jupyter_pdflow.kernels.manager import close_manager
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.server.addresses import PublicAddress
+from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.tokens import Links
+
+RETRY_SECONDS = 2.0
+"""Between two looks whether another server has let go of the data."""
+
+
+class StoppingError(PDFlowError):
+    """The server is shutting down."""
+
+    reason = "stopping"
+    status = 503
+
+
+class House(NamedTuple):
+    """What works on a data directory."""
+
+    engine: Engine
+    links: Links
+    address: PublicAddress
+    pool: KernelPool
+    manager: Any
+
+    async def close(self) -> None:
+        """Stop all work; paused runs wait for the next start."""
+        await self.engine.close()
+        close_manager(self.manager)
+
+
+class Keeper:
+    """Opens the house when the lock of its data directory is free, and closes it.
+
+    Parameters
+    ----------
+    lock : DataLock
+        The lock of the data directory.
+    build : callable
+        Makes the house; called when the lock is held.
+    url : str
+        This server's address, told to others that want the lock.
+    """
+
+    def __init__(
+        self, lock: DataLock, build: Callable[[], House], *, url: str, log: Logger
+    ) -> None:
+        self._lock = lock
+        self._build = build
+        self._url = url
+        self._log = log
+        self._opening = asyncio.Lock()
+        self._house: House | None = None
+        self._refusal: DataDirLockedError | None = None
+        self._retry_at = 0.0
+        self._stopping = False
+
+    @property
+    def present(self) -> House | None:
+        """The house, if it is open."""
+        return self._house
+
+    async def house(self) -> House:
+        """Get the house, opening it if need be.
+
+        Raises
+        ------
+        DataDirLockedError
+            Another server holds the data; tried again at most every `RETRY_SECONDS`.
+        StoppingError
+            This server is shutting down.
+        """
+        if self._house is not None:
+            return self._house
+        async with self._opening:
+            if self._stopping:
+                msg = "This server is shutting down; try again when it is back."
+                raise StoppingError(msg)
+            if self._house is None:
+                self._house = await self._open()
+            return self._house
+
+    async def close(self) -> None:
+        """Close the house and let go of the data."""
+        async with self._opening:
+            self._stopping = True
+            house, self._house = self._house, None
+            if house is not None:
+                await house.close()
+            self._lock.free()
+
+    async def _open(self) -> House:
+        self._take_lock()
+        try:
+            house = self._build()
+        except BaseException:
+            self._lock.free()
+            raise
+        try:
+            await house.engine.open()
+        except BaseException:
+            await house.close()
+            self._lock.free()
+            raise
+        return house
+
+    def _take_lock(self) -> None:
+        if self._refusal is not None and time.monotonic() < self._retry_at:
+            raise self._refusal
+        try:
+            self._lock.take(self._url)
+        except DataDirLockedError as error:
+            if self._refusal is None:
+                self._log.warning("Workflows don't run on this server. %s", error)
+            self._refusal = error
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            raise
+        if self._refusal is not None:
+            self._log.info("The data directory is free; workflows now run on this server.")
+        self._refusal = None

@@ -1,0 +1,252 @@
+"""The public links: any method, no login; the token in the path is the authority."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import JupyterHandler
+from tornado.httputil import HTTPHeaders
+from tornado.web import HTTPError, stream_request_body
+
+from jupyter_pdflow.exceptions import AlreadyDecidedError, NotFoundError, PDFlowError
+from jupyter_pdflow.rules.decisions import decided_words, decision_on
+from jupyter_pdflow.rules.run import Decision, Run
+from jupyter_pdflow.server.errors import error_answer
+from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.pages import (
+    TEST_WORDS,
+    Page,
+    Place,
+    Result,
+    asking_page,
+    done_page,
+    render,
+)
+from jupyter_pdflow.server.requests import HIDDEN, incoming, link_request
+from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, unknown_link
+from jupyter_pdflow.server.views import decision_view
+from jupyter_pdflow.server.visitors import classify
+
+SERVER_ERRORS = 500
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+    "Access-Control-Allow-Origin": "*",
+}
+
+
+@stream_request_body
+class LinkHandler(JupyterHandler):
+    """Resumes or cancels the pause that the token in the path names.
+
+    The token is taken out of Tornado's request before anything else can log it. Nobody is asked
+    who they are: neither cookies nor Jupyter's token play a part here.
+    """
+
+    def initialize(
+        self, action: Action, keeper: Keeper, max_body_bytes: int, confirm_links: bool
+    ) -> None:
+        """Take the request down and hide its secret; called before all else."""
+        self._action = action
+        self._keeper = keeper
+        self._limit = max_body_bytes
+        self._confirm = confirm_links
+        self._sent = incoming(self.request)
+        self._body = bytearray()
+        self._refused = False
+        before, _, rest = self.request.path.rpartition(f"/pdflow/{action}")
+        self._token = unquote(rest.strip("/"))
+        self._path = f"{before}/pdflow/{action}/{HIDDEN}"
+        self._hide_secret()
+        self._visitor = classify(self._sent.method, self.request.headers)
+
+    def _hide_secret(self) -> None:
+        request = self.request
+        request.uri = request.path = self._path
+        request.headers = HTTPHeaders(request.headers)
+        request.headers.pop("Referer", None)
+        if request.method not in self.SUPPORTED_METHODS:
+            request.method = "POST"
+
+    # --- what Jupyter and Tornado ask ---
+
+    def prepare(self) -> None:  # type: ignore[override]
+        """Refuse foreign hosts, as all of Jupyter does, and bodies that are too large."""
+        self.current_user = None
+        if not self.check_host():
+            raise HTTPError(403)
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > self._limit:
+            raise self._too_large()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Collect the body; what comes after an answer was given is read and dropped."""
+        if self._refused:
+            return
+        self._body += chunk
+        if len(self._body) > self._limit:
+            self._refused = True
+            self._body.clear()
+            error = self._too_large()
+            self.send_error(413, exc_info=(HTTPError, error, None))
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """Serve a request of any method."""
+        await self._serve()
+
+    head = post = put = patch = delete = options = get
+
+    def check_xsrf_cookie(self) -> None:
+        """Ask for no XSRF token: whoever has the link may use it, from anywhere."""
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        """Trust every origin, for the same reason."""
+        del origin
+        return True
+
+    def compute_etag(self) -> None:
+        """Answers are not to be kept."""
+
+    def set_default_headers(self) -> None:
+        """Set the headers of all answers."""
+        super().set_default_headers()
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+
+    @cached_property
+    def nonce(self) -> str:
+        """What the page's own script and style are known by."""
+        return secrets.token_urlsafe(16)
+
+    @property
+    def content_security_policy(self) -> str:
+        """Allow the page's own script and style, and nothing else."""
+        own = f"'nonce-{self.nonce}'"
+        return (
+            f"default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+
+    # --- who gets what ---
+
+    async def _serve(self) -> None:
+        if self._sent.method == "OPTIONS":
+            self._preflight()
+        elif self._visitor == "prefetch":
+            raise HTTPError(503, "A link is not loaded ahead of a click.")
+        elif self._token == TEST_TOKEN:
+            self._answer_test()
+        else:
+            await self._serve_link()
+
+    async def _serve_link(self) -> None:
+        house = await self._keeper.house()
+        run_id, step, execution = house.links.read(self._action, self._token)
+        run = _read(house, run_id)
+        place = Place(action=self._action, workflow=run.workflow_name, step=step)
+        if self._visitor in ("program", "form"):
+            self._act(house, run, place, execution)
+        else:
+            self._show(run, place, execution)
+
+    def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
+        request = link_request(self._sent, bytes(self._body), self._path, self._token)
+        engine = house.engine
+        move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
+        try:
+            run = move(run.id, place.step, execution, "link", request)
+        except AlreadyDecidedError as error:
+            self._answer_decided(error.decision, place)
+        else:
+            self._answer_done(place, kept=run.early is not None)
+
+    def _show(self, run: Run, place: Place, execution: int) -> None:
+        """Let someone see the page, and change nothing."""
+        decision = decision_on(run, place.step, execution)
+        if decision is not None:
+            self._answer_decided(decision, place)
+        else:
+            acts = self._visitor == "page" and not self._confirm
+            self._page(200, asking_page(place, acts=acts))
+
+    def _answer_done(self, place: Place, *, kept: bool) -> None:
+        done: Result = "resumed" if self._action == "resume" else "canceled"
+        result: Result = "accepted" if kept else done
+        view = {"status": result, "workflow": place.workflow, "step": place.step}
+        self._answer(202 if kept else 200, view, done_page(place, result))
+
+    def _answer_decided(self, decision: Decision, place: Place) -> None:
+        words = decided_words(decision)
+        reason = AlreadyDecidedError.reason
+        view = {"message": words, "reason": reason, **decision_view(decision, place.workflow)}
+        self._answer(AlreadyDecidedError.status, view, Page(title=place.workflow, message=words))
+
+    def _answer_test(self) -> None:
+        view = {"status": "test", "workflow": None, "step": None, "message": TEST_WORDS}
+        self._answer(200, view, Page(title="A link of test mode", message=TEST_WORDS))
+
+    def _preflight(self) -> None:
+        asked = self.request.headers.get("Access-Control-Request-Headers", "*")
+        self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+        self.set_header("Access-Control-Allow-Headers", asked)
+        self.set_header("Access-Control-Max-Age", "600")
+        self.set_status(204)
+        self.finish()
+
+    # --- answers ---
+
+    def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
+        if self._visitor == "program":
+            self._json(status, view)
+        else:
+            self._page(status, page)
+
+    def _json(self, status: int, view: dict[str, Any]) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(orjson.dumps(view))
+
+    def _page(self, status: int, page: Page) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(render(page, self.nonce))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with what went wrong, as JSON or as a page."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        status, view = error_answer(status_code, error)
+        if status == 413:  # noqa: PLR2004  too large; the rest of the body is not wanted
+            self.set_header("Connection", "close")
+        title = "This link leads nowhere" if status == NotFoundError.status else "Not possible"
+        self._answer(status, view, Page(title=title, message=view["message"]))
+
+    def _too_large(self) -> HTTPError:
+        return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)
+
+    # --- logs ---
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log surprises only; a wrong link is none."""
+        if not isinstance(value, PDFlowError | HTTPError):
+            super().log_exception(typ, value, tb)
+
+    def _log(self) -> None:
+        """Log the request for those who debug; as an error only where the server failed."""
+        if self.get_status() == SERVER_ERRORS:
+            super()._log()
+        else:
+            self.log.debug("%d %s %s", self.get_status(), self._sent.method, self._path)
+
+
+def _read(house: House, run_id: str) -> Run:
+    try:
+        return house.engine.run(run_id)
+    except NotFoundError:
+        raise unknown_link() from None

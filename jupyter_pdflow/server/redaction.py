@@ -1,0 +1,31 @@
+"""Keeps the secrets of links out of logs, whoever writes them."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from jupyter_pdflow.server.requests import HIDDEN
+
+_LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Hide the secret of each link in a text."""
+    return _LINK.sub(rf"\g<1>{HIDDEN}", text)
+
+
+class Redaction(logging.Filter):
+    """Hides the secrets of links in log records.
+
+    The handlers of links hide their own; this one sees to what others log, such as the
+    ``Referer`` of a request that failed or a path that was mistyped.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite a record that has a link in it; all records pass."""
+        text = record.getMessage()
+        clean = redact(text)
+        if clean != text:
+            record.msg, record.args = clean, ()
+        return True

@@ -1,0 +1,112 @@
+"""The secrets in links: signed names of a pause, good for one action."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+from jupyter_pdflow.exceptions import NotFoundError
+
+Action: TypeAlias = Literal["resume", "cancel"]
+ACTIONS: tuple[Action, ...] = ("resume", "cancel")
+TEST_TOKEN = "test"  # noqa: S105  the word that stands for a token in test mode, no secret
+
+
+class Links:
+    """Makes and reads the two links of a pause.
+
+    Parameters
+    ----------
+    key_path : Path
+        A file with one key per line: the first line signs, all lines verify. It is made, with
+        one key, where there is none. Removing a line makes the links that it signed invalid.
+    public_url : callable
+        Tells this server's address as others reach it, its base URL included.
+    """
+
+    def __init__(self, key_path: Path, public_url: Callable[[], str]) -> None:
+        keys = _keys(key_path)
+        self._serializers = {action: _serializer(action, keys) for action in ACTIONS}
+        self._public_url = public_url
+
+    def urls(self, run_id: str, step: str, execution: int) -> tuple[str, str]:
+        """Make the resume and the cancel URL of one execution of a step."""
+        base = self._public_url().rstrip("/")
+        resume, cancel = (self.token(action, run_id, step, execution) for action in ACTIONS)
+        return f"{base}/pdflow/resume/{resume}", f"{base}/pdflow/cancel/{cancel}"
+
+    def token(self, action: Action, run_id: str, step: str, execution: int) -> str:
+        """Sign the name of one execution of a step for an action."""
+        return str(self._serializers[action].dumps([run_id, step, execution]))
+
+    def read(self, action: Action, token: str) -> tuple[str, str, int]:
+        """Read a token that `token` made for this action.
+
+        Returns
+        -------
+        run_id, step, execution : tuple of (str, str, int)
+
+        Raises
+        ------
+        NotFoundError
+            It is not one; the message tells nothing.
+        """
+        try:
+            payload = self._serializers[action].loads(_canonical(token))
+            run_id, step, execution = payload
+        except (BadData, UnicodeError, ValueError) as error:
+            raise unknown_link() from error
+        return run_id, step, execution
+
+
+def unknown_link() -> NotFoundError:
+    """Make the error for a link that leads nowhere, whatever the cause."""
+    msg = "This link is not known here."
+    return NotFoundError(msg)
+
+
+def _serializer(action: Action, keys: list[str]) -> URLSafeSerializer:
+    return URLSafeSerializer(
+        keys,
+        salt=f"jupyter_pdflow.{action}",
+        signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
+    )
+
+
+def _canonical(token: str) -> str:
+    """Refuse a signature that was spelled otherwise: base64 can write the same bytes twice."""
+    signature = token.encode("ascii").rpartition(b".")[2]
+    if base64_encode(base64_decode(signature)) != signature:
+        msg = "not canonical"
+        raise ValueError(msg)
+    return token
+
+
+def _keys(path: Path) -> list[str]:
+    """Read the keys, newest last as itsdangerous wants them; make the file if need be."""
+    if not path.exists():
+        _make_key(path)
+    keys = path.read_text(encoding="ascii").split()
+    if not keys:
+        msg = f"{path} holds no key; delete it to get a new one, which makes old links invalid."
+        raise ValueError(msg)
+    return keys[::-1]
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key; the file is there whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
