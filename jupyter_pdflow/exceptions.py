@@ -45,10 +45,20 @@ class KernelSpecError(PDFlowError):
 
 
 class KernelError(PDFlowError):
-    """A kernel did not start, died, or could not run the setup."""
+    """A kernel did not start, died, or could not run the setup.
+
+    Attributes
+    ----------
+    error : jupyter_pdflow.rules.run.Error or None
+        What the author's setup raised.
+    """
 
     reason = "kernel"
     status = 500
+
+    def __init__(self, message: str, error: Any = None) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class ExportError(PDFlowError, TypeError):

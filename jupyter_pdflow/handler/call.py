@@ -34,7 +34,7 @@ async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
         An exception of the author's, an interrupt or ``exit()`` is its ``error``.
     """
     try:
-        await _call(handler, pd)
+        await invoke(handler, pd)
     except BaseException as exception:  # noqa: BLE001  SystemExit and interrupts too
         return failed(pd, exception)
     return _outcome(pd)
@@ -48,7 +48,8 @@ def failed(pd: Pd, exception: BaseException) -> Outcome:
     return replace(_outcome(pd), error=error_of(exception))
 
 
-async def _call(handler: Callable[[Pd], Any], pd: Pd) -> None:
+async def invoke(handler: Callable[[Pd], Any], pd: Pd) -> None:
+    """Call a handler and keep what it returns; everything that the author raises gets out."""
     _check(handler, pd)
     result = handler(pd)
     if inspect.isawaitable(result):

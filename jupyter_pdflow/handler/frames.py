@@ -32,7 +32,7 @@ def error_of(exception: BaseException) -> Error:
         evalue = str(exception)
     except Exception:  # noqa: BLE001  the author's __str__ may raise anything
         evalue = "<its str() failed>"
-    return Error(ename=ename, evalue=_clean(evalue), traceback=_lines(exception))
+    return Error(ename=ename, evalue=clean(evalue), traceback=_lines(exception))
 
 
 def _lines(exception: BaseException) -> list[str]:
@@ -40,11 +40,12 @@ def _lines(exception: BaseException) -> list[str]:
         text = "".join(traceback.format_exception(exception))
     except Exception:  # noqa: BLE001  parts of an exception are the author's code too
         return []
-    lines = _clean(text).splitlines()
+    lines = clean(text).splitlines()
     return lines[-TEXT_LIMIT:]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Make a text storable: no half surrogate pairs, and not too long."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return (
         text

@@ -1,1 +1,1 @@
-"""Executing a step: the worker inside the kernel, the pool outside."""
+"""Kernels of production runs: `worker` is what runs in them, the rest is outside."""

@@ -1,0 +1,63 @@
+"""Finding out whether a kernelspec can carry out steps."""
+
+from __future__ import annotations
+
+import tempfile
+from logging import Logger
+from typing import Any
+
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_core.utils import ensure_async
+
+from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.manager import is_local
+from jupyter_pdflow.kernels.messages import CHECK
+
+TAIL_LINES = 3
+
+
+async def check_kernelspec(manager: Any, kernel_name: str, log: Logger) -> None:
+    """Start a kernel and see whether this package is there.
+
+    Raises
+    ------
+    KernelSpecError
+        The kernelspec is missing, its kernel does not start, or lacks this package.
+    """
+    try:
+        spec = await ensure_async(manager.kernel_spec_manager.get_kernel_spec(kernel_name))
+    except NoSuchKernel:
+        msg = (
+            f'There is no kernelspec "{kernel_name}" on this server: choose another kernel for '
+            "the notebook and save it, or install that one."
+        )
+        raise KernelSpecError(msg) from None
+    reply = await _ask(manager, kernel_name, log)
+    if reply.get("status") != "ok":
+        python = spec.argv[0] if spec.argv else "python"
+        msg = (
+            f'The kernelspec "{kernel_name}" has no jupyter_pdflow: install it into that '
+            f"environment ({python} -m pip install jupyter_pdflow)."
+        )
+        raise KernelSpecError(msg)
+
+
+async def _ask(manager: Any, kernel_name: str, log: Logger) -> dict[str, Any]:
+    with tempfile.TemporaryFile("w+") as stderr:
+        options = {"stderr": stderr} if is_local(manager) else {}
+        try:
+            kernel = await Kernel.start(manager, kernel_name, "", log, **options)
+        except KernelError as error:
+            msg = f'The kernelspec "{kernel_name}" can\'t be started: {_tail(stderr) or error}'
+            raise KernelSpecError(msg) from None
+    try:
+        return await kernel.request(CHECK) or {}
+    finally:
+        await kernel.close(now=True)
+
+
+def _tail(stream: Any) -> str:
+    stream.seek(0)
+    lines = [line.strip() for line in stream if line.strip()]
+    return " ".join(lines[-TAIL_LINES:])

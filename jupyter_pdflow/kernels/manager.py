@@ -1,0 +1,110 @@
+"""The manager of production kernels: like the server's own, but not the same one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes that the path of a Unix socket may have, on every system."""
+_NAME = "kernel-00000000-0000-0000-0000-000000000000-ipc-9"
+
+
+def production_manager(serverapp: Any) -> Any:
+    """Make a kernel manager of the class that the server has, for production runs.
+
+    Its kernels are not culled, not restarted, and not among the server's sessions. Those on
+    this machine talk through Unix sockets in a directory that only the user can read.
+
+    Parameters
+    ----------
+    serverapp : jupyter_server.serverapp.ServerApp
+        The server.
+
+    Returns
+    -------
+    MultiKernelManager
+        To be closed with `close_manager`.
+    """
+    kind = type(serverapp.kernel_manager)
+    options = {
+        "parent": serverapp,
+        "log": serverapp.log,
+        "kernel_spec_manager": serverapp.kernel_spec_manager,
+        "connection_dir": serverapp.runtime_dir,
+        "cull_idle_timeout": 0,
+        "use_pending_kernels": False,
+    }
+    traits = kind.class_trait_names()
+    manager = kind(**{name: value for name, value in options.items() if name in traits})
+    if is_local(manager):
+        _keep_private(manager, serverapp.runtime_dir)
+    return manager
+
+
+def close_manager(manager: Any) -> None:
+    """Free what a manager holds when its kernels have ended."""
+    if not manager.context.closed:
+        manager.context.destroy(linger=0)
+    private = getattr(manager.kernel_manager_factory, "directory", None)
+    if private is not None:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def is_local(manager: Any) -> bool:
+    """Whether a manager starts its kernels itself, not by asking a gateway."""
+    from jupyter_server.gateway.managers import GatewayMappingKernelManager
+    from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
+
+    return isinstance(manager, MappingKernelManager) and not isinstance(
+        manager, GatewayMappingKernelManager
+    )
+
+
+class _Factory:
+    """Makes the manager of one kernel, with Unix sockets where that kernel is local."""
+
+    def __init__(self, create: Callable[..., Any], directory: Path) -> None:
+        self._create = create
+        self.directory = directory
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        kernel = self._create(*args, **kwargs)
+        kernel.autorestart = False
+        path = Path(kernel.connection_file).with_suffix("")
+        if _is_local_python(kernel) and len(str(path)) + len("-ipc-9") < SOCKET_PATH_LIMIT:
+            kernel.transport = "ipc"
+            kernel.ip = f"{path}-ipc"
+        return kernel
+
+
+def _keep_private(manager: Any, runtime_dir: str) -> None:
+    directory = _private_directory(Path(runtime_dir))
+    manager.connection_dir = str(directory)
+    manager.kernel_manager_factory = _Factory(manager.kernel_manager_factory, directory)
+
+
+def _private_directory(runtime_dir: Path) -> Path:
+    """Make a directory for connection files and sockets that has a short path, if it can be."""
+    name = "pdflow-00000000/"
+    fits = len(str(runtime_dir / name / _NAME)) < SOCKET_PATH_LIMIT
+    return Path(tempfile.mkdtemp(prefix="pdflow-", dir=runtime_dir if fits else None))
+
+
+def _is_local_python(kernel: Any) -> bool:
+    """Whether the kernel's process sees our directory: not in a container or elsewhere."""
+    try:
+        spec = kernel.kernel_spec
+    except KeyError:
+        return False
+    factory = KernelProvisionerFactory.instance(parent=kernel.parent)
+    chosen = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name")
+    provisioner = chosen or factory.default_provisioner_name
+    runs_python = bool(spec.argv) and Path(spec.argv[0]).name.startswith("python")
+    return os.name == "posix" and provisioner == "local-provisioner" and runs_python

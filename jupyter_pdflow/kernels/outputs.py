@@ -1,0 +1,139 @@
+"""Messages of a kernel's iopub channel as the outputs of a notebook cell, within a bound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+OUTPUT_LIMIT = 2_000_000
+"""Bytes of outputs that are kept of one execution."""
+
+_DISPLAYED = ("display_data", "execute_result")
+
+
+class Outputs:
+    """The outputs of one execution, as nbformat has them.
+
+    Beyond the limit, outputs are dropped, and a last output says how many bytes; errors are
+    kept always.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes to keep.
+    """
+
+    def __init__(self, limit: int = OUTPUT_LIMIT) -> None:
+        self._limit = limit
+        self._start()
+
+    def _start(self) -> None:
+        self._outputs: list[dict[str, Any]] = []
+        self._displays: dict[str, list[dict[str, Any]]] = {}
+        self._size = 0
+        self._dropped = 0
+        self._clear_next = False
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Take in an iopub message; those that are not about outputs are ignored."""
+        kind, content = message["msg_type"], message["content"]
+        if kind == "clear_output":
+            self._clear(wait=bool(content.get("wait")))
+        elif kind == "update_display_data":
+            self._update(message)
+        elif kind in ("stream", "error", *_DISPLAYED):
+            if self._clear_next:
+                self._start()
+            self._append(message)
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Get the outputs, plain JSON values."""
+        outputs = [_joined(output) for output in self._outputs]
+        if self._dropped:
+            limit = f"{self._limit / 1_000_000:g} MB"
+            text = f"… output of {self._dropped:,} more bytes was dropped (limit {limit})\n"
+            outputs.append({"output_type": "stream", "name": "stderr", "text": text})
+        return outputs
+
+    def _clear(self, *, wait: bool) -> None:
+        if wait:
+            self._clear_next = True
+        else:
+            self._start()
+
+    def _append(self, message: Mapping[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            self._append_text(message["content"]["name"], message["content"]["text"])
+            return
+        output, size = _output(message)
+        if message["msg_type"] != "error" and not self._keep(size):
+            return
+        self._outputs.append(output)
+        name = _display_id(message)
+        if name is not None:
+            self._displays.setdefault(name, []).append(output)
+
+    def _append_text(self, name: str, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        kept = data[: max(0, self._limit - self._size)]
+        self._size += len(kept)
+        self._dropped += len(data) - len(kept)
+        if not kept:
+            return
+        last = self._outputs[-1] if self._outputs else {}
+        if last.get("name") != name:
+            last = {"output_type": "stream", "name": name, "text": []}
+            self._outputs.append(last)
+        last["text"].append(kept)
+
+    def _update(self, message: Mapping[str, Any]) -> None:
+        """Show new data wherever this display is."""
+        shown = self._displays.get(_display_id(message) or "", [])
+        if not shown:
+            return
+        new, size = _output({**message, "msg_type": "display_data"})
+        if not self._keep(size * len(shown)):
+            return
+        for output in shown:
+            self._size -= _size(output)
+            output.update(data=new["data"], metadata=new["metadata"])
+
+    def _keep(self, size: int) -> bool:
+        if self._size + size > self._limit:
+            self._dropped += size
+            return False
+        self._size += size
+        return True
+
+
+def _output(message: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    from nbformat.v4 import output_from_msg
+
+    kind = message["msg_type"]
+    header = {**message.get("header", {}), "msg_type": kind}
+    output: Any = output_from_msg(  # type: ignore[no-untyped-call]
+        {"header": header, "content": message["content"]}
+    )
+    data = _bytes(output)
+    return json.loads(data), len(data)
+
+
+def _bytes(output: Mapping[str, Any]) -> bytes:
+    return json.dumps(output, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _size(output: Mapping[str, Any]) -> int:
+    return len(_bytes(output))
+
+
+def _display_id(message: Mapping[str, Any]) -> str | None:
+    name = (message["content"].get("transient") or {}).get("display_id")
+    return name if isinstance(name, str) else None
+
+
+def _joined(output: dict[str, Any]) -> dict[str, Any]:
+    """Join the text of a stream, which may be cut in the middle of a letter."""
+    if output["output_type"] != "stream":
+        return output
+    return {**output, "text": b"".join(output["text"]).decode("utf-8", "replace")}

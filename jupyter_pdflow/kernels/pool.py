@@ -1,0 +1,238 @@
+"""Kernels for production runs: few, warm where it helps, shared fairly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from logging import Logger
+from typing import Any
+
+from msgspec import Struct
+
+from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.kernels.check import check_kernelspec
+from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.queue import FairQueue
+from jupyter_pdflow.rules.workflow import Workflow
+
+STOPPING = "The server is stopping."
+
+
+class _Turn(Struct, eq=False):
+    """Someone who waits: the answer is an idle kernel, or None for leave to start one."""
+
+    workflow: Workflow
+    answer: asyncio.Future[Kernel | None]
+
+
+class KernelPool:
+    """At most so many kernels, each for one run at a time.
+
+    An idle kernel is kept warm for the version whose setup it has run. It goes when nobody
+    has used it for a time, or when another version needs its place.
+
+    Parameters
+    ----------
+    manager : MultiKernelManager
+        Who starts the kernels; see `jupyter_pdflow.kernels.manager.production_manager`.
+    max_kernels : int
+        How many there may be, those that start or end included.
+    idle_seconds : float
+        How long an idle kernel is kept.
+    log : Logger
+        The server's.
+    """
+
+    def __init__(self, manager: Any, *, max_kernels: int, idle_seconds: float, log: Logger) -> None:
+        self._manager = manager
+        self._max = max_kernels
+        self._idle_seconds = idle_seconds
+        self._log = log
+        self._count = 0
+        self._closing = 0
+        self._busy: set[Kernel] = set()
+        self._idle: dict[Kernel, float] = {}
+        self._queue: FairQueue[_Turn] = FairQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked: set[str] = set()
+        self._checking = asyncio.Lock()
+
+    async def check(self, kernel_name: str) -> None:
+        """Make sure that a kernelspec can carry out steps; one that can is not asked again.
+
+        Raises
+        ------
+        KernelSpecError
+            It is missing, its kernel does not start, or its environment lacks this package.
+        """
+        async with self._checking:
+            if kernel_name not in self._checked:
+                await check_kernelspec(self._manager, kernel_name, self._log)
+                self._checked.add(kernel_name)
+
+    def take(self, workflow: Workflow) -> Kernel | None:
+        """Take a kernel that is idle and warm for exactly this version, if there is one."""
+        for kernel in reversed(self._idle):
+            if kernel.workflow is not None and _key(kernel.workflow) == _key(workflow):
+                del self._idle[kernel]
+                if kernel.alive:
+                    self._busy.add(kernel)
+                    return kernel
+                self._drop(kernel)
+                return self.take(workflow)
+        return None
+
+    async def acquire(self, workflow: Workflow, cwd_path: str) -> Kernel:
+        """Get a kernel that has run the setup of this version, when it is this one's turn.
+
+        Parameters
+        ----------
+        workflow : Workflow
+            The version.
+        cwd_path : str
+            Directory to start it in, as Jupyter's contents API names it.
+
+        Raises
+        ------
+        KernelSpecError
+            The kernelspec is missing.
+        KernelError
+            The kernel did not start, or the setup raised; ``error`` is the author's then.
+        """
+        if self._max == 0:
+            raise KernelError(STOPPING)
+        kernel = self.take(workflow) or await self._wait(workflow)
+        return kernel or await self._start(workflow, cwd_path)
+
+    def release(self, kernel: Kernel) -> None:
+        """Give a kernel back; one that has died is dropped."""
+        if kernel not in self._busy:
+            return
+        self._busy.remove(kernel)
+        if kernel.alive:
+            self._idle[kernel] = asyncio.get_running_loop().time()
+            self._pass_on()
+            self._set_timer()
+        else:
+            self._drop(kernel)
+
+    async def shutdown(self) -> None:
+        """End all kernels; who waits for one gets `KernelError`."""
+        self._max = 0
+        while len(self._queue):
+            answer = self._queue.take().answer
+            if not answer.done():
+                answer.set_exception(KernelError(STOPPING))
+        if self._timer is not None:
+            self._timer.cancel()
+        for kernel in [*self._idle, *self._busy]:
+            self._drop(kernel)
+        self._idle.clear()
+        self._busy.clear()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- places -----------------------------------------------------------------------
+
+    async def _wait(self, workflow: Workflow) -> Kernel | None:
+        """Wait for one's turn: an idle kernel, or a place to start one in."""
+        turn = _Turn(workflow, asyncio.get_running_loop().create_future())
+        self._queue.put(workflow.id, turn)
+        self._pass_on()
+        try:
+            return await turn.answer
+        except asyncio.CancelledError:
+            self._queue.remove(workflow.id, turn)
+            if turn.answer.done() and not turn.answer.cancelled():
+                self._give_back(turn.answer.result())
+            raise
+
+    def _give_back(self, answer: Kernel | None) -> None:
+        if answer is not None:
+            self.release(answer)
+        else:
+            self._free_place()
+
+    def _pass_on(self) -> None:
+        """Answer those who wait, as far as there are kernels and places; else make room."""
+        while turn := self._queue.first():
+            if turn.answer.done():
+                self._queue.take()
+                continue
+            kernel = self.take(turn.workflow)
+            if kernel is None and self._count >= self._max:
+                break
+            self._queue.take()
+            self._count += kernel is None
+            turn.answer.set_result(kernel)
+        while self._idle and self._closing < len(self._queue):
+            kernel = next(iter(self._idle))
+            del self._idle[kernel]
+            self._drop(kernel)
+
+    def _free_place(self) -> None:
+        self._count -= 1
+        self._pass_on()
+
+    async def _start(self, workflow: Workflow, cwd_path: str) -> Kernel:
+        from jupyter_client.kernelspec import NoSuchKernel
+
+        name = workflow.source.kernel_name
+        try:
+            kernel = await Kernel.start(self._manager, name, cwd_path, self._log)
+        except NoSuchKernel:
+            self._free_place()
+            msg = f"There is no kernelspec {name!r} any more; install it, or deploy with another."
+            raise KernelSpecError(msg) from None
+        except BaseException:
+            self._free_place()
+            raise
+        self._busy.add(kernel)
+        try:
+            await kernel.prepare(workflow)
+        except BaseException:
+            self._busy.discard(kernel)
+            self._drop(kernel)
+            raise
+        return kernel
+
+    # --- the end of kernels -----------------------------------------------------------
+
+    def _drop(self, kernel: Kernel) -> None:
+        self._closing += 1
+        self._spawn(self._close(kernel))
+
+    async def _close(self, kernel: Kernel) -> None:
+        try:
+            await kernel.close()
+        except Exception:  # noqa: BLE001  its place must be freed whatever happens
+            self._log.exception("A production kernel could not be closed")
+        finally:
+            self._closing -= 1
+            self._free_place()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None or not self._idle:
+            return
+        oldest = next(iter(self._idle.values()))
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(oldest + self._idle_seconds, self._cull)
+
+    def _cull(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for kernel, since in list(self._idle.items()):
+            if since + self._idle_seconds <= now:
+                del self._idle[kernel]
+                self._drop(kernel)
+        self._set_timer()
+
+
+def _key(workflow: Workflow) -> tuple[str, str]:
+    return workflow.id, workflow.version
