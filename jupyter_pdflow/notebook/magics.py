@@ -1,0 +1,136 @@
+"""``%%step`` and ``%pdflow``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from jupyter_pdflow.exceptions import StepError
+from jupyter_pdflow.kernels.messages import WORKER_VARIABLE
+from jupyter_pdflow.notebook.session import Session
+from jupyter_pdflow.notebook.steps import STEP, check_name, split_step
+from jupyter_pdflow.notebook.testmode import try_step
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+ATTRIBUTE = "pdflow"
+"""Where the shell keeps the magics, for the code that a step cell becomes."""
+
+
+@magics_class
+class PDFlowMagics(Magics):
+    """The magics of one shell, and its session."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.here = shell
+        self.session = Session()
+
+    async def run_step(self, line: str, body: str) -> None:
+        """Run a step cell: what ``%%step`` becomes, so that handlers can be awaited."""
+        name = check_name(line)
+        if self.session.production:
+            from jupyter_pdflow.notebook.production import show_step
+
+            show_step(name)
+            return
+        self.session.note(name, body, _cell_id(self.here))
+        await try_step(self.here, self.session, name, body)
+
+    @cell_magic
+    def step(self, line: str, cell: str) -> None:
+        """Make this cell a step of the workflow.
+
+        The first line is ``%%step NAME``; the rest is Python that defines ``handler(pd)``. In
+        test mode the handler is executed here and now, see ``%pdflow``.
+        """
+        _, body = split_step(f"{STEP} {line}\n{cell}") or ("", cell)
+        _complete(self.run_step(line.strip(), body))
+
+    @no_var_expand
+    @line_magic
+    def pdflow(self, line: str) -> None:
+        """Switch between test and production, and work with production runs.
+
+        ``%pdflow``                 shows the mode and these lines
+        ``%pdflow test``            step cells execute here
+        ``%pdflow production``      deploys the saved notebook; step cells show its latest run
+        ``%pdflow run [JSON]``      starts a production run with that event
+        ``%pdflow runs``            shows the notebook's production runs
+        ``%pdflow load RUN``        brings a run's exports and event into this session
+        """
+        from jupyter_pdflow.notebook.commands import command
+
+        command(self.session, line)
+
+
+@magics_class
+class InertMagics(Magics):
+    """What a notebook's own ``%pdflow`` lines are in production."""
+
+    @line_magic
+    def pdflow(self, line: str) -> None:
+        """Do nothing."""
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics; in a production kernel, only a ``%pdflow`` that does nothing."""
+    if os.environ.get(WORKER_VARIABLE):
+        shell.register_magics(InertMagics)
+        return
+    if hasattr(shell, ATTRIBUTE):
+        return
+    magics = PDFlowMagics(shell)
+    shell.register_magics(magics)
+    setattr(shell, ATTRIBUTE, magics)
+    shell.input_transformers_cleanup.insert(0, await_step)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away again."""
+    if not hasattr(shell, ATTRIBUTE):
+        return
+    delattr(shell, ATTRIBUTE)
+    shell.input_transformers_cleanup.remove(await_step)
+    for kind, name in (("cell", "step"), ("line", "pdflow")):
+        shell.magics_manager.magics[kind].pop(name, None)
+
+
+def await_step(lines: list[str]) -> list[str]:
+    """Turn the lines of a step cell into code that awaits it; others stay as they are.
+
+    A cell magic can't await, and an ``async`` handler has to run in the kernel's own loop.
+    """
+    parts = split_step("".join(lines))
+    return lines if parts is None else [f"await get_ipython().{ATTRIBUTE}.run_step{parts!r}\n"]
+
+
+# Not while a terminal asks whether a cell that is being typed is complete.
+await_step.has_side_effects = True  # type: ignore[attr-defined]
+
+
+def _cell_id(shell: Any) -> str | None:
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell_id = (parent.get("metadata") or {}).get("cellId")
+    return cell_id if isinstance(cell_id, str) else None
+
+
+def _complete(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end from synchronous code."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(coroutine)
+        return
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    coroutine.close()
+    msg = "An async handler can't be awaited from here: run its step cell by itself."
+    raise StepError(msg)

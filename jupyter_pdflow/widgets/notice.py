@@ -1,0 +1,91 @@
+"""The notice that a step would pause here, with buttons to go on as if it had."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from jupyter_pdflow.widgets.twins import TwinBox, ui
+
+NOTICE = (
+    "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
+    "(not supported in test)"
+)
+
+
+class Notice(TwinBox):
+    """The notice and its buttons.
+
+    Parameters
+    ----------
+    words : str
+        What production would do, in a sentence.
+    resumed : callable
+        Called with the JSON value of the field, for *as if resumed with*.
+    timed_out, canceled : callable
+        Called for *as if the time ran out* and *as if cancelled*.
+    """
+
+    def __init__(
+        self,
+        words: str,
+        *,
+        resumed: Callable[[Any], object],
+        timed_out: Callable[[], object],
+        canceled: Callable[[], object],
+    ) -> None:
+        self.data = ui.Textarea(
+            placeholder='JSON, such as {"approved": true}; empty for no data',
+            rows=2,
+            layout={"width": "30em"},
+        )
+        self.buttons = [
+            _button("as if resumed with", lambda: self._resume(resumed)),
+            _button("as if the time ran out", lambda: self._press(timed_out)),
+            _button("as if cancelled", lambda: self._press(canceled)),
+        ]
+        self.status = ui.HTML()
+        self.output = ui.Output()
+        resume, expire, cancel = self.buttons
+        html = f"<p>{escape(NOTICE)}</p>"
+        super().__init__(
+            [
+                ui.HTML(f"{html}<p>{escape(words)}</p>"),
+                ui.HBox([resume, self.data]),
+                ui.HBox([expire, cancel]),
+                self.status,
+                self.output,
+            ],
+            NOTICE,
+            html,
+        )
+
+    def say(self, words: str) -> None:
+        """Show what came of a button."""
+        self.status.value = f"<p>{escape(words)}</p>"
+
+    def add_output(self, output: dict[str, Any]) -> None:
+        """Show an output, in nbformat 4, below the buttons."""
+        self.output.outputs = (*self.output.outputs, output)
+
+    def _resume(self, resumed: Callable[[Any], object]) -> None:
+        text = self.data.value.strip()
+        try:
+            data = json.loads(text) if text else None
+        except ValueError as error:
+            self.say(f"The data is not JSON ({error}); correct it and press the button again.")
+            return
+        self._press(lambda: resumed(data))
+
+    def _press(self, action: Callable[[], object]) -> None:
+        for button in self.buttons:
+            button.disabled = True
+        action()
+
+
+def _button(description: str, action: Callable[[], object]) -> Any:
+    button = ui.Button(description=description, layout={"width": "auto"})
+    button.on_click(lambda _: action())
+    return button

@@ -1,0 +1,180 @@
+"""Real kernels, spoken to as a front end does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from jupyter_client import BlockingKernelClient, KernelManager
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+SECONDS = 20.0
+FRESH = """\
+%reset -f
+%reload_ext jupyter_pdflow
+"""
+
+
+@dataclass
+class Ran:
+    """What came of a cell."""
+
+    reply: dict[str, Any]
+    outputs: list[dict[str, Any]]
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        return next((one for one in self.outputs if one["output_type"] == "error"), None)
+
+    @property
+    def stdout(self) -> str:
+        return "".join(one["text"] for one in self.outputs if one.get("name") == "stdout")
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The mimebundles displayed."""
+        return [one["data"] for one in self.outputs if "data" in one]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(bundle["text/plain"] for bundle in self.shown)
+
+
+@dataclass
+class Kernel:
+    """A kernel, with the state of its widgets as a front end keeps it."""
+
+    client: BlockingKernelClient
+    manager: KernelManager
+    widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, code: str, cell_id: str | None = None) -> Ran:
+        """Execute a cell and wait for its end."""
+        message_id = self.send(code, cell_id)
+        reply = self.client.get_shell_msg(timeout=SECONDS)
+        assert reply["parent_header"]["msg_id"] == message_id
+        return Ran(reply["content"], self.until_idle(message_id))
+
+    def send(self, code: str, cell_id: str | None = None) -> str:
+        content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True}
+        metadata = {"cellId": cell_id} if cell_id else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def wait_for_stream(self, text: str) -> None:
+        """Wait until the kernel has printed something."""
+        printed = ""
+        while text not in printed:
+            message = self.client.get_iopub_msg(timeout=SECONDS)
+            if message["msg_type"] == "stream":
+                printed += message["content"]["text"]
+
+    def value(self, expression: str) -> Any:
+        """Evaluate an expression in the kernel, through JSON."""
+        ran = self.run(f"import json as _json; print(_json.dumps({expression}))")
+        return json.loads(ran.stdout)
+
+    def until_idle(self, message_id: str) -> list[dict[str, Any]]:
+        outputs = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=SECONDS)
+            self._keep(message)
+            if message["parent_header"].get("msg_id") != message_id:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                return outputs
+            if kind in ("stream", "display_data", "execute_result", "error"):
+                outputs.append({"output_type": kind, **content})
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        if message["msg_type"] == "comm_open":
+            self.widgets[content["comm_id"]] = dict(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
+            self.widgets[content["comm_id"]].update(content["data"]["state"])
+
+    # --- widgets ----------------------------------------------------------------------
+
+    def tree(self, bundle: dict[str, Any]) -> list[dict[str, Any]]:
+        """Get the states of a displayed widget and of all that is in it."""
+        found, ids = [], [bundle[VIEW]["model_id"]]
+        while ids:
+            model_id = ids.pop(0)
+            state = self.widgets[model_id]
+            found.append({**state, "id": model_id})
+            ids += [child.removeprefix("IPY_MODEL_") for child in state.get("children", [])]
+        return found
+
+    def find(self, bundle: dict[str, Any], **traits: Any) -> dict[str, Any]:
+        """Get the state of the one widget in a displayed one that has these traits."""
+        states = [
+            state
+            for state in self.tree(bundle)
+            if all(state.get(k) == v for k, v in traits.items())
+        ]
+        assert len(states) == 1, states
+        return states[0]
+
+    def click(self, bundle: dict[str, Any], description: str) -> None:
+        """Press a button as a front end does, and wait until the kernel has handled it."""
+        button = self.find(bundle, description=description, _model_name="ButtonModel")
+        self._message(button["id"], {"method": "custom", "content": {"event": "click"}})
+
+    def type(self, bundle: dict[str, Any], text: str) -> None:
+        """Type into the text field."""
+        field_id = self.find(bundle, _model_name="TextareaModel")["id"]
+        data = {"method": "update", "state": {"value": text}, "buffer_paths": []}
+        self._message(field_id, data)
+
+    def _message(self, comm_id: str, data: dict[str, Any]) -> None:
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+        self.until_idle(message["header"]["msg_id"])
+
+    def says(self, bundle: dict[str, Any]) -> str:
+        """Get the texts of all HTML widgets in a displayed one."""
+        states = [one for one in self.tree(bundle) if one["_model_name"] == "HTMLModel"]
+        return "\n".join(state["value"] for state in states)
+
+    def outputs(self, bundle: dict[str, Any]) -> list[dict[str, Any]]:
+        """Get what the output area in a displayed widget shows."""
+        return list(self.find(bundle, _model_name="OutputModel")["outputs"])
+
+    def wait_for_outputs(self, bundle: dict[str, Any], number: int = 1) -> list[dict[str, Any]]:
+        """Wait until the output area in a displayed widget shows that many outputs."""
+        end = time.monotonic() + SECONDS
+        while len(self.outputs(bundle)) < number:
+            assert time.monotonic() < end, self.outputs(bundle)
+            self._keep(self.client.get_iopub_msg(timeout=SECONDS))
+        return self.outputs(bundle)
+
+
+@pytest.fixture(scope="module")
+def kernel_process() -> Iterator[Kernel]:
+    """Start one kernel for the module."""
+    manager = KernelManager(kernel_name="python3", transport="ipc")
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        yield Kernel(client, manager)
+    finally:
+        client.stop_channels()
+        client.context.destroy(linger=0)
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(kernel_process: Kernel) -> Kernel:
+    """Give a test a kernel with a fresh session."""
+    ran = kernel_process.run(FRESH)
+    assert ran.reply["status"] == "ok", ran
+    return kernel_process

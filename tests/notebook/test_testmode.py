@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.notebook.conftest import VIEW, Kernel, Ran
+
+NOTICE = (
+    "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
+    "(not supported in test)"
+)
+SUSPEND = """\
+%%step approve
+def handler(pd):
+    urls = pd.flow.suspend()
+    print(urls["resume_url"], urls["cancel_url"])
+    return {"asked": True}
+"""
+SEEN = """\
+%%step seen
+def handler(pd):
+    print(dict(pd.steps["approve"]))
+"""
+EXPORTS = "get_ipython().pdflow.session.exports"
+
+
+def notice_of(ran: Ran) -> dict[str, Any]:
+    bundle = next(bundle for bundle in ran.shown if VIEW in bundle)
+    assert bundle["text/plain"] == NOTICE
+    assert NOTICE in bundle["text/html"]
+    return bundle
+
+
+def assert_stopped_quietly(ran: Ran) -> None:
+    assert ran.reply["status"] == "error"
+    assert ran.reply["traceback"] == []
+    assert ran.error is None
+
+
+def test_a_step_runs_here_and_shows_its_exports(kernel: Kernel):
+    ran = kernel.run(
+        "%%step a\ndef handler(pd):\n    print(pd.context.test)\n    pd.export('n', '<b>')\n"
+        "    return {'x': 1}"
+    )
+
+    assert ran.reply["status"] == "ok"
+    assert ran.stdout == "True\n"
+    assert ran.text == 'Exports of step a:\n  n = "<b>"\n  $return_value = {"x": 1}'
+    assert "&lt;b&gt;" in ran.shown[0]["text/html"]
+    assert kernel.value(EXPORTS) == {"a": {"n": "<b>", "$return_value": {"x": 1}}}
+
+
+def test_a_step_without_exports_shows_nothing(kernel: Kernel):
+    assert kernel.run("%%step a\ndef handler(pd): pass").outputs == []
+
+
+def test_steps_see_the_exports_of_other_steps_and_the_event(kernel: Kernel):
+    kernel.run("%%step a\ndef handler(pd): return {'x': [1]}")
+    ran = kernel.run(
+        "%%step b\ndef handler(pd):\n    print(pd.steps.a.x, pd.steps['trigger']['event'], list(pd.steps))"
+    )
+
+    assert ran.stdout == "[1] {} ['trigger', 'a']\n"
+
+
+def test_async_handlers_ipython_syntax_and_top_level_await(kernel: Kernel):
+    ran = kernel.run(
+        "%%step a\nimport asyncio\nawait asyncio.sleep(0)\nwords = !echo hello\n\n"
+        "async def handler(pd):\n    await asyncio.sleep(0)\n    return words"
+    )
+
+    assert ran.text == 'Exports of step a:\n  $return_value = ["hello"]'
+
+
+def test_a_stale_handler_does_not_count(kernel: Kernel):
+    kernel.run("%%step a\ndef handler(pd): pass")
+    ran = kernel.run("%%step b\nx = 1")
+
+    assert ran.error is not None
+    assert ran.error["traceback"] == [
+        "StepError: Step 'b' defines no handler: write `def handler(pd):` in its cell."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "A step cell has no name"),
+        ("two words", "'two words' is not a step's name"),
+        ("trigger", "can't be named 'trigger'"),
+    ],
+)
+def test_a_bad_name_is_one_line(kernel: Kernel, name: str, message: str):
+    ran = kernel.run(f"%%step {name}\ndef handler(pd): pass")
+
+    assert ran.error is not None
+    (line,) = ran.error["traceback"]
+    assert message in line
+
+
+def test_two_cells_of_one_name(kernel: Kernel):
+    assert kernel.run("%%step a\ndef handler(pd): pass", "one").reply["status"] == "ok"
+    assert kernel.run("%%step a\ndef handler(pd): 1", "one").reply["status"] == "ok"
+
+    refused = kernel.run("%%step a\ndef handler(pd): print('ran')", "two")
+    assert refused.reply["evalue"].startswith("Another cell is named step 'a' too")
+    assert refused.stdout == ""
+    # The other cell may be gone: running this one again settles it.
+    assert kernel.run("%%step a\ndef handler(pd): pass", "two").reply["status"] == "ok"
+    assert kernel.run("%%step a\ndef handler(pd): pass", "one").reply["status"] == "error"
+
+
+def test_a_renamed_cell_frees_its_name(kernel: Kernel):
+    kernel.run("%%step a\ndef handler(pd): pass", "one")
+    kernel.run("%%step b\ndef handler(pd): pass", "one")
+
+    assert kernel.run("%%step a\ndef handler(pd): pass", "two").reply["status"] == "ok"
+
+
+def test_an_exception_shows_the_authors_frames_only(kernel: Kernel):
+    ran = kernel.run(
+        "%%step a\ndef inner():\n    return 1 / 0\n\nasync def handler(pd):\n    inner()"
+    )
+
+    assert ran.error is not None
+    assert (ran.error["ename"], ran.error["evalue"]) == ("ZeroDivisionError", "division by zero")
+    assert (ran.reply["ename"], ran.reply["status"]) == ("ZeroDivisionError", "error")
+    text = plain(ran.error)
+    assert "line 6, in handler" in text
+    assert "line 3, in inner" in text
+    assert text.count(" line ") == 2
+    assert f"In[{ran.reply['execution_count']}]" in text
+    for word in ("jupyter_pdflow", "await get_ipython", "asyncio"):
+        assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "ename", "lines"),
+    [
+        ("def handler(:", "SyntaxError", ["line 2", "def handler(:"]),
+        ("1 / 0", "ZeroDivisionError", ["line 2"]),
+        ("def handler(pd): pd.flow.suspend(-1)", "ValueError", ["line 2, in handler"]),
+        ("def handler(pd): return {1j: 1}", "ExportError", ["ExportError: $return_value"]),
+        ("def handler(pd): raise ExceptionGroup('g', [KeyError(1)])", "ExceptionGroup", ["line 2"]),
+        ("def handler(): pass", "StepError", ["StepError: handler must take one argument"]),
+        ("def handler(pd): return 'x' * 6_000_001", "ExportError", ["the limit is 6,000,000"]),
+    ],
+)
+def test_errors_of_every_kind(kernel: Kernel, body: str, ename: str, lines: list[str]):
+    ran = kernel.run(f"%%step a\n{body}")
+
+    assert ran.error is not None
+    assert ran.error["ename"] == ename
+    for line in lines:
+        assert line in plain(ran.error)
+    assert "jupyter_pdflow/" not in plain(ran.error)
+    assert kernel.value(EXPORTS) == {}
+
+
+def test_a_handler_of_the_authors_for_exceptions_stays(kernel: Kernel):
+    kernel.run(
+        "def mine(shell, kind, error, tb, tb_offset=None): print('mine', kind.__name__)\n"
+        "get_ipython().set_custom_exc((ZeroDivisionError,), mine)"
+    )
+    kernel.run(SUSPEND)
+    assert kernel.run("1 / 0").stdout == "mine ZeroDivisionError\n"
+    assert kernel.run("%%step a\ndef handler(pd): 1 / 0").stdout == "mine ZeroDivisionError\n"
+    kernel.run("get_ipython().set_custom_exc((), None)")
+    assert kernel.run("1 / 0").error is not None
+
+
+@pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
+def test_an_interrupt_stops_a_handler(kernel: Kernel, body: str):
+    message_id = kernel.send(f"%%step a\ndef handler(pd):\n    print('on', flush=True)\n    {body}")
+    kernel.wait_for_stream("on")
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=20)
+    kernel.until_idle(message_id)
+
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+def test_an_interrupt_stops_an_async_handler(kernel: Kernel):
+    message_id = kernel.send(
+        "%%step a\nimport asyncio\nasync def handler(pd):\n    print('on', flush=True)\n"
+        "    await asyncio.sleep(60)"
+    )
+    kernel.wait_for_stream("on")
+    kernel.manager.interrupt_kernel()
+    reply = kernel.client.get_shell_msg(timeout=20)
+    kernel.until_idle(message_id)
+
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+def test_mail_is_shown_and_its_html_is_fenced(kernel: Kernel):
+    ran = kernel.run(
+        "%%step a\ndef handler(pd):\n"
+        "    pd.send.email(subject='Hi', text='Yes?', html='<script>x</script>', to='a@example.com')"
+    )
+
+    assert "a@example.com" in ran.text
+    assert "Subject: Hi" in ran.text
+    assert "Yes?" in ran.text
+    html = ran.shown[0]["text/html"]
+    assert "<script>" not in html
+    assert '<iframe sandbox="" srcdoc="&lt;script&gt;' in html
+
+
+def test_exit_ends_the_run_here(kernel: Kernel):
+    ran = kernel.run("%%step a\ndef handler(pd): pd.flow.exit('nothing to do')")
+
+    assert_stopped_quietly(ran)
+    assert "would end here as succeeded: nothing to do" in ran.text
+
+
+# --- pauses ----------------------------------------------------------------------------
+
+
+def test_a_pause_shows_the_notice_and_stops_the_queue(kernel: Kernel):
+    ran = kernel.run(SUSPEND)
+
+    assert_stopped_quietly(ran)
+    notice_of(ran)
+    assert ran.stdout == (
+        "http://localhost:8888/pdflow/resume/test http://localhost:8888/pdflow/cancel/test\n"
+    )
+    assert kernel.value(EXPORTS) == {"approve": {"$return_value": {"asked": True}}}
+
+
+def test_cells_that_are_queued_behind_a_pause_do_not_run(kernel: Kernel):
+    first, second = kernel.send(SUSPEND), kernel.send("ran = True")
+    replies = [kernel.client.get_shell_msg(timeout=20)["content"] for _ in range(2)]
+    kernel.until_idle(first)
+    kernel.until_idle(second)
+
+    assert [reply["status"] for reply in replies] == ["error", "aborted"]
+    assert kernel.value("'ran' in globals()") is False
+
+
+def test_as_if_resumed(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.type(notice, '{"approved": true}')
+    kernel.click(notice, "as if resumed with")
+
+    assert "The next step can now be run." in kernel.says(notice)
+    exports = kernel.value(EXPORTS)["approve"]
+    assert exports["$return_value"] == {"asked": True}
+    request = exports["$resume_data"]
+    assert request["body"] == {"approved": True}
+    assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
+    assert all(
+        kernel.find(notice, description=text)["disabled"]
+        for text in ("as if resumed with", "as if the time ran out", "as if cancelled")
+    )
+    assert "approved" in kernel.run(SEEN).stdout
+
+
+def test_no_data_is_none(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if resumed with")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] is None
+
+
+def test_data_that_is_no_json_can_be_corrected(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.type(notice, "{approved}")
+    kernel.click(notice, "as if resumed with")
+    assert "The data is not JSON" in kernel.says(notice)
+    assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
+
+    kernel.type(notice, "1")
+    kernel.click(notice, "as if resumed with")
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] == 1
+
+
+def test_as_if_the_time_ran_out(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if the time ran out")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"] is None
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "words"),
+    [
+        ("cancel", "the run would be canceled here"),
+        ("fail", "the run would fail here: Nobody resumed step &#x27;a&#x27; within 5 ms."),
+    ],
+)
+def test_on_timeout(kernel: Kernel, on_timeout: str, words: str):
+    call = f"pd.flow.suspend(5, on_timeout={on_timeout!r})"
+    notice = notice_of(kernel.run(f"%%step a\ndef handler(pd): {call}"))
+    kernel.click(notice, "as if the time ran out")
+
+    assert words in kernel.says(notice)
+
+
+def test_as_if_cancelled(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if cancelled")
+
+    assert "the run would be canceled here; no later step would run" in kernel.says(notice)
+
+
+def test_the_first_button_wins(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if the time ran out")
+    kernel.click(notice, "as if resumed with")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"] is None
+
+
+def test_an_older_notice_changes_nothing(kernel: Kernel):
+    older, newer = notice_of(kernel.run(SUSPEND)), notice_of(kernel.run(SUSPEND))
+    kernel.click(older, "as if resumed with")
+    assert "newest notice" in kernel.says(older)
+    assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
+
+    kernel.click(newer, "as if resumed with")
+    assert "$resume_data" in kernel.value(EXPORTS)["approve"]
+
+
+def test_a_delay_leaves_no_resume_data_when_its_time_is_over(kernel: Kernel):
+    notice = notice_of(kernel.run("%%step a\ndef handler(pd): pd.flow.delay(10)"))
+    kernel.click(notice, "as if the time ran out")
+
+    assert kernel.value(EXPORTS) == {"a": {}}
+
+
+# --- reruns ----------------------------------------------------------------------------
+
+RERUN = """\
+%%step poll
+{async_}def handler(pd):
+    run = pd.context["run"]
+    print("runs", run["runs"], "context", run["context"], run.get("callback_request", {{}}).get("body"))
+    if run["runs"] == 1:
+        pd.flow.rerun(1000, {{"hello": "world"}}, {retries})
+    elif run["runs"] == 2 and "callback_request" not in run:
+        {again}
+    return run["runs"]
+"""
+
+
+def rerun(async_: str = "", retries: int = 3, again: str = "pd.flow.rerun(1000, None, 3)") -> str:
+    return RERUN.format(async_=async_, retries=retries, again=again)
+
+
+def in_area(output: dict[str, Any]) -> dict[str, Any]:
+    return dict(output["data"])
+
+
+@pytest.mark.parametrize("async_", ["", "async "])
+def test_a_rerun_sees_what_production_would_give_it(kernel: Kernel, async_: str):
+    ran = kernel.run(rerun(async_))
+    assert ran.stdout == "runs 1 context None None\n"
+    first = notice_of(ran)
+    kernel.click(first, "as if the time ran out")
+    printed, shown = kernel.wait_for_outputs(first, 2)
+    assert printed["text"] == "runs 2 context {'hello': 'world'} None\n"
+
+    second = in_area(shown)
+    assert second["text/plain"] == NOTICE
+    kernel.type(second, '"done"')
+    kernel.click(second, "as if resumed with")
+    printed, shown = kernel.wait_for_outputs(second, 2)
+    assert printed["text"] == "runs 3 context None done\n"
+    assert "$return_value = 3" in shown["data"]["text/plain"]
+    assert kernel.value(EXPORTS) == {"poll": {"$return_value": 3}}
+
+
+def test_a_callback_never_lands_on_the_number_that_means_given_up(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(retries=1)))
+    kernel.type(notice, "[1]")
+    kernel.click(notice, "as if resumed with")
+
+    printed, _ = kernel.wait_for_outputs(notice, 2)
+    assert printed["text"] == "runs 3 context {'hello': 'world'} [1]\n"
+
+
+def test_a_call_beyond_max_retries_does_not_pause(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(retries=1, again="pd.flow.rerun(1000, None, 1)")))
+    kernel.click(notice, "as if the time ran out")
+
+    _, shown = kernel.wait_for_outputs(notice, 2)
+    assert shown["data"]["text/plain"] == "Exports of step poll:\n  $return_value = 2"
+
+
+def test_zero_retries_never_pause(kernel: Kernel):
+    ran = kernel.run("%%step a\ndef handler(pd):\n    pd.flow.rerun(1, None, 0)\n    return 1")
+
+    assert ran.reply["status"] == "ok"
+    assert ran.text == "Exports of step a:\n  $return_value = 1"
+
+
+def test_a_rerun_that_raises_shows_the_authors_frames(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(again="raise RuntimeError('gave up')")))
+    kernel.click(notice, "as if the time ran out")
+
+    _, error = kernel.wait_for_outputs(notice, 2)
+    assert (error["output_type"], error["ename"], error["evalue"]) == (
+        "error",
+        "RuntimeError",
+        "gave up",
+    )
+    assert "in handler" in plain(error)
+    assert "jupyter_pdflow" not in plain(error)
+
+
+def plain(error: dict[str, Any]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
+
+
+def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
+    kernel.run("%load_ext jupyter_pdflow")
+    assert kernel.run("%%step a\ndef handler(pd): print(1)").stdout == "1\n"
+    kernel.run("%unload_ext jupyter_pdflow")
+    assert kernel.run("%%step a\ndef handler(pd): pass").reply["status"] == "error"
+    assert json.loads(kernel.run("print(int(hasattr(get_ipython(), 'pdflow')))").stdout) == 0
