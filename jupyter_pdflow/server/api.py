@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 import msgspec
 import orjson
-import yaml
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
@@ -282,13 +280,13 @@ class MailHandler(PDFlowAPIHandler):
 
 
 class OpenAPIHandler(PDFlowAPIHandler):
-    """``/openapi.json``."""
+    """``/openapi.yaml``."""
 
     @web.authenticated
     @authorized
     async def get(self) -> None:
         """Send the description of the API."""
-        self.answer(_description())
+        self.finish(OPENAPI.read_bytes(), set_content_type="application/yaml")
 
 
 class UnknownHandler(PDFlowAPIHandler):
@@ -320,7 +318,7 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
     (r"/pdflow/api/mail", MailsHandler),
     (r"/pdflow/api/mail/([^/]+)", MailHandler),
-    (r"/pdflow/api/openapi.json", OpenAPIHandler),
+    (r"/pdflow/api/openapi.yaml", OpenAPIHandler),
     (r"/pdflow(?:/.*)?", UnknownHandler),
 ]
 
@@ -340,8 +338,3 @@ def _unreadable(path: str, error: web.HTTPError) -> PDFlowError:
         return NotFoundError(msg)
     msg = f"{path!r} can't be read as a notebook; open it in Jupyter and save it again."
     return NotebookError(msg)
-
-
-@cache
-def _description() -> Any:
-    return yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))

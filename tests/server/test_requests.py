@@ -1,0 +1,95 @@
+"""A request as handlers see it."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from jupyter_pdflow.server.requests import Incoming, api_request, incoming, link_request
+
+TOKEN = "WyJydW4iXQ.c2VjcmV0"
+HEADERS = {
+    "host": "here.example",
+    "content-type": "application/json",
+    "referer": f"https://here.example/pdflow/resume/{TOKEN}?a=1",
+    "x-original-uri": f"/pdflow/resume/{TOKEN}",
+    "authorization": "Bearer b",
+    "proxy-authorization": "Basic p",
+    "cookie": "session=c",
+    "x-xsrftoken": "x",
+    "x-custom": "kept",
+}
+SENT = Incoming(
+    method="PUT",
+    origin="https://here.example",
+    path=f"/pdflow/resume/{TOKEN}",
+    query=f"a=1&a=2&b=&back=/pdflow/resume/{TOKEN}",
+    headers=HEADERS,
+    client_ip="203.0.113.7",
+)
+
+
+def test_a_request_has_the_shape_of_the_contract() -> None:
+    request = link_request(SENT, b'{"ok": true}', "/pdflow/resume/***", TOKEN)
+    assert request == {
+        "method": "PUT",
+        "path": "/pdflow/resume/***",
+        "url": "https://here.example/pdflow/resume/***?a=1&a=2&b=&back=/pdflow/resume/***",
+        "query": {"a": ["1", "2"], "b": "", "back": "/pdflow/resume/***"},
+        "headers": {
+            "host": "here.example",
+            "content-type": "application/json",
+            "referer": "https://here.example/pdflow/resume/***?a=1",
+            "x-original-uri": "/pdflow/resume/***",
+            "x-custom": "kept",
+        },
+        "body": {"ok": True},
+        "client_ip": "203.0.113.7",
+    }
+
+
+def test_a_malformed_body_has_its_error_beside_it() -> None:
+    request = link_request(SENT, b"{", "/pdflow/resume/***", TOKEN)
+    assert request["body"] == "{"
+    assert "not JSON" in request["body_error"]
+
+
+def test_a_resume_by_the_api_has_the_same_shape_and_no_secrets() -> None:
+    sent = Incoming(
+        method="POST",
+        origin="http://here",
+        path="/pdflow/api/runs/1/resume",
+        query="token=abc&_xsrf=def&note=hi",
+        headers=HEADERS,
+        client_ip=None,
+    )
+    request = api_request(sent, {"ok": 1})
+    assert request["url"] == "http://here/pdflow/api/runs/1/resume?note=hi"
+    assert request["query"] == {"note": "hi"}
+    assert request["body"] == {"ok": 1}
+    assert not {"authorization", "cookie", "x-xsrftoken"} & set(request["headers"])
+    assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
+
+
+def test_repeated_headers_are_joined() -> None:
+    headers = HTTPHeaders({"Host": "here"})
+    headers.add("X-Two", "a")
+    headers.add("X-Two", "b")
+    start = RequestStartLine("GET", "/x?y=1", "HTTP/1.1")
+    sent = incoming(HTTPServerRequest(start_line=start, headers=headers))
+    assert sent.headers["x-two"] == "a,b"
+    assert (sent.path, sent.query, sent.origin) == ("/x", "y=1", "http://here")
+
+
+@given(
+    st.text(st.characters(max_codepoint=255)),
+    st.dictionaries(st.text(), st.text(st.characters(max_codepoint=255))),
+    st.binary(),
+)
+def test_no_request_is_too_strange(query: str, headers: dict[str, str], body: bytes) -> None:
+    sent = Incoming(
+        method="X", origin="http://h", path="/p", query=query, headers=headers, client_ip="::1"
+    )
+    orjson.dumps(link_request(sent, body, "/pdflow/resume/***", TOKEN))
