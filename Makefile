@@ -9,7 +9,7 @@ SOURCES := pyproject.toml $(wildcard jupyter-config/*/*.json)
 .PHONY: demo test lint
 
 demo: $(VENV)/.demo
-	JUPYTER_PDFLOW_DATA_DIR="$(CURDIR)/.demo" $(BIN)/jupyter pdflow run notebooks/approval.ipynb
+	JUPYTER_DATA_DIR="$(CURDIR)/.demo" $(BIN)/jupyter pdflow run notebooks/approval.ipynb
 
 test: lint
 	$(BIN)/pytest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import secrets
 import socket
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
+
+from jupyter_core.paths import jupyter_runtime_dir
 
 from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
 
@@ -57,9 +60,9 @@ class Client:
         given = {name: value for name, value in params.items() if value is not None}
         return self._request("GET", f"pdflow/api/{path.lstrip('/')}", params=given)
 
-    def post(self, path: str, json: Any = None) -> Any:
+    def post(self, path: str, data: Any = None) -> Any:
         """POST JSON to a path below ``/pdflow/api``; raises what `get` raises."""
-        return self._request("POST", f"pdflow/api/{path.lstrip('/')}", json=json or {})
+        return self._request("POST", f"pdflow/api/{path.lstrip('/')}", json=data or {})
 
     def notebook(self, path: str) -> dict[str, Any]:
         """Read a notebook as saved, by Jupyter's contents API.
@@ -78,6 +81,20 @@ class Client:
         model = self._request("GET", f"api/contents/{quote(path)}", params=params)
         content: dict[str, Any] = model["content"]
         return content
+
+    def notebook_of(self, kernel_id: str | None) -> str | None:
+        """Get the path of the notebook that a kernel belongs to, after a renaming too.
+
+        Returns
+        -------
+        str or None
+            None where the server knows of no such kernel or notebook.
+        """
+        for session in self._request("GET", "api/sessions"):
+            kernel = session.get("kernel") or {}
+            if kernel_id and kernel.get("id") == kernel_id and session.get("type") == "notebook":
+                return str(session["path"])
+        return None
 
     def relative(self, path: str | os.PathLike[str]) -> str:
         """Name a notebook as the server does: below its root, with forward slashes.
@@ -237,9 +254,16 @@ def _explicit(url: str, infos: list[dict[str, Any]]) -> Client:
 
 
 def _running() -> Iterator[dict[str, Any]]:
-    from jupyter_server.serverapp import list_running_servers
+    """Read what this user's servers say about themselves.
 
-    for info in list_running_servers():
+    A server that was killed leaves its file behind; nothing answers there. Jupyter server's own
+    function for this takes seconds to import.
+    """
+    for path in sorted(Path(jupyter_runtime_dir()).glob("jpserver-*.json")):
+        try:
+            info = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
         if isinstance(info, dict) and info.get("url"):
             yield info
 

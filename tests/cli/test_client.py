@@ -1,0 +1,139 @@
+"""The client finds its server, and says clearly when it can't."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
+from tests.servers import JupyterServer, write_notebook
+
+WITHOUT_US = (
+    "--ServerApp.jpserver_extensions={'jupyter_pdflow': False, 'jupyterlab': False, "
+    "'jupyter_lsp': False, 'notebook': False, 'notebook_shim': False}"
+)
+
+
+@pytest.fixture
+def home(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process see the running servers of the test's user, and no one else's."""
+    for name in list(os.environ):
+        if name.startswith("JUPYTER"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", server.env["JUPYTER_RUNTIME_DIR"])
+
+
+def neighbour(server: JupyterServer, folder: Path, extensions: str = "") -> JupyterServer:
+    """Another server of the same user."""
+    env = {"JUPYTER_RUNTIME_DIR": server.env["JUPYTER_RUNTIME_DIR"]}
+    return JupyterServer(folder, [extensions] if extensions else [], env=env, lab=bool(extensions))
+
+
+@pytest.mark.usefixtures("home")
+def test_running_server_is_found(server: JupyterServer) -> None:
+    client = find_server()
+    assert client == Client(f"{server.url}/", server.token, server.root)
+    assert client.get("runs") == []
+    assert server.token not in repr(client)
+
+
+@pytest.mark.usefixtures("home")
+def test_server_that_serves_the_path_is_preferred(server: JupyterServer, tmp_path: Path) -> None:
+    with neighbour(server, tmp_path) as other:
+        assert find_server(other.root / "x.ipynb").url == f"{other.url}/"
+        assert find_server(server.root / "x.ipynb").url == f"{server.url}/"
+
+
+@pytest.mark.usefixtures("home")
+def test_kernel_finds_the_server_that_started_it(
+    server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with neighbour(server, tmp_path) as other:
+        assert other.process is not None
+        monkeypatch.setenv("JPY_PARENT_PID", str(other.process.pid))
+        assert find_server(server.root).url == f"{other.url}/"
+
+
+@pytest.mark.usefixtures("home")
+def test_server_without_the_extension_is_passed_over(
+    server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with neighbour(server, tmp_path, WITHOUT_US) as other:
+        assert find_server(other.root).url == f"{server.url}/"
+        monkeypatch.setenv("JUPYTER_PDFLOW_URL", other.url)
+        with pytest.raises(ServerNotFoundError, match="runs without jupyter_pdflow"):
+            find_server().get("runs")
+
+
+@pytest.mark.usefixtures("home")
+def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(ServerNotFoundError, match="start one with `jupyter lab`"):
+        find_server()
+
+
+@pytest.mark.usefixtures("home")
+def test_proxy_is_not_asked_for_this_machine(
+    server: JupyterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert find_server().get("workflows") == []
+
+
+@pytest.mark.usefixtures("home")
+def test_hub_token_stands_in_for_an_empty_one(
+    server: JupyterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PDFLOW_URL", "http://127.0.0.1:9/user/me")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
+    assert find_server() == Client("http://127.0.0.1:9/user/me/", "hub", None)
+
+
+def test_server_without_a_token(tmp_path: Path) -> None:
+    server = JupyterServer(tmp_path)
+    server.args.remove(f"--IdentityProvider.token={server.token}")
+    server.args.append("--IdentityProvider.token=")
+    write_notebook(server.root / "a.ipynb", ["%%step one\ndef handler(pd): pass"])
+    with server:
+        workflow = Client(server.url).post("workflows", {"path": "a.ipynb"})
+    assert workflow["steps"] == ["one"]
+
+
+def test_wrong_token(server: JupyterServer) -> None:
+    with pytest.raises(ApiError, match="refused the token") as caught:
+        Client(server.url, "wrong").get("runs")
+    assert caught.value.status == 403
+
+
+def test_answers_with_an_error(server: JupyterServer) -> None:
+    with pytest.raises(ApiError) as caught:
+        Client(server.url, server.token).get("runs/none")
+    assert (caught.value.status, caught.value.reason) == (404, "not_found")
+
+
+def test_notebook_is_read_as_saved(server: JupyterServer) -> None:
+    write_notebook(server.root / "sub" / "ü #1.ipynb", ["1 + 1"])
+    client = Client(server.url, server.token, server.root)
+    path = client.relative(server.root / "sub" / "ü #1.ipynb")
+    assert path == "sub/ü #1.ipynb"
+    assert client.notebook(path)["cells"][0]["source"] == "1 + 1"
+
+
+def test_paths_below_the_root(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "target.ipynb").touch()
+    (tmp_path / "root" / "link.ipynb").symlink_to(tmp_path / "target.ipynb")
+    (tmp_path / "alias").symlink_to(tmp_path / "root")
+    client = Client("http://localhost", root_dir=tmp_path / "root")
+    assert client.relative(tmp_path / "root" / "link.ipynb") == "link.ipynb"
+    assert client.relative(tmp_path / "alias" / "a.ipynb") == "a.ipynb"
+    assert client.relative(tmp_path / "root" / "sub" / ".." / "a.ipynb") == "a.ipynb"
+    with pytest.raises(NotebookError, match="is outside"):
+        client.relative(tmp_path / "root" / ".." / "target.ipynb")
+    with pytest.raises(NotebookError, match="not known"):
+        Client("http://localhost").relative(tmp_path)

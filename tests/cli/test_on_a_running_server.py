@@ -1,0 +1,170 @@
+"""``jupyter pdflow`` where a server is running."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+
+import httpx
+import pytest
+
+from tests.cli.commands import RUN_ID, call, on_terminal, started
+from tests.servers import JupyterServer, write_notebook
+
+ASK = '%%step ask\ndef handler(pd):\n    pd.flow.suspend()\n    return {"asked": 1}'
+SHOW = '%%step show\ndef handler(pd):\n    return pd.steps["ask"]["$resume_data"]["body"]'
+ECHO = '%%step echo\ndef handler(pd):\n    return pd.steps["trigger"]["event"]'
+BOOM = "%%step boom\ndef handler(pd):\n    return wrong(pd)"
+WRONG = "def wrong(pd):\n    return 1 / 0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def notebooks(server: JupyterServer) -> None:
+    for name, cells in {"ask": [ASK, SHOW], "echo": [ECHO], "boom": [WRONG, BOOM]}.items():
+        write_notebook(server.root / f"{name}.ipynb", cells)
+
+
+def post(url: str, **kw: object) -> httpx.Response:
+    return httpx.post(url, trust_env=False, **kw)  # type: ignore[arg-type]
+
+
+def test_run_succeeds_with_its_event(server: JupyterServer) -> None:
+    done = call(server, "run", "echo.ipynb", "--event", '{"id": 7}')
+    assert (done.returncode, done.stderr) == (0, "")
+    run = server.get_run(RUN_ID.search(done.stdout)[1])  # type: ignore[index]
+    assert run["event"] == {"id": 7}
+    assert re.search(r"^echo: succeeded after ", done.stdout, re.MULTILINE)
+    assert re.search(rf"^Run {run['id']} succeeded: 1 credit, ", done.stdout, re.MULTILINE)
+
+
+def test_run_prints_links_that_work(server: JupyterServer) -> None:
+    with started(server, "run", "ask.ipynb") as command:
+        resume = command.find(r"(?m)^  resume: (\S+)$")
+        cancel = command.find(r"(?m)^  cancel: (\S+)$")
+        assert post(resume, json="yes").status_code == 200
+        assert command.wait() == 0
+    assert post(cancel).status_code == 410
+    assert "ask: waits for a request, until " in command.text
+    assert command.text.count(resume) == 1
+
+
+def test_run_that_fails_shows_the_authors_traceback(server: JupyterServer) -> None:
+    done = call(server, "run", "boom.ipynb")
+    assert done.returncode == 1
+    assert "boom: failed" in done.stdout
+    assert "return 1 / 0" in done.stderr
+    assert "ZeroDivisionError" in done.stderr.splitlines()[-1]
+    assert "jupyter_pdflow" not in done.stderr
+
+
+def test_run_that_is_canceled(server: JupyterServer) -> None:
+    with started(server, "run", "ask.ipynb") as command:
+        run_id = command.find(RUN_ID.pattern)
+        command.find(r"(?m)^  cancel: (\S+)$")
+        done = call(server, "cancel", run_id, "--reason", "not today")
+        assert (done.returncode, done.stdout) == (0, f"Run {run_id} is canceled.\n")
+        assert command.wait() == 3
+    assert f"Run {run_id} canceled (not today): " in command.text
+
+
+def test_detached_run_goes_on_alone(server: JupyterServer) -> None:
+    done = call(server, "run", "ask.ipynb", "--detach")
+    assert done.returncode == 0
+    run_id = RUN_ID.search(done.stdout)[1]  # type: ignore[index]
+    assert f"jupyter pdflow show {run_id}" in done.stdout
+    server.wait_run(run_id, "paused")
+    done = call(server, "resume", run_id, "--data", '{"ok": true}')
+    assert (done.returncode, done.stdout) == (0, f"Run {run_id} is resumed.\n")
+    server.wait_run(run_id, "succeeded")
+    shown = call(server, "show", run_id, "--json")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout) == server.get_run(run_id)
+    assert json.loads(shown.stdout)["steps"][1]["exports"]["$return_value"] == {"ok": True}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_the_run(server: JupyterServer, number: signal.Signals) -> None:
+    with started(server, "run", "ask.ipynb") as command:
+        run_id = command.find(RUN_ID.pattern)
+        command.find(r"  cancel: (\S+)\n")
+        command.process.send_signal(number)
+        assert command.wait() == 130
+    assert f"Run {run_id} goes on at {server.url}" in command.text
+    assert "Traceback" not in command.text
+    assert server.get_run(run_id)["status"] == "paused"
+
+
+def test_runs_are_listed(server: JupyterServer) -> None:
+    paused = server.run(server.deploy("listed", [ASK]))
+    server.wait_run(paused["id"], "paused")
+    filters = ("--status", "paused", "--workflow", paused["workflow_id"], "--limit", "1")
+    done = call(server, "runs", *filters)
+    assert done.returncode == 0
+    header, line = done.stdout.splitlines()
+    assert header.split() == ["RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS"]
+    assert line.split()[:3] == [paused["id"], paused["workflow_id"], "paused"]
+    done = call(server, "runs", *filters, "--json")
+    assert [run["id"] for run in json.loads(done.stdout)] == [paused["id"]]
+    done = call(server, "runs", "--workflow", "no-such", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+def test_show_tells_everything(server: JupyterServer) -> None:
+    run = server.wait_run(server.run(server.deploy("shown", [ASK]), {"a": "b"})["id"], "paused")
+    text = call(server, "show", run["id"]).stdout
+    for part in (run["id"], "paused", run["version"], '{"a":"b"}', '$return_value = {"asked":1}'):
+        assert part in text
+    assert f"  resume: {run['pause']['resume_url']}\n" in text
+
+
+def test_deploy_names_the_version(server: JupyterServer) -> None:
+    done = call(server, "deploy", "ask.ipynb")
+    version = server.api("GET", "/workflows").json()
+    version = next(one["version"] for one in version if one["path"] == "ask.ipynb")
+    assert done.returncode == 0
+    assert f"at version {version}: ask, show" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "echo.ipynb", "--event", "{oops"], "is not JSON"),
+        (["run", "none.ipynb"], "no notebook 'none.ipynb'"),
+        (["run", "bad.ipynb"], "no step"),
+        (["show", "01K00000000000000000000000"], "01K00000000000000000000000"),
+        (["resume", "ended"], "not paused"),
+        (["cancel", "ended"], "nothing to cancel"),
+        (["runs", "--limit", "0"], "'0' is not a number from 1"),
+        (["runs", "--status", "asleep"], "asleep"),
+        (["fly"], "fly"),
+        ([], "COMMAND"),
+    ],
+)
+def test_refusals_are_one_line(server: JupyterServer, arguments: list[str], says: str) -> None:
+    write_notebook(server.root / "bad.ipynb", ["1 + 1"])
+    if arguments[1:] == ["ended"]:
+        run = server.run(server.deploy("ended", [ECHO]))
+        arguments = [arguments[0], server.wait_run(run["id"], "succeeded")["id"]]
+    done = call(server, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_names_each_command(server: JupyterServer) -> None:
+    done = call(server, "--help")
+    assert done.returncode == 0
+    for command in ("run", "deploy", "runs", "show", "resume", "cancel"):
+        assert re.search(rf"^    {command} +\w", done.stdout, re.MULTILINE)
+
+
+def test_terminal_shows_live_progress_and_whole_links(server: JupyterServer) -> None:
+    with on_terminal(server, "run", "ask.ipynb") as command:
+        resume = command.find(r"  resume: (\S+)\r\n")
+        command.find(r"(ask waits for a request, 23:59:5\d left)")
+        assert post(resume, json={}).status_code == 200
+        assert command.wait() == 0
+    assert len(resume) > 80
+    assert command.text.count("  resume: ") == 1
+    assert re.search("✔.*ask.*succeeded", command.text)

@@ -1,0 +1,3 @@
+"""The example notebooks, run in production."""
+
+from __future__ import annotations

@@ -1,0 +1,195 @@
+"""Each example of Pipedream's page does what the page says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pytest
+
+from tests.notebooks.service import Service
+from tests.servers import JupyterServer, wait_until
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def running_service() -> Iterator[Service]:
+    with Service() as service:
+        yield service
+
+
+@pytest.fixture
+def service(running_service: Service) -> Service:
+    running_service.reset()
+    return running_service
+
+
+@pytest.fixture(scope="module")
+def patient(
+    running_service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterServer]:
+    """A server whose notebooks wait as long as the page says."""
+    yield from _server(tmp_path_factory.mktemp("patient"), _addresses(running_service))
+
+
+@pytest.fixture(scope="module")
+def quick(
+    running_service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterServer]:
+    """A server whose notebooks wait a moment."""
+    times = {"DELAY_MS": "50", "TIMEOUT_MS": "200", "SUSPEND_MS": "200"}
+    env = {**_addresses(running_service), **times}
+    yield from _server(tmp_path_factory.mktemp("quick"), env)
+
+
+def _addresses(service: Service) -> dict[str, str]:
+    return {
+        "STATUS_URL": f"{service.url}/status",
+        "CALLBACK_URL": f"{service.url}/jobs",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def _server(folder: Path, env: dict[str, str]) -> Iterator[JupyterServer]:
+    server = JupyterServer(folder, env=env)
+    shutil.copytree(NOTEBOOKS, server.root)
+    with server:
+        yield server
+
+
+def start(server: JupyterServer, name: str) -> Any:
+    workflow = server.api("POST", "/workflows", {"path": f"{name}.ipynb"}).json()
+    return server.run(workflow)
+
+
+def send(url: str, method: str = "POST", **kw: Any) -> httpx.Response:
+    return httpx.request(method, url, trust_env=False, **kw)
+
+
+def step(run: Any, name: str) -> Any:
+    return next(step for step in run["steps"] if step["name"] == name)
+
+
+def returned(run: Any, name: str) -> Any:
+    return step(run, name)["exports"]["$return_value"]
+
+
+def waits_for(pause: Any, run: Any, time: timedelta) -> bool:
+    left = datetime.fromisoformat(pause["deadline"]) - datetime.fromisoformat(run["created_at"])
+    return time <= left < time + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_a_clean_notebook(name: str) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.cells[0].cell_type == "markdown"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code[0].source.startswith("%load_ext jupyter_pdflow")
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+
+
+def test_approval_mails_links_and_goes_on_from_one(patient: JupyterServer) -> None:
+    run = patient.wait_run(start(patient, "approval")["id"], "paused")
+    pause = run["pause"]
+    assert (pause["kind"], pause["step"]) == ("suspend", "ask")
+    assert waits_for(pause, run, DAY)
+    mail = next(m for m in patient.api("GET", "/mail").json() if m["run_id"] == run["id"])
+    assert mail["subject"] == "Please approve this important workflow"
+    assert pause["resume_url"] in mail["text"]
+    assert pause["cancel_url"] in mail["text"]
+    answer = send(pause["resume_url"], json={"by": "Ada"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "resumed")
+    run = patient.wait_run(run["id"], "succeeded")
+    assert step(run, "ask")["exports"]["$resume_data"]["method"] == "POST"
+    assert returned(run, "publish") == {"approved": True, "body": {"by": "Ada"}}
+
+
+def test_approval_is_cancelled_by_the_other(patient: JupyterServer) -> None:
+    run = patient.wait_run(start(patient, "approval")["id"], "paused")
+    assert send(run["pause"]["cancel_url"], "GET").json()["status"] == "canceled"
+    run = patient.wait_run(run["id"], "canceled")
+    assert step(run, "publish")["status"] == "skipped"
+
+
+def test_timeout_waits_seven_days_for_a_request(patient: JupyterServer) -> None:
+    run = patient.wait_run(start(patient, "timeout")["id"], "paused")
+    assert waits_for(run["pause"], run, 7 * DAY)
+    send(run["pause"]["resume_url"], "PUT", content="yes", headers={"Content-Type": "text/plain"})
+    run = patient.wait_run(run["id"], "succeeded")
+    assert returned(run, "answer")["body"] == "yes"
+    assert returned(run, "answer") == step(run, "code")["exports"]["$resume_data"]
+
+
+def test_timeout_goes_on_by_itself(quick: JupyterServer) -> None:
+    run = quick.wait_run(start(quick, "timeout")["id"], "succeeded")
+    assert step(run, "code")["exports"]["$resume_data"] is None
+    assert step(run, "answer")["exports"] == {}
+
+
+def test_poll_ends_when_the_job_is_done(quick: JupyterServer, service: Service) -> None:
+    service.statuses = ["PENDING", "DONE"]
+    run = quick.wait_run(start(quick, "poll")["id"], "succeeded")
+    assert step(run, "poll")["runs"] == 3
+    assert returned(run, "done") == {"status": "DONE"}
+
+
+def test_poll_gives_up_after_its_retries(quick: JupyterServer, service: Service) -> None:
+    run = quick.wait_run(start(quick, "poll")["id"], "failed")
+    assert step(run, "poll")["runs"] == 4
+    assert "Max retries exceeded" in run["error"]["message"]
+    assert step(run, "done")["status"] == "skipped"
+
+
+def test_poll_waits_ten_seconds_or_for_a_request(patient: JupyterServer, service: Service) -> None:
+    service.statuses = ["DONE"]
+    run = patient.wait_run(start(patient, "poll")["id"], "paused")
+    assert run["pause"]["kind"] == "rerun"
+    assert waits_for(run["pause"], run, timedelta(seconds=10))
+    send(run["pause"]["resume_url"])
+    run = patient.wait_run(run["id"], "succeeded")
+    assert step(run, "poll")["runs"] == 2
+
+
+def test_callback_reaches_the_step(patient: JupyterServer, service: Service) -> None:
+    run = patient.wait_run(start(patient, "callback")["id"], "paused")
+    assert waits_for(run["pause"], run, DAY)
+    (links,) = service.jobs
+    assert links == {key: run["pause"][key] for key in ("resume_url", "cancel_url")}
+    send(links["resume_url"], json={"result": 42})
+    run = patient.wait_run(run["id"], "succeeded")
+    assert step(run, "job")["runs"] == 3
+    assert returned(run, "result") == {"result": 42}
+
+
+def test_callback_may_come_before_the_step_has_ended(
+    patient: JupyterServer, service: Service
+) -> None:
+    service.early = {"result": "early"}
+    run = patient.wait_run(start(patient, "callback")["id"], "succeeded")
+    assert service.early_answers == [202]
+    assert returned(run, "result") == {"result": "early"}
+
+
+def test_callback_that_never_comes_fails_the_run(quick: JupyterServer, service: Service) -> None:
+    run = quick.wait_run(start(quick, "callback")["id"], "failed")
+    wait_until(lambda: service.jobs, "the service was asked")
+    assert step(run, "job")["runs"] == 2
+    assert "External service never completed job" in run["error"]["message"]
+
+
+def test_context_is_passed_on_and_retries_are_counted(quick: JupyterServer) -> None:
+    run = quick.wait_run(start(quick, "context")["id"], "succeeded")
+    assert returned(run, "hello") == {"hello": "world"}
+    assert returned(run, "arguments") == {"runs": 3, "context": {"after": 2}}
+    assert step(run, "max_retries")["runs"] == 2
