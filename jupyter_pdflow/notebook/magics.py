@@ -42,6 +42,17 @@ class PDFlowMagics(Magics):
         self.session.note(name, body, _cell_id(self.here))
         await try_step(self.here, self.session, name, body)
 
+    def await_step(self, lines: list[str]) -> list[str]:
+        """Turn the lines of a step cell into code that awaits it; others stay as they are.
+
+        A cell magic can't await, and an ``async`` handler has to run in the kernel's own loop.
+        """
+        parts = split_step("".join(lines)) if self.here.autoawait else None
+        return lines if parts is None else [f"await get_ipython().{ATTRIBUTE}.run_step{parts!r}\n"]
+
+    # Not while a terminal asks whether a cell that is being typed is complete.
+    await_step.has_side_effects = True  # type: ignore[attr-defined]
+
     @cell_magic
     def step(self, line: str, cell: str) -> None:
         """Make this cell a step of the workflow.
@@ -88,30 +99,17 @@ def load(shell: InteractiveShell) -> None:
     magics = PDFlowMagics(shell)
     shell.register_magics(magics)
     setattr(shell, ATTRIBUTE, magics)
-    shell.input_transformers_cleanup.insert(0, await_step)
+    shell.input_transformers_cleanup.insert(0, magics.await_step)
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magics away again."""
     if not hasattr(shell, ATTRIBUTE):
         return
+    shell.input_transformers_cleanup.remove(getattr(shell, ATTRIBUTE).await_step)
     delattr(shell, ATTRIBUTE)
-    shell.input_transformers_cleanup.remove(await_step)
     for kind, name in (("cell", "step"), ("line", "pdflow")):
         shell.magics_manager.magics[kind].pop(name, None)
-
-
-def await_step(lines: list[str]) -> list[str]:
-    """Turn the lines of a step cell into code that awaits it; others stay as they are.
-
-    A cell magic can't await, and an ``async`` handler has to run in the kernel's own loop.
-    """
-    parts = split_step("".join(lines))
-    return lines if parts is None else [f"await get_ipython().{ATTRIBUTE}.run_step{parts!r}\n"]
-
-
-# Not while a terminal asks whether a cell that is being typed is complete.
-await_step.has_side_effects = True  # type: ignore[attr-defined]
 
 
 def _cell_id(shell: Any) -> str | None:

@@ -1,22 +1,16 @@
-"""What a step cell shows in test mode: exports, mails, errors; as text and as HTML."""
+"""How a cell shows things: text with an HTML twin, and the author's exceptions."""
 
 from __future__ import annotations
 
-import json
 import traceback
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.rules.run import Mail
+from jupyter_pdflow.handler.frames import error_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-VALUE_LIMIT = 500
-"""Characters shown of an export's JSON."""
-_CELL = "text-align:left;vertical-align:top;padding:0 1em 0 0"
-_CODE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 class StopRunAll(PDFlowError):  # noqa: N818  it is no error of anyone's
@@ -38,58 +32,15 @@ def publish_words(text: str) -> None:
     publish(text, f"<p>{escape(text)}</p>")
 
 
-def publish_exports(step: str, exports: dict[str, Any]) -> None:
-    """Display a step's exports as a small table; nothing where there are none."""
-    if not exports:
-        return
-    rows = [(name, _short(value)) for name, value in exports.items()]
-    text = "\n".join([f"Exports of step {step}:", *(f"  {name} = {value}" for name, value in rows)])
-    lines = (
-        f'<tr><th style="{_CELL}">{escape(name)}</th>'
-        f'<td style="{_CELL}"><code style="{_CODE}">{escape(value)}</code></td></tr>'
-        for name, value in rows
-    )
-    caption = f'<caption style="text-align:left">Exports of step {escape(step)}</caption>'
-    publish(text, f"<table>{caption}{''.join(lines)}</table>")
-
-
-def publish_mail(mail: Mail) -> None:
-    """Display a mail that production would send; its HTML can't run anything."""
-    to = ", ".join(mail.to) or "(the configured owner)"
-    parts = [("To", to), ("Subject", mail.subject)]
-    text = [
-        "Mail (not sent in test):",
-        *(f"  {name}: {value}" for name, value in parts),
-        "",
-        mail.text,
-    ]
-    if mail.html is not None:
-        text += ["", "HTML part:", mail.html]
-    head = "".join(f"<div><b>{name}:</b> {escape(value)}</div>" for name, value in parts)
-    html = (
-        '<div style="border:1px solid #8888;border-radius:4px;padding:0.5em 1em;max-width:50em">'
-        f"<div><i>Mail (not sent in test)</i></div>{head}"
-        f'<pre style="{_CODE}">{escape(mail.text)}</pre>{_framed(mail.html)}</div>'
-    )
-    publish("\n".join(text).rstrip(), html)
-
-
-def _framed(html: str | None) -> str:
-    if html is None:
-        return ""
-    return (
-        f'<iframe sandbox="" srcdoc="{escape(html)}" title="HTML part of the mail" '
-        'style="width:100%;height:16em;border:1px solid #8888;background:white"></iframe>'
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}… ({len(text):,} characters)"
-
-
 def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
     """Format an exception as IPython does, with the frames that it has and no others."""
+    try:
+        return _lines(shell, error)
+    except Exception:  # noqa: BLE001  parts of an exception are the author's code too
+        return error_of(error).traceback
+
+
+def _lines(shell: InteractiveShell, error: BaseException) -> list[str]:
     kind, frames = type(error), error.__traceback__
     if hasattr(error, "_render_traceback_"):
         return list(error._render_traceback_())
@@ -132,6 +83,6 @@ def _show(shell: InteractiveShell, error: BaseException) -> None:
         vars(shell)["_last_traceback"] = []
         return
     shell._get_exc_info((type(error), error, error.__traceback__))  # type: ignore[no-untyped-call]
-    shell._showtraceback(type(error), error, lines)
+    shell._showtraceback(type(error), error_of(error).evalue, lines)
     if shell.call_pdb:
         shell.debugger(force=True)  # type: ignore[no-untyped-call]

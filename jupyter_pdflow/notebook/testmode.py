@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.call import call_handler, failed
+from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.notebook.cell import interruptible, load_handler
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.shown import (
     StopRunAll,
-    publish_exports,
-    publish_mail,
+    publish,
     publish_words,
     raise_from_cell,
     traceback_lines,
@@ -29,6 +29,7 @@ from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
+from jupyter_pdflow.widgets.text import exports_twins, mail_twins
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -74,15 +75,15 @@ class Trial:
     def publish(self) -> None:
         """Display what the execution came to, but for an exception."""
         for mail in self.outcome.mails:
-            publish_mail(mail)
+            publish(*mail_twins(mail))
         if self.exception is not None:
             return
         if self.run.pause is not None:
             self._publish_notice(self.run.pause)
         elif isinstance(self.outcome.flow, ExitCall):
             publish_words(_exit_words(self.outcome.flow))
-        else:
-            publish_exports(self.name, self.outcome.exports)
+        elif self.outcome.exports:
+            publish(*exports_twins(self.name, self.outcome.exports))
 
     @property
     def stops(self) -> bool:
@@ -270,6 +271,6 @@ def _error_output(shell: InteractiveShell, error: BaseException) -> dict[str, An
     return {
         "output_type": "error",
         "ename": type(error).__name__,
-        "evalue": str(error),
+        "evalue": error_of(error).evalue,
         "traceback": traceback_lines(shell, error),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,9 +56,15 @@ class Kernel:
     def run(self, code: str, cell_id: str | None = None) -> Ran:
         """Execute a cell and wait for its end."""
         message_id = self.send(code, cell_id)
-        reply = self.client.get_shell_msg(timeout=SECONDS)
-        assert reply["parent_header"]["msg_id"] == message_id
+        reply = self.reply_to(message_id)
         return Ran(reply["content"], self.until_idle(message_id))
+
+    def reply_to(self, message_id: str) -> dict[str, Any]:
+        """Wait for the reply to a request."""
+        while True:
+            reply: dict[str, Any] = self.client.get_shell_msg(timeout=SECONDS)
+            if reply["parent_header"]["msg_id"] == message_id:
+                return reply
 
     def send(self, code: str, cell_id: str | None = None) -> str:
         content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True}
@@ -83,7 +90,7 @@ class Kernel:
         outputs = []
         while True:
             message = self.client.get_iopub_msg(timeout=SECONDS)
-            self._keep(message)
+            self.keep(message)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -92,12 +99,17 @@ class Kernel:
             if kind in ("stream", "display_data", "execute_result", "error"):
                 outputs.append({"output_type": kind, **content})
 
-    def _keep(self, message: dict[str, Any]) -> None:
+    def keep(self, message: dict[str, Any]) -> None:
         content = message["content"]
         if message["msg_type"] == "comm_open":
             self.widgets[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
             self.widgets[content["comm_id"]].update(content["data"]["state"])
+
+    def waiting(self) -> Iterator[dict[str, Any]]:
+        """Take the messages that have arrived."""
+        while self.client.iopub_channel.msg_ready():
+            yield self.client.get_iopub_msg(timeout=SECONDS)
 
     # --- widgets ----------------------------------------------------------------------
 
@@ -151,15 +163,16 @@ class Kernel:
         end = time.monotonic() + SECONDS
         while len(self.outputs(bundle)) < number:
             assert time.monotonic() < end, self.outputs(bundle)
-            self._keep(self.client.get_iopub_msg(timeout=SECONDS))
+            self.keep(self.client.get_iopub_msg(timeout=SECONDS))
         return self.outputs(bundle)
 
 
 @pytest.fixture(scope="module")
-def kernel_process() -> Iterator[Kernel]:
-    """Start one kernel for the module."""
+def kernel_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """Start one kernel for the module, that no server knows of, nor it of any."""
     manager = KernelManager(kernel_name="python3", transport="ipc")
-    manager.start_kernel()
+    nowhere = {"JUPYTER_RUNTIME_DIR": str(tmp_path_factory.mktemp("runtime"))}
+    manager.start_kernel(env={**os.environ, **nowhere})
     client = manager.blocking_client()
     client.start_channels()
     try:

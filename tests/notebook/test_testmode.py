@@ -177,7 +177,7 @@ def test_an_interrupt_stops_a_handler(kernel: Kernel, body: str):
     message_id = kernel.send(f"%%step a\ndef handler(pd):\n    print('on', flush=True)\n    {body}")
     kernel.wait_for_stream("on")
     kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=20)
+    reply = kernel.reply_to(message_id)
     kernel.until_idle(message_id)
 
     assert reply["content"]["ename"] == "KeyboardInterrupt"
@@ -190,7 +190,7 @@ def test_an_interrupt_stops_an_async_handler(kernel: Kernel):
     )
     kernel.wait_for_stream("on")
     kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=20)
+    reply = kernel.reply_to(message_id)
     kernel.until_idle(message_id)
 
     assert reply["content"]["ename"] == "KeyboardInterrupt"
@@ -233,7 +233,7 @@ def test_a_pause_shows_the_notice_and_stops_the_queue(kernel: Kernel):
 
 def test_cells_that_are_queued_behind_a_pause_do_not_run(kernel: Kernel):
     first, second = kernel.send(SUSPEND), kernel.send("ran = True")
-    replies = [kernel.client.get_shell_msg(timeout=20)["content"] for _ in range(2)]
+    replies = [kernel.reply_to(message_id)["content"] for message_id in (first, second)]
     kernel.until_idle(first)
     kernel.until_idle(second)
 
@@ -422,3 +422,46 @@ def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
     kernel.run("%unload_ext jupyter_pdflow")
     assert kernel.run("%%step a\ndef handler(pd): pass").reply["status"] == "error"
     assert json.loads(kernel.run("print(int(hasattr(get_ipython(), 'pdflow')))").stdout) == 0
+
+
+# --- the lines of %pdflow that need no server ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%pdflow run {a}", "The event is not JSON"),
+        ("%pdflow load", "Name the run to load"),
+        ("%pdflow produktion", "There is no `%pdflow produktion`"),
+        ("%pdflow test now", "`%pdflow test` takes nothing after it"),
+        ("%pdflow production", "ServerNotFoundError: No running Jupyter server was found"),
+        ("%pdflow run", "ServerNotFoundError: No running Jupyter server was found"),
+        ("%pdflow runs", "ServerNotFoundError: No running Jupyter server was found"),
+        ("%pdflow load x", "ServerNotFoundError: No running Jupyter server was found"),
+    ],
+)
+def test_lines_that_are_refused(kernel: Kernel, line: str, message: str):
+    ran = kernel.run(line)
+
+    assert ran.error is not None
+    (line,) = ran.error["traceback"]
+    assert message in line
+
+
+def test_the_mode_and_help(kernel: Kernel):
+    ran = kernel.run("%pdflow")
+    assert "This session is in test mode." in ran.text
+    for verb in ("test", "production", "run [JSON]", "runs", "load RUN"):
+        assert f"%pdflow {verb}" in ran.text
+    assert "Test mode" in kernel.run("%pdflow test").text
+
+
+def test_in_a_production_kernel_the_lines_do_nothing(kernel: Kernel):
+    kernel.run("%unload_ext jupyter_pdflow\nimport os; os.environ['JUPYTER_PDFLOW_WORKER'] = '1'")
+    try:
+        assert kernel.run("%load_ext jupyter_pdflow").reply["status"] == "ok"
+        for line in ("%pdflow", "%pdflow production", "%pdflow run {", "%pdflow anything"):
+            ran = kernel.run(line)
+            assert (ran.reply["status"], ran.outputs) == ("ok", [])
+    finally:
+        kernel.run("del os.environ['JUPYTER_PDFLOW_WORKER']")

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client import BlockingKernelClient
+
+from tests.notebook.conftest import SECONDS, VIEW, Kernel, Ran
+from tests.servers import JupyterServer, wait_until, write_notebook
+
+LOAD = "%load_ext jupyter_pdflow"
+ASK = """\
+%%step ask
+def handler(pd):
+    pd.flow.suspend()
+    return {"event": pd.steps.trigger.event}
+"""
+TELL = """\
+%%step tell
+def handler(pd):
+    print(pd.steps["trigger"]["event"], pd.steps["ask"]["event"])
+    return pd.steps["ask"]["$resume_data"]
+"""
+
+
+class NotebookKernel(Kernel):
+    """A kernel that a server has started for a notebook."""
+
+    def attach(self, server: JupyterServer, path: Path) -> None:
+        self.server, self.path = server, path
+
+    def save(self, *cells: str) -> None:
+        write_notebook(self.path, cells)
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@pytest.fixture
+def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[NotebookKernel]:
+    """Save a notebook of two steps and start its kernel, as JupyterLab does."""
+    name = request.node.name.removeprefix("test_").partition("[")[0]
+    path = write_notebook(server.root / "folder" / f"{name}.ipynb", [LOAD, ASK, TELL])
+    body = {
+        "path": f"folder/{name}.ipynb",
+        "name": path.name,
+        "type": "notebook",
+        "kernel": {"name": "python3"},
+    }
+    session = server.http.post("/api/sessions", json=body, headers=server.headers).json()
+    file = next(server.folder.rglob(f"kernel-{session['kernel']['id']}.json"))
+    client = BlockingKernelClient(connection_file=str(file))
+    client.load_connection_file()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        kernel = NotebookKernel(client, None)  # type: ignore[arg-type]
+        kernel.attach(server, path)
+        assert kernel.run(LOAD).reply["status"] == "ok"
+        yield kernel
+    finally:
+        client.stop_channels()
+        client.context.destroy(linger=0)
+        server.http.delete(f"/api/sessions/{session['id']}", headers=server.headers)
+
+
+def shown(ran: Ran) -> dict[str, Any]:
+    assert ran.error is None, ran.error
+    return next(bundle for bundle in ran.shown if VIEW in bundle)
+
+
+def wait_until_it_says(kernel: Kernel, bundle: dict[str, Any], words: str) -> str:
+    """Wait until a live widget says something, by what the kernel sends of itself."""
+
+    def check() -> str | None:
+        for message in kernel.waiting():
+            kernel.keep(message)
+        said = kernel.says(bundle)
+        return said if words in said else None
+
+    return wait_until(check, f"the widget says {words!r}", SECONDS)
+
+
+def refused(ran: Ran) -> str:
+    assert ran.error is not None, ran.outputs
+    (line,) = ran.error["traceback"]
+    return str(line)
+
+
+def run_id_of(ran: Ran) -> str:
+    return ran.text.split()[1]
+
+
+def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
+    ran = notebook.run("%pdflow production")
+    assert "Production mode" in ran.text
+    assert "is deployed as version" in ran.text
+
+    assert "no production run yet" in notebook.run(ASK).text
+    assert "no production run yet" in notebook.run("%pdflow runs").text
+    live = notebook.run('%pdflow run {"n": 1}')
+    run_id = run_id_of(live)
+    bundle = shown(live)
+    wait_until_it_says(notebook, bundle, "paused at step ask")
+
+    step = notebook.run(ASK)
+    assert step.reply["status"] == "ok"
+    assert f"Step ask in run {run_id}" in step.text
+    assert "paused" in step.text
+    assert notebook.value("'handler' in globals()") is False
+
+    notebook.click(shown(step), "Resume")
+    wait_until_it_says(notebook, bundle, "succeeded")
+    assert "Step tell" in notebook.run(TELL).text
+    assert run_id in notebook.run("%pdflow runs").text
+
+    assert "Test mode" in notebook.run("%pdflow test").text
+    assert "Workflow execution canceled" in notebook.run(ASK).text
+
+
+def test_cancel_from_the_widget(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    live = notebook.run("%pdflow run")
+    bundle = shown(live)
+    wait_until_it_says(notebook, bundle, "paused at step ask")
+    notebook.click(bundle, "Cancel")
+    wait_until_it_says(notebook, bundle, "canceled")
+
+    assert notebook.find(bundle, description="Cancel")["disabled"]
+    assert notebook.find(bundle, description="Resume")["disabled"]
+
+
+def test_a_link_shows_in_the_live_widget(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    live = notebook.run("%pdflow run")
+    bundle = shown(live)
+    wait_until_it_says(notebook, bundle, "resume link")
+    run = notebook.server.get_run(run_id_of(live))
+    answer = notebook.server.http.post(run["pause"]["resume_url"], json={"ok": True})
+    assert answer.status_code == 200
+
+    wait_until_it_says(notebook, bundle, "succeeded")
+
+
+def test_load_brings_a_run_into_the_session(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    run_id = run_id_of(notebook.run('%pdflow run {"n": 7}'))
+    notebook.server.wait_run(run_id, "paused")
+    notebook.server.api("POST", f"/runs/{run_id}/resume", {"data": [1]})
+    notebook.server.wait_run(run_id, "succeeded")
+
+    notebook.run("%pdflow test")
+    ran = notebook.run(f"%pdflow load {run_id}")
+    assert "ask, tell" in ran.text
+    tested = notebook.run(TELL)
+    assert tested.stdout == "{'n': 7} {'n': 7}\n"
+    assert '"body": [1]' in tested.text
+
+
+def test_a_step_that_differs_is_refused(notebook: NotebookKernel):
+    notebook.run(TELL.replace("print", "repr"))
+
+    line = refused(notebook.run("%pdflow production"))
+    assert "Step 'tell' as run here differs from the saved notebook: save the notebook" in line
+    assert "test mode" in notebook.run("%pdflow").text
+    notebook.run(TELL)
+    assert "Production mode" in notebook.run("%pdflow production").text
+
+
+def test_a_step_that_is_not_saved_is_refused(notebook: NotebookKernel):
+    more = "%%step more\ndef handler(pd): pass"
+    notebook.run(more)
+    assert "'more' was run here but is not in the saved" in refused(
+        notebook.run("%pdflow production")
+    )
+
+    notebook.save(LOAD, ASK, TELL, more)
+    assert "Production mode" in notebook.run("%pdflow production").text
+
+
+def test_a_step_that_was_deleted_and_saved_is_forgotten(notebook: NotebookKernel):
+    notebook.run("%%step more\ndef handler(pd): pass")
+    notebook.save(LOAD, ASK, TELL)
+
+    assert "Production mode" in notebook.run("%pdflow production").text
+
+
+def test_a_broken_notebook_is_refused(notebook: NotebookKernel):
+    notebook.save(LOAD, ASK, ASK)
+
+    assert "named step 'ask'" in refused(notebook.run("%pdflow production"))
+
+
+def test_a_renamed_notebook_is_found(notebook: NotebookKernel):
+    path = f"folder/{notebook.name}.ipynb"
+    sessions = notebook.server.http.get("/api/sessions", headers=notebook.server.headers).json()
+    session = next(one for one in sessions if one["path"] == path)
+    for url in (f"/api/contents/{path}", f"/api/sessions/{session['id']}"):
+        body = {"path": "folder/other name.ipynb"}
+        notebook.server.http.patch(url, json=body, headers=notebook.server.headers)
+
+    assert "other name is deployed" in notebook.run("%pdflow production").text
+
+
+def test_run_before_production(notebook: NotebookKernel):
+    line = refused(notebook.run("%pdflow run"))
+
+    assert "is not deployed yet: run `%pdflow production` first." in line
+
+
+def test_run_in_test_mode_uses_what_is_deployed(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    notebook.run("%pdflow test")
+
+    assert "Run " in notebook.run("%pdflow run").text
+
+
+def test_a_run_that_is_not_there(notebook: NotebookKernel):
+    assert "nothing" in refused(notebook.run("%pdflow load nothing"))
+
+
+def test_test_links_are_those_of_the_server(notebook: NotebookKernel):
+    ran = notebook.run("%%step a\ndef handler(pd): print(pd.flow.suspend()['resume_url'])")
+    url = ran.stdout.strip()
+
+    assert url == f"{notebook.server.url}/pdflow/resume/test"
+    answer = notebook.server.http.get(url)
+    assert answer.status_code < 500
