@@ -11,7 +11,7 @@ from tornado.ioloop import PeriodicCallback
 SETTING = "jupyter_pdflow_last_activity"
 """Jupyter counts every setting of its web application whose name ends like this."""
 
-EVERY_MS = 5_000
+EVERY_MS = 1_000
 
 
 class Activity:

@@ -1,0 +1,321 @@
+"""The public links of a real server: who acts, who does not, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from jupyter_pdflow.server.pages import TEST_WORDS
+from tests.servers import JupyterServer, wait_until
+
+Paused = Callable[..., Any]
+LIMIT = 512 * 1024
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+SLACK = {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"}
+SLOW = """%%step slow
+def handler(pd):
+    import json, pathlib, time
+    pathlib.Path("links.json").write_text(json.dumps(dict(pd.flow.suspend())))
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+"""
+AFTER = """%%step after
+def handler(pd):
+    return pd.steps["slow"]["$resume_data"]["body"]
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    arguments = ["--ServerApp.log_level=DEBUG", "--ServerApp.allow_unauthenticated_access=False"]
+    with JupyterServer(tmp_path_factory.mktemp("links"), arguments) as running:
+        yield running
+
+
+def resume_url(run: Any) -> str:
+    return str(run["pause"]["resume_url"])
+
+
+def told(server: JupyterServer, run: Any) -> Any:
+    """Get the request that the run's last step was given."""
+    ended = server.wait_run(run["id"], "succeeded")
+    return ended["steps"][1]["exports"]["$return_value"]
+
+
+def is_still(server: JupyterServer, run: Any) -> bool:
+    return bool(server.get_run(run["id"]) == run)
+
+
+# --- programs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"])
+def test_any_method_resumes(server: JupyterServer, paused: Paused, method: str) -> None:
+    run = paused()
+    answer = server.http.request(method, resume_url(run) + "?a=1&a=2", json={"ok": [method]})
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "resumed", "workflow": "approval", "step": "ask"}
+    request = told(server, run)
+    assert request["method"] == method
+    assert request["body"] == {"ok": [method]}
+    assert request["query"] == {"a": ["1", "2"]}
+    assert request["path"] == "/pdflow/resume/***"
+    assert request["url"] == f"{server.url}/pdflow/resume/***?a=1&a=2"
+    assert request["client_ip"] == "127.0.0.1"
+
+
+def test_a_cancel_link_ends_the_run(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    answer = server.http.post(run["pause"]["cancel_url"])
+    assert answer.json() == {"status": "canceled", "workflow": "approval", "step": "ask"}
+    ended = server.get_run(run["id"])
+    assert ended["status"] == "canceled"
+    assert [step["status"] for step in ended["steps"]] == ["canceled", "skipped"]
+
+
+def test_any_origin_may_call(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    foreign = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
+    asked = {**foreign, "Access-Control-Request-Headers": "content-type, x-signature"}
+    preflight = server.http.options(resume_url(run), headers=asked)
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert preflight.headers["Access-Control-Allow-Headers"] == "content-type, x-signature"
+    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    assert is_still(server, run)
+    answer = server.http.post(resume_url(run), headers={**foreign, "Sec-Fetch-Mode": "cors"})
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_secrets_of_a_request_do_not_reach_the_step(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    token = resume_url(run).rpartition("/")[2]
+    secret = {"Authorization": "Bearer abc", "Cookie": "a=b", "Referer": resume_url(run)}
+    assert server.http.post(resume_url(run), headers={**secret, "X-Kept": "1"}).is_success
+    request = told(server, run)
+    assert not {"authorization", "cookie"} & set(request["headers"])
+    assert request["headers"]["x-kept"] == "1"
+    assert token not in str(request)
+
+
+async def test_of_many_at_once_one_wins(server: JupyterServer, paused: Paused) -> None:
+    run = await asyncio.to_thread(paused)
+    urls = [run["pause"]["resume_url"], run["pause"]["cancel_url"]] * 12
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        answers = await asyncio.gather(*(client.post(url) for url in urls))
+    assert sorted(answer.status_code for answer in answers) == [200] + [410] * 23
+    winner = next(answer.json()["status"] for answer in answers if answer.status_code == 200)
+    assert {answer.json()["status"] for answer in answers} == {winner}
+
+
+def test_who_comes_too_late_is_told_how_it_was_decided(
+    server: JupyterServer, paused: Paused
+) -> None:
+    run = paused()
+    server.http.post(resume_url(run))
+    late = server.http.post(run["pause"]["cancel_url"])
+    assert late.status_code == 410
+    view = late.json()
+    assert view.pop("decided_at").endswith("Z")
+    assert view.pop("message").startswith("Step 'ask' was already resumed by a link at 2")
+    assert view == {
+        "reason": "already_decided",
+        "status": "resumed",
+        "decided_by": "link",
+        "workflow": "approval",
+        "step": "ask",
+    }
+    page = server.http.get(resume_url(run), headers=BROWSER)
+    assert page.status_code == 410
+    assert "was already resumed" in page.text
+    assert "<button" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pdflow/resume",
+        "/pdflow/resume/",
+        "/pdflow/resume/x",
+        "/pdflow/resume/a/b/c",
+        "/pdflow/resume/%ff%00",
+        "/pdflow/cancel/" + "x" * 10_000,
+        "/pdflow/cancel/..%2f..",
+    ],
+)
+def test_an_unknown_link_tells_nothing(server: JupyterServer, path: str) -> None:
+    answer = server.http.post(path)
+    assert answer.status_code == 404
+    assert answer.json() == {"message": "This link is not known here.", "reason": "not_found"}
+    page = server.http.get(path, headers=BROWSER)
+    assert page.status_code == 404
+    assert "This link is not known here." in page.text
+
+
+def test_a_link_changed_by_one_letter_is_unknown(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    url = resume_url(run)
+    for wrong in (url[:-1] + ("A" if url[-1] != "A" else "B"), url.replace("resume", "cancel")):
+        assert server.http.post(wrong).status_code == 404
+    assert is_still(server, run)
+
+
+@pytest.mark.parametrize("action", ["resume", "cancel"])
+def test_a_link_of_test_mode_says_what_it_is(server: JupyterServer, action: str) -> None:
+    page = server.http.get(f"/pdflow/{action}/test", headers=BROWSER)
+    assert page.status_code == 200
+    assert TEST_WORDS in page.text
+    assert server.http.post(f"/pdflow/{action}/test").json()["status"] == "test"
+
+
+def test_a_foreign_host_is_refused(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    answer = server.http.post(resume_url(run), headers={"Host": "evil.example"})
+    assert answer.status_code == 403
+    assert answer.json()["reason"] == "forbidden"
+    assert is_still(server, run)
+
+
+# --- people and bots ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("GET", BROWSER, 200),
+        ("HEAD", {}, 200),
+        ("HEAD", BROWSER, 200),
+        ("OPTIONS", {}, 204),
+        ("GET", {**BROWSER, "Sec-Purpose": "prefetch"}, 503),
+        ("GET", {**BROWSER, "Sec-Purpose": "prefetch;prerender"}, 503),
+        ("GET", SLACK, 200),
+        ("POST", SLACK, 200),
+    ],
+)
+def test_who_never_acts(
+    server: JupyterServer, paused: Paused, method: str, headers: dict[str, str], status: int
+) -> None:
+    run = paused()
+    for url in (resume_url(run), run["pause"]["cancel_url"]):
+        answer = server.http.request(method, url, headers=headers)
+        assert answer.status_code == status
+        assert answer.headers["Cache-Control"] == "no-store"
+        if headers is SLACK:
+            assert "<script" not in answer.text
+    assert is_still(server, run)
+
+
+def test_a_form_acts_and_gets_a_page(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    answer = server.http.post(resume_url(run), headers=BROWSER, data={"note": "fine"})
+    assert answer.status_code == 200
+    assert "Resumed: workflow “approval” goes on from step “ask”." in answer.text
+    assert told(server, run)["body"] == {"note": "fine"}
+
+
+def test_a_page_is_closed_to_the_world(server: JupyterServer, paused: Paused) -> None:
+    page = server.http.get(resume_url(paused({"secret": "data"})), headers=BROWSER)
+    headers = page.headers
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Robots-Tag"] == "noindex"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.text.startswith("<!DOCTYPE html>")
+    assert "http" not in page.text
+    assert "secret" not in page.text
+
+
+# --- bodies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_costs_nothing(
+    server: JupyterServer, paused: Paused, chunked: bool
+) -> None:
+    run = paused()
+    large = b"x" * (LIMIT + 1)
+    parts = (large[place : place + 65536] for place in range(0, len(large), 65536))
+    answer = server.http.post(resume_url(run), content=parts if chunked else large)
+    assert answer.status_code == 413
+    assert answer.json()["reason"] == "too_large"
+    assert is_still(server, run)
+    fits = server.http.post(resume_url(run), content=b"x" * LIMIT)
+    assert fits.status_code == 200
+    assert told(server, run)["body"]["size"] == LIMIT
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json; charset=nonsense"},
+        {"Content-Type": "multipart/form-data"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "application/x-www-form-urlencoded; charset=\xe9"},
+        {"Content-Type": ";;;="},
+        {"Content-Encoding": "gzip", "Content-Type": "application/json"},
+        {"Content-Type": "text/plain; charset=utf-16"},
+        {f"X-{number}": "\xff" for number in range(500)},
+    ],
+)
+def test_no_request_is_too_strange(
+    server: JupyterServer, paused: Paused, headers: dict[str, str]
+) -> None:
+    run = paused()
+    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    strange = b'{"a": "\xff\x00\xed\xa0\x80"'
+    answer = server.http.post(resume_url(run) + "?%ff=%00&&=", content=strange, headers=raw)
+    assert answer.status_code == 200
+    assert told(server, run)["body"]
+
+
+# --- while the step runs --------------------------------------------------------------
+
+
+def test_an_early_request_is_kept_for_the_steps_end(server: JupyterServer) -> None:
+    run = server.run(server.deploy("early", [SLOW, AFTER]))
+    links = server.root / "links.json"
+    text = wait_until(lambda: links.exists() and links.read_text(), "the step made its links")
+    url = httpx.Response(200, text=text).json()["resume_url"]
+    answer = server.http.post(url, json="early")
+    assert answer.status_code == 202
+    assert answer.json() == {"status": "accepted", "workflow": "early", "step": "slow"}
+    assert server.http.post(url, json="second").status_code == 410
+    (server.root / "go").touch()
+    ended = server.wait_run(run["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"] == "early"
+
+
+# --- logs -----------------------------------------------------------------------------
+
+
+def test_no_token_is_ever_logged(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    resume, cancel = resume_url(run), run["pause"]["cancel_url"]
+    token = resume.rpartition("/")[2]
+    for path in (f"/pdflow//resume/{token}", f"/pdflow/resumes/{token}"):
+        assert server.http.post(path).status_code in (403, 404)
+    for path in ("/api/contents/none", "/favicon.nothing", "/pdflow/resume/unknown"):
+        server.http.get(path, headers={**server.headers, "Referer": resume})
+    server.http.get(resume, headers={"Host": "evil.example"})
+    server.http.get(resume + "?%zz", headers=BROWSER)
+    server.http.post(resume, content=b"x" * (LIMIT + 1))
+    server.http.post(resume)
+    server.http.post(cancel)
+    log = server.log()
+    assert "410 POST /pdflow/cancel/***" in log
+    assert token not in log
+    assert cancel.rpartition("/")[2] not in log
