@@ -98,14 +98,20 @@ def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
     except KeyboardInterrupt:
         _complain(_how_to_go_on(client, started["id"], own))
         raise
-    return _conclude(ended)
+    _conclude(client, ended)
+    return STATUS_OF[ended["status"]]
 
 
-def _conclude(ended: words.Run) -> int:
+def _conclude(client: Client, ended: words.Run) -> None:
+    """Show what the steps printed, how the run ended, and why it failed."""
+    try:
+        for line in words.said(client.get(f"runs/{ended['id']}/notebook")):
+            _say(line)
+    except PDFlowError as error:
+        _complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
     _say(words.ending(ended))
     if ended["status"] == "failed":
         _complain(words.trace(ended))
-    return STATUS_OF[ended["status"]]
 
 
 def _how_to_follow(client: Client, run_id: str, own: OwnServer | None) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 Run = dict[str, Any]
 
 WAITS = {
-    "suspend": "waits for a request, until",
+    "suspend": "waits for an answer, until",
     "rerun": "runs again at a request, or at",
     "delay": "goes on at",
 }
 COUNTS_DOWN = {
-    "suspend": "waits for a request,",
+    "suspend": "waits for an answer,",
     "rerun": "runs again at a request, or in",
     "delay": "goes on in",
 }
@@ -88,6 +88,29 @@ def ending(run: Run) -> str:
         f"{duration(timedelta(milliseconds=usage['compute_ms']))} of computing, "
         f"{duration(timedelta(milliseconds=usage['paused_ms']))} paused."
     )
+
+
+def said(notebook: dict[str, Any]) -> list[str]:
+    """Give what each step of an executed notebook printed, as lines."""
+    lines: list[str] = []
+    for cell in notebook["cells"]:
+        text = "".join(map(_text_of, cell.get("outputs", []))).rstrip()
+        name = _whole(cell["source"]).partition("\n")[0].removeprefix("%%step ")
+        if text:
+            lines += [f"{name} printed:", *(f"  {line}" for line in text.splitlines())]
+    return lines
+
+
+def _text_of(output: dict[str, Any]) -> str:
+    if "text" in output:
+        return _whole(output["text"])
+    shown = _whole(output.get("data", {}).get("text/plain", ""))
+    return f"{shown}\n" if shown else ""
+
+
+def _whole(text: str | list[str]) -> str:
+    """Join the lines that a notebook file keeps apart."""
+    return text if isinstance(text, str) else "".join(text)
 
 
 def trace(run: Run) -> str:

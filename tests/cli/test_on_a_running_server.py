@@ -13,7 +13,10 @@ from tests.cli.commands import RUN_ID, call, on_terminal, started
 from tests.servers import JupyterServer, write_notebook
 
 ASK = '%%step ask\ndef handler(pd):\n    pd.flow.suspend()\n    return {"asked": 1}'
-SHOW = '%%step show\ndef handler(pd):\n    return pd.steps["ask"]["$resume_data"]["body"]'
+SHOW = """%%step show
+def handler(pd):
+    print("the answer is", pd.steps["ask"]["$resume_data"]["body"])
+    return pd.steps["ask"]["$resume_data"]["body"]"""
 ECHO = '%%step echo\ndef handler(pd):\n    return pd.steps["trigger"]["event"]'
 BOOM = "%%step boom\ndef handler(pd):\n    return wrong(pd)"
 WRONG = "def wrong(pd):\n    return 1 / 0"
@@ -45,8 +48,9 @@ def test_run_prints_links_that_work(server: JupyterServer) -> None:
         assert post(resume, json="yes").status_code == 200
         assert command.wait() == 0
     assert post(cancel).status_code == 410
-    assert "ask: waits for a request, until " in command.text
+    assert "ask: waits for an answer, until " in command.text
     assert command.text.count(resume) == 1
+    assert "show printed:\n  the answer is yes\n" in command.text
 
 
 def test_run_that_fails_shows_the_authors_traceback(server: JupyterServer) -> None:
@@ -162,7 +166,7 @@ def test_help_names_each_command(server: JupyterServer) -> None:
 def test_terminal_shows_live_progress_and_whole_links(server: JupyterServer) -> None:
     with on_terminal(server, "run", "ask.ipynb") as command:
         resume = command.find(r"  resume: (\S+)\r\n")
-        command.find(r"(ask waits for a request, 23:59:5\d left)")
+        command.find(r"(ask waits for an answer, 23:59:5\d left)")
         assert post(resume, json={}).status_code == 200
         assert command.wait() == 0
     assert len(resume) > 80
