@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -91,7 +92,7 @@ class JupyterServer:
         self.args = [*self._arguments(base_url), *([] if lab else [WITHOUT_LAB]), *args]
         self.process: psutil.Popen | None = None
         self._family: list[psutil.Process] = []
-        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False)
+        self.http = self.client(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
 
     # --- the process ------------------------------------------------------------------
 
@@ -149,6 +150,10 @@ class JupyterServer:
         self.http.close()
 
     # --- requests ---------------------------------------------------------------------
+
+    def client(self, **options: Any) -> httpx.Client:
+        """Make another HTTP client; unlike `http` it keeps the cookies that it is given."""
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False, **options)
 
     @property
     def headers(self) -> dict[str, str]:

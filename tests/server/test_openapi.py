@@ -1,0 +1,140 @@
+"""The API's description, held against the real routes and their real answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from jupyter_pdflow.server.api import OPENAPI, ROUTES, UnknownHandler
+from jupyter_pdflow.server.tokens import ACTIONS
+from tests.servers import JupyterServer
+
+Paused = Callable[..., Any]
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+DESCRIPTION: Any = yaml.safe_load(OPENAPI.read_text())
+REGISTRY: Any = Registry().with_resource(
+    "urn:api", Resource(contents=DESCRIPTION, specification=DRAFT202012)
+)
+OPEN_TO_ALL = {"options"}
+"""Jupyter answers OPTIONS on all of its API by itself."""
+
+
+def described() -> Iterator[tuple[str, str]]:
+    for path, item in DESCRIPTION["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield re.sub(r"\{\w+\}", "{}", path), method
+
+
+def routed() -> Iterator[tuple[str, str]]:
+    for pattern, handler in ROUTES:
+        if handler is not UnknownHandler:
+            for method in set(METHODS) - OPEN_TO_ALL:
+                if method in vars(handler):
+                    yield pattern.replace("([^/]+)", "{}"), method
+    for action in ACTIONS:
+        for method in METHODS:
+            yield f"/pdflow/{action}/{{}}", method
+
+
+def check(server: JupyterServer, method: str, path: str, template: str, **kw: Any) -> Any:
+    """Send a request and hold its answer against the description."""
+    if path.startswith("/pdflow/api"):
+        kw["headers"] = {**server.headers, **kw.get("headers", {})}
+    answer = server.http.request(method, path, **kw)
+    operation = DESCRIPTION["paths"][template][method.lower()]
+    responses = operation["responses"]
+    known = responses.get(str(answer.status_code), responses["default"])
+    where = ["paths", template, method.lower(), "responses"]
+    where.append(str(answer.status_code) if str(answer.status_code) in responses else "default")
+    if "$ref" in known:
+        where = known["$ref"].removeprefix("#/").split("/")
+    pointer = [*where, "content", "application/json", "schema"]
+    escaped = "/".join(part.replace("~", "~0").replace("/", "~1") for part in pointer)
+    validator = Draft202012Validator(
+        {"$ref": f"urn:api#/{escaped}"}, registry=REGISTRY, format_checker=FormatChecker()
+    )
+    validator.validate(answer.json())
+    return answer
+
+
+def test_it_is_valid_openapi() -> None:
+    validate(DESCRIPTION)
+
+
+def test_it_names_all_routes_and_no_others() -> None:
+    assert set(described()) == set(routed())
+
+
+def test_the_server_sends_it(server: JupyterServer) -> None:
+    answer = server.api("GET", "/openapi.yaml")
+    assert answer.headers["Content-Type"] == "application/yaml"
+    assert yaml.safe_load(answer.text) == DESCRIPTION
+
+
+def test_answers_are_as_described(server: JupyterServer, paused: Paused) -> None:
+    api, runs = "/pdflow/api", "/pdflow/api/runs/{run_id}"
+    run = paused({"any": "event"})
+    one = f"{api}/runs/{run['id']}"
+    workflow = f"{api}/workflows/{run['workflow_id']}"
+    check(server, "GET", f"{api}/workflows", f"{api}/workflows")
+    deployed = {"path": "approval.ipynb"}
+    check(server, "POST", f"{api}/workflows", f"{api}/workflows", json=deployed)
+    check(server, "POST", f"{api}/workflows", f"{api}/workflows", json={})
+    check(server, "GET", workflow, f"{api}/workflows/{{workflow_id}}")
+    start = f"{api}/workflows/{{workflow_id}}/runs"
+    second = check(server, "POST", f"{workflow}/runs", start, json={"event": 1}).json()
+    check(server, "GET", one, runs)
+    check(server, "GET", f"{api}/runs/none", runs)
+    check(server, "GET", f"{api}/runs", f"{api}/runs")
+    check(server, "GET", f"{api}/runs?limit=x", f"{api}/runs")
+    check(server, "POST", f"{one}/resume", f"{runs}/resume", json={"data": 1})
+    check(server, "GET", one, runs)
+    server.wait_run(run["id"], "succeeded")
+    check(server, "GET", one, runs)
+    check(server, "POST", f"{one}/resume", f"{runs}/resume")
+    server.wait_run(second["id"], "paused")
+    check(server, "POST", f"{api}/runs/{second['id']}/cancel", f"{runs}/cancel", json={})
+    check(server, "POST", f"{api}/runs/{second['id']}/cancel", f"{runs}/cancel")
+
+
+def test_links_answer_as_described(server: JupyterServer, paused: Paused) -> None:
+    run = paused()
+    resume = run["pause"]["resume_url"].removeprefix(server.url)
+    cancel = run["pause"]["cancel_url"].removeprefix(server.url)
+    templates = {"resume": "/pdflow/resume/{token}", "cancel": "/pdflow/cancel/{token}"}
+    large = b"x" * 600_000
+    assert check(server, "POST", resume, templates["resume"], content=large).status_code == 413
+    assert check(server, "PUT", resume, templates["resume"]).status_code == 200
+    assert check(server, "POST", cancel, templates["cancel"]).status_code == 410
+    assert check(server, "GET", "/pdflow/cancel/x", templates["cancel"]).status_code == 404
+    assert check(server, "GET", "/pdflow/cancel/test", templates["cancel"]).status_code == 200
+
+
+def test_mails_and_errors_are_as_described(server: JupyterServer) -> None:
+    source = "%%step bad\ndef handler(pd):\n    pd.send.email(subject='s')\n    1 / 0"
+    run = server.wait_run(server.run(server.deploy("mails", [source]))["id"], "failed")
+    check(server, "GET", f"/pdflow/api/runs/{run['id']}", "/pdflow/api/runs/{run_id}")
+    mails = check(server, "GET", "/pdflow/api/mail", "/pdflow/api/mail").json()
+    template = "/pdflow/api/mail/{mail_id}"
+    check(server, "GET", f"/pdflow/api/mail/{mails[0]['id']}", template)
+    check(server, "GET", "/pdflow/api/mail/none", template)
+
+
+def test_a_wrong_answer_would_be_noticed() -> None:
+    schema = {"$ref": "urn:api#/components/schemas/Run"}
+    validator = Draft202012Validator(schema, registry=REGISTRY)
+    assert not validator.is_valid({"id": "x"})
+    item = {"$ref": "urn:api#/components/schemas/Error"}
+    with pytest.raises(Exception, match="unexpected"):
+        Draft202012Validator(item, registry=REGISTRY).validate(
+            {"message": "m", "reason": "r", "more": 1}
+        )
