@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from jupyter_server.auth.identity import User
@@ -14,6 +15,7 @@ from tornado.httputil import HTTPServerRequest
 
 HUB_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
 SAME_ORIGIN = "same-origin"
+_ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,8 @@ class PublicAddress:
         if seen == known or (known is not None and known.by_browser and not seen.by_browser):
             return
         self._seen = seen
-        self._memory.write_bytes(msgspec.json.encode(seen))
+        with suppress(OSError):  # a full disk is no reason to fail a request of Jupyter's
+            self._memory.write_bytes(msgspec.json.encode(seen))
 
 
 def origin_of(request: HTTPServerRequest) -> str:
@@ -79,9 +82,9 @@ def origin_of(request: HTTPServerRequest) -> str:
     """
     headers = request.headers
     if headers.get("Sec-Fetch-Site") == SAME_ORIGIN:
-        parts = urlsplit(headers.get("Origin") or headers.get("Referer") or "")
-        if parts.scheme in ("http", "https") and parts.netloc:
-            return f"{parts.scheme}://{parts.netloc}"
+        found = _ORIGIN.match(headers.get("Origin") or headers.get("Referer") or "")
+        if found:
+            return found[0]
     return f"{request.protocol}://{request.host}"
 
 

@@ -113,7 +113,7 @@ class PDFlow(ExtensionApp):
         lock = DataLock(data_dir)
         self.keeper = Keeper(lock, build, url=server.connection_url, log=self.log)
         self._activity = Activity(server.web_app.settings, self._is_busy)
-        self._watch_requests(server.web_app.settings)
+        self._watch_requests()
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
         events.register(self._event_logger)
@@ -175,9 +175,9 @@ class PDFlow(ExtensionApp):
         house = self.keeper.present
         return house is not None and house.engine.busy
 
-    def _watch_requests(self, settings: dict[str, Any]) -> None:
+    def _watch_requests(self) -> None:
         """Learn this server's address from the requests that Jupyter logs, which is all."""
-        log_request: Callable[[Any], None] = settings["log_function"]
+        log_request: Callable[[Any], None] = self.settings["log_function"]
 
         def log_and_notice(handler: Any) -> None:
             log_request(handler)
@@ -185,7 +185,7 @@ class PDFlow(ExtensionApp):
             if house is not None:
                 house.address.notice(handler)
 
-        settings["log_function"] = log_and_notice
+        self.settings["log_function"] = log_and_notice
 
 
 def _private_folder(path: Path) -> Path:

@@ -1,0 +1,77 @@
+"""One server per data directory."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.conftest import ASK, TELL
+from tests.servers import JupyterServer, wait_until
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Iterator[JupyterServer]:
+    with JupyterServer(tmp_path / "first") as running:
+        yield running
+
+
+@pytest.fixture
+def second(tmp_path: Path, first: JupyterServer) -> Iterator[JupyterServer]:
+    with JupyterServer(tmp_path / "second", data_dir=first.data_dir) as running:
+        yield running
+
+
+def answers(server: JupyterServer) -> bool:
+    return server.api("GET", "/runs").status_code == 200
+
+
+def test_the_data_is_private_and_says_who_has_it(first: JupyterServer) -> None:
+    assert first.data_dir.stat().st_mode & 0o777 == 0o700
+    holder = json.loads((first.data_dir / "lock.json").read_text())
+    assert first.process is not None
+    assert holder["pid"] == first.process.pid
+    assert holder["url"].rstrip("/") == first.url
+    assert holder["host"] == socket.gethostname()
+    first.stop()
+    assert not (first.data_dir / "lock.json").exists()
+
+
+def test_a_second_server_says_who_has_the_data(first: JupyterServer, second: JupyterServer) -> None:
+    assert first.process is not None
+    run = first.run(first.deploy("flow", [ASK, TELL]))
+    run = first.wait_run(run["id"], "paused")
+    for answer in (
+        second.api("GET", "/runs"),
+        second.http.post(run["pause"]["resume_url"].replace(first.url, second.url)),
+    ):
+        assert answer.status_code == 503
+        assert answer.json()["reason"] == "locked"
+        assert first.url in answer.json()["message"]
+        assert f"process {first.process.pid} " in answer.json()["message"]
+    assert "is in use by the server at" in second.log()
+    assert first.get_run(run["id"]) == run
+    assert second.http.get("/api/status", headers=second.headers).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_second_server_takes_over(first: JupyterServer, second: JupyterServer, how: str) -> None:
+    run = first.run(first.deploy("flow", [ASK, TELL]))
+    run = first.wait_run(run["id"], "paused")
+    assert not answers(second)
+    getattr(first, how)()
+    wait_until(lambda: answers(second), "the second server took over")
+    link = run["pause"]["resume_url"].replace(first.url, second.url)
+    assert second.http.post(link).status_code == 200
+    second.wait_run(run["id"], "succeeded")
+    first.start()
+    assert not answers(first)
+
+
+def test_kernels_know_the_data_directory(first: JupyterServer) -> None:
+    source = "%%step where\ndef handler(pd):\n    import os\n    return os.environ['JUPYTER_PDFLOW_DATA_DIR']"
+    run = first.wait_run(first.run(first.deploy("where", [source]))["id"], "succeeded")
+    assert run["steps"][0]["exports"]["$return_value"] == str(first.data_dir)
