@@ -20,6 +20,7 @@ from jupyter_pdflow.kernels.messages import (
     MIMETYPE,
     PREPARE,
     RESULT,
+    Answer,
     Failure,
     Preparation,
 )
@@ -32,6 +33,7 @@ GRACE_SECONDS = 5.0
 """How long an interrupted step may take to stop before its kernel is killed."""
 _DEATH_SECONDS = 0.5
 _IDLE_SECONDS = 2.0
+_CONNECT_SECONDS = 0.2
 _POLL_SECONDS = 30.0
 _QUEUE_SECONDS = 0.02
 
@@ -100,9 +102,10 @@ class Kernel:
         kernel = cls(manager, kernel_id, log)
         try:
             await kernel._connect()
-        except RuntimeError as error:
+        except (RuntimeError, TimeoutError) as error:
             await kernel.close(now=True)
-            msg = f"The kernel {kernel_name!r} did not start: {error}. The server's log says more."
+            why = str(error) or f"it did not answer within {START_SECONDS:g} s"
+            msg = f"The kernel {kernel_name!r} did not start: {why}. The server's log says more."
             raise KernelError(msg) from None
         except BaseException:
             await kernel.close(now=True)
@@ -156,8 +159,10 @@ class Kernel:
         if reply is None:
             outcome = Outcome(error=self._death_of(execution.step))
         else:
-            found = _result(reply, Outcome)
-            outcome = Outcome(error=found) if isinstance(found, Error) else found
+            found = _result(reply, Answer)
+            answer = Answer(outcome=Outcome(error=found)) if isinstance(found, Error) else found
+            self._outputs.drop(answer.dropped)
+            outcome = answer.outcome
         return StepResult(outcome, self._outputs.finish())
 
     async def request(self, code: str, payload: str = "") -> dict[str, Any] | None:
@@ -207,8 +212,14 @@ class Kernel:
 
     async def _connect(self) -> None:
         await ensure_async(self._client.start_channels(stdin=False, hb=False, control=False))
-        await ensure_async(self._client.wait_for_ready(timeout=START_SECONDS))
         self._reader = asyncio.create_task(self._read_iopub())
+        async with asyncio.timeout(START_SECONDS):
+            while not self._idle.is_set():
+                self._message_id = self._client.kernel_info()
+                if await self._reply_or_death() is None:
+                    msg = f"it died before it answered: {self._how_it_died()}"
+                    raise RuntimeError(msg)
+                await _wait(self._idle, _CONNECT_SECONDS)
 
     async def _request(self, code: str, payload: str) -> dict[str, Any] | None:
         content = {
@@ -224,8 +235,7 @@ class Kernel:
         self._message_id = message["header"]["msg_id"]
         self._client.shell_channel.send(message)
         reply = await self._reply_or_death()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), _IDLE_SECONDS if reply else 0.1)
+        await _wait(self._idle, _IDLE_SECONDS if reply else _DEATH_SECONDS)
         return reply
 
     async def _reply_or_death(self) -> dict[str, Any] | None:
@@ -316,6 +326,11 @@ async def _start_process(
         with contextlib.suppress(Exception):
             await ensure_async(manager.shutdown_kernel(await starting, now=True))
         raise
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 async def _next(channel: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import Error
+from jupyter_pdflow.rules.run import Error, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
 
 METADATA = "jupyter_pdflow"
@@ -15,6 +15,9 @@ MIMETYPE = "application/vnd.jupyter-pdflow+json"
 
 WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
 """Environment variable that is set in production kernels only."""
+
+PRINT_LIMIT = 10_000_000
+"""Letters that one step may print to each stream; what is beyond never leaves the kernel."""
 
 CHECK = "import jupyter_pdflow.kernels.worker"
 PREPARE = "await __import__('jupyter_pdflow.kernels.worker', fromlist=['_']).prepare()"
@@ -27,6 +30,13 @@ class Preparation(Struct, frozen=True, kw_only=True):
 
     setup: tuple[str, ...]
     steps: tuple[StepSource, ...]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a step came to, and how many letters of its output were not even sent."""
+
+    outcome: Outcome
+    dropped: int = 0
 
 
 class Failure(Struct, frozen=True, kw_only=True):

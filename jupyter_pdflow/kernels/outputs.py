@@ -47,6 +47,10 @@ class Outputs:
                 self._start()
             self._append(message)
 
+    def drop(self, size: int) -> None:
+        """Count bytes that the kernel has dropped already."""
+        self._dropped += size
+
     def finish(self) -> list[dict[str, Any]]:
         """Get the outputs, plain JSON values."""
         outputs = [_joined(output) for output in self._outputs]

@@ -31,9 +31,11 @@ from jupyter_pdflow.kernels.messages import (
     METADATA,
     MIMETYPE,
     WORKER_VARIABLE,
+    Answer,
     Failure,
     Preparation,
 )
+from jupyter_pdflow.kernels.printing import bounded_printing
 from jupyter_pdflow.notebook.cell import load_handler, run_source
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
@@ -81,8 +83,13 @@ class Worker:
         self.layers = [dict(self.shell.user_ns)]
         return None
 
-    async def execute(self, execution: Execution) -> Outcome:
+    async def execute(self, execution: Execution) -> Answer:
         """Execute a step: its body, then its handler."""
+        with bounded_printing() as dropped:
+            outcome = await self._execute(execution)
+        return Answer(outcome=outcome, dropped=dropped())
+
+    async def _execute(self, execution: Execution) -> Outcome:
         index = [step.name for step in self.steps].index(execution.step)
         pd = Pd(execution)
         try:
@@ -139,7 +146,7 @@ async def prepare() -> None:
 
 
 async def execute() -> None:
-    """Execute the step that came with the message; `result` is an `Outcome`."""
+    """Execute the step that came with the message; `result` is an `Answer`."""
     execution = msgspec.json.decode(_payload(), type=Execution)
     worker().result = Result(await worker().execute(execution))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from jupyter_pdflow.exceptions import KernelError
 from jupyter_pdflow.kernels.kernel import StepResult
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
+from jupyter_pdflow.rules.run import Mail, PauseCall
 from jupyter_pdflow.rules.workflow import Workflow
 from tests.kernels.conftest import execution, handler, workflow
 
@@ -53,3 +54,193 @@ async def test_plot(pool: KernelPool) -> None:
     assert outcome.error is None
     assert [output["output_type"] for output in outputs] == ["display_data"]
     assert outputs[0]["data"]["image/png"]
+
+
+async def test_async_handler_and_top_level_await(pool: KernelPool) -> None:
+    flow = workflow(
+        """
+        import asyncio
+        started = await asyncio.sleep(0, "started")
+        async def handler(pd):
+            return [started, await asyncio.sleep(0.01, "slept")]
+        """,
+        setup=("import asyncio\nawait asyncio.sleep(0)", "shout = str.upper"),
+    )
+    assert await value_of(pool, flow) == ["started", "slept"]
+
+
+async def test_magics_of_this_package_are_inert(pool: KernelPool) -> None:
+    setup = ("%load_ext jupyter_pdflow\n%pdflow production\nx = 1", "y = x + 1")
+    assert await value_of(pool, workflow(handler("return y"), setup=setup)) == 2
+
+
+async def test_warm_kernel_is_reused_without_a_second_setup(pool: KernelPool) -> None:
+    setup = ("import os, itertools", "numbers = itertools.count()")
+    flow = workflow(handler("return [os.getpid(), next(numbers)]"), setup=setup)
+    pid, first = await value_of(pool, flow)
+    assert first == 0
+    assert await value_of(pool, flow) == [pid, 1]
+
+
+LAYERED = (
+    "import math\nNAME = 'a'\ndef fetch(): return NAME\n" + handler("return fetch()"),
+    "NAME = 'b'\ndef fetch(): return NAME + NAME\n" + handler("return fetch()"),
+    handler("return [fetch(), NAME, math.floor(1.5)]"),
+)
+
+
+async def test_each_step_sees_its_own_names_and_those_of_steps_before(pool: KernelPool) -> None:
+    flow = workflow(*LAYERED)
+    for step, expected in [("a", "a"), ("b", "bb"), ("c", ["bb", "b", 1]), ("a", "a")]:
+        assert await value_of(pool, flow, step) == expected
+
+
+async def test_cold_kernel_at_a_later_step_has_what_earlier_cells_define(pool: KernelPool) -> None:
+    quiet = 'print("not shown"); display("nor this")\n' + handler("raise Exception('not called')")
+    flow = workflow(quiet + "\nx = 1", "y = x + 1\n" + handler("pass"), handler("return [x, y]"))
+    outcome, outputs = await run(pool, flow, "c")
+    assert outcome.exports == {"$return_value": [1, 2]}
+    assert outputs == []
+
+
+async def test_globals_of_one_run_are_gone_in_the_next(pool: KernelPool) -> None:
+    body = handler(
+        """
+        global count, limit, made
+        before = [count, limit, "made" in globals()]
+        count, limit, made = count + 1, 99, True
+        return before
+        """
+    )
+    flow = workflow("count = 0\n" + body, handler("return count"), setup=("limit = 10",))
+    for _ in range(2):
+        assert await value_of(pool, flow) == [0, 10, False]
+    assert await value_of(pool, flow, "b") == 0
+
+
+async def test_handler_of_another_step_is_not_taken_over(pool: KernelPool) -> None:
+    flow = workflow(handler("return 1"), "x = 1")
+    assert await value_of(pool, flow) == 1
+    outcome, outputs = await run(pool, flow, "b")
+    assert outcome.error is not None
+    assert outcome.error.ename == "StepError"
+    assert "'b' defines no handler" in outcome.error.evalue
+    assert outputs[0]["output_type"] == "error"
+
+
+async def test_error_shows_the_authors_frames_only(pool: KernelPool) -> None:
+    body = """
+    def inner():
+        return 1 / 0
+
+    def handler(pd):
+        pd.export("before", 1)
+        pd.send.email("Still sent")
+        pd.flow.suspend()
+        try:
+            inner()
+        except ZeroDivisionError as error:
+            raise ValueError("no") from error
+    """
+    outcome, outputs = await run(pool, workflow(body))
+    error = outcome.error
+    assert error is not None
+    assert (error.ename, error.evalue) == ("ValueError", "no")
+    places = [line.strip() for line in error.traceback if line.startswith("  File")]
+    assert [place.rpartition(" ")[2] for place in places] == ["handler", "inner", "handler"]
+    assert all("step a" in place for place in places)
+    assert "\x1b" not in "".join(error.traceback)
+    assert outcome.exports == {"before": 1}
+    assert [mail.subject for mail in outcome.mails] == ["Still sent"]
+    [shown] = outputs
+    assert (shown["output_type"], shown["ename"], shown["evalue"]) == ("error", "ValueError", "no")
+    text = "\n".join(shown["traceback"])
+    assert "\x1b[" in text
+    assert "inner" in text
+    assert "jupyter_pdflow" not in text
+    assert "call.py" not in text
+
+
+async def test_error_in_a_body_is_the_steps_error(pool: KernelPool) -> None:
+    flow = workflow("1 / 0\n" + handler("pass"), handler("pass"), "def broken(:\n    pass")
+    for step, ename in [("a", "ZeroDivisionError"), ("b", "ZeroDivisionError")]:
+        outcome, outputs = await run(pool, flow, step)
+        assert outcome.error is not None
+        assert outcome.error.ename == ename
+        assert [output["output_type"] for output in outputs] == ["error"]
+    outcome, outputs = await run(pool, workflow("def broken(:\n    pass"))
+    assert outcome.error is not None
+    assert outcome.error.ename == "SyntaxError"
+    assert outputs[0]["ename"] == "SyntaxError"
+
+
+@pytest.mark.parametrize(
+    ("line", "ename"),
+    [
+        ("exit()", "SystemExit"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("input('?')", "StdinNotImplementedError"),
+        ("return {1}", "ExportError"),
+        ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})", "Odd"),
+        ("raise Exception('\\ud800')", "Exception"),
+        ("raise ExceptionGroup('many', [ValueError(1), TypeError(2)])", "ExceptionGroup"),
+        ("handler(pd)", "RecursionError"),
+        ("import asyncio; raise asyncio.CancelledError", "KeyboardInterrupt"),
+    ],
+)
+async def test_whatever_a_handler_raises_is_an_error_and_the_kernel_goes_on(
+    pool: KernelPool, line: str, ename: str
+) -> None:
+    flow = workflow(handler(line), handler("return 'well'"))
+    kernel = await pool.acquire(flow, "")
+    outcome, outputs = await kernel.execute(execution(flow))
+    assert outcome.error is not None
+    assert outcome.error.ename == ename
+    assert outputs[-1]["output_type"] == "error"
+    assert outputs[-1]["ename"] == ename
+    outcome, _ = await kernel.execute(execution(flow, "b"))
+    assert outcome.exports == {"$return_value": "well"}
+    pool.release(kernel)
+
+
+@pytest.mark.parametrize(
+    ("cell", "ename"),
+    [("1 / 0", "ZeroDivisionError"), ("exit()", "SystemExit"), ("(", "SyntaxError")],
+)
+async def test_failing_setup_names_the_cell(pool: KernelPool, cell: str, ename: str) -> None:
+    flow = workflow(handler("pass"), setup=("x = 1", cell))
+    with pytest.raises(KernelError, match=rf"Setup cell 2 failed: {ename}") as caught:
+        await pool.acquire(flow, "")
+    assert caught.value.error.ename == ename
+    assert "jupyter_pdflow" not in "\n".join(caught.value.error.traceback)
+
+
+async def test_four_megabytes_there_and_back(pool: KernelPool) -> None:
+    event = {"text": "ü" * 1_000_000, "rows": list(range(300_000))}
+    flow = workflow(handler("return pd.steps.trigger.event"))
+    assert await value_of(pool, flow, event=event) == event
+
+
+async def test_too_much_to_export_fails_the_step(pool: KernelPool) -> None:
+    outcome, _ = await run(pool, workflow(handler("return 'x' * 50_000_000")))
+    assert outcome.exports == {}
+    assert outcome.error is not None
+    assert "take 50,000" in outcome.error.evalue
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder beside the notebooks."""
+    path = tmp_path / "sub folder"
+    path.mkdir()
+    return path
+
+
+async def test_kernel_runs_in_the_directory_it_was_given(pool: KernelPool, folder: Path) -> None:
+    (folder / "helpers.py").write_text("ANSWER = 42")
+    flow = workflow(handler("return [os.getcwd(), helpers.ANSWER]"), setup=("import os, helpers",))
+    kernel = await pool.acquire(flow, "sub folder")
+    outcome, _ = await kernel.execute(execution(flow))
+    pool.release(kernel)
+    assert outcome.exports == {"$return_value": [str(folder), 42]}

@@ -1,0 +1,54 @@
+"""Keeping a step that prints without end from flooding the server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jupyter_pdflow.kernels.messages import PRINT_LIMIT
+
+
+@contextmanager
+def bounded_printing(limit: int = PRINT_LIMIT) -> Iterator[Callable[[], int]]:
+    """Let so many letters through to each of stdout and stderr, and drop the others.
+
+    The streams stay the objects that they are, as loggers and others keep hold of them.
+
+    Yields
+    ------
+    callable
+        Tells how many letters have been dropped.
+    """
+    bounds = [_Bound(stream, limit) for stream in (sys.stdout, sys.stderr)]
+    try:
+        yield lambda: sum(bound.dropped for bound in bounds)
+    finally:
+        for bound in bounds:
+            bound.lift()
+
+
+class _Bound:
+    """A limit on what one stream lets through."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream = stream
+        self._write = stream.write
+        self._left = limit
+        self.dropped = 0
+        stream.write = self.write
+
+    def write(self, text: Any) -> Any:
+        size = len(text) if isinstance(text, str) else 0
+        if size <= self._left:
+            self._left -= size
+            return self._write(text)
+        if self._left:
+            self._write(text[: self._left])
+        self.dropped += size - self._left
+        self._left = 0
+        return size
+
+    def lift(self) -> None:
+        del self._stream.write

@@ -1,0 +1,191 @@
+"""Kernels that die, hang and flood."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import stat
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyter_pdflow.kernels.kernel import StepResult
+from jupyter_pdflow.kernels.outputs import OUTPUT_LIMIT
+from jupyter_pdflow.kernels.pool import KernelPool
+from tests.kernels.conftest import execution, handler, process_of, until, workflow
+
+
+async def test_kernel_that_exits_fails_the_step_and_is_replaced(pool: KernelPool) -> None:
+    body = "import os\nprint('last words', flush=True)\nos._exit(3)"
+    flow = workflow(handler(body), handler("return 'well'"))
+    kernel = await pool.acquire(flow, "")
+    outcome, _ = await kernel.execute(execution(flow))
+    assert outcome.error is not None
+    assert outcome.error.ename == "KernelDied"
+    assert outcome.error.evalue == (
+        "The kernel died while it executed step 'a': its process exited with status 3."
+    )
+    assert not kernel.alive
+    pool.release(kernel)
+    fresh = await pool.acquire(flow, "")
+    assert fresh is not kernel
+    assert (await fresh.execute(execution(flow, "b"))).outcome.error is None
+    pool.release(fresh)
+
+
+async def test_kernel_killed_from_outside_says_so(pool: KernelPool) -> None:
+    flow = workflow(handler("while True: pass"))
+    kernel = await pool.acquire(flow, "")
+    executing = asyncio.create_task(kernel.execute(execution(flow)))
+    await until(lambda: kernel.busy, "the step executes")
+    process_of(kernel).kill()
+    outcome, _ = await executing
+    assert outcome.error is not None
+    assert "SIGKILL" in outcome.error.evalue
+    pool.release(kernel)
+
+
+async def test_warm_kernel_that_died_while_idle_is_not_handed_out(pool: KernelPool) -> None:
+    flow = workflow(handler("return 1"))
+    kernel = await pool.acquire(flow, "")
+    pool.release(kernel)
+    process_of(kernel).kill()
+    await until(lambda: not kernel.alive, "the kernel is dead")
+    assert pool.take(flow) is None
+    fresh = await pool.acquire(flow, "")
+    assert (await fresh.execute(execution(flow))).outcome.error is None
+    pool.release(fresh)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "import subprocess; subprocess.run(['sleep', '60'], check=True)",
+    ],
+)
+async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, body: str) -> None:
+    flow = workflow("print('in', flush=True)\n" + handler(body), handler("return 'well'"))
+    outcome = (await _interrupted(pool, flow)).outcome
+    assert outcome.error is not None
+    assert outcome.error.ename == "KeyboardInterrupt"
+    kernel = pool.take(flow)
+    assert kernel is not None, "the kernel was killed"
+    assert (await kernel.execute(execution(flow, "b"))).outcome.error is None
+    pool.release(kernel)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "async def handler(pd):\n    import asyncio\n    await asyncio.sleep(60)",
+        "async def handler(pd):\n    while True: pass",
+        "import asyncio\nasync def handler(pd):\n    await asyncio.gather(*map(asyncio.sleep, [60, 60]))",
+    ],
+)
+async def test_interrupt_ends_an_async_handler(pool: KernelPool, body: str) -> None:
+    flow = workflow("print('in', flush=True)\n" + body, handler("return 'well'"))
+    outcome = (await _interrupted(pool, flow)).outcome
+    assert outcome.error is not None
+    assert outcome.error.ename == "KeyboardInterrupt"
+    kernel = pool.take(flow)
+    assert kernel is not None, "the kernel was killed"
+    assert (await kernel.execute(execution(flow, "b"))).outcome.error is None
+    pool.release(kernel)
+
+
+async def test_handler_that_ignores_interrupts_is_killed(pool: KernelPool) -> None:
+    body = """
+    import time
+    print("in", flush=True)
+    def handler(pd):
+        while True:
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                pass
+    """
+    result = await _interrupted(pool, workflow(body), grace=0.3)
+    assert result.outcome.error is not None
+    assert result.outcome.error.ename == "KeyboardInterrupt"
+    assert "killed" in result.outcome.error.evalue
+
+
+async def _interrupted(pool: KernelPool, flow: Any, grace: float = 5) -> StepResult:
+    kernel = await pool.acquire(flow, "")
+    executing = asyncio.create_task(kernel.execute(execution(flow)))
+    await until(lambda: kernel._outputs.finish() != [], "the step executes")
+    await kernel.interrupt(grace)
+    result = await asyncio.wait_for(executing, 5)
+    pool.release(kernel)
+    return result
+
+
+async def test_interrupt_of_a_kernel_that_does_nothing_does_nothing(pool: KernelPool) -> None:
+    flow = workflow(handler("return 1"))
+    kernel = await pool.acquire(flow, "")
+    await kernel.interrupt(grace=0)
+    assert (await kernel.execute(execution(flow))).outcome.exports == {"$return_value": 1}
+    pool.release(kernel)
+
+
+async def test_flood_of_prints_is_bounded_and_costs_the_server_no_memory(pool: KernelPool) -> None:
+    body = handler("for _ in range(200_000):\n    print('x' * 999)\nreturn 'done'")
+    flow = workflow(body)
+    kernel = await pool.acquire(flow, "")
+    before = psutil.Process().memory_info().rss
+    outcome, outputs = await kernel.execute(execution(flow))
+    pool.release(kernel)
+    assert outcome.exports == {"$return_value": "done"}
+    printed, said = outputs
+    assert len(printed["text"]) == OUTPUT_LIMIT
+    assert said["name"] == "stderr"
+    assert said["text"] == "… output of 198,000,000 more bytes was dropped (limit 2 MB)\n"
+    assert psutil.Process().memory_info().rss - before < 80_000_000
+
+
+async def test_outputs_as_a_notebook_has_them(pool: KernelPool) -> None:
+    body = """
+    import sys
+    from IPython.display import HTML, clear_output, display
+    def handler(pd):
+        print("gone")
+        clear_output()
+        print("one"); print("two")
+        print("bad", file=sys.stderr)
+        shown = display(HTML("<b>old</b>"), display_id=True)
+        shown.update(HTML("<b>new</b>"))
+    """
+    flow = workflow(body)
+    kernel = await pool.acquire(flow, "")
+    _, outputs = await kernel.execute(execution(flow))
+    pool.release(kernel)
+    assert outputs[:2] == [
+        {"output_type": "stream", "name": "stdout", "text": "one\ntwo\n"},
+        {"output_type": "stream", "name": "stderr", "text": "bad\n"},
+    ]
+    assert outputs[2]["data"]["text/html"] == "<b>new</b>"
+
+
+async def test_kernels_talk_through_private_sockets(pool: KernelPool) -> None:
+    flow = workflow(handler("return 1"))
+    kernel = await pool.acquire(flow, "")
+    process = kernel._process
+    assert process.transport == "ipc"
+    folder = Path(process.connection_file).parent
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o777 == 0o700
+    pool.release(kernel)
+    await pool.shutdown()
+    assert list(folder.iterdir()) == []
+
+
+async def test_kernel_gone_by_signal_names_it(pool: KernelPool) -> None:
+    flow = workflow(handler("import os, signal; os.kill(os.getpid(), signal.SIGTERM)"))
+    kernel = await pool.acquire(flow, "")
+    outcome, _ = await kernel.execute(execution(flow))
+    pool.release(kernel)
+    assert outcome.error is not None
+    assert signal.SIGTERM.name in outcome.error.evalue

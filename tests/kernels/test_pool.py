@@ -1,0 +1,228 @@
+"""How kernels are shared, kept warm, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.queue import FairQueue
+from tests.kernels.conftest import execution, handler, until, workflow
+
+MakePool = Callable[..., KernelPool]
+RETURN_ONE = handler("return 1")
+
+
+def kernels() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+async def test_take_gives_warm_kernels_of_exactly_this_version(pool: KernelPool) -> None:
+    old, new = workflow(RETURN_ONE), workflow(handler("return 2"))
+    assert pool.take(old) is None
+    kernel = await pool.acquire(old, "")
+    assert pool.take(old) is None
+    pool.release(kernel)
+    assert pool.take(new) is None
+    assert pool.take(old) is kernel
+    pool.release(kernel)
+
+
+async def test_never_more_kernels_than_allowed_and_all_are_served(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=2)
+    most = 0
+
+    async def use(number: int) -> Any:
+        nonlocal most
+        flow = workflow(RETURN_ONE, name=f"w{number % 4}")
+        kernel = await pool.acquire(flow, "")
+        most = max(most, len(kernels()))
+        result = await kernel.execute(execution(flow))
+        pool.release(kernel)
+        return result.outcome.exports["$return_value"]
+
+    assert await asyncio.gather(*map(use, range(8))) == [1] * 8
+    assert most == 2
+
+
+async def test_workflows_take_turns(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=1)
+    busy, other = workflow(RETURN_ONE, name="busy"), workflow(RETURN_ONE, name="other")
+    order: list[str] = []
+
+    async def use(flow: Any, label: str) -> None:
+        kernel = await pool.acquire(flow, "")
+        order.append(label)
+        pool.release(kernel)
+
+    kernel = await pool.acquire(busy, "")
+    tasks = [asyncio.create_task(use(busy, f"busy {number}")) for number in range(3)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(use(other, "other")))
+    await asyncio.sleep(0)
+    pool.release(kernel)
+    await asyncio.gather(*tasks)
+    assert order == ["busy 0", "other", "busy 1", "busy 2"]
+
+
+async def test_idle_kernel_makes_room_for_another_version(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=1)
+    first, second = workflow(RETURN_ONE, name="first"), workflow(RETURN_ONE, name="second")
+    pool.release(await pool.acquire(first, ""))
+    kernel = await pool.acquire(second, "")
+    assert pool.take(first) is None
+    assert len(kernels()) == 1
+    pool.release(kernel)
+
+
+async def test_idle_kernels_are_culled_to_none(make_pool: MakePool) -> None:
+    pool = make_pool(idle_seconds=0.2)
+    one, two = await asyncio.gather(
+        pool.acquire(workflow(RETURN_ONE), ""), pool.acquire(workflow(RETURN_ONE), "")
+    )
+    pool.release(one)
+    pool.release(two)
+    await until(lambda: not kernels(), "no kernel is left")
+    assert pool.take(workflow(RETURN_ONE)) is None
+    assert pool._timer is None
+
+
+async def test_giving_up_the_wait_loses_no_place(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=1)
+    flow, other = workflow(RETURN_ONE), workflow(RETURN_ONE, name="other")
+    kernel = await pool.acquire(flow, "")
+    waiting = [asyncio.create_task(pool.acquire(flow, "")) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    pool.release(kernel)
+    waiting[1].cancel()
+    assert await asyncio.wait_for(waiting[2], 5) is kernel
+    pool.release(kernel)
+    starting = asyncio.create_task(pool.acquire(other, ""))
+    await until(lambda: pool._count == 1 and not pool._closing, "it starts")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    kernel = await asyncio.wait_for(pool.acquire(flow, ""), 10)
+    pool.release(kernel)
+
+
+async def test_failed_setup_gives_its_place_back(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=1)
+    for _ in range(2):
+        with pytest.raises(KernelError):
+            await pool.acquire(workflow(RETURN_ONE, setup=("1 / 0",)), "")
+    kernel = await pool.acquire(workflow(RETURN_ONE), "")
+    pool.release(kernel)
+    pool.release(kernel)
+    assert pool._count == 1
+
+
+async def test_kernel_that_dies_in_the_setup(pool: KernelPool) -> None:
+    with pytest.raises(KernelError, match=r"died while it ran the setup: .* status 7"):
+        await pool.acquire(workflow(RETURN_ONE, setup=("import os; os._exit(7)",)), "")
+
+
+async def test_waiting_ends_when_the_pool_shuts_down(make_pool: MakePool) -> None:
+    pool = make_pool(max_kernels=1)
+    await pool.acquire(workflow(RETURN_ONE), "")
+    waiting = asyncio.create_task(pool.acquire(workflow(RETURN_ONE), ""))
+    await asyncio.sleep(0)
+    await pool.shutdown()
+    with pytest.raises(KernelError, match="stopping"):
+        await waiting
+    with pytest.raises(KernelError, match="stopping"):
+        await pool.acquire(workflow(RETURN_ONE), "")
+    assert kernels() == []
+
+
+async def test_nothing_is_left_behind(manager: Any, app: Any) -> None:
+    async def cycle() -> None:
+        kernel = await Kernel.start(manager, "python3", "", app.log)
+        await kernel.close(now=True)
+
+    await cycle()
+    before = _open_things()
+    for _ in range(10):
+        await cycle()
+    assert _open_things() == before
+
+
+def _open_things() -> tuple[int, int, int]:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    return descriptors, threading.active_count(), len(asyncio.all_tasks())
+
+
+# --- kernelspecs ----------------------------------------------------------------------
+
+
+def write_kernelspec(app: Any, name: str, *argv: str) -> None:
+    folder = Path(app.root_dir, "data", "kernels", name)
+    folder.mkdir(parents=True)
+    spec = {"argv": [*argv], "display_name": name, "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+async def test_good_kernelspec_is_started_once(pool: KernelPool) -> None:
+    await pool.check("python3")
+    assert kernels() == []
+    start = asyncio.get_running_loop().time()
+    await pool.check("python3")
+    assert asyncio.get_running_loop().time() - start < 0.05
+
+
+async def test_missing_kernelspec(pool: KernelPool) -> None:
+    with pytest.raises(KernelSpecError, match='There is no kernelspec "nowhere"'):
+        await pool.check("nowhere")
+
+
+async def test_kernelspec_without_this_package(pool: KernelPool, app: Any) -> None:
+    code = "import sys; sys.modules['jupyter_pdflow'] = None; from ipykernel import kernelapp as k; k.main()"
+    write_kernelspec(app, "bare", sys.executable, "-c", code, "-f", "{connection_file}")
+    with pytest.raises(KernelSpecError) as caught:
+        await pool.check("bare")
+    assert str(caught.value) == (
+        'The kernelspec "bare" has no jupyter_pdflow: install it into that environment '
+        f"({sys.executable} -m pip install jupyter_pdflow)."
+    )
+
+
+async def test_kernelspec_without_ipykernel_tells_its_last_words(
+    pool: KernelPool, app: Any
+) -> None:
+    argv = (sys.executable, "-I", "-S", "-m", "ipykernel_launcher", "-f", "{connection_file}")
+    write_kernelspec(app, "isolated", *argv)
+    with pytest.raises(KernelSpecError, match=r"can't be started: .*No module named"):
+        await pool.check("isolated")
+
+
+async def test_kernelspec_whose_program_is_not_there(pool: KernelPool, app: Any) -> None:
+    write_kernelspec(app, "gone", "/nowhere/python", "-m", "ipykernel_launcher")
+    with pytest.raises(KernelSpecError, match=r"can't be started: .*No such file"):
+        await pool.check("gone")
+
+
+# --- the queue ------------------------------------------------------------------------
+
+
+def test_queue_is_first_in_first_out_within_a_key_and_fair_across() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ["a1", "a2", "a3", "b1", "b2", "c1"]:
+        queue.put(item[0], item)
+    queue.remove("a", "a2")
+    queue.remove("a", "never there")
+    assert queue.first() == "a1"
+    assert len(queue) == 5
+    assert [queue.take() for _ in range(5)] == ["a1", "b1", "c1", "a3", "b2"]
+    assert queue.first() is None
