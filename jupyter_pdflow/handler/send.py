@@ -43,12 +43,11 @@ class Send:
         ValueError
             `subject` or an address is not one line, or an address has no ``@``.
         """
-        given: list[object] = [to] if isinstance(to, str) else list(to or ())
         mail = Mail(
             subject=_line("subject", subject),
             text=_text("text", text),
             html=None if html is None else _text("html", html),
-            to=[_address(address) for address in given],
+            to=_addresses(to),
         )
         self.mails.append(mail)
 
@@ -66,6 +65,11 @@ def _line(name: str, value: object) -> str:
         msg = f"{name} must be one line, not {text!r}"
         raise ValueError(msg)
     return text
+
+
+def _addresses(value: object) -> list[str]:
+    given = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    return [_address(address) for address in given]
 
 
 def _address(value: object) -> str:

@@ -1,0 +1,161 @@
+"""Whatever a handler does, an outcome comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from jupyter_pdflow.handler.call import call_handler
+from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.rules.run import Mail, Outcome, PauseCall
+
+
+class Callable_:  # noqa: N801
+    async def __call__(self, pd: Pd) -> str:
+        await asyncio.sleep(0)
+        return pd.context.workflow_name
+
+
+async def later(word: str, pd: Pd) -> str:
+    return word
+
+
+def awaitable(pd: Pd) -> Awaitable[str]:
+    return asyncio.ensure_future(later("W", pd))
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda pd: pd.context.workflow_name,
+        lambda pd, extra=None: "W",
+        lambda *args: "W",
+        Callable_(),
+        functools.partial(later, "W"),
+        awaitable,
+    ],
+)
+async def test_all_kinds_of_handlers(pd: Pd, handler: Any) -> None:
+    assert await call_handler(handler, pd) == Outcome(exports={"$return_value": "W"})
+    assert pd.exception is None
+
+
+async def test_nothing_returned_is_nothing_exported(pd: Pd) -> None:
+    assert await call_handler(lambda pd: None, pd) == Outcome()
+
+
+async def test_everything_that_was_asked_for_is_in_the_outcome(pd: Pd) -> None:
+    def handler(pd: Any) -> Any:
+        pd.export("a", 1)
+        pd.send.email("Hi")
+        pd.flow.delay(5)
+        return {"a": 2}
+
+    assert await call_handler(handler, pd) == Outcome(
+        exports={"a": 1, "$return_value": {"a": 2}},
+        mails=[Mail(subject="Hi")],
+        flow=PauseCall(kind="delay", ms=5),
+    )
+
+
+async def test_error_keeps_mails_and_exports_and_its_chain(pd: Pd) -> None:
+    def cause() -> None:
+        {}["missing"]
+
+    async def handler(pd: Any) -> None:
+        pd.export("a", 1)
+        pd.send.email("Hi")
+        try:
+            cause()
+        except KeyError as error:
+            raise ValueError("no") from error  # noqa: EM101
+
+    outcome = await call_handler(handler, pd)
+    assert (outcome.exports, outcome.mails) == ({"a": 1}, [Mail(subject="Hi")])
+    assert outcome.error is not None
+    assert (outcome.error.ename, outcome.error.evalue) == ("ValueError", "no")
+    lines = outcome.error.traceback
+    functions = [line.rpartition(" ")[2] for line in lines if line.startswith("  File")]
+    assert functions == ["handler", "cause", "handler"]
+    assert "The above exception was the direct cause of the following exception:" in lines
+    assert isinstance(pd.exception, ValueError)
+    assert pd.exception.__traceback__ is not None
+    assert pd.exception.__traceback__.tb_frame.f_code.co_name == "handler"
+
+
+async def test_error_inside_a_call_of_pd_shows_where_the_author_called_it(pd: Pd) -> None:
+    def handler(pd: Any) -> None:
+        pd.flow.suspend(0)
+
+    error = (await call_handler(handler, pd)).error
+    assert error is not None
+    places = [line for line in error.traceback if line.startswith("  File")]
+    assert len(places) == 1
+    assert __file__ in places[0]
+
+
+def leave(pd: Any) -> None:
+    raise SystemExit(3)
+
+
+def interrupt(pd: Any) -> None:
+    raise KeyboardInterrupt
+
+
+class Unprintable(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise OSError
+
+
+def unprintable(pd: Any) -> None:
+    raise Unprintable
+
+
+@pytest.mark.parametrize(
+    ("handler", "ename", "evalue"),
+    [
+        (leave, "SystemExit", "3"),
+        (interrupt, "KeyboardInterrupt", ""),
+        (unprintable, "Unprintable", "<its str() failed>"),
+        (lambda: 1, "StepError", "handler must take one argument, as in def handler(pd)"),
+        (lambda a, b: 1, "StepError", "handler must take one argument, as in def handler(pd)"),
+        (7, "StepError", "handler must be a function, not int"),
+        (lambda pd: {1}, "ExportError", "$return_value is a set, which JSON can't hold"),
+        (lambda pd: "x" * 6_000_001, "ExportError", "The exports of this step take 6,000,"),
+    ],
+)
+async def test_errors(pd: Pd, handler: Any, ename: str, evalue: str) -> None:
+    outcome = await call_handler(handler, pd)
+    assert outcome.error is not None
+    assert outcome.error.ename == ename
+    assert outcome.error.evalue.startswith(evalue)
+    assert outcome.exports == {}
+    assert type(pd.exception).__name__ == ename
+
+
+async def test_canceling_an_async_handler_is_an_interrupt(pd: Pd) -> None:
+    async def handler(pd: Any) -> None:
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(call_handler(handler, pd))
+    await asyncio.sleep(0)
+    task.cancel()
+    outcome = await task
+    assert outcome.error is not None
+    assert outcome.error.ename == "KeyboardInterrupt"
+
+
+async def test_error_text_is_bounded_and_storable(pd: Pd) -> None:
+    def handler(pd: Any) -> None:
+        raise ValueError("\ud800" + "x" * 1_000_000)
+
+    error = (await call_handler(handler, pd)).error
+    assert error is not None
+    assert len(error.evalue) < 30_000
+    assert sum(map(len, error.traceback)) < 30_000
+    error.evalue.encode()
+    "".join(error.traceback).encode()

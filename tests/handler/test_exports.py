@@ -1,0 +1,120 @@
+"""What can be exported, and what is said of the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import uuid
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pandas  # noqa: ICN001  pd is the handler's argument here
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.handler.exports import to_json
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: Any = 2
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (Point(1), {"x": 1, "y": 2}),
+        (Colour.RED, "red"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (date(2026, 1, 2), "2026-01-02"),
+        ((1, (2,)), [1, [2]]),
+        (float("nan"), None),
+        ({1: {None: True}}, {"1": {"null": True}}),
+        (2**64 - 1, 2**64 - 1),
+        (np.float32(1.5), 1.5),
+        (np.bool_(True), True),
+        (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (np.array([[1, 2], [3, 4]]).T, [[1, 3], [2, 4]]),
+        (np.array(["a"]), ["a"]),
+        (pandas.Timestamp("2026-01-02", tz="UTC"), "2026-01-02T00:00:00+00:00"),
+        (pandas.NaT, None),
+        (
+            pandas.DataFrame({"n": [1], "at": [pandas.Timestamp("2026-01-02")]}).to_dict("records"),
+            [{"n": 1, "at": "2026-01-02T00:00:00"}],
+        ),
+    ],
+)
+def test_converted(value: Any, plain: Any) -> None:
+    assert to_json(value, "x") == plain
+    assert to_json({"deep": [value]}, "x") == {"deep": [plain]}
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda part: st.lists(part) | st.dictionaries(st.text(), part),
+)
+
+
+@given(JSON)
+def test_json_stays_what_it_is(value: Any) -> None:
+    assert to_json(value, "x") == value
+
+
+def circular() -> list[Any]:
+    value: list[Any] = [1]
+    value.append({"again": value})
+    return value
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"rows": [1, 2, 3, {1}]}, "x.rows[3] is a set, which JSON can't hold"),
+        ({"two words": [b""]}, "x['two words'][0] is a bytes, which JSON can't hold"),
+        ([Point(object())], "x[0].x is an object, which JSON can't hold"),
+        ((1, 2j), "x[1] is a complex, which JSON can't hold"),
+        ({"n": 2**64}, "x.n is an integer beyond 64 bits, which JSON can't hold; make it a str"),
+        ({"$a": "\ud800"}, "x.$a is a str with half a surrogate pair, which JSON can't hold"),
+        ({"a": {(1, 2): 3}}, "x.a has a key that is a tuple, which JSON can't hold"),
+        ({"a": {1: 2, "1": 3}}, "x.a has two keys that are the same in JSON, such as 1 and '1'"),
+        (circular(), "x[1].again contains itself, which JSON can't hold"),
+        (
+            {"df": pandas.DataFrame({"a": [1]})},
+            'x.df is a DataFrame, which JSON can\'t hold; use .to_dict("records")',
+        ),
+        (pandas.Series([1]), "x is a Series, which JSON can't hold; use .to_list()"),
+        ((n for n in ()), "x is a generator, which JSON can't hold"),
+    ],
+)
+def test_refused_with_path_and_type(value: Any, message: str) -> None:
+    with pytest.raises(ExportError) as caught:
+        to_json(value, "x")
+    assert str(caught.value) == message
+    assert isinstance(caught.value, TypeError)
+
+
+def test_nested_too_deep() -> None:
+    assert json.dumps(to_json(nested(200), "x")).count("[") == 200
+    with pytest.raises(ExportError, match="is nested more than 250 levels deep"):
+        to_json(nested(2000), "x")

@@ -1,0 +1,237 @@
+"""`pd`, as a handler sees it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import orjson
+import pytest
+
+from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
+from tests.handler.conftest import MakePd
+
+EVENT = {"order": {"id": 7, "lines": [{"sku": "x"}]}, "items": [1]}
+
+
+# --- values ---------------------------------------------------------------------------
+
+
+def test_values_are_reached_as_attribute_and_item(make_pd: MakePd) -> None:
+    pd = make_pd(event=EVENT)
+    assert pd.steps["trigger"]["event"]["order"]["lines"][0]["sku"] == "x"
+    assert pd.steps.trigger.event.order.lines[0].sku == "x"
+    assert pd.context.run.runs == pd.context["run"]["runs"] == 1
+
+
+def test_values_are_real_mappings(make_pd: MakePd) -> None:
+    event = make_pd(event=EVENT).steps.trigger.event
+    assert event == EVENT
+    assert list(event) == ["order", "items"]
+    assert "order" in event
+    assert "other" not in event
+    assert event.get("other", 1) == 1
+    assert {**event} == EVENT
+    assert repr(event) == repr(EVENT)
+    assert json.loads(json.dumps(event)) == orjson.loads(orjson.dumps(event)) == EVENT
+    for same in (
+        copy.copy(event),
+        copy.deepcopy(event),
+        event.copy(),
+        pickle.loads(pickle.dumps(event)),
+    ):
+        assert same == EVENT
+        assert same.order.id == 7
+
+
+def test_names_of_dict_methods_are_items_only(make_pd: MakePd) -> None:
+    event = make_pd(event=EVENT).steps.trigger.event
+    assert event["items"] == [1]
+    assert dict(event.items()) == EVENT
+
+
+def test_missing_names_say_what_there_is(make_pd: MakePd) -> None:
+    steps = make_pd(steps={"fetch": {}}).steps
+    with pytest.raises(KeyError) as by_item:
+        steps["feetch"]
+    with pytest.raises(AttributeError) as by_attribute:
+        steps.feetch  # noqa: B018
+    for caught in (by_item, by_attribute):
+        assert str(caught.value) == "There is no 'feetch' here; there is 'trigger', 'fetch'."
+
+
+def test_names_are_completed(make_pd: MakePd) -> None:
+    pd = make_pd(event={"order": 1, "not a name": 2})
+    assert "order" in dir(pd.steps.trigger.event)
+    assert "not a name" not in dir(pd.steps.trigger.event)
+    assert pd.steps.trigger.event._ipython_key_completions_() == ["order", "not a name"]
+
+
+# --- steps and context ----------------------------------------------------------------
+
+
+def test_exports_of_a_step_win_over_the_keys_that_it_returned(make_pd: MakePd) -> None:
+    exports = {"$return_value": {"a": 1, "b": 2}, "b": 3, "$resume_data": {"body": None}}
+    step = make_pd(steps={"s": exports}).steps["s"]
+    assert step["$return_value"] == {"a": 1, "b": 2}
+    assert (step["a"], step.b, step["$resume_data"].body) == (1, 3, None)
+
+
+@pytest.mark.parametrize("value", [None, 0, "text", [1, 2]])
+def test_any_return_value_can_be_read(make_pd: MakePd, value: Any) -> None:
+    exports = {} if value is None else {"$return_value": value}
+    assert make_pd(steps={"s": exports}).steps.s["$return_value"] == value
+
+
+def test_context(make_pd: MakePd) -> None:
+    context = make_pd(test=True, attempt=2, runs=3, context={"a": 1}).context
+    assert context == {
+        "id": "r-2",
+        "trace_id": "r",
+        "ts": "2026-01-02T03:04:05.678Z",
+        "workflow_id": "w",
+        "workflow_name": "W",
+        "version": "v",
+        "test": True,
+        "attempt": 2,
+        "run": {"runs": 3, "context": {"a": 1}},
+    }
+    assert context.run.context.a == 1
+
+
+def test_callback_request_is_there_only_when_a_request_woke_the_step(make_pd: MakePd) -> None:
+    request = {"method": "POST", "body": {"status": "done"}}
+    assert "callback_request" not in make_pd(runs=2).context.run
+    woken = make_pd(runs=2, woken=True, callback_request=request).context.run
+    assert woken["callback_request"].body.status == "done"
+    assert make_pd(woken=True).context.run["callback_request"] is None
+
+
+# --- flow -----------------------------------------------------------------------------
+
+LINKS = {"resume_url": "http://resume", "cancel_url": "http://cancel"}
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("call", "record"),
+    [
+        (lambda flow: flow.suspend(), PauseCall(kind="suspend", ms=DAY)),
+        (lambda flow: flow.suspend(1000), PauseCall(kind="suspend", ms=1000)),
+        (
+            lambda flow: flow.suspend(timeout=5, on_timeout="fail"),
+            PauseCall(kind="suspend", ms=5, on_timeout="fail"),
+        ),
+        (lambda flow: flow.rerun(10), PauseCall(kind="rerun", ms=10)),
+        (
+            lambda flow: flow.rerun(10, {"a": (1,)}, 3),
+            PauseCall(kind="rerun", ms=10, context={"a": [1]}, max_retries=3),
+        ),
+        (
+            lambda flow: flow.retry(10, None, maxRetries=0),
+            PauseCall(kind="rerun", ms=10, max_retries=0),
+        ),
+        (lambda flow: flow.delay(1.5), PauseCall(kind="delay", ms=1)),
+    ],
+)
+def test_pause_calls(pd: Pd, call: Any, record: PauseCall) -> None:
+    links = call(pd.flow)
+    assert links == LINKS
+    assert links.resume_url == "http://resume"
+    assert pd.flow.call == record
+
+
+def test_the_last_call_counts(pd: Pd) -> None:
+    assert pd.flow.call is None
+    pd.flow.suspend()
+    pd.flow.exit("enough")
+    assert pd.flow.call == ExitCall(exit_reason="enough")
+    pd.flow.delay(1)
+    assert pd.flow.call == PauseCall(kind="delay", ms=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "argument"),
+    [
+        (lambda flow: flow.suspend(0), ValueError, "timeout"),
+        (lambda flow: flow.suspend("1000"), ValueError, "timeout"),
+        (lambda flow: flow.suspend(366 * DAY), ValueError, "timeout"),
+        (lambda flow: flow.suspend(on_timeout="stop"), ValueError, "on_timeout"),
+        (lambda flow: flow.rerun(-1), ValueError, "delay"),
+        (lambda flow: flow.rerun(1, None, -1), ValueError, "maxRetries"),
+        (lambda flow: flow.rerun(1, None, 2.5), ValueError, "maxRetries"),
+        (lambda flow: flow.rerun(1, None, True), ValueError, "maxRetries"),
+        (lambda flow: flow.rerun(1, {"rows": [{1}]}), ExportError, r"context\.rows\[0\] is a set"),
+        (lambda flow: flow.delay(float("nan")), ValueError, "ms"),
+        (lambda flow: flow.exit(3), TypeError, "reason"),
+    ],
+)
+def test_bad_arguments_are_named_and_change_nothing(
+    pd: Pd, call: Any, kind: type[Exception], argument: str
+) -> None:
+    with pytest.raises(kind, match=argument):
+        call(pd.flow)
+    assert pd.flow.call is None
+
+
+# --- exports and mail -----------------------------------------------------------------
+
+
+def test_export(pd: Pd) -> None:
+    pd.export("rows", [{"n": 1}])
+    pd.export("rows", [{"n": 2}])
+    assert pd.exports == {"rows": [{"n": 2}]}
+
+
+def test_export_keeps_the_value_as_it_was(pd: Pd) -> None:
+    rows = [1]
+    pd.export("rows", rows)
+    rows.append(2)
+    assert pd.exports == {"rows": [1]}
+
+
+@pytest.mark.parametrize("name", ["$mine", "two words", "", 3, None])
+def test_bad_names_of_exports(pd: Pd, name: Any) -> None:
+    with pytest.raises(ExportError, match="must be an identifier"):
+        pd.export(name, 1)
+
+
+def test_bad_export_is_refused_at_the_call(pd: Pd) -> None:
+    with pytest.raises(ExportError, match=r"rows\.first is a set"):
+        pd.export("rows", {"first": set()})
+    assert pd.exports == {}
+
+
+def test_mail(pd: Pd) -> None:
+    pd.send.email("Hi", text="Text", html="<p>", to="a@b.c")
+    pd.send.email(subject="Ho", to=["a@b.c", "D <d@e.f>"])
+    pd.send.email("To the owner")
+    assert pd.send.mails == [
+        Mail(subject="Hi", text="Text", html="<p>", to=["a@b.c"]),
+        Mail(subject="Ho", to=["a@b.c", "D <d@e.f>"]),
+        Mail(subject="To the owner"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"subject": 3}, TypeError, "subject must be a str"),
+        ({"subject": "a\nBcc: x@y.z"}, ValueError, "subject must be one line"),
+        ({"subject": "a", "text": {"a": 1}}, TypeError, "text must be a str"),
+        ({"subject": "a", "html": b"<p>"}, TypeError, "html must be a str"),
+        ({"subject": "a", "to": ["x@y.z", 3]}, TypeError, "to must be a str"),
+        ({"subject": "a", "to": 3}, TypeError, "to must be a str"),
+        ({"subject": "a", "to": "nobody"}, ValueError, "has no @"),
+        ({"subject": "a", "to": "x@y.z\r\nBcc: a@b.c"}, ValueError, "to must be one line"),
+        ({"subject": "a", "text": "\ud800"}, ExportError, "text is a str with half a surrogate"),
+    ],
+)
+def test_bad_mails(pd: Pd, arguments: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        pd.send.email(**arguments)
+    assert pd.send.mails == []
