@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -9,12 +10,15 @@ from types import TracebackType
 from jupyter_pdflow.rules.run import Error
 
 TEXT_LIMIT = 20_000
-"""Characters kept of an error's text, and lines of its traceback."""
-_PACKAGE = str(Path(__file__).parent.parent)
+"""Letters kept of an error's text, and of its traceback."""
+
+_PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+_CALLS_AUTHOR = frozenset({"invoke", "run_source"})
+"""Functions of this package that the author's code is called from."""
 
 
 def cut(exception: BaseException) -> BaseException:
-    """Take this package's frames out of an exception's traceback, and of those it came from.
+    """Leave only the author's frames in the traceback of an exception and of those it came from.
 
     Returns
     -------
@@ -40,25 +44,21 @@ def _lines(exception: BaseException) -> list[str]:
         text = "".join(traceback.format_exception(exception))
     except Exception:  # noqa: BLE001  parts of an exception are the author's code too
         return []
-    lines = clean(text).splitlines()
-    return lines[-TEXT_LIMIT:]
+    return clean(text).splitlines()
 
 
 def clean(text: str) -> str:
     """Make a text storable: no half surrogate pairs, and not too long."""
     text = text.encode("utf-8", "backslashreplace").decode()
-    return (
-        text
-        if len(text) <= TEXT_LIMIT
-        else f"{text[: TEXT_LIMIT // 2]} … {text[-TEXT_LIMIT // 2 :]}"
-    )
+    half = TEXT_LIMIT // 2
+    return text if len(text) <= TEXT_LIMIT else f"{text[:half]} … {text[-half:]}"
 
 
 def _cut(exception: BaseException | None, seen: set[int]) -> None:
     if exception is None or id(exception) in seen:
         return
     seen.add(id(exception))
-    exception.__traceback__ = _without_package(exception.__traceback__)
+    exception.__traceback__ = _authors_frames(exception.__traceback__)
     _cut(exception.__cause__, seen)
     _cut(exception.__context__, seen)
     if isinstance(exception, BaseExceptionGroup):
@@ -66,10 +66,14 @@ def _cut(exception: BaseException | None, seen: set[int]) -> None:
             _cut(part, seen)
 
 
-def _without_package(chain: TracebackType | None) -> TracebackType | None:
-    kept = []
+def _authors_frames(chain: TracebackType | None) -> TracebackType | None:
+    """Keep what the author's code called, and drop what this package called for itself."""
+    kept, is_authors = [], True
     while chain is not None:
-        if not chain.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        code = chain.tb_frame.f_code
+        if code.co_filename.startswith(_PACKAGE):
+            is_authors = code.co_name in _CALLS_AUTHOR
+        elif is_authors:
             kept.append(chain)
         chain = chain.tb_next
     for link in reversed(kept):

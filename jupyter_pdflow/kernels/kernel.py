@@ -33,7 +33,7 @@ GRACE_SECONDS = 5.0
 """How long an interrupted step may take to stop before its kernel is killed."""
 _DEATH_SECONDS = 0.5
 _IDLE_SECONDS = 2.0
-_CONNECT_SECONDS = 0.2
+_SHORTLY_SECONDS = 0.2
 _POLL_SECONDS = 30.0
 _QUEUE_SECONDS = 0.02
 
@@ -87,7 +87,7 @@ class Kernel:
         kernel_name : str
             Its kernelspec.
         path : str or None
-            Its working directory, as Jupyter's contents API names it.
+            The notebook whose directory it works in, as Jupyter's contents API names it.
         **options
             More for the manager's ``start_kernel``.
 
@@ -173,6 +173,9 @@ class Kernel:
         self._outputs = Outputs()
         try:
             return await self._request(code, payload)
+        except BaseException:  # nobody knows what it is doing now
+            self._dead = True
+            raise
         finally:
             self._message_id = ""
             self._done.set()
@@ -219,7 +222,7 @@ class Kernel:
                 if await self._reply_or_death() is None:
                     msg = f"it died before it answered: {self._how_it_died()}"
                     raise RuntimeError(msg)
-                await _wait(self._idle, _CONNECT_SECONDS)
+                await _wait(self._idle, _SHORTLY_SECONDS)
 
     async def _request(self, code: str, payload: str) -> dict[str, Any] | None:
         content = {
@@ -235,7 +238,7 @@ class Kernel:
         self._message_id = message["header"]["msg_id"]
         self._client.shell_channel.send(message)
         reply = await self._reply_or_death()
-        await _wait(self._idle, _IDLE_SECONDS if reply else _DEATH_SECONDS)
+        await _wait(self._idle, _IDLE_SECONDS if reply else _SHORTLY_SECONDS)
         return reply
 
     async def _reply_or_death(self) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ class KernelPool:
         workflow : Workflow
             The version.
         cwd_path : str
-            Directory to start it in, as Jupyter's contents API names it.
+            The notebook, or the directory to start in, as Jupyter's contents API names it.
 
         Raises
         ------

@@ -13,13 +13,8 @@ that a handler appends to stays appended to while the kernel lives.)
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+import sys
 from typing import Any
 
 import msgspec
@@ -36,12 +31,9 @@ from jupyter_pdflow.kernels.messages import (
     Preparation,
 )
 from jupyter_pdflow.kernels.printing import bounded_printing
-from jupyter_pdflow.notebook.cell import load_handler, run_source
+from jupyter_pdflow.notebook.cell import interrupts, load_handler, run_source
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
-
-_INTERRUPTIBLE = frozenset({call.invoke.__code__, run_source.__code__})
-"""Code that expects an interrupt at any place."""
 
 
 class Result:
@@ -68,15 +60,13 @@ class Worker:
 
     async def prepare(self, preparation: Preparation) -> Failure | None:
         """Run the setup, and keep the steps for later; a `Failure` says which cell raised."""
-        from sys import exit as leave
-
         os.environ[WORKER_VARIABLE] = "1"
         # IPython's own end the kernel after the cell, without an error.
-        self.shell.user_ns.update(exit=leave, quit=leave)
+        self.shell.user_ns.update(exit=sys.exit, quit=sys.exit)
         self.steps = preparation.steps
         for number, source in enumerate(preparation.setup, start=1):
             try:
-                with _interrupts():
+                with interrupts():
                     await run_source(self.shell, source, f"<setup {number}>")
             except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
                 return Failure(cell=number, error=error_of(cut(exception)))
@@ -93,7 +83,7 @@ class Worker:
         index = [step.name for step in self.steps].index(execution.step)
         pd = Pd(execution)
         try:
-            with _interrupts():
+            with interrupts():
                 await self._define_steps_before(index)
                 handler = await self._define(index)
                 outcome = await call.call_handler(handler, pd)
@@ -180,30 +170,3 @@ def _coloured(shell: Any, exception: BaseException) -> Any:
 def _payload() -> str:
     message = worker().shell.kernel.get_parent()
     return str(message["metadata"][METADATA])
-
-
-@contextmanager
-def _interrupts() -> Iterator[None]:
-    """Let an interrupt end the author's code, whether it computes or awaits.
-
-    While it awaits a cell, ipykernel only cancels it, which code that does not await never
-    sees. So here code that computes gets a ``KeyboardInterrupt``.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def interrupt(_number: int, frame: FrameType | None) -> None:
-        while frame is not None:
-            if frame.f_code in _INTERRUPTIBLE:
-                raise KeyboardInterrupt
-            frame = frame.f_back
-        if task is not None:
-            loop.call_soon_threadsafe(task.cancel)
-
-    previous = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

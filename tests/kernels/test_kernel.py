@@ -132,6 +132,19 @@ async def test_interrupt_of_a_kernel_that_does_nothing_does_nothing(pool: Kernel
     pool.release(kernel)
 
 
+async def test_kernel_whose_step_was_given_up_is_not_used_again(pool: KernelPool) -> None:
+    flow = workflow("print('in', flush=True)\n" + handler("while True: pass"))
+    kernel = await pool.acquire(flow, "")
+    executing = asyncio.create_task(kernel.execute(execution(flow)))
+    await until(lambda: kernel._outputs.finish() != [], "the step executes")
+    executing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await executing
+    pool.release(kernel)
+    assert pool.take(flow) is None
+    await until(lambda: psutil.Process().children() == [], "the kernel has ended")
+
+
 async def test_flood_of_prints_is_bounded_and_costs_the_server_no_memory(pool: KernelPool) -> None:
     body = handler("for _ in range(200_000):\n    print('x' * 999)\nreturn 'done'")
     flow = workflow(body)

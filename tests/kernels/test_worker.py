@@ -171,7 +171,9 @@ async def test_error_in_a_body_is_the_steps_error(pool: KernelPool) -> None:
     outcome, outputs = await run(pool, workflow("def broken(:\n    pass"))
     assert outcome.error is not None
     assert outcome.error.ename == "SyntaxError"
+    assert "ast.py" not in "".join(outcome.error.traceback)
     assert outputs[0]["ename"] == "SyntaxError"
+    assert "def broken(" in "".join(outputs[0]["traceback"])
 
 
 @pytest.mark.parametrize(
@@ -237,10 +239,13 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-async def test_kernel_runs_in_the_directory_it_was_given(pool: KernelPool, folder: Path) -> None:
+@pytest.mark.parametrize("path", ["sub folder", "sub folder/w.ipynb"])
+async def test_kernel_runs_in_the_directory_it_was_given(
+    pool: KernelPool, folder: Path, path: str
+) -> None:
     (folder / "helpers.py").write_text("ANSWER = 42")
     flow = workflow(handler("return [os.getcwd(), helpers.ANSWER]"), setup=("import os, helpers",))
-    kernel = await pool.acquire(flow, "sub folder")
+    kernel = await pool.acquire(flow, path)
     outcome, _ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": [str(folder), 42]}
