@@ -15,6 +15,11 @@ from jupyter_core.paths import jupyter_runtime_dir
 from jupyter_pdflow.client import Client, server_of
 from jupyter_pdflow.exceptions import ServerNotFoundError
 
+EXTENSIONS = {
+    "jupyter_pdflow": True,
+    **dict.fromkeys(("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim"), False),
+}
+"""No one looks at this server, and JupyterLab would double the time that it takes to start."""
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -78,6 +83,7 @@ class OwnServer:
                 [
                     *(sys.executable, "-m", "jupyter_server"),
                     *("--no-browser", "--ServerApp.ip=127.0.0.1"),
+                    f"--ServerApp.jpserver_extensions={EXTENSIONS}",
                     *(f"--ServerApp.root_dir={self.root}", *root),
                 ],
                 cwd=self.root,
