@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import linecache
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import StepError
+from jupyter_pdflow.handler.call import invoke
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,7 +67,7 @@ async def run_source(
         What the source raised.
     """
     code = compile_source(shell, source, filename, first_line=first_line)
-    with shell.builtin_trap, interruptible():
+    with shell.builtin_trap:
         result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
     if inspect.iscoroutine(result):
         await result
@@ -82,17 +84,31 @@ def compile_source(
         return shell.compile(tree, filename, "exec")
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let an interrupt raise ``KeyboardInterrupt`` in synchronous code inside a coroutine.
+_INTERRUPTIBLE = frozenset({invoke.__code__, run_source.__code__})
+"""Code that expects an interrupt at any place."""
 
-    While it awaits a cell, ipykernel turns an interrupt into a cancellation, which code that
-    does not await never sees.
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Let an interrupt end the author's code, whether it computes or awaits.
+
+    While it awaits a cell, ipykernel only asks the loop to cancel it: code that does not await
+    never sees that, and a loop that waits for events may not either.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code in _INTERRUPTIBLE:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    previous = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.call import call_handler, failed
 from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.handler.pd import Pd
-from jupyter_pdflow.notebook.cell import interruptible, load_handler
+from jupyter_pdflow.notebook.cell import interrupts, load_handler
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.shown import (
     StopRunAll,
@@ -106,18 +105,18 @@ class Trial:
 
     async def _outcome(self, pd: Pd) -> Outcome:
         try:
-            if self.handler is None:
-                self.handler = await self._load()
+            with interrupts():
+                if self.handler is None:
+                    self.handler = await self._load()
+                return await call_handler(self.handler, pd)
         except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
             return failed(pd, exception)
-        return await call_handler(self.handler, pd)
 
     async def _load(self) -> Callable[[Pd], Any]:
         # The cell's own name, so that tracebacks and the debugger know it.
         number, cell = self.shell.execution_count - 1, f"%%step {self.name}\n{self.body}"
         filename = self.shell.compile.cache("", number, cell)
-        handler = await load_handler(self.shell, self.body, self.name, filename=filename)
-        return _interruptible(handler)
+        return await load_handler(self.shell, self.body, self.name, filename=filename)
 
     def _publish_notice(self, pause: Pause) -> None:
         from IPython.display import display
@@ -156,6 +155,8 @@ class Trial:
             notice.add_output(output)
         if self.exception is not None:
             notice.add_output(_error_output(self.shell, self.exception))
+        if self.run.ended and not isinstance(self.outcome.flow, ExitCall):
+            notice.say(_decided_words(self.run))
 
 
 async def try_step(shell: InteractiveShell, session: Session, name: str, body: str) -> None:
@@ -193,15 +194,6 @@ def _one_step_run(name: str, body: str, event: Any) -> Run:
         created_at=now,
     )
     return new_run(f"test-{uuid4().hex[:12]}", workflow, event, now).run
-
-
-def _interruptible(handler: Callable[[Pd], Any]) -> Callable[[Pd], Any]:
-    @functools.wraps(handler)
-    def call(pd: Pd) -> Any:
-        with interruptible():
-            return handler(pd)
-
-    return call
 
 
 def _as_exception(run: Run) -> BaseException | None:

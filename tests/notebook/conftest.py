@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from queue import Empty
+from typing import Any, TypeVar
 
 import pytest
 from jupyter_client import BlockingKernelClient, KernelManager
 
+from tests.servers import wait_until
+
+T = TypeVar("T")
 VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS = 20.0
 FRESH = """\
@@ -52,6 +56,17 @@ class Kernel:
     client: BlockingKernelClient
     manager: KernelManager
     widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def nudge(self) -> None:
+        """Ask for a sign of life until one comes, which shows that none are missed any more."""
+
+        def answered() -> bool:
+            self.client.kernel_info()
+            with suppress(Empty):
+                return bool(self.client.get_iopub_msg(timeout=0.5))
+            return False
+
+        wait_until(answered, "the kernel answers", 60)
 
     def run(self, code: str, cell_id: str | None = None) -> Ran:
         """Execute a cell and wait for its end."""
@@ -160,11 +175,25 @@ class Kernel:
 
     def wait_for_outputs(self, bundle: dict[str, Any], number: int = 1) -> list[dict[str, Any]]:
         """Wait until the output area in a displayed widget shows that many outputs."""
-        end = time.monotonic() + SECONDS
-        while len(self.outputs(bundle)) < number:
-            assert time.monotonic() < end, self.outputs(bundle)
-            self.keep(self.client.get_iopub_msg(timeout=SECONDS))
-        return self.outputs(bundle)
+        return self.wait_until(
+            lambda: self.outputs(bundle) if len(self.outputs(bundle)) >= number else None,
+            f"{number} outputs",
+        )
+
+    def wait_until_it_says(self, bundle: dict[str, Any], words: str) -> str:
+        """Wait until a displayed widget says something."""
+        said = lambda: self.says(bundle) if words in self.says(bundle) else None
+        return self.wait_until(said, f"the widget says {words!r}")
+
+    def wait_until(self, check: Callable[[], T], what: str) -> T:
+        """Take what the kernel sends of itself until `check` gives something true."""
+
+        def check_anew() -> T:
+            for message in self.waiting():
+                self.keep(message)
+            return check()
+
+        return wait_until(check_anew, what, SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +205,9 @@ def kernel_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]
     client = manager.blocking_client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
-        yield Kernel(client, manager)
+        kernel = Kernel(client, manager)
+        kernel.nudge()
+        yield kernel
     finally:
         client.stop_channels()
         client.context.destroy(linger=0)

@@ -55,7 +55,7 @@ def test_the_state_of_the_widgets_is_kept_for_converters():
     NotebookClient(notebook, kernel_name="python3", timeout=60, allow_errors=True).execute()
     html, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
 
-    assert NOTICE in html
+    assert "this may be due to `pd.flow.suspend()` usage (not supported in test)" in html
     assert "as if resumed with" in html
 
 

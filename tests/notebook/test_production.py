@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from jupyter_client import BlockingKernelClient
 
-from tests.notebook.conftest import SECONDS, VIEW, Kernel, Ran
-from tests.servers import JupyterServer, wait_until, write_notebook
+from tests.notebook.conftest import VIEW, Kernel, Ran
+from tests.servers import JupyterServer, write_notebook
 
 LOAD = "%load_ext jupyter_pdflow"
 ASK = """\
@@ -56,9 +56,9 @@ def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[
     client.load_connection_file()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
         kernel = NotebookKernel(client, None)  # type: ignore[arg-type]
         kernel.attach(server, path)
+        kernel.nudge()
         assert kernel.run(LOAD).reply["status"] == "ok"
         yield kernel
     finally:
@@ -70,18 +70,6 @@ def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[
 def shown(ran: Ran) -> dict[str, Any]:
     assert ran.error is None, ran.error
     return next(bundle for bundle in ran.shown if VIEW in bundle)
-
-
-def wait_until_it_says(kernel: Kernel, bundle: dict[str, Any], words: str) -> str:
-    """Wait until a live widget says something, by what the kernel sends of itself."""
-
-    def check() -> str | None:
-        for message in kernel.waiting():
-            kernel.keep(message)
-        said = kernel.says(bundle)
-        return said if words in said else None
-
-    return wait_until(check, f"the widget says {words!r}", SECONDS)
 
 
 def refused(ran: Ran) -> str:
@@ -104,7 +92,7 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     live = notebook.run('%pdflow run {"n": 1}')
     run_id = run_id_of(live)
     bundle = shown(live)
-    wait_until_it_says(notebook, bundle, "paused at step ask")
+    notebook.wait_until_it_says(bundle, "paused at step ask")
 
     step = notebook.run(ASK)
     assert step.reply["status"] == "ok"
@@ -113,7 +101,7 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     assert notebook.value("'handler' in globals()") is False
 
     notebook.click(shown(step), "Resume")
-    wait_until_it_says(notebook, bundle, "succeeded")
+    notebook.wait_until_it_says(bundle, "succeeded")
     assert "Step tell" in notebook.run(TELL).text
     assert run_id in notebook.run("%pdflow runs").text
 
@@ -125,9 +113,9 @@ def test_cancel_from_the_widget(notebook: NotebookKernel):
     notebook.run("%pdflow production")
     live = notebook.run("%pdflow run")
     bundle = shown(live)
-    wait_until_it_says(notebook, bundle, "paused at step ask")
+    notebook.wait_until_it_says(bundle, "paused at step ask")
     notebook.click(bundle, "Cancel")
-    wait_until_it_says(notebook, bundle, "canceled")
+    notebook.wait_until_it_says(bundle, "canceled")
 
     assert notebook.find(bundle, description="Cancel")["disabled"]
     assert notebook.find(bundle, description="Resume")["disabled"]
@@ -137,12 +125,12 @@ def test_a_link_shows_in_the_live_widget(notebook: NotebookKernel):
     notebook.run("%pdflow production")
     live = notebook.run("%pdflow run")
     bundle = shown(live)
-    wait_until_it_says(notebook, bundle, "resume link")
+    notebook.wait_until_it_says(bundle, "resume link")
     run = notebook.server.get_run(run_id_of(live))
     answer = notebook.server.http.post(run["pause"]["resume_url"], json={"ok": True})
     assert answer.status_code == 200
 
-    wait_until_it_says(notebook, bundle, "succeeded")
+    notebook.wait_until_it_says(bundle, "succeeded")
 
 
 def test_load_brings_a_run_into_the_session(notebook: NotebookKernel):
