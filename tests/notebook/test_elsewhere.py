@@ -12,10 +12,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode, v4
 
-NOTICE = (
-    "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
-    "(not supported in test)"
-)
+from tests.notebook.support import NOTICE
+
 LOAD = "%load_ext jupyter_pdflow"
 PAUSE = "%%step ask\nasync def handler(pd):\n    print('asked')\n    pd.flow.suspend()"
 AFTER = "print('went on')"

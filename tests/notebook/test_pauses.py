@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.notebook.conftest import Kernel
+from tests.notebook.support import (
+    EXPORTS,
+    NOTICE,
+    SUSPEND,
+    assert_stopped_quietly,
+    notice_of,
+    plain,
+)
+
+SEEN = """\
+%%step seen
+def handler(pd):
+    print(dict(pd.steps["approve"]))
+"""
+
+
+def test_a_pause_shows_the_notice_and_stops_the_queue(kernel: Kernel):
+    ran = kernel.run(SUSPEND)
+
+    assert_stopped_quietly(ran)
+    notice_of(ran)
+    assert ran.stdout == (
+        "http://localhost:8888/pdflow/resume/test http://localhost:8888/pdflow/cancel/test\n"
+    )
+    assert kernel.value(EXPORTS) == {"approve": {"$return_value": {"asked": True}}}
+
+
+def test_cells_that_are_queued_behind_a_pause_do_not_run(kernel: Kernel):
+    first, second = kernel.send(SUSPEND), kernel.send("ran = True")
+    replies = [kernel.reply_to(message_id)["content"] for message_id in (first, second)]
+    kernel.until_idle(first)
+    kernel.until_idle(second)
+
+    assert [reply["status"] for reply in replies] == ["error", "aborted"]
+    assert kernel.value("'ran' in globals()") is False
+
+
+def test_as_if_resumed(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.type(notice, '{"approved": true}')
+    kernel.click(notice, "as if resumed with")
+
+    assert "The next step can now be run." in kernel.says(notice)
+    exports = kernel.value(EXPORTS)["approve"]
+    assert exports["$return_value"] == {"asked": True}
+    request = exports["$resume_data"]
+    assert request["body"] == {"approved": True}
+    assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
+    assert all(
+        kernel.find(notice, description=text)["disabled"]
+        for text in ("as if resumed with", "as if the time ran out", "as if cancelled")
+    )
+    assert "approved" in kernel.run(SEEN).stdout
+
+
+def test_no_data_is_none(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if resumed with")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] is None
+
+
+def test_data_that_is_no_json_can_be_corrected(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.type(notice, "{approved}")
+    kernel.click(notice, "as if resumed with")
+    assert "The data is not JSON" in kernel.says(notice)
+    assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
+
+    kernel.type(notice, "1")
+    kernel.click(notice, "as if resumed with")
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] == 1
+
+
+def test_as_if_the_time_ran_out(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if the time ran out")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"] is None
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "words"),
+    [
+        ("cancel", "the run would be canceled here"),
+        ("fail", "the run would fail here: Nobody resumed step &#x27;a&#x27; within 5 ms."),
+    ],
+)
+def test_on_timeout(kernel: Kernel, on_timeout: str, words: str):
+    call = f"pd.flow.suspend(5, on_timeout={on_timeout!r})"
+    notice = notice_of(kernel.run(f"%%step a\ndef handler(pd): {call}"))
+    kernel.click(notice, "as if the time ran out")
+
+    assert words in kernel.says(notice)
+
+
+def test_as_if_cancelled(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if cancelled")
+
+    assert "the run would be canceled here; no later step would run" in kernel.says(notice)
+
+
+def test_the_first_button_wins(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if the time ran out")
+    kernel.click(notice, "as if resumed with")
+
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"] is None
+
+
+def test_an_older_notice_changes_nothing(kernel: Kernel):
+    older, newer = notice_of(kernel.run(SUSPEND)), notice_of(kernel.run(SUSPEND))
+    kernel.click(older, "as if resumed with")
+    assert "newest notice" in kernel.says(older)
+    assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
+
+    kernel.click(newer, "as if resumed with")
+    assert "$resume_data" in kernel.value(EXPORTS)["approve"]
+
+
+def test_a_delay_leaves_no_resume_data_when_its_time_is_over(kernel: Kernel):
+    notice = notice_of(kernel.run("%%step a\ndef handler(pd): pd.flow.delay(10)"))
+    kernel.click(notice, "as if the time ran out")
+
+    assert kernel.value(EXPORTS) == {"a": {}}
+
+
+# --- reruns ----------------------------------------------------------------------------
+
+RERUN = """\
+%%step poll
+{async_}def handler(pd):
+    run = pd.context["run"]
+    print("runs", run["runs"], "context", run["context"], run.get("callback_request", {{}}).get("body"))
+    if run["runs"] == 1:
+        pd.flow.rerun(1000, {{"hello": "world"}}, {retries})
+    elif run["runs"] == 2 and "callback_request" not in run:
+        {again}
+    return run["runs"]
+"""
+
+
+def rerun(async_: str = "", retries: int = 3, again: str = "pd.flow.rerun(1000, None, 3)") -> str:
+    return RERUN.format(async_=async_, retries=retries, again=again)
+
+
+def in_area(output: dict[str, Any]) -> dict[str, Any]:
+    return dict(output["data"])
+
+
+@pytest.mark.parametrize("async_", ["", "async "])
+def test_a_rerun_sees_what_production_would_give_it(kernel: Kernel, async_: str):
+    ran = kernel.run(rerun(async_))
+    assert ran.stdout == "runs 1 context None None\n"
+    first = notice_of(ran)
+    kernel.click(first, "as if the time ran out")
+    printed, shown = kernel.wait_for_outputs(first, 2)
+    assert printed["text"] == "runs 2 context {'hello': 'world'} None\n"
+
+    second = in_area(shown)
+    assert second["text/plain"] == NOTICE
+    kernel.type(second, '"done"')
+    kernel.click(second, "as if resumed with")
+    printed, shown = kernel.wait_for_outputs(second, 2)
+    assert printed["text"] == "runs 3 context None done\n"
+    assert "$return_value = 3" in shown["data"]["text/plain"]
+    assert kernel.value(EXPORTS) == {"poll": {"$return_value": 3}}
+
+
+def test_a_callback_never_lands_on_the_number_that_means_given_up(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(retries=1)))
+    kernel.type(notice, "[1]")
+    kernel.click(notice, "as if resumed with")
+
+    printed, _ = kernel.wait_for_outputs(notice, 2)
+    assert printed["text"] == "runs 3 context {'hello': 'world'} [1]\n"
+
+
+def test_a_call_beyond_max_retries_does_not_pause(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(retries=1, again="pd.flow.rerun(1000, None, 1)")))
+    kernel.click(notice, "as if the time ran out")
+
+    _, shown = kernel.wait_for_outputs(notice, 2)
+    assert shown["data"]["text/plain"] == "Exports of step poll:\n  $return_value = 2"
+
+
+def test_zero_retries_never_pause(kernel: Kernel):
+    ran = kernel.run("%%step a\ndef handler(pd):\n    pd.flow.rerun(1, None, 0)\n    return 1")
+
+    assert ran.reply["status"] == "ok"
+    assert ran.text == "Exports of step a:\n  $return_value = 1"
+
+
+def test_a_rerun_that_raises_shows_the_authors_frames(kernel: Kernel):
+    notice = notice_of(kernel.run(rerun(again="raise RuntimeError('gave up')")))
+    kernel.click(notice, "as if the time ran out")
+
+    _, error = kernel.wait_for_outputs(notice, 2)
+    assert (error["output_type"], error["ename"], error["evalue"]) == (
+        "error",
+        "RuntimeError",
+        "gave up",
+    )
+    assert "in handler" in plain(error)
+    assert "jupyter_pdflow" not in plain(error)
