@@ -126,10 +126,12 @@ def _how_to_go_on(client: Client, run_id: str, own: OwnServer | None) -> str:
         return f"\nRun {run_id} goes on at {client.url}; see it with: jupyter pdflow show {run_id}"
     port = client.url.split("/")[2].rpartition(":")[2]
     folder = shlex.quote(str(own.root))
+    data_dir = os.environ.get("JUPYTER_DATA_DIR")
+    data = f"JUPYTER_DATA_DIR={shlex.quote(data_dir)} " if data_dir else ""
     return (
         f"\nRun {run_id} is kept. It goes on, and its links work again, when a server runs:\n"
-        f"  jupyter server --port={port} {folder}\n"
-        f"  jupyter pdflow show {run_id}"
+        f"  {data}jupyter server --port={port} {folder}\n"
+        f"  {data}jupyter pdflow show {run_id}"
     )
 
 
