@@ -12,10 +12,9 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, Float, Int, List, TraitError, Unicode, default, validate
+from traitlets import Bool, Float, Int, List, Unicode, default
 
-from jupyter_pdflow.engine.post import Post
-from jupyter_pdflow.exceptions import DataDirLockedError
+from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
 from jupyter_pdflow.server.activity import Activity
@@ -94,14 +93,6 @@ class PDFlow(ExtensionApp):
     def _default_max_kernels(self) -> int:
         return os.cpu_count() or 1
 
-    @validate("smtp_url")
-    def _valid_smtp_url(self, proposal: Any) -> Any:
-        try:
-            Post.at(proposal["value"]) if proposal["value"] else None
-        except ValueError as error:
-            raise TraitError(str(error)) from None
-        return proposal["value"]
-
     # --- Jupyter's hooks ---
 
     def initialize_settings(self) -> None:
@@ -136,7 +127,9 @@ class PDFlow(ExtensionApp):
         try:
             await self.keeper.house()
         except DataDirLockedError:
-            return
+            return  # the keeper has said so, and tries again when it is asked for something
+        except PDFlowError as error:
+            self.log.error("Workflows don't run on this server. %s", error)  # noqa: TRY400
 
     async def stop_extension(self) -> None:
         """Stop all work; paused runs wait for the next start."""

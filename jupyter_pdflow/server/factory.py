@@ -13,6 +13,7 @@ from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.engine.mailbox import Mailbox
 from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.manager import production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Run
@@ -20,6 +21,13 @@ from jupyter_pdflow.server.addresses import PublicAddress
 from jupyter_pdflow.server.keeper import House
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
+
+
+class ConfigurationError(PDFlowError):
+    """A trait has a value that can't be used."""
+
+    reason = "bad_configuration"
+    status = 503
 
 
 class Plan(NamedTuple):
@@ -48,7 +56,13 @@ def build_house(
         The server that all of it lives in.
     on_change : callable
         Called with a run each time it has changed.
+
+    Raises
+    ------
+    ConfigurationError
+        A trait can't be used.
     """
+    post = _post(plan.smtp_url)
     memory = plan.data_dir / "address.json"
     address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
     links = Links(plan.data_dir / "link_keys", address)
@@ -61,7 +75,7 @@ def build_house(
     )
     mailbox = Mailbox(
         plan.data_dir,
-        Post.at(plan.smtp_url) if plan.smtp_url else None,
+        post,
         mail_from=plan.mail_from,
         mail_to=plan.mail_to,
         clock=utc_now,
@@ -70,3 +84,11 @@ def build_house(
     store = TinyDBStore(plan.data_dir, log)
     engine = Engine(store, pool, mailbox, links.urls, on_change, keep_days=plan.keep_days, log=log)
     return House(engine=engine, links=links, address=address, pool=pool, manager=manager)
+
+
+def _post(smtp_url: str) -> Post | None:
+    try:
+        return Post.at(smtp_url) if smtp_url else None
+    except ValueError as error:
+        msg = f"PDFlow is not configured right: {error}"
+        raise ConfigurationError(msg) from None

@@ -33,6 +33,8 @@ from jupyter_pdflow.server.views import decision_view
 from jupyter_pdflow.server.visitors import classify
 
 SERVER_ERRORS = 500
+MOST_DROPPED = 16 * 1024 * 1024
+"""Bytes of a body beyond the limit that are read before the connection is closed."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -59,7 +61,8 @@ class LinkHandler(JupyterHandler):
         self._confirm = confirm_links
         self._sent = incoming(self.request)
         self._body = bytearray()
-        self._refused = False
+        self._received = 0
+        self._cut_off = False
         before, _, rest = self.request.path.rpartition(f"/pdflow/{action}")
         self._token = unquote(rest.strip("/"))
         self._path = f"{before}/pdflow/{action}/{HIDDEN}"
@@ -77,24 +80,24 @@ class LinkHandler(JupyterHandler):
     # --- what Jupyter and Tornado ask ---
 
     def prepare(self) -> None:  # type: ignore[override]
-        """Refuse foreign hosts, as all of Jupyter does, and bodies that are too large."""
+        """Ask nobody who they are; refuse a body at once where its sender waits for leave."""
         self.current_user = None
-        if not self.check_host():
-            raise HTTPError(403)
         length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > self._limit:
+        if "Expect" in self.request.headers and length.isdecimal() and int(length) > self._limit:
             raise self._too_large()
 
     def data_received(self, chunk: bytes) -> None:
-        """Collect the body; what comes after an answer was given is read and dropped."""
-        if self._refused:
-            return
-        self._body += chunk
-        if len(self._body) > self._limit:
-            self._refused = True
-            self._body.clear()
-            error = self._too_large()
-            self.send_error(413, exc_info=(HTTPError, error, None))
+        """Collect the body; one that is too large is read and dropped.
+
+        Tornado closes a connection on which it answers before the body is there, and most
+        clients that are still sending then never see the answer.
+        """
+        self._received += len(chunk)
+        if self._received <= self._limit:
+            self._body += chunk
+        elif self._received > self._limit + MOST_DROPPED and not self._cut_off:
+            self._cut_off = True
+            self.send_error(413, exc_info=(HTTPError, self._too_large(), None))
 
     @allow_unauthenticated
     async def get(self) -> None:
@@ -137,6 +140,10 @@ class LinkHandler(JupyterHandler):
     # --- who gets what ---
 
     async def _serve(self) -> None:
+        if not self.check_host():
+            raise HTTPError(403)
+        if self._received > self._limit:
+            raise self._too_large()
         if self._sent.method == "OPTIONS":
             self._preflight()
         elif self._visitor == "prefetch":
@@ -222,8 +229,6 @@ class LinkHandler(JupyterHandler):
         """Answer with what went wrong, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
         status, view = error_answer(status_code, error)
-        if status == 413:  # noqa: PLR2004  too large; the rest of the body is not wanted
-            self.set_header("Connection", "close")
         title = "This link leads nowhere" if status == NotFoundError.status else "Not possible"
         self._answer(status, view, Page(title=title, message=view["message"]))
 

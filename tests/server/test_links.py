@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -246,7 +247,7 @@ def test_a_body_that_is_too_large_costs_nothing(
     server: JupyterServer, paused: Paused, chunked: bool
 ) -> None:
     run = paused()
-    large = b"x" * (LIMIT + 1)
+    large = b"x" * (3 * LIMIT)
     parts = (large[place : place + 65536] for place in range(0, len(large), 65536))
     answer = server.http.post(resume_url(run), content=parts if chunked else large)
     assert answer.status_code == 413
@@ -255,6 +256,37 @@ def test_a_body_that_is_too_large_costs_nothing(
     fits = server.http.post(resume_url(run), content=b"x" * LIMIT)
     assert fits.status_code == 200
     assert told(server, run)["body"]["size"] == LIMIT
+
+
+async def test_a_body_is_not_even_sent_where_the_sender_asks_first(
+    server: JupyterServer, paused: Paused
+) -> None:
+    run = await asyncio.to_thread(paused)
+    path = resume_url(run).removeprefix(server.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {LIMIT + 1}\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_an_endless_body_is_cut_off(server: JupyterServer, paused: Paused) -> None:
+    run = await asyncio.to_thread(paused)
+    path = resume_url(run).removeprefix(server.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode())
+    writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+    answer = asyncio.create_task(reader.readline())
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with contextlib.suppress(ConnectionError):
+        while not answer.done():
+            writer.write(chunk)
+            await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        assert (await answer).startswith(b"HTTP/1.1 413")
+    writer.close()
+    assert is_still(server, run)
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,13 @@ def test_kernels_know_the_data_directory(first: JupyterServer) -> None:
     source = "%%step where\ndef handler(pd):\n    import os\n    return os.environ['JUPYTER_PDFLOW_DATA_DIR']"
     run = first.wait_run(first.run(first.deploy("where", [source]))["id"], "succeeded")
     assert run["steps"][0]["exports"]["$return_value"] == str(first.data_dir)
+
+
+def test_a_server_that_is_not_configured_right_says_so(tmp_path: Path) -> None:
+    with JupyterServer(tmp_path, ["--PDFlow.smtp_url=ftp://me:pa55word@host"]) as server:
+        answer = server.api("GET", "/runs")
+        assert answer.status_code == 503
+        assert answer.json()["reason"] == "bad_configuration"
+        assert "smtp_url must look like" in answer.json()["message"]
+        assert "smtp_url must look like" in server.log()
+        assert "pa55word" not in server.log()
