@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import ExportError, StepError
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.frames import cut, error_of
+from jupyter_pdflow.handler.loops import outside_loop
 from jupyter_pdflow.handler.pd import RETURN_VALUE, Pd
 from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
 from jupyter_pdflow.rules.run import Outcome
@@ -51,7 +52,8 @@ def failed(pd: Pd, exception: BaseException) -> Outcome:
 async def invoke(handler: Callable[[Pd], Any], pd: Pd) -> None:
     """Call a handler and keep what it returns; everything that the author raises gets out."""
     _check(handler, pd)
-    result = handler(pd)
+    with outside_loop():
+        result = handler(pd)
     if inspect.isawaitable(result):
         result = await result
     if result is not None:

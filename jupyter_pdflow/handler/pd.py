@@ -47,7 +47,7 @@ class Pd:
     def __init__(
         self, execution: Execution, *, test: bool = False, inputs: Inputs | None = None
     ) -> None:
-        self.steps = _steps(execution)
+        self.steps = _steps(execution, test=test)
         self.inputs = Inputs() if inputs is None else inputs
         self.context = _context(execution, test=test)
         self.flow = Flow(execution)
@@ -64,29 +64,40 @@ class Pd:
         Parameters
         ----------
         name : str
-            An identifier.
+            Any name that does not begin with a ``$``.
         value : JSON value
             Or what `jupyter_pdflow.handler.exports.to_json` converts.
 
         Raises
         ------
         ExportError
-            The name is not an identifier, or the value can't be written as JSON.
+            The name is reserved, or the value can't be written as JSON.
         """
         self.exports[_export_name(name)] = to_json(value, str(name))
 
 
 def _export_name(name: object) -> str:
-    if isinstance(name, str) and name.isidentifier():
-        return name
-    kept = "; names with a $ are reserved" if str(name).startswith("$") else ""
-    msg = f"The name of an export must be an identifier, not {name!r}{kept}."
+    if isinstance(name, str) and name and not name.startswith("$"):
+        return str(to_json(name, "name"))
+    msg = f"The name of an export must be a str that does not begin with a $, not {name!r}."
     raise ExportError(msg)
 
 
-def _steps(execution: Execution) -> Attrs:
+def _steps(execution: Execution, *, test: bool) -> Attrs:
     before = {name: _readable(exports) for name, exports in execution.steps.items()}
-    return Attrs(trigger=attrs({"event": execution.event}), **before)
+    trigger = {"event": execution.event, "context": _trigger_context(execution, test=test)}
+    return Attrs(trigger=attrs(trigger), **before)
+
+
+def _trigger_context(execution: Execution, *, test: bool) -> dict[str, Any]:
+    """Tell of the event that started the run what Pipedream's ``trigger.context`` tells."""
+    return {
+        "id": execution.run_id,
+        "ts": _rfc3339(execution.ts),
+        "workflow_id": execution.workflow_id,
+        "workflow_name": execution.workflow_name,
+        "test": test,
+    }
 
 
 def _readable(exports: dict[str, Any]) -> Any:

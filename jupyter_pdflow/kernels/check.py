@@ -35,12 +35,7 @@ async def check_kernelspec(manager: Any, kernel_name: str, log: Logger) -> None:
         raise KernelSpecError(msg) from None
     reply = await _ask(manager, kernel_name, log)
     if reply.get("status") != "ok":
-        python = spec.argv[0] if spec.argv else "python"
-        msg = (
-            f'The kernelspec "{kernel_name}" has no jupyter_pdflow: install it into that '
-            f"environment ({python} -m pip install jupyter_pdflow)."
-        )
-        raise KernelSpecError(msg)
+        raise KernelSpecError(_refusal(kernel_name, spec.argv, reply))
 
 
 async def _ask(manager: Any, kernel_name: str, log: Logger) -> dict[str, Any]:
@@ -61,3 +56,14 @@ def _tail(stream: Any) -> str:
     stream.seek(0)
     lines = [line.strip() for line in stream if line.strip()]
     return " ".join(lines[-TAIL_LINES:])
+
+
+def _refusal(kernel_name: str, argv: list[str], reply: dict[str, Any]) -> str:
+    if not str(reply.get("evalue")).startswith("No module named 'jupyter_pdflow"):
+        error = f"{reply.get('ename', 'it died')}: {reply.get('evalue', 'no reply')}"
+        return f'The kernelspec "{kernel_name}" can\'t load jupyter_pdflow ({error}).'
+    python = argv[0] if argv else "python"
+    return (
+        f'The kernelspec "{kernel_name}" has no jupyter_pdflow: install it into that '
+        f"environment ({python} -m pip install jupyter_pdflow)."
+    )

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from jupyter_pdflow.handler import call
-from jupyter_pdflow.handler.frames import clean, cut, error_of
+from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.kernels.messages import (
     METADATA,
@@ -32,6 +32,7 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.printing import bounded_printing
 from jupyter_pdflow.notebook.cell import interrupts, load_handler, run_source
+from jupyter_pdflow.notebook.shown import traceback_lines
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
 
@@ -148,23 +149,8 @@ def result() -> Result:
 
 def show_exception(shell: Any, exception: BaseException) -> None:
     """Publish an ``error`` output as IPython does, with the frames that the exception has."""
-    error = error_of(exception)
-    try:
-        lines = [clean(line) for line in _coloured(shell, exception)]
-    except Exception:  # noqa: BLE001  parts of an exception are the author's code too
-        lines = error.traceback
-    shell._showtraceback(type(exception), error.evalue, lines)
-
-
-def _coloured(shell: Any, exception: BaseException) -> Any:
-    kind, frames = type(exception), exception.__traceback__
-    if isinstance(exception, SyntaxError):
-        return shell.SyntaxTB.structured_traceback(kind, exception, [])
-    if isinstance(exception, BaseExceptionGroup):
-        return error_of(exception).traceback
-    if frames is None:
-        return shell.InteractiveTB.get_exception_only(kind, exception)
-    return shell.InteractiveTB.structured_traceback(kind, exception, frames, tb_offset=0)
+    lines = traceback_lines(shell, exception)
+    shell._showtraceback(type(exception), error_of(exception).evalue, lines)
 
 
 def _payload() -> str:

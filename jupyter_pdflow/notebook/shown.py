@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.handler.frames import error_of
+from jupyter_pdflow.handler.frames import clean, error_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -35,20 +34,22 @@ def publish_words(text: str) -> None:
 def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
     """Format an exception as IPython does, with the frames that it has and no others."""
     try:
-        return _lines(shell, error)
+        return [clean(line) for line in _lines(shell, error)]
     except Exception:  # noqa: BLE001  parts of an exception are the author's code too
         return error_of(error).traceback
 
 
-def _lines(shell: InteractiveShell, error: BaseException) -> list[str]:
+def _lines(shell: Any, error: BaseException) -> Any:
     kind, frames = type(error), error.__traceback__
     if hasattr(error, "_render_traceback_"):
         return list(error._render_traceback_())
     if isinstance(error, SyntaxError):
-        return list(shell.SyntaxTB.structured_traceback(kind, error, None))
+        return shell.SyntaxTB.structured_traceback(kind, error, [])
     if isinstance(error, BaseExceptionGroup):
-        return "".join(traceback.format_exception(error)).splitlines()
-    return list(shell.InteractiveTB.structured_traceback(kind, error, frames, tb_offset=0))
+        return error_of(error).traceback
+    if frames is None:
+        return shell.InteractiveTB.get_exception_only(kind, error)
+    return shell.InteractiveTB.structured_traceback(kind, error, frames, tb_offset=0)
 
 
 def raise_from_cell(shell: InteractiveShell, error: BaseException) -> None:

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from jupyter_server.auth.identity import User
@@ -14,6 +15,7 @@ from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 
 HUB_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SAME_ORIGIN = "same-origin"
 _ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
@@ -49,7 +51,7 @@ class PublicAddress:
         self._local = local
         self._base_url = base_url
         self._memory = memory
-        self._seen = _read(memory)
+        self._seen = _still_good(_read(memory), local)
 
     def __call__(self) -> str:
         """Tell the address, its base URL included."""
@@ -93,3 +95,11 @@ def _read(memory: Path) -> Seen | None:
         return msgspec.json.decode(memory.read_bytes(), type=Seen)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def _still_good(seen: Seen | None, local: str) -> Seen | None:
+    """Forget an address on this machine whose port is not this server's any more."""
+    if seen is None:
+        return None
+    was, now = urlsplit(seen.origin), urlsplit(local)
+    return seen if was.hostname not in LOOPBACK or was.port == now.port else None

@@ -42,7 +42,7 @@ class Deploy(msgspec.Struct, forbid_unknown_fields=True):
 class Start(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /workflows/{id}/runs``."""
 
-    event: Any = None
+    event: Any = msgspec.field(default_factory=dict)
 
 
 class Resume(msgspec.Struct, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, Float, Int, List, Unicode, default
+from traitlets import Bool, Float, Int, List, Unicode, Union, default
 
 from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
 from jupyter_pdflow.rules.run import Run
@@ -74,7 +74,10 @@ class PDFlow(ExtensionApp):
     mail_from = Unicode("jupyter_pdflow@localhost", help="The sender of all mails.").tag(
         config=True
     )
-    mail_to = List(Unicode(), help="Who gets the mails that name no recipient.").tag(config=True)
+    mail_to = Union(
+        [Unicode(), List(Unicode())],
+        help="Who gets the mails that name no recipient: an address, or several.",
+    ).tag(config=True)
     keep_days = Float(
         None,
         allow_none=True,
@@ -156,7 +159,7 @@ class PDFlow(ExtensionApp):
             idle_kernel_seconds=self.idle_kernel_seconds,
             smtp_url=self.smtp_url,
             mail_from=self.mail_from,
-            mail_to=self.mail_to,
+            mail_to=_addresses(self.mail_to),
             keep_days=self.keep_days,
         )
 
@@ -179,6 +182,11 @@ class PDFlow(ExtensionApp):
                 house.address.notice(handler)
 
         self.settings["log_function"] = log_and_notice
+
+
+def _addresses(mail_to: str | list[str]) -> list[str]:
+    given = [mail_to] if isinstance(mail_to, str) else mail_to
+    return [address for address in given if address]
 
 
 def _private_folder(path: Path) -> Path:

@@ -194,10 +194,21 @@ def test_export_keeps_the_value_as_it_was(pd: Pd) -> None:
     assert pd.exports == {"rows": [1]}
 
 
-@pytest.mark.parametrize("name", ["$mine", "two words", "", 3, None])
+@pytest.mark.parametrize("name", ["x", "two words", "kebab-case", "größe"])
+def test_names_of_exports(pd: Pd, name: str) -> None:
+    pd.export(name, 1)
+    assert pd.exports == {name: 1}
+
+
+@pytest.mark.parametrize("name", ["$mine", "$return_value", "", 3, None])
 def test_bad_names_of_exports(pd: Pd, name: Any) -> None:
-    with pytest.raises(ExportError, match="must be an identifier"):
+    with pytest.raises(ExportError, match="does not begin with"):
         pd.export(name, 1)
+
+
+def test_the_triggers_context_names_the_run(pd: Pd) -> None:
+    context = pd.steps["trigger"]["context"]
+    assert (context["id"], context["ts"]) == (pd.context.trace_id, pd.context.ts)
 
 
 def test_bad_export_is_refused_at_the_call(pd: Pd) -> None:

@@ -249,3 +249,25 @@ async def test_kernel_runs_in_the_directory_it_was_given(
     outcome, _ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": [str(folder), 42]}
+
+
+async def test_asyncio_run_in_a_plain_handler_as_in_a_script(pool: KernelPool) -> None:
+    body = """
+import asyncio
+
+async def double(n):
+    await asyncio.sleep(0.01)
+    return 2 * n
+
+async def all_of_them():
+    return await asyncio.gather(*(double(n) for n in range(3)))
+
+def handler(pd):
+    print(asyncio.run(all_of_them()))
+    return asyncio.new_event_loop().run_until_complete(double(21))
+"""
+    then = handler("await asyncio.sleep(0); return 'awaited'").replace("def ", "async def ", 1)
+    flow = workflow(body, then)
+    assert await value_of(pool, flow) == 42
+    assert await value_of(pool, flow, "b") == "awaited"
+    assert await value_of(pool, flow) == 42

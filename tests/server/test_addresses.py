@@ -73,3 +73,15 @@ def test_a_damaged_memory_is_forgotten(tmp_path: Path) -> None:
     memory.write_text("{")
     address = PublicAddress("", "http://127.0.0.1:8888/", "/", memory)
     assert address() == "http://127.0.0.1:8888/"
+
+
+def test_a_port_of_an_earlier_server_is_forgotten(tmp_path: Path) -> None:
+    memory = tmp_path / "address.json"
+    memory.write_text('{"origin": "http://localhost:8888", "by_browser": true}')
+    same = PublicAddress("", "http://127.0.0.1:8888/", "/", memory)
+    assert same() == "http://localhost:8888/"
+    other = PublicAddress("", "http://127.0.0.1:8889/", "/", memory)
+    assert other() == "http://127.0.0.1:8889/"
+    memory.write_text('{"origin": "https://jupyter.example", "by_browser": true}')
+    proxied = PublicAddress("", "http://127.0.0.1:8889/", "/", memory)
+    assert proxied() == "https://jupyter.example/"

@@ -86,7 +86,7 @@ def sent(server: JupyterServer, run_id: str) -> list[dict[str, Any]]:
 def test_a_link_works_when_its_mail_arrives(server: JupyterServer, inbox: ClickingInbox) -> None:
     run = server.run(server.deploy("ask", [ASK]))
     server.wait_run(run["id"], "succeeded")
-    assert inbox.answers == [200]
+    assert wait_until(lambda: inbox.answers, "the link is opened") == [200]
     mail = sent(server, run["id"])[0]
     assert (mail["to"], mail["step"], mail["error"]) == (["owner@example.org"], "ask", None)
     assert mail["subject"] == "Please approve this important workflow"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,13 +181,3 @@ def test_files_move_when_a_run_ends_and_damaged_ones_are_set_aside(server: Jupyt
     assert server.api("GET", f"/runs/{other['id']}").status_code == 404
     assert server.get_run(run["id"])["reason"] == "enough"
     assert "set aside" in server.log()
-
-
-def test_the_clock_of_a_deadline_does_not_start_again(server: JupyterServer) -> None:
-    run = paused(server, 4000)
-    started = time.monotonic()
-    for _ in range(2):
-        server.kill()
-        server.start()
-    server.wait_run(run["id"], "succeeded", timeout=10)
-    assert time.monotonic() - started < 10
