@@ -14,6 +14,7 @@ from rich.text import Text
 from jupyter_pdflow.cli import words
 from jupyter_pdflow.client import Client
 from jupyter_pdflow.exceptions import ServerNotFoundError
+from jupyter_pdflow.rules.times import duration
 
 POLL_SECONDS = 0.3
 GONE_SECONDS = 30.0
@@ -116,7 +117,7 @@ def _row(step: words.Run, now: datetime) -> tuple[str | Text, ...]:
     style = STYLES[status]
     mark = Text(MARKS.get(status, "·"), style)
     again = f"run {step['runs']}" if step["runs"] > 1 else ""
-    took = words.duration(words.elapsed(step, now)) if step["started_at"] else ""
+    took = duration(words.elapsed(step, now)) if step["started_at"] else ""
     name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
     return mark, name, Text(status, style), again, took
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from jupyter_pdflow.rules.times import duration
+
 Run = dict[str, Any]
 
 WAITS = {
@@ -17,7 +19,6 @@ COUNTS_DOWN = {
     "rerun": "runs again at a request, or in",
     "delay": "goes on in",
 }
-MINUTE = 60
 ENDED = ("succeeded", "failed", "canceled")
 
 
@@ -127,16 +128,6 @@ def elapsed(step: Run, now: datetime | None = None) -> timedelta:
         return timedelta()
     end = instant(step["ended_at"]) if step["ended_at"] else now or datetime.now(UTC)
     return max(timedelta(), end - instant(step["started_at"]))
-
-
-def duration(time: timedelta) -> str:
-    """Write a time as a person says it: ``120 ms``, ``3.2 s``, ``1:02:03``, ``2 days, 0:00:10``."""
-    seconds = time.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < MINUTE:
-        return f"{seconds:.1f} s"
-    return str(timedelta(seconds=round(seconds)))
 
 
 def instant(text: str) -> datetime:

@@ -27,6 +27,7 @@ from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Re
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
+from jupyter_pdflow.rules.times import duration
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
 from jupyter_pdflow.widgets.text import exports_twins, mail_twins
 
@@ -219,7 +220,7 @@ def _expire(pause: Pause) -> Event:
 
 
 def _pause_words(pause: Pause) -> str:
-    wait = pause.deadline - pause.since
+    wait = duration(pause.deadline - pause.since)
     what = {
         "suspend": f"wait here to be resumed or cancelled, for {wait}",
         "rerun": f"run this step again after {wait}, or when its resume_url is called",

@@ -1,7 +1,10 @@
-"""The bounds of a time that a handler may ask for."""
+"""The bounds of a time that a handler may ask for, and how a person says it."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 YEAR_MS = 365 * 24 * 60 * 60 * 1000
 
 
@@ -20,3 +23,20 @@ def check_ms(name: str, value: object) -> int:
         msg = f"{name} must be from 1 to {YEAR_MS:,} milliseconds (one year), not {value!r}"
         raise ValueError(msg)
     return int(value)
+
+
+def duration(time: timedelta) -> str:
+    """Write a time as a person says it: ``120 ms``, ``3.2 s``, ``5 min 10 s``, ``2 days 3 h``."""
+    seconds = time.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    days, rest = divmod(round(seconds), DAY)
+    parts = [
+        f"{days} day{'s' * (days != 1)}" if days else "",
+        f"{rest // HOUR} h" if rest >= HOUR else "",
+        f"{rest % HOUR // MINUTE} min" if rest % HOUR >= MINUTE else "",
+        f"{rest % MINUTE} s" if rest % MINUTE else "",
+    ]
+    return " ".join(part for part in parts if part)
