@@ -5,13 +5,14 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml $(wildcard jupyter-config/*/*.json)
+JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" jlpm
 
-.PHONY: demo test lint
+.PHONY: demo test lint labextension
 
 demo: $(VENV)/.demo
 	JUPYTER_DATA_DIR="$(CURDIR)/.demo" $(BIN)/jupyter pdflow run notebooks/approval.ipynb
 
-test: lint
+test: lint labextension
 	$(BIN)/pytest
 
 lint: $(VENV)/.test
@@ -19,12 +20,23 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The front end; Node.js comes with the package's test requirements.
+labextension: $(VENV)/.test
+	$(JLPM) install --immutable
+	$(JLPM) lint:check
+	$(JLPM) types
+	$(JLPM) test
+	$(JLPM) build:prod
+
 $(VENV)/.demo: $(SOURCES) | $(BIN)/pip
+	@echo "Installing the package; its front end is built, which takes a minute the first time."
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/pip
+	@echo "Installing the package; its front end is built, which takes a minute the first time."
 	$(BIN)/pip install --quiet --editable ".[test,lint]"
+	$(BIN)/jupyter labextension develop . --overwrite
 	touch $(VENV)/.demo $@
 
 $(BIN)/pip:

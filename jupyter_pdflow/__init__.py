@@ -16,6 +16,10 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     return [{"module": "jupyter_pdflow", "app": PDFlow}]
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "jupyter-pdflow"}]
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register ``%%step`` and ``%pdflow``."""
     from jupyter_pdflow.notebook.magics import load

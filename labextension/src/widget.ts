@@ -1,0 +1,6 @@
+/** The notebook widget, for anywidget. */
+export default {
+  render(): void {
+    // Nothing is shown yet.
+  }
+};
