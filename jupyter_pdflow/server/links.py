@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
@@ -24,15 +25,21 @@ from jupyter_pdflow.server.pages import (
     Place,
     Result,
     asking_page,
+    decided_page,
     done_page,
+    error_page,
+    plain_page,
     render,
 )
-from jupyter_pdflow.server.requests import HIDDEN, incoming, link_request
+from jupyter_pdflow.server.requests import HIDDEN, incoming, link_fields, link_request
 from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, unknown_link
 from jupyter_pdflow.server.views import decision_view
 from jupyter_pdflow.server.visitors import classify
 
 SERVER_ERRORS = 500
+PAGE_HEADER = "X-PDFlow-Page"
+"""A link page's own script names itself by this header, and is answered with a page."""
+
 MOST_DROPPED = 16 * 1024 * 1024
 """Bytes of a body beyond the limit that are read before the connection is closed."""
 HEADERS = {
@@ -68,6 +75,7 @@ class LinkHandler(JupyterHandler):
         self._path = f"{before}/pdflow/{action}/{HIDDEN}"
         self._hide_secret()
         self._visitor = classify(self._sent.method, self.request.headers)
+        self._by_script = self._visitor == "program" and PAGE_HEADER in self.request.headers
 
     def _hide_secret(self) -> None:
         request = self.request
@@ -164,7 +172,8 @@ class LinkHandler(JupyterHandler):
             self._show(run, place, execution)
 
     def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
-        request = link_request(self._sent, bytes(self._body), self._path, self._token)
+        body, by_page = bytes(self._body), self._by_script or self._visitor == "form"
+        request = link_request(self._sent, body, self._path, self._token, by_page=by_page)
         engine = house.engine
         move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
         try:
@@ -181,23 +190,24 @@ class LinkHandler(JupyterHandler):
             self._answer_decided(decision, place)
         else:
             acts = self._visitor == "page" and not self._confirm
-            self._page(200, asking_page(place, acts=acts))
+            fields = link_fields(self._sent, self._token)
+            self._page(200, asking_page(place, fields, acts=acts))
 
     def _answer_done(self, place: Place, *, kept: bool) -> None:
         done: Result = "resumed" if self._action == "resume" else "canceled"
         result: Result = "accepted" if kept else done
         view = {"status": result, "workflow": place.workflow, "step": place.step}
-        self._answer(202 if kept else 200, view, done_page(place, result))
+        self._answer(202 if kept else 200, view, done_page(place, result, datetime.now(UTC)))
 
     def _answer_decided(self, decision: Decision, place: Place) -> None:
         words = decided_words(decision)
         reason = AlreadyDecidedError.reason
         view = {"message": words, "reason": reason, **decision_view(decision, place.workflow)}
-        self._answer(AlreadyDecidedError.status, view, Page(title=place.workflow, message=words))
+        self._answer(AlreadyDecidedError.status, view, decided_page(place, decision))
 
     def _answer_test(self) -> None:
         view = {"status": "test", "workflow": None, "step": None, "message": TEST_WORDS}
-        self._answer(200, view, Page(title="A link of test mode", message=TEST_WORDS))
+        self._answer(200, view, plain_page("test", "A link of test mode", TEST_WORDS))
 
     def _preflight(self) -> None:
         asked = self.request.headers.get("Access-Control-Request-Headers", "*")
@@ -210,7 +220,7 @@ class LinkHandler(JupyterHandler):
     # --- answers ---
 
     def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
-        if self._visitor == "program":
+        if self._visitor == "program" and not self._by_script:
             self._json(status, view)
         else:
             self._page(status, page)
@@ -223,14 +233,14 @@ class LinkHandler(JupyterHandler):
     def _page(self, status: int, page: Page) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(render(page, self.nonce))
+        nonce = None if self._by_script else self.nonce
+        self.finish(render(page, nonce, scripts=self._visitor in ("page", "form")))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with what went wrong, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
         status, view = error_answer(status_code, error)
-        title = "This link leads nowhere" if status == NotFoundError.status else "Not possible"
-        self._answer(status, view, Page(title=title, message=view["message"]))
+        self._answer(status, view, error_page(status, view["message"]))
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)

@@ -1,20 +1,37 @@
-"""The pages that a browser sees at a link: plain, self-contained, without any data of a run."""
+"""The pages that a browser sees at a link: plain, self-contained, without any data of a run.
+
+Only the fields that the link's own address brings are on its page, in the form that sends them.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from jinja2 import Environment, PackageLoader, Template
 from msgspec import Struct
 
+from jupyter_pdflow.rules.run import Decision
 from jupyter_pdflow.server.tokens import Action
 
-Result = Literal["resumed", "canceled", "accepted"]
+Result: TypeAlias = Literal["resumed", "canceled", "accepted"]
+Fields: TypeAlias = list[tuple[str, str]]
+State: TypeAlias = Literal[
+    "ask", "resumed", "canceled", "accepted", "decided", "unknown", "test", "refused", "unavailable"
+]
+"""What a page is drawn as; its script knows two more, ``busy`` and ``failed``."""
+
+NOTE = "note"
+"""The field that people can fill in."""
+
 TEST_WORDS = (
     "This is a link of a notebook in test mode, where nothing is paused. "
     "Runs in production get links that work."
 )
+UNAVAILABLE_WORDS = "The server can't carry this out right now. Nothing was changed."
+VERBS = {"resume": "Resume", "cancel": "Cancel"}
+BUSY = {"resume": "Resuming …", "cancel": "Canceling …"}
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -24,67 +41,188 @@ class Place(Struct, frozen=True, kw_only=True):
     workflow: str
     step: str
 
+    @property
+    def words(self) -> str:
+        """Name the step and its workflow."""
+        return f"step “{self.step}” of workflow “{self.workflow}”"
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """What a page's form, or its script, sends.
+
+    Attributes
+    ----------
+    action : str
+        What it is to do.
+    button, busy : str
+        What the button says, and the page while it waits for the answer.
+    acts : bool
+        Whether the script sends it at once.
+    fields : list of (str, str)
+        Fields that are sent with it, unseen.
+    note : str
+        What the field for a note holds at first.
+    """
+
+    action: Action
+    button: str
+    busy: str
+    acts: bool
+    fields: Fields
+    note: str
+
 
 class Page(Struct, frozen=True, kw_only=True):
     """A page.
 
     Attributes
     ----------
-    title, message : str
-        What it says.
-    ask : Place or None
-        What its button, or its script, does.
-    acts : bool
-        Whether its script does it at once.
+    state : str
+        Which picture it bears.
+    title, heading, message : str
+        What it says: all in one sentence for the browser's tab, then in two parts.
+    at : datetime or None
+        When that happened.
+    ask : Ask or None
+        What it can send.
+    final : bool
+        Whether there is nothing left to do here.
     """
 
+    state: State
     title: str
+    heading: str
     message: str
-    ask: Place | None = None
-    acts: bool = False
+    at: datetime | None = None
+    ask: Ask | None = None
+    final: bool = False
 
 
-def asking_page(place: Place, *, acts: bool) -> Page:
-    """Make the page that resumes or cancels: by itself, or by its button."""
-    verb = "Resume" if place.action == "resume" else "Cancel"
-    message = f"{verb} workflow “{place.workflow}” at step “{place.step}”?"
-    return Page(title=place.workflow, message=message, ask=place, acts=acts)
+def asking_page(place: Place, fields: Fields, *, acts: bool) -> Page:
+    """Make the page that resumes or cancels: by itself, or by its button.
 
-
-def done_page(place: Place, result: Result) -> Page:
-    """Make the page that says what was done."""
-    return Page(title=place.workflow, message=result_words(place, result))
-
-
-def result_words(place: Place, result: Result) -> str:
-    """Say what a request to a link has done."""
-    if result == "resumed":
-        return f"Resumed: workflow “{place.workflow}” goes on from step “{place.step}”."
-    if result == "canceled":
-        return f"Canceled: workflow “{place.workflow}” ends at step “{place.step}”."
-    then = "resumed" if place.action == "resume" else "canceled"
-    return (
-        f"Accepted: step “{place.step}” of workflow “{place.workflow}” is still being executed; "
-        f"the run is {then} at its end."
+    Parameters
+    ----------
+    place : Place
+        What the link is about.
+    fields : list of (str, str)
+        What the link's address brings; the last ``note`` can be changed.
+    acts : bool
+        Whether the page acts by itself.
+    """
+    verb = VERBS[place.action]
+    notes = [index for index, (name, _) in enumerate(fields) if name == NOTE]
+    last = notes[-1] if notes else None
+    ask = Ask(
+        action=place.action,
+        button=f"{verb} the workflow",
+        busy=BUSY[place.action],
+        acts=acts,
+        fields=[pair for index, pair in enumerate(fields) if index != last],
+        note="" if last is None else fields[last][1],
+    )
+    return Page(
+        state="ask",
+        title=f"{verb} workflow “{place.workflow}” at step “{place.step}”?",
+        heading=f"{verb} this workflow?",
+        message=f"Workflow “{place.workflow}” waits at step “{place.step}”.",
+        ask=ask,
     )
 
 
-def render(page: Page, nonce: str) -> str:
+def done_page(place: Place, result: Result, at: datetime) -> Page:
+    """Make the page that says what was done."""
+    heading, message = _result_words(place, result)
+    return Page(
+        state=result,
+        title=f"{heading}: {message[0].lower()}{message[1:]}",
+        heading=heading,
+        message=message,
+        at=at,
+        final=True,
+    )
+
+
+def decided_page(place: Place, decision: Decision) -> Page:
+    """Make the page that says how the pause was settled, by whom or what, and when."""
+    heading, message = _decision_words(place, decision)
+    return Page(
+        state="decided",
+        title=f"{heading}: {place.words}",
+        heading=heading,
+        message=message,
+        at=decision.at,
+        final=True,
+    )
+
+
+def plain_page(state: State, heading: str, message: str) -> Page:
+    """Make a page that is about no step."""
+    return Page(state=state, title=heading, heading=heading, message=message)
+
+
+def error_page(status: int, message: str) -> Page:
+    """Make the page of a request that was not carried out."""
+    if status == 404:  # noqa: PLR2004
+        return plain_page("unknown", "This link leads nowhere", message)
+    if status >= 500:  # noqa: PLR2004  the server's own fault
+        return plain_page("unavailable", "Not possible right now", UNAVAILABLE_WORDS)
+    return plain_page("refused", "Not possible", message)
+
+
+def render(page: Page, nonce: str | None, *, scripts: bool) -> str:
     """Write a page as HTML.
 
     Parameters
     ----------
     page : Page
         The page.
-    nonce : str
-        The nonce that the page's security policy allows scripts and styles by.
+    nonce : str or None
+        The nonce that the page's security policy allows scripts and styles by; without, it has
+        neither, as the script wants it that puts it into another page.
+    scripts : bool
+        Whether the page has a script; it reads well without.
     """
-    results: tuple[Result, ...] = ("resumed", "canceled", "accepted")
-    words = {result: result_words(page.ask, result) for result in results} if page.ask else {}
-    return _template().render(page=page, nonce=nonce, words=words)
+    at = page.at.astimezone(UTC) if page.at else None
+    return _template().render(page=page, at=at, nonce=nonce, scripts=scripts)
+
+
+def _result_words(place: Place, result: Result) -> tuple[str, str]:
+    if result == "resumed":
+        return "Resumed", f"Workflow “{place.workflow}” goes on from step “{place.step}”."
+    if result == "canceled":
+        return "Canceled", f"Workflow “{place.workflow}” ends at step “{place.step}”."
+    then = "resumed" if place.action == "resume" else "canceled"
+    message = (
+        f"Step “{place.step}” of workflow “{place.workflow}” is still being executed; "
+        f"the run is {then} at its end."
+    )
+    return "Accepted", message
+
+
+def _decision_words(place: Place, decision: Decision) -> tuple[str, str]:
+    subject = f"S{place.words[1:]}"
+    if decision.how == "timed_out":
+        return "The time ran out", f"{subject} is not waiting any more: nobody answered in time."
+    if decision.how == "not_paused":
+        return "Nothing waits here", f"{subject} is not waiting any more."
+    own = "resumed" if place.action == "resume" else "canceled"
+    by = {
+        None: "",
+        "link": " by this link" if decision.how == own else f" by its {_other(place)} link",
+        "button": " by a button in Jupyter",
+        "api": " through the API",
+        "timer": " by its timer",
+    }[decision.by]
+    return f"Already {decision.how}", f"{subject} was already {decision.how}{by}."
+
+
+def _other(place: Place) -> str:
+    return "cancel" if place.action == "resume" else "resume"
 
 
 @cache
 def _template() -> Template:
     loader = PackageLoader("jupyter_pdflow", "server/templates")
-    return Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("link.html")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("link.html")

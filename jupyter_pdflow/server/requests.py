@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 from msgspec import Struct
 from tornado.httputil import HTTPServerRequest
 
@@ -53,7 +55,9 @@ def incoming(request: HTTPServerRequest) -> Incoming:
     )
 
 
-def link_request(sent: Incoming, body: bytes, path: str, token: str) -> Request:
+def link_request(
+    sent: Incoming, body: bytes, path: str, token: str, *, by_page: bool = False
+) -> Request:
     """Describe a request to a link, without the link's secret.
 
     Parameters
@@ -66,11 +70,21 @@ def link_request(sent: Incoming, body: bytes, path: str, token: str) -> Request:
         Its path, with something harmless in the token's place.
     token : str
         The secret, which proxies may have copied to headers.
+    by_page : bool
+        Whether a link's page sent it, by its script or its button: then an empty note is left out
+        and the field ``json`` is parsed.
     """
     content_type = sent.headers.get("content-type", "")
     parsed = read_body(content_type, sent.headers.get("content-encoding", ""), body)
+    if by_page and isinstance(parsed["body"], dict):
+        parsed = {**parsed, "body": _page_body(parsed["body"])}
     headers = {name: text.replace(token, HIDDEN) for name, text in sent.headers.items()}
     return _request(sent, path, sent.query.replace(token, HIDDEN), headers, parsed)
+
+
+def link_fields(sent: Incoming, token: str) -> list[tuple[str, str]]:
+    """Get the fields that a link's address brings, which its page sends on as its body."""
+    return parse_qsl(sent.query.replace(token, HIDDEN), keep_blank_values=True)
 
 
 def api_request(sent: Incoming, data: Any) -> Request:
@@ -78,6 +92,15 @@ def api_request(sent: Incoming, data: Any) -> Request:
     pairs = parse_qsl(sent.query, keep_blank_values=True)
     query = urlencode([pair for pair in pairs if pair[0] not in SECRET_ARGUMENTS])
     return _request(sent, sent.path, query, sent.headers, {"body": data})
+
+
+def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Make the body of what a page's form has sent; None where that is nothing."""
+    body = {name: value for name, value in fields.items() if (name, value) != ("note", "")}
+    if isinstance(body.get("json"), str):
+        with suppress(orjson.JSONDecodeError):
+            body["json"] = orjson.loads(body["json"])
+    return body or None
 
 
 def _request(

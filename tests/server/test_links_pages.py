@@ -1,0 +1,120 @@
+"""What the pages of links send, and what they say, without a browser."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from jupyter_pdflow.rules.run import By, Decision, How
+from jupyter_pdflow.server.pages import Place, asking_page, decided_page, error_page, render
+from jupyter_pdflow.server.requests import Incoming, link_fields, link_request
+from jupyter_pdflow.server.tokens import Action
+
+TOKEN = "WyJydW4iXQ.c2VjcmV0"
+FORM = "application/x-www-form-urlencoded"
+PLACE = Place(action="resume", workflow="approval", step="ask")
+AT = datetime(2026, 11, 22, 16, 8, 30, tzinfo=UTC)
+
+
+def sent(query: str = "", content_type: str = FORM) -> Incoming:
+    return Incoming(
+        method="POST",
+        origin="https://here.example",
+        path=f"/pdflow/resume/{TOKEN}",
+        query=query,
+        headers={"content-type": content_type},
+        client_ip=None,
+    )
+
+
+def body(fields: dict[str, str], *, by_page: bool) -> Any:
+    data = urlencode(fields).encode()
+    return link_request(sent(), data, "/pdflow/resume/***", TOKEN, by_page=by_page)["body"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen"),
+    [
+        ({}, None),
+        ({"note": ""}, None),
+        ({"note": "fine"}, {"note": "fine"}),
+        ({"note": "", "who": ""}, {"who": ""}),
+        ({"count": "3", "list": "[1]"}, {"count": "3", "list": "[1]"}),
+        ({"json": '{"a": [1, null]}'}, {"json": {"a": [1, None]}}),
+        ({"json": "{not json"}, {"json": "{not json"}),
+        ({"json": ""}, {"json": ""}),
+    ],
+)
+def test_the_body_of_what_a_page_sends(fields: dict[str, str], seen: Any) -> None:
+    assert body(fields, by_page=True) == seen
+
+
+def test_what_a_program_sends_stays_as_it_is() -> None:
+    fields = {"note": "", "json": "[1]"}
+    assert body(fields, by_page=False) == fields
+
+
+def test_a_page_sends_the_fields_of_its_address_without_the_secret() -> None:
+    assert link_fields(sent(f"a=1&a=&back=/x/{TOKEN}"), TOKEN) == [
+        ("a", "1"),
+        ("a", ""),
+        ("back", "/x/***"),
+    ]
+
+
+def test_values_of_an_address_are_only_text_in_its_page() -> None:
+    evil = '"><script>alert(1)</script>'
+    fields = [("note", f"</textarea>{evil}"), (evil, evil), ("note", f"\n</textarea>{evil}")]
+    html = render(asking_page(PLACE, fields, acts=True), "n", scripts=True)
+    assert html.count("<script") == 1
+    assert html.count("</textarea>") == 1
+    assert html.count('name="note"') == 2
+
+
+def test_without_a_script_there_is_none() -> None:
+    html = render(asking_page(PLACE, [], acts=False), "n", scripts=False)
+    assert "<script" not in html
+    assert "<button>Resume the workflow</button>" in html
+
+
+@pytest.mark.parametrize(
+    ("action", "how", "by", "words"),
+    [
+        ("resume", "resumed", "link", "was already resumed by this link."),
+        ("resume", "canceled", "link", "was already canceled by its cancel link."),
+        ("cancel", "resumed", "link", "was already resumed by its resume link."),
+        ("cancel", "canceled", "link", "was already canceled by this link."),
+        ("resume", "resumed", "button", "was already resumed by a button in Jupyter."),
+        ("resume", "resumed", "api", "was already resumed through the API."),
+        ("resume", "resumed", "timer", "was already resumed by its timer."),
+        ("resume", "canceled", None, "was already canceled."),
+        ("cancel", "timed_out", "timer", "nobody answered in time."),
+        ("cancel", "not_paused", None, "is not waiting any more."),
+    ],
+)
+def test_who_or_what_decided(action: Action, how: How, by: By | None, words: str) -> None:
+    place = Place(action=action, workflow="approval", step="ask")
+    decision = Decision(step="ask", execution=1, how=how, by=by, at=AT)
+    html = render(decided_page(place, decision), "n", scripts=True)
+    assert "Step “ask” of workflow “approval” " in html
+    assert words in html
+    assert '<time datetime="2026-11-22T16:08:30Z">2026-11-22 16:08:30 UTC</time>' in html
+
+
+@pytest.mark.parametrize(
+    ("status", "heading", "again"),
+    [
+        (404, "This link leads nowhere", False),
+        (413, "Not possible", False),
+        (503, "Not possible right now", True),
+        (500, "Not possible right now", True),
+    ],
+)
+def test_what_went_wrong_is_said(status: int, heading: str, again: bool) -> None:
+    html = render(error_page(status, "Because."), "n", scripts=True)
+    assert f"<h1>{heading}</h1>" in html
+    assert ("Because." in html) is (status < 500)
+    assert ('<a class="again" href="">' in html) is again
