@@ -1,9 +1,10 @@
 const page = document.getElementById("page");
 const told = document.getElementById("told");
 const form = document.getElementById("ask");
-const FAILED = 'The server could not be reached. Nothing is known to have changed; try again.';
+const FAILED = "The server could not be reached. Nothing is known to have changed; try again.";
 const MOST_KEPT_ALIVE = 60000; // browsers let no larger request outlive its page
 const PATIENCE = 60000;
+const waiting = told.querySelector("p").textContent;
 
 /** Show times as the reader's own clock does. */
 function showTimes() {
@@ -28,7 +29,7 @@ function say(state, heading, message) {
   title.textContent = heading;
   words.textContent = message;
   page.dataset.state = state;
-  told.replaceChildren(title, ...(message ? [words] : []));
+  told.replaceChildren(title, words);
 }
 
 /** Show the page that the server answered with in the place of this one. */
@@ -83,7 +84,7 @@ async function act() {
     return; // under way, or done
   }
   form.hidden = true;
-  say("busy", form.dataset.busy, "");
+  say("busy", form.dataset.busy, waiting);
   try {
     const { parsed, again } = await send();
     if (parsed) {
