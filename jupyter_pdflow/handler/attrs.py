@@ -53,6 +53,12 @@ class Attrs(dict[str, Any]):
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)
 
+    def _repr_html_(self) -> str:
+        """Show a tree that folds, where HTML is shown."""
+        from jupyter_pdflow.handler.tree import tree_html
+
+        return tree_html(self)
+
     def copy(self) -> Attrs:
         """Copy this mapping, but not the values in it."""
         return type(self)(self)

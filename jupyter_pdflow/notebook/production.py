@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError
 from jupyter_pdflow.notebook.place import Place, find_place
 from jupyter_pdflow.notebook.session import Ran, Session
 from jupyter_pdflow.notebook.shown import publish_words
 from jupyter_pdflow.notebook.source import code_cells, read_source
-from jupyter_pdflow.widgets.text import View, run_twins, runs_twins, step_twins
-
-RUNS_SHOWN = 20
-_followers: dict[str, asyncio.Task[None]] = {}
-"""What is shown live, by what it is; showing it anew ends the one before."""
+from jupyter_pdflow.widgets.calls import run_path
+from jupyter_pdflow.widgets.runs import NO_RUN, View
 
 
 def deploy(session: Session) -> View:
@@ -39,48 +34,49 @@ def deploy(session: Session) -> View:
 
 def start(event: Any) -> None:
     """Start a production run of the notebook's deployed version, and show it live."""
-    from jupyter_pdflow.widgets.live import LiveRun
+    from IPython.display import display
+
+    from jupyter_pdflow.widgets.view import run_view
 
     place = find_place()
     workflow = _workflow(place)
     run = place.client.post(f"workflows/{workflow['id']}/runs", {"event": event})
-    _show(LiveRun(place.client, run["id"], run_twins), "run")
+    display(run_view(place.client, run["id"]))  # type: ignore[no-untyped-call]
 
 
 def show_step(name: str) -> None:
     """Show a step of the notebook's latest production run, live."""
-    from jupyter_pdflow.widgets.live import LiveRun
+    from IPython.display import display
 
     place = find_place()
     runs = place.client.get("runs", workflow=_workflow(place)["id"], limit=1)
     if not runs:
-        publish_words("There is no production run yet; start one with `%pdflow run`.")
-        return
-    if name not in [step["name"] for step in runs[0]["steps"]]:
+        publish_words(NO_RUN)
+    elif name not in [step["name"] for step in runs[0]["steps"]]:
         publish_words(f"The latest production run, {runs[0]['id']}, has no step {name}.")
-        return
-    view = LiveRun(place.client, runs[0]["id"], lambda run: step_twins(run, name))
-    _show(view, f"step {name}")
+    else:
+        from jupyter_pdflow.widgets.view import step_view
+
+        view = step_view(place.client, runs[0]["id"], name)
+        display(view)  # type: ignore[no-untyped-call]
 
 
 def show_runs() -> None:
     """Show the notebook's production runs, newest first, live."""
-    from jupyter_pdflow.widgets.live import Live, have_ended
+    from IPython.display import display
+
+    from jupyter_pdflow.widgets.view import runs_view
 
     place = find_place()
-    workflow_id = _workflow(place)["id"]
-
-    def fetch() -> Any:
-        return place.client.get("runs", workflow=workflow_id, limit=RUNS_SHOWN)
-
-    _show(Live(fetch, runs_twins, have_ended), "runs")
+    view = runs_view(place.client, workflow=_workflow(place)["id"])
+    display(view)  # type: ignore[no-untyped-call]
 
 
 def load_run(session: Session, run_id: str) -> list[str]:
     """Bring a run's event and exports into the session; gives the names of its steps."""
     from jupyter_pdflow.client import find_server
 
-    run = find_server().get(f"runs/{quote(run_id, safe='')}")
+    run = find_server().get(run_path(run_id))
     exports = {step["name"]: step["exports"] for step in run["steps"] if step["exports"]}
     session.event = run["event"]
     session.exports.update(exports)
@@ -117,18 +113,3 @@ def _was_deleted(ran: Ran, place: Place) -> bool:
     """Whether the notebook was saved without a step after that was run."""
     file = place.file
     return file is not None and datetime.fromtimestamp(file.stat().st_mtime, UTC) > ran.at
-
-
-def _show(view: Any, what: str) -> None:
-    """Display a live view and follow it, where there is a loop to do that in."""
-    from IPython.display import display
-
-    handle = display(view, display_id=True)  # type: ignore[no-untyped-call]
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    before = _followers.get(what)
-    if before is not None:
-        before.cancel()
-    _followers[what] = loop.create_task(view.follow(lambda: handle.update(view)))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 from jupyter_client import BlockingKernelClient, KernelManager
@@ -56,6 +57,8 @@ class Kernel:
     client: BlockingKernelClient
     manager: KernelManager
     widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    displays: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def nudge(self) -> None:
         """Ask for a sign of life until one comes, which shows that none are missed any more."""
@@ -120,6 +123,10 @@ class Kernel:
             self.widgets[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
             self.widgets[content["comm_id"]].update(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "custom":
+            self.answers[content["data"]["content"]["id"]] = content["data"]["content"]
+        elif message["msg_type"] == "update_display_data":
+            self.displays[content["transient"]["display_id"]] = content["data"]
 
     def waiting(self) -> Iterator[dict[str, Any]]:
         """Take the messages that have arrived."""
@@ -163,6 +170,17 @@ class Kernel:
         message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
         self.client.shell_channel.send(message)
         self.until_idle(message["header"]["msg_id"])
+
+    def ask(self, bundle: dict[str, Any], method: str, *args: Any) -> dict[str, Any]:
+        """Send a live view's request through the kernel, as its page does."""
+        number = uuid4().hex
+        self.tell(bundle, {"id": number, "method": method, "args": list(args)})
+        return self.wait_until(lambda: self.answers.pop(number, None), f"an answer to {args}")
+
+    def tell(self, bundle: dict[str, Any], content: Any) -> None:
+        """Send a widget a message."""
+        data = {"method": "custom", "content": content}
+        self._message(bundle[VIEW]["model_id"], data)
 
     def says(self, bundle: dict[str, Any]) -> str:
         """Get the texts of all HTML widgets in a displayed one."""
