@@ -11,13 +11,7 @@ export type RunStatus = 'queued' | 'running' | 'paused' | 'succeeded' | 'failed'
 
 /** What a step of a run is doing. */
 export type StepStatus =
-  | 'pending'
-  | 'running'
-  | 'paused'
-  | 'succeeded'
-  | 'failed'
-  | 'canceled'
-  | 'skipped';
+  'pending' | 'running' | 'paused' | 'succeeded' | 'failed' | 'canceled' | 'skipped';
 
 /** Which call paused a run. */
 export type PauseKind = 'suspend' | 'rerun' | 'delay';

@@ -1,0 +1,197 @@
+import { button, el, hasFocus, setText, show, uniqueId } from './dom';
+import type { Host } from './host';
+import { PayloadField } from './payload';
+import type { Run } from './types';
+import { actionErrorWords, hasEnded } from './words';
+
+/**
+ * Resume and Cancel for one run, and what came of them.
+ *
+ * It stays in the page while the run changes, so that what is being typed is kept.
+ */
+export class Actions {
+  readonly node: HTMLElement;
+  private readonly resumeButton: HTMLButtonElement;
+  private readonly payload: PayloadField;
+  private readonly cancelOpener: HTMLButtonElement;
+  private readonly cancelForm: HTMLElement;
+  private readonly reason: HTMLInputElement;
+  private readonly answer: HTMLElement;
+  private readonly warning: HTMLElement;
+  private run: Run | null = null;
+  private busy = false;
+  private valid = true;
+
+  /**
+   * @param host - what carries the actions out
+   * @param onDone - told the run after an action, or null where it has to be read again
+   */
+  constructor(
+    private readonly host: Host,
+    private readonly onDone: (run: Run | null) => void
+  ) {
+    this.payload = new PayloadField('Data for the step', ok => {
+      this.valid = ok;
+      this.enable();
+    });
+    this.resumeButton = button('Resume', () => void this.resume(), { class: 'button primary' });
+    this.cancelOpener = button('Cancel…', () => this.askCancel(true), { 'aria-expanded': 'false' });
+    this.reason = el('input', { type: 'text', id: uniqueId(), autocomplete: 'off' });
+    this.cancelForm = this.makeCancelForm();
+    this.warning = el('p', { class: 'warning', role: 'status', hidden: true });
+    this.answer = el('p', { class: 'answer', role: 'status', tabindex: -1 });
+    this.node = el(
+      'div',
+      { class: 'actions' },
+      this.warning,
+      this.payload.node,
+      el('div', { class: 'buttons' }, this.resumeButton, this.cancelOpener),
+      this.cancelForm,
+      this.answer
+    );
+    this.update(null);
+  }
+
+  /** Offer what the run allows now; with null, nothing. */
+  update(run: Run | null): void {
+    const typing = this.payload.text !== '' || hasFocus(this.payload.node);
+    const moved = typing && this.run !== null && run !== null && turn(run) !== turn(this.run);
+    if (moved && run.pause !== null) {
+      setText(
+        this.warning,
+        `The run waits anew, at step ${run.pause.step}: what you send goes there.`
+      );
+      show(this.warning, true);
+    }
+    const hadFocus = hasFocus(this.node);
+    const open = run !== null && !hasEnded(run);
+    show(this.payload.node, run?.pause != null);
+    show(this.resumeButton, run?.pause != null);
+    if (!open) {
+      this.askCancel(false);
+    }
+    show(this.cancelOpener, open && this.cancelForm.hidden);
+    this.run = run;
+    this.enable();
+    if (hadFocus && !hasFocus(this.node)) {
+      this.answer.focus({ preventScroll: true });
+    }
+  }
+
+  private makeCancelForm(): HTMLElement {
+    const form = el(
+      'form',
+      { class: 'cancel', hidden: true },
+      el(
+        'div',
+        { class: 'field' },
+        el(
+          'label',
+          { for: this.reason.id },
+          'Reason',
+          el('span', { class: 'hint' }, ' (shown with the run, may be left empty)')
+        ),
+        this.reason
+      ),
+      el(
+        'div',
+        { class: 'buttons' },
+        el('button', { type: 'submit', class: 'button danger' }, 'Cancel this run'),
+        button('Keep it', () => this.keep())
+      )
+    );
+    form.addEventListener('submit', event => {
+      event.preventDefault();
+      void this.cancel();
+    });
+    form.addEventListener('keydown', event => {
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        this.keep();
+      }
+    });
+    return form;
+  }
+
+  private askCancel(asked: boolean): void {
+    if (this.cancelForm.hidden !== asked) {
+      return;
+    }
+    show(this.cancelForm, asked);
+    show(this.cancelOpener, !asked && this.run !== null && !hasEnded(this.run));
+    if (asked) {
+      this.reason.focus();
+    }
+  }
+
+  private keep(): void {
+    this.askCancel(false);
+    this.cancelOpener.focus();
+  }
+
+  private async resume(): Promise<void> {
+    const checked = this.payload.check();
+    const { run } = this;
+    if (run === null || !checked.ok) {
+      return;
+    }
+    const sent = this.payload.text.trim() !== '';
+    await this.act(async () => {
+      const after = await this.host.resume(run.id, checked.value);
+      this.payload.clear();
+      this.say(sent ? 'Resumed, with your data.' : 'Resumed.', true);
+      return after;
+    });
+  }
+
+  private async cancel(): Promise<void> {
+    const { run } = this;
+    if (run === null) {
+      return;
+    }
+    await this.act(async () => {
+      const after = await this.host.cancel(run.id, this.reason.value.trim() || null);
+      this.reason.value = '';
+      this.say('Canceled. No later step is executed.', true);
+      return after;
+    });
+  }
+
+  private async act(action: () => Promise<Run>): Promise<void> {
+    if (this.busy) {
+      return;
+    }
+    this.busy = true;
+    this.enable();
+    show(this.warning, false);
+    this.say('One moment…', true);
+    let after: Run | null = null;
+    try {
+      after = await action();
+      // The focus goes to the answer: the button that had it is about to go.
+      this.answer.focus({ preventScroll: true });
+    } catch (error) {
+      this.say(actionErrorWords(error), false);
+    } finally {
+      this.busy = false;
+      this.enable();
+      this.onDone(after);
+    }
+  }
+
+  private say(words: string, good: boolean): void {
+    setText(this.answer, words);
+    this.answer.dataset.kind = good ? 'good' : 'bad';
+  }
+
+  /** Buttons stay focusable while a request is under way: a disabled one loses the focus. */
+  private enable(): void {
+    this.resumeButton.disabled = !this.valid;
+    this.node.setAttribute('aria-busy', String(this.busy));
+  }
+}
+
+/** What a run waits for: it is another one when the run waits anew. */
+function turn(run: Run): string {
+  return run.pause === null ? '' : `${run.pause.step} ${run.pause.resume_url}`;
+}

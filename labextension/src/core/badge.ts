@@ -1,0 +1,60 @@
+import { cls, el } from './dom';
+import type { Badge } from './words';
+import { badgeWord } from './words';
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** A shape for each status, drawn in a square of 16: nobody has to tell them by colour. */
+const SHAPES: Record<Badge, string> = {
+  // a raised hand's stop sign: an octagon with two bars
+  waiting: 'M5 1h6l4 4v6l-4 4H5l-4-4V5zM5.5 4.5v7h1.8v-7zM8.7 4.5v7h1.8v-7z',
+  // a clock
+  paused: 'M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1zM7.2 4h1.6v3.6l2.6 1.6-.8 1.3L7.2 8.5z',
+  // a triangle
+  running: 'M3 1.5v13l11-6.5z',
+  // a ring
+  queued: 'M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8z',
+  // a tick
+  succeeded: 'M1.5 8.5l2-2L6.5 9.5l6-6.5 2 2-8 8.5z',
+  // a cross
+  failed: 'M3.4 1.4L8 6l4.6-4.6 2 2L10 8l4.6 4.6-2 2L8 10l-4.6 4.6-2-2L6 8 1.4 3.4z',
+  // a square
+  canceled: 'M2.5 2.5h11v11h-11z',
+  // a small ring
+  pending: 'M8 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM8 5.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4z',
+  // a bar
+  skipped: 'M2 6.8h12v2.4H2z'
+};
+
+/** Make a badge: a shape, a word and a colour. */
+export function makeBadge(badge: Badge): HTMLElement {
+  const node = el('span', { class: 'badge' }, makeShape(badge), el('span', {}));
+  setBadge(node, badge);
+  return node;
+}
+
+/** Let a badge say something else. */
+export function setBadge(node: HTMLElement, badge: Badge): void {
+  if (node.dataset.status === badge) {
+    return;
+  }
+  node.dataset.status = badge;
+  node.querySelector('path')?.setAttribute('d', SHAPES[badge]);
+  const word = node.lastElementChild;
+  if (word) {
+    word.textContent = badgeWord(badge);
+  }
+}
+
+/** Make the shape of a status; a word has to stand beside it. */
+export function makeShape(badge: Badge): SVGSVGElement {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', '0 0 16 16');
+  svg.setAttribute('class', cls('shape'));
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', SHAPES[badge]);
+  path.setAttribute('fill-rule', 'evenodd');
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,49 @@
+import { button, el, focused, refocus } from './dom';
+
+const SAID_MS = 2000;
+
+/**
+ * Make a button that copies a text, and says so.
+ *
+ * @param text - what is copied, asked for at the click
+ * @param name - what it is, for those who hear it: "Copy the resume link"
+ */
+export function copyButton(text: () => string, name: string, label = 'Copy'): HTMLElement {
+  const said = el('span', { class: 'said', role: 'status' });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const act = async (): Promise<void> => {
+    node.after(said);
+    said.textContent = (await copy(text(), node)) ? 'Copied' : 'Copying is not possible here';
+    clearTimeout(timer);
+    timer = setTimeout(() => said.remove(), SAID_MS);
+  };
+  const node = button(label, () => void act(), { class: 'button small', 'aria-label': name });
+  return el('span', { class: 'copy' }, node);
+}
+
+async function copy(text: string, near: HTMLElement): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text, near);
+  }
+}
+
+/** Pages that are not secure have no clipboard of their own. */
+function copyBySelection(text: string, near: HTMLElement): boolean {
+  const active = focused(near);
+  const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: -1 });
+  area.value = text;
+  near.after(area);
+  try {
+    area.select();
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
+    return document.execCommand('copy');
+  } catch {
+    return false;
+  } finally {
+    area.remove();
+    refocus(near, active);
+  }
+}

@@ -1,0 +1,64 @@
+import { el } from './dom';
+import type { Output } from './types';
+import { withoutAnsi } from './words';
+
+const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+
+/** Draw outputs where the host can't: text and images as they are, HTML as its text. */
+export function renderPlainOutputs(outputs: readonly Output[], parent: HTMLElement): void {
+  parent.replaceChildren(...outputs.map(output => el('div', { class: 'output' }, draw(output))));
+}
+
+function draw(output: Output): HTMLElement {
+  switch (output.output_type) {
+    case 'stream':
+      return text(joined(output.text), output.name === 'stderr' ? 'stderr' : 'stdout');
+    case 'error':
+      return text(lines(output.traceback) || `${joined(output.ename)}: ${joined(output.evalue)}`);
+    default:
+      return drawData((output.data ?? {}) as Record<string, unknown>);
+  }
+}
+
+function drawData(data: Record<string, unknown>): HTMLElement {
+  const image = IMAGES.find(type => type in data);
+  if (image !== undefined) {
+    const source = `data:${image};base64,${joined(data[image]).replace(/\s/g, '')}`;
+    return el('img', { src: source, alt: joined(data['text/plain']) || 'Image' });
+  }
+  if ('image/svg+xml' in data) {
+    const source = `data:image/svg+xml;utf8,${encodeURIComponent(joined(data['image/svg+xml']))}`;
+    return el('img', { src: source, alt: joined(data['text/plain']) || 'Image' });
+  }
+  if ('text/plain' in data) {
+    return text(joined(data['text/plain']));
+  }
+  if ('text/html' in data) {
+    return text(htmlAsText(joined(data['text/html'])));
+  }
+  const other = data['text/markdown'] ?? data['text/latex'] ?? data['application/json'];
+  return text(typeof other === 'object' ? JSON.stringify(other, null, 2) : joined(other));
+}
+
+/** Read HTML without running anything of it. */
+function htmlAsText(html: string): string {
+  const { body } = new DOMParser().parseFromString(html, 'text/html');
+  body.querySelectorAll('script, style').forEach(node => node.remove());
+  return (body.textContent || '').replace(/\n\s*\n/g, '\n').trim();
+}
+
+function text(value: string, kind = 'stdout'): HTMLElement {
+  return el('pre', { class: `text ${kind}` }, withoutAnsi(value));
+}
+
+/** Texts of outputs are strings, or lists of strings that follow each other. */
+function joined(value: unknown): string {
+  if (Array.isArray(value)) {
+    return value.map(joined).join('');
+  }
+  return typeof value === 'string' ? value : '';
+}
+
+function lines(value: unknown): string {
+  return Array.isArray(value) ? value.map(joined).join('\n') : joined(value);
+}

@@ -1,0 +1,147 @@
+import type { ChangeListener, Host, RunQuery } from './host';
+import { ApiError } from './host';
+import type { Output, Run, RunItem } from './types';
+
+/** Sends a request; `fetch` is one. The one given has to see to credentials and XSRF. */
+export type Requester = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Hears of changes; returns what ends it. */
+export type Subscriber = (listener: ChangeListener) => () => void;
+
+/** What a place can do beyond the REST API. */
+export type HostExtras = Pick<Host, 'openNotebook' | 'renderOutputs'>;
+
+const STEP_LINE = /^%%step[ \t]+(\S+)/;
+
+/** A host that calls the server's REST routes from the browser. */
+export class RestHost implements Host {
+  readonly renderOutputs?: Host['renderOutputs'];
+  readonly openNotebook?: Host['openNotebook'];
+  private readonly api: string;
+
+  /**
+   * @param baseUrl - the Jupyter server's base URL
+   * @param request - how requests are sent
+   * @param subscribe - how changes are heard of
+   * @param extras - what else can be done here
+   */
+  constructor(
+    baseUrl: string,
+    private readonly request: Requester,
+    private readonly subscribe: Subscriber,
+    extras: HostExtras = {}
+  ) {
+    this.api = `${baseUrl.replace(/\/+$/, '')}/pdflow/api`;
+    this.renderOutputs = extras.renderOutputs?.bind(extras);
+    this.openNotebook = extras.openNotebook?.bind(extras);
+  }
+
+  /** {@inheritDoc Host.list} */
+  list(query: RunQuery): Promise<RunItem[]> {
+    const search = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined && value !== '') {
+        search.set(name, String(value));
+      }
+    }
+    const text = search.toString();
+    return this.call<RunItem[]>(`runs${text && '?'}${text}`);
+  }
+
+  /** {@inheritDoc Host.get} */
+  get(id: string): Promise<Run> {
+    return this.call<Run>(path(id));
+  }
+
+  /** {@inheritDoc Host.outputs} */
+  async outputs(id: string): Promise<Record<string, Output[]>> {
+    return outputsOf(await this.call<unknown>(path(id, 'notebook')));
+  }
+
+  /** {@inheritDoc Host.resume} */
+  resume(id: string, data: unknown): Promise<Run> {
+    return this.call<Run>(path(id, 'resume'), { data: data ?? null, by: 'button' });
+  }
+
+  /** {@inheritDoc Host.cancel} */
+  cancel(id: string, reason: string | null): Promise<Run> {
+    return this.call<Run>(path(id, 'cancel'), { reason, by: 'button' });
+  }
+
+  /** {@inheritDoc Host.onChange} */
+  onChange(listener: ChangeListener): () => void {
+    return this.subscribe(listener);
+  }
+
+  private async call<T>(route: string, body?: unknown): Promise<T> {
+    const init: RequestInit =
+      body === undefined
+        ? { method: 'GET', cache: 'no-store' }
+        : {
+            method: 'POST',
+            body: JSON.stringify(body),
+            headers: { 'Content-Type': 'application/json' }
+          };
+    const response = await this.send(`${this.api}/${route}`, init);
+    const answer = await read(response);
+    if (!response.ok) {
+      throw refusal(response, answer);
+    }
+    if (answer === undefined) {
+      throw new ApiError("The server's answer can't be read.", 'unreadable', response.status);
+    }
+    return answer as T;
+  }
+
+  private async send(url: string, init: RequestInit): Promise<Response> {
+    try {
+      return await this.request(url, init);
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      throw new ApiError(words, 'network', 0);
+    }
+  }
+}
+
+/** Take the outputs of the step cells out of an executed notebook. */
+export function outputsOf(notebook: unknown): Record<string, Output[]> {
+  const found: Record<string, Output[]> = {};
+  const { cells } = (notebook ?? {}) as { cells?: Partial<NotebookCell>[] };
+  for (const cell of Array.isArray(cells) ? cells : []) {
+    const source = Array.isArray(cell.source) ? cell.source.join('') : (cell.source ?? '');
+    const name = STEP_LINE.exec(source)?.[1];
+    if (name !== undefined) {
+      found[name] = cell.outputs ?? [];
+    }
+  }
+  return found;
+}
+
+interface NotebookCell {
+  source: string[] | string;
+  outputs: Output[];
+}
+
+function path(id: string, action?: string): string {
+  const run = `runs/${encodeURIComponent(id)}`;
+  return action === undefined ? run : `${run}/${action}`;
+}
+
+/** Read an answer as JSON; undefined where it is none. */
+async function read(response: Response): Promise<unknown> {
+  try {
+    return JSON.parse(await response.text()) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(response: Response, answer: unknown): ApiError {
+  const { message, reason } = (answer ?? {}) as { message?: unknown; reason?: unknown };
+  const { status, statusText } = response;
+  return new ApiError(
+    typeof message === 'string' ? message : `The server answered ${status} ${statusText}`.trim(),
+    typeof reason === 'string' ? reason : 'error',
+    status
+  );
+}

@@ -1,0 +1,123 @@
+import { makeBadge, setBadge } from './badge';
+import { copyButton } from './copy';
+import { button, el, setText, show } from './dom';
+import type { Host } from './host';
+import { timeNode } from './section';
+import { countdown, stopCounting } from './ticker';
+import { duration } from './times';
+import type { Pause, Run } from './types';
+import { deadlineWords, hasEnded, pauseWords, runBadge } from './words';
+
+/** What a run is: its workflow, status, times and what it has used. */
+export class RunHeader {
+  readonly node: HTMLElement;
+  private readonly title = el('h3', { class: 'title', tabindex: -1 });
+  private readonly badge = makeBadge('queued');
+  private readonly facts = el('dl', { class: 'facts' });
+  private readonly reason = el('p', { class: 'reason', hidden: true });
+  private shown = '';
+
+  /**
+   * @param id - the run's id
+   * @param host - what opens notebooks
+   */
+  constructor(id: string, host: Host) {
+    const tools = el(
+      'div',
+      { class: 'tools' },
+      el('code', { class: 'id' }, id),
+      copyButton(() => id, 'Copy the id of the run'),
+      host.openNotebook &&
+        button('Open as notebook', () => host.openNotebook?.(id), { class: 'button small' })
+    );
+    this.node = el(
+      'header',
+      { class: 'run-head' },
+      el('div', { class: 'title-row' }, this.title, this.badge),
+      tools,
+      this.facts,
+      this.reason
+    );
+  }
+
+  /** Show the run. */
+  update(run: Run): void {
+    setText(this.title, run.workflow_name);
+    setBadge(this.badge, runBadge(run));
+    const { usage } = run;
+    const facts = [run.status, run.created_at, run.updated_at, usage].map(x => JSON.stringify(x));
+    if (facts.join() !== this.shown) {
+      this.shown = facts.join();
+      this.facts.replaceChildren(
+        fact('Started', timeNode(run.created_at)),
+        fact(hasEnded(run) ? 'Ended' : 'Last change', timeNode(run.updated_at)),
+        fact('Credits', usage.credits.toLocaleString()),
+        fact('Compute', duration(usage.compute_ms)),
+        fact('Paused', duration(usage.paused_ms)),
+        fact('Version', el('code', {}, run.version.slice(0, 12)))
+      );
+    }
+    const said = run.reason !== null && run.reason !== '';
+    setText(this.reason, said ? `Reason: ${run.reason ?? ''}` : '');
+    show(this.reason, said);
+  }
+
+  /** Put the focus on the title. */
+  focus(): void {
+    this.title.focus({ preventScroll: true });
+  }
+}
+
+function fact(name: string, value: Node | string): HTMLElement {
+  return el('div', {}, el('dt', {}, name), el('dd', {}, value));
+}
+
+/** What a run waits for, until when, and its links. */
+export class PauseBox {
+  readonly node: HTMLElement;
+  private readonly words = el('span', {});
+  private readonly until = el('span', { class: 'until' });
+  private readonly count = el('span', { class: 'countdown', role: 'timer' });
+  private readonly at = el('span', { class: 'at' });
+  private pause: Pause | null = null;
+
+  constructor() {
+    const link = (name: string, key: 'cancel_url' | 'resume_url'): HTMLElement =>
+      el(
+        'span',
+        { class: 'link-row' },
+        `${name} link`,
+        copyButton(() => this.pause?.[key] ?? '', `Copy the ${name.toLowerCase()} link`)
+      );
+    this.node = el(
+      'div',
+      { class: 'pause', hidden: true },
+      el('p', { class: 'pause-words' }, this.words),
+      el('p', { class: 'pause-time' }, this.until, this.count, this.at),
+      el('p', { class: 'links' }, link('Resume', 'resume_url'), link('Cancel', 'cancel_url'))
+    );
+  }
+
+  /** Show a pause; with null, nothing. */
+  update(pause: Pause | null): void {
+    show(this.node, pause !== null);
+    const known = this.pause;
+    this.pause = pause;
+    if (pause === null) {
+      stopCounting(this.count);
+      return;
+    }
+    this.node.dataset.kind = pause.kind;
+    setText(this.words, `Step ${pause.step} ${pauseWords(pause.kind)}`);
+    setText(this.until, `${deadlineWords(pause.kind)} `);
+    if (known?.deadline !== pause.deadline) {
+      countdown(this.count, pause.deadline);
+      this.at.replaceChildren(' (', timeNode(pause.deadline), ')');
+    }
+  }
+
+  /** Stop what counts. */
+  dispose(): void {
+    stopCounting(this.count);
+  }
+}

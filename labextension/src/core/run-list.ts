@@ -1,0 +1,161 @@
+import { arrange, button, el, focused, refocus, setText, show } from './dom';
+import type { GroupName } from './run-order';
+import { RunRow } from './run-row';
+import type { Listing } from './runs-model';
+import { stopCountingIn } from './ticker';
+import type { RunItem } from './types';
+
+const TITLES: Record<GroupName, string> = {
+  waiting: 'Waiting for a person',
+  active: 'Under way',
+  ended: 'Ended'
+};
+const NAMES: GroupName[] = ['waiting', 'active', 'ended'];
+
+interface Group {
+  node: HTMLElement;
+  list: HTMLElement;
+}
+
+/** What a list tells of. */
+export interface RunListEvents {
+  onOpen: (id: string) => void;
+  onSelect: (selected: ReadonlySet<string>) => void;
+  onMore: (group: 'active' | 'ended') => void;
+}
+
+/** The rows of the runs, in their groups; each run keeps its row while it changes. */
+export class RunList {
+  readonly node: HTMLElement;
+  readonly selected = new Set<string>();
+  private readonly rows = new Map<string, RunRow>();
+  private readonly groups: Record<GroupName, Group>;
+  private readonly moreActive: HTMLButtonElement;
+  private readonly moreEnded: HTMLButtonElement;
+
+  /** @param events - what is told */
+  constructor(private readonly events: RunListEvents) {
+    this.groups = { waiting: group('waiting'), active: group('active'), ended: group('ended') };
+    this.moreActive = button('', () => events.onMore('active'), { class: 'button more' });
+    this.moreEnded = button('', () => events.onMore('ended'), { class: 'button more' });
+    this.node = el(
+      'div',
+      { class: 'list', tabindex: -1 },
+      this.groups.waiting.node,
+      this.groups.active.node,
+      this.moreActive,
+      this.groups.ended.node,
+      this.moreEnded
+    );
+    this.node.addEventListener('keydown', event => this.move(event));
+  }
+
+  /** Draw what is known of the runs; those that did not change are not touched. */
+  update(listing: Listing, searching: boolean): void {
+    const active = focused(this.node);
+    const shown = new Set<string>();
+    for (const name of NAMES) {
+      const runs = listing.groups[name];
+      arrange(
+        this.groups[name].list,
+        runs.map(run => this.row(run).node)
+      );
+      show(this.groups[name].node, runs.length > 0);
+      runs.forEach(run => shown.add(run.id));
+    }
+    this.dropOthers(shown);
+    this.prune(listing);
+    setText(
+      this.moreActive,
+      searching ? 'Search more that are under way' : 'Show more that are under way'
+    );
+    setText(this.moreEnded, searching ? 'Search older runs' : 'Show more');
+    show(this.moreActive, listing.more.active);
+    show(this.moreEnded, listing.more.ended);
+    this.keepFocus(active);
+  }
+
+  /** Select nothing. */
+  clearSelection(): void {
+    this.selected.clear();
+    this.rows.forEach(row => row.select(false));
+    this.events.onSelect(this.selected);
+  }
+
+  /** Put the focus on a run, or on the list where it is not there. */
+  focus(id: string): void {
+    const row = this.rows.get(id);
+    (row?.opener ?? this.node).focus({ preventScroll: row === undefined });
+  }
+
+  /** End it. */
+  dispose(): void {
+    stopCountingIn(this.node);
+    this.node.remove();
+  }
+
+  private row(run: RunItem): RunRow {
+    const known = this.rows.get(run.id);
+    if (known) {
+      known.update(run);
+      return known;
+    }
+    const row = new RunRow(run, this.events.onOpen, (id, selected) => {
+      if (selected) {
+        this.selected.add(id);
+      } else {
+        this.selected.delete(id);
+      }
+      this.events.onSelect(this.selected);
+    });
+    this.rows.set(run.id, row);
+    return row;
+  }
+
+  private dropOthers(shown: Set<string>): void {
+    for (const [id, row] of this.rows) {
+      if (!shown.has(id)) {
+        row.dispose();
+        this.rows.delete(id);
+      }
+    }
+  }
+
+  /** What has ended, or is not shown any more, is not selected either. */
+  private prune({ groups }: Listing): void {
+    const open = new Set([...groups.waiting, ...groups.active].map(run => run.id));
+    for (const id of this.selected) {
+      if (!open.has(id)) {
+        this.selected.delete(id);
+        this.rows.get(id)?.select(false);
+      }
+    }
+  }
+
+  private keepFocus(active: Element | null): void {
+    if (active === null || active.isConnected) {
+      refocus(this.node, active);
+    } else {
+      this.node.focus({ preventScroll: true });
+    }
+  }
+
+  /** The arrow keys go from row to row. */
+  private move(event: KeyboardEvent): void {
+    const openers = [...this.node.querySelectorAll<HTMLElement>('.jp-PDFlow-row-open')];
+    const at = openers.findIndex(opener => opener === event.target);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: openers.length - 1 }[event.key];
+    if (at >= 0 && to !== undefined) {
+      event.preventDefault();
+      openers.at(Math.min(Math.max(to, 0), openers.length - 1))?.focus();
+    }
+  }
+}
+
+function group(name: GroupName): Group {
+  const list = el('ul', { class: 'rows', role: 'list' });
+  const head = el('h3', { class: 'group-head' }, TITLES[name]);
+  const node = el('section', { class: 'group', 'data-group': name, hidden: true }, head, list);
+  node.setAttribute('aria-label', TITLES[name]);
+  return { node, list };
+}

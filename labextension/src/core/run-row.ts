@@ -1,0 +1,102 @@
+import { makeBadge, setBadge } from './badge';
+import { el, setText, show } from './dom';
+import { setTime } from './section';
+import { countdown, stopCounting } from './ticker';
+import type { RunItem } from './types';
+import { counted, currentStep, deadlineWords, hasEnded, runBadge, withoutAnsi } from './words';
+
+/** A run in the list. */
+export class RunRow {
+  readonly node: HTMLLIElement;
+  readonly opener: HTMLButtonElement;
+  readonly checkbox: HTMLInputElement;
+  private readonly badge = makeBadge('queued');
+  private readonly workflow = el('span', { class: 'row-workflow' });
+  private readonly step = el('span', { class: 'row-step' });
+  private readonly since = el('span', {});
+  private readonly time = el('time', {});
+  private readonly due = el('span', { class: 'row-due' });
+  private readonly dueWords = el('span', {});
+  private readonly count = el('span', { class: 'countdown' });
+  private readonly credits = el('span', { class: 'row-credits' });
+  private readonly error = el('span', { class: 'row-error', hidden: true });
+  private deadline: string | null = null;
+
+  /**
+   * @param run - the run
+   * @param onOpen - opens it
+   * @param onSelect - told that it was selected, or is not any more
+   */
+  constructor(
+    run: RunItem,
+    onOpen: (id: string) => void,
+    onSelect: (id: string, selected: boolean) => void
+  ) {
+    const { id } = run;
+    this.checkbox = el('input', { type: 'checkbox' });
+    this.checkbox.addEventListener('change', () => onSelect(id, this.checkbox.checked));
+    this.due.append(this.dueWords, this.count);
+    this.opener = el(
+      'button',
+      { type: 'button', class: 'row-open' },
+      this.badge,
+      this.workflow,
+      this.step,
+      el('span', { class: 'row-since' }, this.since, this.time),
+      this.due,
+      this.credits,
+      this.error
+    );
+    this.opener.addEventListener('click', () => onOpen(id));
+    const label = el('label', { class: 'row-check' }, this.checkbox);
+    this.node = el('li', { class: 'row', 'data-run': id }, label, this.opener);
+    this.update(run);
+  }
+
+  /** Show where the run stands. */
+  update(run: RunItem): void {
+    const ended = hasEnded(run);
+    const step = currentStep(run);
+    setBadge(this.badge, runBadge(run));
+    this.node.dataset.status = run.status;
+    setText(this.workflow, run.workflow_name);
+    setText(this.step, step === '' ? '' : `step ${step}`);
+    setText(this.since, ended ? 'ended ' : run.pause ? 'since ' : 'started ');
+    setTime(this.time, ended || run.pause ? run.updated_at : run.created_at);
+    setText(this.credits, counted(run.usage.credits, 'credit'));
+    this.checkbox.disabled = ended;
+    this.checkbox.setAttribute('aria-label', `Select ${run.workflow_name}, run ${run.id}`);
+    this.opener.title = `Run ${run.id}`;
+    this.updateError(run);
+    this.updateDue(run);
+  }
+
+  /** Select it, or not. */
+  select(selected: boolean): void {
+    this.checkbox.checked = selected;
+  }
+
+  /** Stop what counts. */
+  dispose(): void {
+    stopCounting(this.count);
+  }
+
+  private updateError(run: RunItem): void {
+    const words = run.error === null ? (run.reason ?? '') : withoutAnsi(run.error.message);
+    setText(this.error, words.split('\n', 1)[0]);
+    show(this.error, words !== '');
+  }
+
+  private updateDue({ pause }: RunItem): void {
+    show(this.due, pause !== null);
+    if (pause === null) {
+      stopCounting(this.count);
+    } else {
+      setText(this.dueWords, `${deadlineWords(pause.kind)} `);
+      if (this.deadline !== pause.deadline) {
+        countdown(this.count, pause.deadline);
+      }
+    }
+    this.deadline = pause?.deadline ?? null;
+  }
+}

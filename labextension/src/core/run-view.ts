@@ -1,0 +1,218 @@
+import { Actions } from './actions';
+import { button, cls, el, show } from './dom';
+import type { Host } from './host';
+import { ApiError } from './host';
+import { PauseBox, RunHeader } from './run-header';
+import { Refresher } from './refresher';
+import { errorSlot, failureNode, loadingNode, treeSlot } from './section';
+import { StepView } from './step-view';
+import type { Run, RunChange } from './types';
+import { readErrorWords } from './words';
+
+/** What a {@link RunView} shows. */
+export interface RunViewOptions {
+  /** Only this step of the run. */
+  step?: string;
+}
+
+const DELAY_MS = 60;
+
+/** One run, or one step of it, live, with its buttons. */
+export class RunView {
+  private readonly frame = el('article', { class: 'run', hidden: true });
+  private readonly notices = el('div', { class: 'notices' }, loadingNode());
+  private readonly header: RunHeader;
+  private readonly pause = new PauseBox();
+  private readonly actions: Actions;
+  private readonly error = errorSlot();
+  private readonly event = treeSlot();
+  private readonly steps = new Map<string, StepView>();
+  private readonly list: HTMLElement;
+  private readonly outputsNotice = el('div', {});
+  private readonly refresher: Refresher;
+  private readonly unsubscribe: () => void;
+  private run: Run | null = null;
+  private outputsOf = '';
+  private disposed = false;
+
+  /**
+   * @param root - what it is drawn in
+   * @param host - where runs come from
+   * @param id - the run's id
+   * @param options - what of it is shown
+   */
+  constructor(
+    root: HTMLElement,
+    private readonly host: Host,
+    private readonly id: string,
+    private readonly options: RunViewOptions = {}
+  ) {
+    root.classList.add('jp-PDFlow');
+    this.header = new RunHeader(id, host);
+    this.actions = new Actions(host, run => this.acted(run));
+    this.list = el(options.step === undefined ? 'ol' : 'div', { class: 'steps' });
+    this.frame.append(...(options.step === undefined ? this.wholeParts() : this.stepParts()));
+    root.append(this.notices, this.frame);
+    this.refresher = new Refresher(() => this.load(), DELAY_MS);
+    this.unsubscribe = host.onChange(change => this.changed(change));
+    void this.refresher.now();
+  }
+
+  /** Take it away. */
+  dispose(): void {
+    this.disposed = true;
+    this.unsubscribe();
+    this.refresher.dispose();
+    this.pause.dispose();
+    this.steps.forEach(step => step.dispose());
+    this.frame.remove();
+    this.notices.remove();
+  }
+
+  /** Put the focus on the run's title. */
+  focus(): void {
+    this.header.focus();
+  }
+
+  private wholeParts(): Node[] {
+    return [
+      this.header.node,
+      this.pause.node,
+      this.actions.node,
+      this.error.node,
+      el('h4', {}, 'Started with'),
+      this.event.node,
+      el('h4', {}, 'Steps'),
+      this.outputsNotice,
+      this.list
+    ];
+  }
+
+  private stepParts(): Node[] {
+    this.frame.classList.add(cls('only-step'));
+    const about = el('p', { class: 'about' }, 'of run ', el('code', { class: 'id' }, this.id));
+    if (this.host.openNotebook) {
+      const label = 'Open as notebook';
+      about.append(
+        ' ',
+        button(label, () => this.host.openNotebook?.(this.id), { class: 'link' })
+      );
+    }
+    return [this.list, this.pause.node, this.actions.node, this.outputsNotice, about];
+  }
+
+  private changed(change: RunChange | null): void {
+    if (change === null || change.run_id === this.id) {
+      this.refresher.request();
+    }
+  }
+
+  /** Show what an action answered; read the run again where it did not succeed. */
+  private acted(run: Run | null): void {
+    if (this.disposed) {
+      return;
+    }
+    if (run !== null) {
+      this.draw(run);
+    }
+    this.refresher.request();
+  }
+
+  private async load(): Promise<void> {
+    try {
+      const run = await this.host.get(this.id);
+      if (!this.disposed) {
+        this.notices.replaceChildren();
+        this.draw(run);
+        await this.loadOutputs(run);
+      }
+    } catch (error) {
+      if (!this.disposed) {
+        this.fail(error);
+      }
+    }
+  }
+
+  private fail(error: unknown): void {
+    const gone = error instanceof ApiError && error.status === 404;
+    const words = readErrorWords(error);
+    const known = this.run !== null && !gone;
+    const retry = (): void => {
+      this.notices.replaceChildren(loadingNode());
+      void this.refresher.now();
+    };
+    this.notices.replaceChildren(
+      failureNode(known ? `${words} What you see may be out of date.` : words, retry)
+    );
+    show(this.frame, known);
+  }
+
+  private draw(run: Run): void {
+    if (this.run !== null && run.updated_at < this.run.updated_at) {
+      return;
+    }
+    this.run = run;
+    const { step } = this.options;
+    const waitsHere = step === undefined || run.pause?.step === step;
+    this.header.update(run);
+    this.pause.update(waitsHere ? run.pause : null);
+    this.actions.update(waitsHere && (step === undefined || run.pause) ? run : null);
+    this.error.update(run.error !== null && !stepShowsError(run) ? run.error : null);
+    this.event.update({ event: run.event });
+    this.drawSteps(run);
+    this.frame.dataset.status = run.status;
+    show(this.frame, true);
+  }
+
+  private drawSteps(run: Run): void {
+    const { step: only } = this.options;
+    for (const step of run.steps.filter(each => only === undefined || each.name === only)) {
+      let view = this.steps.get(step.name);
+      if (view === undefined) {
+        view = new StepView(step.name, this.host, only === undefined ? 'li' : 'div');
+        this.steps.set(step.name, view);
+        this.list.append(view.node);
+      }
+      view.update(step, run);
+    }
+    if (this.steps.size === 0) {
+      this.list.replaceChildren(
+        el('p', { class: 'empty' }, `The run has no step ${only ?? ''}.`.replace(' .', '.'))
+      );
+    }
+  }
+
+  /** Read the outputs where an execution has ended since they were read last. */
+  private async loadOutputs(run: Run): Promise<void> {
+    const executed = run.steps.filter(step => step.started_at !== null);
+    const state = JSON.stringify(executed.map(step => [step.name, step.runs, step.status]));
+    if (executed.length === 0 || state === this.outputsOf) {
+      return;
+    }
+    try {
+      const outputs = await this.host.outputs(this.id);
+      if (!this.disposed) {
+        this.outputsOf = state;
+        this.outputsNotice.replaceChildren();
+        this.steps.forEach((view, name) => view.updateOutputs(outputs[name] ?? []));
+      }
+    } catch (error) {
+      if (!this.disposed) {
+        this.failOutputs(readErrorWords(error));
+      }
+    }
+  }
+
+  private failOutputs(words: string): void {
+    const again = (): void => {
+      this.outputsNotice.replaceChildren();
+      void this.refresher.now();
+    };
+    this.outputsNotice.replaceChildren(failureNode(`The outputs can't be shown. ${words}`, again));
+  }
+}
+
+/** Whether one of the steps shows the run's error. */
+function stepShowsError(run: Run): boolean {
+  return run.steps.some(step => step.error !== null);
+}

@@ -1,0 +1,206 @@
+import { Bulk } from './bulk';
+import { button, el, setText, show } from './dom';
+import type { Filter } from './filters';
+import { FilterBar } from './filters';
+import type { Host } from './host';
+import { RunList } from './run-list';
+import { RunView } from './run-view';
+import type { Listing } from './runs-model';
+import { RunsModel } from './runs-model';
+import { failureNode, loadingNode } from './section';
+import type { RunItem } from './types';
+import { counted, readErrorWords } from './words';
+
+/** What a {@link RunsView} shows. */
+export interface RunsViewOptions {
+  /** The id of the only workflow whose runs are shown. */
+  workflow?: string;
+}
+
+const HOW_TO_START =
+  'No runs yet. Open a notebook whose cells begin with %%step, switch it to production and run ' +
+  'it: with the buttons of its toolbar, or with %pdflow production and then %pdflow run in a cell.';
+
+/** The list of runs, what waits for a person first; a run that is opened takes its place. */
+export class RunsView {
+  private readonly filters: FilterBar;
+  private readonly model: RunsModel;
+  private readonly list: RunList;
+  private readonly bulk: Bulk;
+  private readonly summary = el('p', { class: 'summary', role: 'status' });
+  private readonly notices = el('div', { class: 'notices' });
+  private readonly pane: HTMLElement;
+  private readonly detail = el('div', { class: 'detail', hidden: true });
+  private opened: { id: string; view: RunView } | null = null;
+  private drawing = false;
+  private notice = '';
+  private disposed = false;
+
+  /**
+   * @param root - what it is drawn in
+   * @param host - where runs come from
+   * @param options - which runs are shown
+   */
+  constructor(
+    root: HTMLElement,
+    private readonly host: Host,
+    options: RunsViewOptions = {}
+  ) {
+    root.classList.add('jp-PDFlow');
+    this.filters = new FilterBar(options.workflow ?? '', filter => this.filter(filter));
+    this.list = new RunList({
+      onOpen: id => this.open(id),
+      onSelect: () => this.updateBulk(),
+      onMore: group => void this.model.more(group)
+    });
+    this.model = new RunsModel(
+      host,
+      this.filters.filter,
+      () => this.requestDraw(),
+      (id, name) => this.filters.offer(id, name)
+    );
+    this.bulk = new Bulk(
+      host,
+      run => this.model.put(run),
+      () => this.list.clearSelection()
+    );
+    this.pane = el(
+      'div',
+      { class: 'runs' },
+      this.filters.node,
+      this.summary,
+      this.bulk.node,
+      this.notices,
+      this.list.node
+    );
+    root.append(this.pane, this.detail);
+    this.detail.addEventListener('keydown', event => this.leave(event));
+    this.draw();
+    void this.model.reload();
+  }
+
+  /** Open a run in the place of the list. */
+  open(id: string): void {
+    this.close(false);
+    const place = el('div', {});
+    const back = button('All runs', () => this.close(true), { class: 'link back' });
+    this.detail.replaceChildren(back, place);
+    show(this.pane, false);
+    show(this.detail, true);
+    this.opened = { id, view: new RunView(place, this.host, id) };
+    back.focus();
+  }
+
+  /** Take it away. */
+  dispose(): void {
+    this.disposed = true;
+    this.model.dispose();
+    this.opened?.view.dispose();
+    this.list.dispose();
+    this.pane.remove();
+    this.detail.remove();
+  }
+
+  private close(focus: boolean): void {
+    if (this.opened === null) {
+      return;
+    }
+    const { id, view } = this.opened;
+    this.opened = null;
+    view.dispose();
+    this.detail.replaceChildren();
+    show(this.detail, false);
+    show(this.pane, true);
+    this.draw();
+    if (focus) {
+      this.list.focus(id);
+    }
+  }
+
+  private leave(event: KeyboardEvent): void {
+    const { target } = event;
+    const typing = target instanceof Element && target.matches('input, textarea, select');
+    if (event.key === 'Escape' && !typing) {
+      event.stopPropagation();
+      this.close(true);
+    }
+  }
+
+  private filter(filter: Filter): void {
+    void this.model.setFilter(filter);
+  }
+
+  /** Draw once for all that changes at the same time. */
+  private requestDraw(): void {
+    if (!this.drawing) {
+      this.drawing = true;
+      queueMicrotask(() => {
+        this.drawing = false;
+        if (!this.disposed && this.opened === null) {
+          this.draw();
+        }
+      });
+    }
+  }
+
+  private draw(): void {
+    const listing = this.model.listing();
+    const searching = this.model.filter.text.trim() !== '';
+    this.list.update(listing, searching);
+    this.updateBulk();
+    this.updateSummary(listing, searching);
+    this.updateNotice(listing);
+  }
+
+  private updateBulk(): void {
+    const runs = [...this.list.selected].map(id => this.model.get(id));
+    this.bulk.update(runs.filter((run): run is RunItem => run !== undefined));
+  }
+
+  private updateSummary({ groups, more, known, state }: Listing, searching: boolean): void {
+    const plus = more.active ? '+' : '';
+    const { waiting, active } = groups;
+    const parts = [
+      waiting.length > 0 && `${waiting.length}${plus} waiting for a person`,
+      active.length > 0 && `${active.length}${plus} under way`,
+      searching && (more.active || more.ended) && `searched the newest ${counted(known, 'run')}`
+    ];
+    const words = parts.filter(Boolean).join(' · ');
+    const calm = state === 'ready' && known > 0 ? 'Nothing is waiting for a person.' : '';
+    setText(this.summary, words || (searching ? '' : calm));
+  }
+
+  private updateNotice(listing: Listing): void {
+    const { state, groups, known, error } = listing;
+    const empty = [groups.waiting, groups.active, groups.ended].every(runs => runs.length === 0);
+    if (state === 'failed') {
+      const stale = known > 0 ? ' What you see may be out of date.' : '';
+      this.notify(readErrorWords(error) + stale, words =>
+        failureNode(words, () => void this.model.reload())
+      );
+    } else if (!empty) {
+      this.notify('', () => el('p', {}));
+    } else if (state === 'loading') {
+      this.notify('Loading…', words => loadingNode(words));
+    } else if (this.filters.isSet) {
+      this.notify('No run matches.', words =>
+        el(
+          'div',
+          { class: 'empty' },
+          el('p', {}, words),
+          button('Show all', () => this.filters.clear())
+        )
+      );
+    } else {
+      this.notify(HOW_TO_START, words => el('p', { class: 'empty' }, words));
+    }
+  }
+
+  /** Show a notice, unless it is there already. */
+  private notify(words: string, make: (words: string) => HTMLElement): void {
+    if (words !== this.notice) {
+      this.notice = words;
+      this.notices.replaceChildren(...(words === '' ? [] : [make(words)]));
+    }
+  }
+}
