@@ -64,8 +64,12 @@ def test_asking_and_done(server: JupyterServer, page: Page, action: str) -> None
 
 def test_waiting_and_failing(server: JupyterServer, page: Page) -> None:
     held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
     page.goto(link(server))
-    page.route("**/pdflow/**", lambda route: held.append(route))
+    page.route("**/pdflow/**", hold)
     press(page)
     is_heading(page, "Resuming …")
     assert grave_findings(page) == []
