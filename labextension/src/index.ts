@@ -1,11 +1,6 @@
 /** JupyterLab's plugins. */
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { notebookPlugin } from './plugin/notebook-plugin';
+import { panelPlugin } from './plugin/panel-plugin';
+import { statusPlugin } from './plugin/status-plugin';
 
-const plugin: JupyterFrontEndPlugin<void> = {
-  id: 'jupyter-pdflow:plugin',
-  description: 'Shows the runs of workflows and steers them.',
-  autoStart: true,
-  activate: () => undefined
-};
-
-export default [plugin];
+export default [panelPlugin, statusPlugin, notebookPlugin];

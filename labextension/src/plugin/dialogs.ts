@@ -1,0 +1,82 @@
+import { Dialog } from '@jupyterlab/apputils';
+import { Widget } from '@lumino/widgets';
+import { checkPayload } from '../core/payload';
+
+/** A field for JSON in a dialog, checked while it is typed. */
+class JsonBody extends Widget implements Dialog.IBodyWidget {
+  private readonly area = document.createElement('textarea');
+  private readonly problem = document.createElement('div');
+
+  /**
+   * @param label - what the JSON is for
+   * @param text - what stands there at first
+   */
+  constructor(label: string, text: string) {
+    super();
+    this.addClass('jp-pdflow-json');
+    const name = document.createElement('label');
+    name.textContent = label;
+    name.append(this.area);
+    this.area.value = text;
+    this.area.rows = 8;
+    this.area.spellcheck = false;
+    this.area.className = 'jp-mod-styled';
+    this.problem.setAttribute('role', 'status');
+    this.area.addEventListener('input', () => this.check());
+    // Enter is a new line here; with Ctrl or Cmd it accepts.
+    this.area.addEventListener('keydown', event => {
+      if (event.key === 'Enter' && !(event.ctrlKey || event.metaKey)) {
+        event.stopPropagation();
+      }
+    });
+    this.node.append(name, this.problem);
+  }
+
+  /** What was typed. */
+  getValue(): string {
+    return this.area.value;
+  }
+
+  /** Say what is wrong with what was typed, which keeps it from being accepted. */
+  check(): void {
+    const checked = checkPayload(this.area.value);
+    this.problem.textContent = checked.ok ? '' : checked.message;
+    this.area.setAttribute('aria-invalid', String(!checked.ok));
+    const accept = this.node.closest('.jp-Dialog')?.querySelector('.jp-mod-accept');
+    if (accept instanceof HTMLButtonElement) {
+      accept.disabled = !checked.ok;
+    }
+  }
+
+  protected override onAfterAttach(): void {
+    this.check();
+  }
+}
+
+/** What was typed, and its value. */
+export interface Typed {
+  text: string;
+  value: unknown;
+}
+
+/**
+ * Ask for JSON.
+ *
+ * @returns null where the dialog was closed, or what was typed is not JSON
+ */
+export async function askJson(
+  title: string,
+  label: string,
+  action: string,
+  text = ''
+): Promise<Typed | null> {
+  const dialog = new Dialog<string>({
+    title,
+    body: new JsonBody(label, text),
+    buttons: [Dialog.cancelButton(), Dialog.okButton({ label: action })],
+    focusNodeSelector: 'textarea'
+  });
+  const { button, value } = await dialog.launch();
+  const checked = button.accept && value !== null ? checkPayload(value) : null;
+  return checked?.ok ? { text: value ?? '', value: checked.value } : null;
+}

@@ -1,0 +1,40 @@
+import { PathExt } from '@jupyterlab/coreutils';
+import type { Contents } from '@jupyterlab/services';
+import { ServerConnection } from '@jupyterlab/services';
+import type { Host } from '../core/host';
+import { hasEnded } from '../core/words';
+import type { Server } from './server';
+
+/**
+ * Save a run as an executed notebook beside the workflow's, and return its path.
+ *
+ * A file that was saved after the run ended is left as it is.
+ */
+export async function saveExecuted(
+  id: string,
+  host: Pick<Host, 'get'>,
+  server: Server,
+  contents: Contents.IManager
+): Promise<string> {
+  const run = await host.get(id);
+  const folder = PathExt.dirname(await server.pathOf(run.workflow_id));
+  const path = PathExt.join(folder, `${run.workflow_name}-${run.id}.ipynb`);
+  const saved = await lastModified(contents, path);
+  if (!hasEnded(run) || saved === null || saved < Date.parse(run.updated_at)) {
+    const content = await server.notebook(id);
+    await contents.save(path, { type: 'notebook', format: 'json', content });
+  }
+  return path;
+}
+
+/** When a file was saved; null where there is none. */
+async function lastModified(contents: Contents.IManager, path: string): Promise<number | null> {
+  try {
+    return Date.parse((await contents.get(path, { content: false })).last_modified);
+  } catch (error) {
+    if (error instanceof ServerConnection.ResponseError && error.response.status === 404) {
+      return null;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,151 @@
+import type { ISessionContext } from '@jupyterlab/apputils';
+import type { Kernel, KernelMessage } from '@jupyterlab/services';
+
+/** The mode of a notebook's session; null where its kernel has not loaded the extension. */
+export type Mode = 'production' | 'test' | null;
+
+/** What a magic answered. */
+export interface Said {
+  ok: boolean;
+  /** What it printed, or why it refused. */
+  text: string;
+}
+
+const QUESTION = 'get_ipython().pdflow.session.production';
+// Colours of a terminal.
+// eslint-disable-next-line no-control-regex
+const ANSI = /\u001b\[[0-9;]*m/g;
+
+/** Ask a kernel for its mode, without a trace in the notebook. */
+export async function askMode(kernel: Kernel.IKernelConnection): Promise<Mode> {
+  const future = kernel.requestExecute({
+    code: '',
+    silent: true,
+    store_history: false,
+    user_expressions: { pdflow: QUESTION }
+  });
+  const { content } = await future.done;
+  if (content.status !== 'ok') {
+    return null;
+  }
+  const found = content.user_expressions['pdflow'] as unknown as Answer | undefined;
+  const word = found?.status === 'ok' ? found.data['text/plain'] : undefined;
+  return word === 'True' ? 'production' : word === 'False' ? 'test' : null;
+}
+
+interface Answer {
+  status: string;
+  data: Record<string, unknown>;
+}
+
+/** Execute a line outside the notebook, and give what it says. */
+export async function sayMagic(kernel: Kernel.IKernelConnection, line: string): Promise<Said> {
+  const said: string[] = [];
+  const future = kernel.requestExecute({
+    code: line,
+    silent: false,
+    store_history: false,
+    allow_stdin: false
+  });
+  future.onIOPub = message => {
+    said.push(textOf(message));
+  };
+  const { content } = await future.done;
+  const words = said.join('').replace(ANSI, '').trim();
+  if (content.status === 'ok') {
+    return { ok: true, text: words };
+  }
+  const refusal = content.status === 'error' ? content.evalue : '';
+  return { ok: false, text: refusal || words || 'The kernel did not answer.' };
+}
+
+function textOf(message: KernelMessage.IIOPubMessage): string {
+  const content = message.content as { data?: Record<string, string | undefined>; text?: string };
+  switch (message.header.msg_type) {
+    case 'stream':
+      return content.text ?? '';
+    case 'display_data':
+    case 'execute_result':
+      return `${content.data?.['text/plain'] ?? ''}\n`;
+    default:
+      return '';
+  }
+}
+
+/** Keeps the mode of a notebook's session, asking one question at a time. */
+export class ModeWatch {
+  private current: Mode = null;
+  private isAsking = false;
+  private isStale = false;
+  private isDisposed = false;
+
+  /**
+   * @param session - the notebook's session
+   * @param changed - called when the mode has changed
+   */
+  constructor(
+    private readonly session: ISessionContext,
+    private readonly changed: (mode: Mode) => void
+  ) {
+    session.kernelChanged.connect(this.forget);
+    session.connectionStatusChanged.connect(this.onConnection);
+    session.statusChanged.connect(this.onStatus);
+    this.ask();
+  }
+
+  /** The mode, as far as it is known. */
+  get mode(): Mode {
+    return this.current;
+  }
+
+  /** Ask the kernel, soon. */
+  readonly ask = (): void => {
+    this.isStale = true;
+    if (!this.isAsking) {
+      this.isAsking = true;
+      void this.answer().finally(() => (this.isAsking = false));
+    }
+  };
+
+  /** Ask nothing any more. */
+  dispose(): void {
+    this.isDisposed = true;
+    this.session.kernelChanged.disconnect(this.forget);
+    this.session.connectionStatusChanged.disconnect(this.onConnection);
+    this.session.statusChanged.disconnect(this.onStatus);
+  }
+
+  private async answer(): Promise<void> {
+    while (this.isStale && !this.isDisposed) {
+      this.isStale = false;
+      const kernel = this.session.session?.kernel;
+      // A kernel that went away while it was asked has no mode.
+      const mode = kernel ? await askMode(kernel).catch(() => null) : null;
+      this.set(mode);
+    }
+  }
+
+  private set(mode: Mode): void {
+    if (mode !== this.current && !this.isDisposed) {
+      this.current = mode;
+      this.changed(mode);
+    }
+  }
+
+  private readonly forget = (): void => {
+    this.set(null);
+    this.ask();
+  };
+
+  private readonly onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
+    if (status === 'connected') {
+      this.ask();
+    }
+  };
+
+  private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
+    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
+      this.forget();
+    }
+  };
+}

@@ -1,0 +1,90 @@
+import {
+  ILabShell,
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { RestHost } from '../core/rest-host';
+import { addRunCommands } from './commands';
+import { RunEvents } from './events';
+import { Notifier } from './notify';
+import { outputRenderer } from './outputs';
+import { RunsPanel } from './panel';
+import { Server } from './server';
+import { CommandIDs, IWorkflows, PluginIDs, type Workflows } from './tokens';
+import { Waiting } from './waiting';
+
+/** The panel, the commands and the notifications. */
+export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
+  id: PluginIDs.panel,
+  description: 'Shows the runs of workflows and steers them.',
+  autoStart: true,
+  provides: IWorkflows,
+  requires: [IRenderMimeRegistry],
+  optional: [ILabShell, ILayoutRestorer, ICommandPalette, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    rendermime: IRenderMimeRegistry,
+    labShell: ILabShell | null,
+    restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null,
+    settings: ISettingRegistry | null
+  ): Workflows => {
+    const workflows = makeWorkflows(app, rendermime);
+    const { panel } = workflows;
+    addRunCommands(app, workflows, palette);
+    restorer?.add(panel, RunsPanel.id);
+    const notifier = new Notifier(workflows);
+    const place = (side: string): void => {
+      const isMoved = panel.isAttached && labShell !== null;
+      const wasVisible = panel.isVisible;
+      app.shell.add(panel, side, { rank: 550, type: 'Workflow runs' });
+      if (isMoved && wasVisible) {
+        app.shell.activateById(panel.id);
+      }
+    };
+    let side = '';
+    const configure = (loaded?: ISettingRegistry.ISettings): void => {
+      notifier.enabled = loaded?.composite['notifications'] !== false;
+      const wanted = loaded?.composite['side'] === 'right' ? 'right' : 'left';
+      if (wanted !== side) {
+        side = wanted;
+        place(side);
+      }
+    };
+    const load = settings?.load(PluginIDs.panel) ?? Promise.reject(new Error('no settings'));
+    load.then(
+      loaded => {
+        configure(loaded);
+        loaded.changed.connect(configure);
+      },
+      () => configure()
+    );
+    return workflows;
+  }
+};
+
+function makeWorkflows(
+  app: JupyterFrontEnd,
+  rendermime: IRenderMimeRegistry
+): Workflows & { panel: RunsPanel } {
+  const settings = app.serviceManager.serverSettings;
+  const server = new Server(settings);
+  const events = new RunEvents(settings);
+  const host = new RestHost(settings.baseUrl, server.request, events.subscribe, {
+    renderOutputs: outputRenderer(rendermime),
+    openNotebook: run => void app.commands.execute(CommandIDs.openNotebook, { run })
+  });
+  const waiting = new Waiting(host);
+  const panel = new RunsPanel(host, waiting);
+  const open = (runId?: string): void => {
+    if (runId !== undefined) {
+      panel.open(runId);
+    }
+    app.shell.activateById(panel.id);
+  };
+  return { host, server, waiting, panel, open };
+}

@@ -1,0 +1,75 @@
+import { Widget } from '@lumino/widgets';
+import type { Host } from '../core/host';
+import { RunsView } from '../core/runs-view';
+import { runsIcon } from './icon';
+import type { Waiting } from './waiting';
+
+/** The side panel: the runs, and one of them opened. */
+export class RunsPanel extends Widget {
+  /** The panel's id in the shell. */
+  static readonly id = 'jupyter-pdflow-panel';
+  private view: RunsView | null = null;
+
+  /**
+   * @param host - where runs come from
+   * @param waiting - which runs wait, for the title
+   */
+  constructor(
+    private readonly host: Host,
+    private readonly waiting: Waiting
+  ) {
+    super();
+    this.id = RunsPanel.id;
+    this.addClass('jp-pdflow-panel');
+    this.node.tabIndex = -1;
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', 'Workflow runs');
+    this.title.icon = runsIcon;
+    this.title.className = 'jp-pdflow-tab';
+    waiting.changed.connect(() => this.entitle());
+    this.entitle();
+  }
+
+  /** Open a run. */
+  open(runId: string): void {
+    this.ready().open(runId);
+  }
+
+  override dispose(): void {
+    this.view?.dispose();
+    super.dispose();
+  }
+
+  /** Fetch nothing before someone looks. */
+  protected override onBeforeShow(): void {
+    this.ready();
+  }
+
+  protected override onAfterAttach(): void {
+    if (this.isVisible) {
+      this.ready();
+    }
+  }
+
+  protected override onActivateRequest(): void {
+    this.ready();
+    if (!this.node.contains(document.activeElement)) {
+      this.node.focus({ preventScroll: true });
+    }
+  }
+
+  private ready(): RunsView {
+    if (!this.view) {
+      const root = document.createElement('div');
+      this.node.append(root);
+      this.view = new RunsView(root, this.host);
+    }
+    return this.view;
+  }
+
+  private entitle(): void {
+    const { any, count } = this.waiting;
+    this.title.caption = any ? `Workflow runs (${count} waiting)` : 'Workflow runs';
+    this.title.dataset = any ? { pdflowWaiting: count } : {};
+  }
+}

@@ -1,0 +1,25 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { WaitingStatus } from './status';
+import { IWorkflows, PluginIDs, type Workflows } from './tokens';
+
+/** The item of the status bar. */
+export const statusPlugin: JupyterFrontEndPlugin<void> = {
+  id: PluginIDs.status,
+  description: 'Says in the status bar how many workflow runs wait for a person.',
+  autoStart: true,
+  requires: [IWorkflows],
+  optional: [IStatusBar],
+  activate: (_: JupyterFrontEnd, workflows: Workflows, statusBar: IStatusBar | null) => {
+    if (statusBar) {
+      const item = new WaitingStatus(workflows.waiting, () => workflows.open());
+      statusBar.registerStatusItem(PluginIDs.status, {
+        item,
+        align: 'left',
+        rank: 5,
+        isActive: () => item.isShown,
+        activeStateChanged: item.shownChanged
+      });
+    }
+  }
+};

@@ -1,0 +1,53 @@
+import { Signal, type ISignal } from '@lumino/signaling';
+import { Widget } from '@lumino/widgets';
+import type { Waiting } from './waiting';
+
+/** The status bar's item: how many runs wait for a person. A click opens the panel. */
+export class WaitingStatus extends Widget {
+  private readonly button = document.createElement('button');
+  private readonly _shownChanged = new Signal<this, void>(this);
+
+  /**
+   * @param waiting - which runs wait
+   * @param open - opens the panel
+   */
+  constructor(
+    private readonly waiting: Waiting,
+    open: () => void
+  ) {
+    super();
+    this.addClass('jp-pdflow-status');
+    this.button.type = 'button';
+    this.button.addEventListener('click', open);
+    this.node.append(this.button);
+    waiting.changed.connect(() => this.tell());
+    this.draw();
+  }
+
+  /** Whether there is something to tell. */
+  get isShown(): boolean {
+    return this.waiting.any;
+  }
+
+  /** Emitted when that may have changed. */
+  get shownChanged(): ISignal<this, void> {
+    return this._shownChanged;
+  }
+
+  override dispose(): void {
+    Signal.clearData(this);
+    super.dispose();
+  }
+
+  private tell(): void {
+    this.draw();
+    this._shownChanged.emit();
+  }
+
+  private draw(): void {
+    const { count } = this.waiting;
+    this.button.textContent = `${count} waiting`;
+    const runs = count === '1' ? 'run waits' : 'runs wait';
+    this.button.title = `${count} workflow ${runs} for a person: show the panel`;
+  }
+}

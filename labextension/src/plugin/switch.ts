@@ -1,0 +1,54 @@
+import { Widget } from '@lumino/widgets';
+import type { Mode } from './kernel-mode';
+
+const CHOICES = [
+  ['test', 'Test', 'Test mode: step cells execute here, and pauses are only shown'],
+  [
+    'production',
+    'Production',
+    'Production mode: save and deploy the notebook; step cells show its latest run'
+  ]
+] as const;
+
+/** The toolbar's switch Test | Production; not shown where there is no mode. */
+export class ModeSwitch extends Widget {
+  private readonly buttons = new Map<Mode, HTMLButtonElement>();
+
+  /** @param choose - called with the mode that was asked for */
+  constructor(choose: (mode: 'production' | 'test') => void) {
+    super();
+    this.addClass('jp-pdflow-switch');
+    this.node.setAttribute('role', 'group');
+    this.node.setAttribute('aria-label', 'Workflow mode');
+    for (const [mode, label, title] of CHOICES) {
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = label;
+      button.title = title;
+      button.addEventListener('click', () => {
+        if (button.getAttribute('aria-pressed') !== 'true') {
+          choose(mode);
+        }
+      });
+      this.buttons.set(mode, button);
+      this.node.append(button);
+    }
+    this.setMode(null);
+  }
+
+  /** Show the mode that the session is in. */
+  setMode(mode: Mode): void {
+    for (const [each, button] of this.buttons) {
+      button.setAttribute('aria-pressed', String(each === mode));
+    }
+    this.setHidden(mode === null);
+  }
+
+  /** Show that a change is under way. */
+  setBusy(isBusy: boolean): void {
+    this.node.setAttribute('aria-busy', String(isBusy));
+    for (const button of this.buttons.values()) {
+      button.disabled = isBusy;
+    }
+  }
+}
