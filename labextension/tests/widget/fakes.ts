@@ -1,0 +1,68 @@
+import type { Run } from '../../src/core';
+import type { Model } from '../../src/widget/kernel';
+
+export interface Sent {
+  id: string;
+  method: string;
+  args: unknown[];
+}
+
+type Reply = (sent: Sent) => object | null;
+
+/** A widget's model, with a kernel behind it that answers at once. */
+export class FakeModel implements Model {
+  readonly sent: Sent[] = [];
+  readonly listeners = new Set<(content: unknown) => void>();
+
+  constructor(
+    private readonly reply: Reply,
+    private readonly traits: Record<string, unknown> = {}
+  ) {}
+
+  get(name: string): unknown {
+    return this.traits[name];
+  }
+
+  send(content: unknown): void {
+    const sent = content as Sent;
+    this.sent.push(sent);
+    const answer = this.reply(sent);
+    if (answer !== null) {
+      queueMicrotask(() => this.receive({ id: sent.id, ...answer }));
+    }
+  }
+
+  on(_name: string, callback: (content: unknown) => void): void {
+    this.listeners.add(callback);
+  }
+
+  off(_name: string, callback: (content: unknown) => void): void {
+    this.listeners.delete(callback);
+  }
+
+  receive(content: unknown): void {
+    this.listeners.forEach(listener => listener(content));
+  }
+}
+
+/** A run that waits at its only step. */
+export function run(id: string, over: Partial<Run> = {}): Run {
+  const step = { name: 'ask', status: 'paused' as const, runs: 1, error: null, exports: {} };
+  const links = { resume_url: 'http://x/resume/key', cancel_url: 'http://x/cancel/key' };
+  return {
+    id,
+    workflow_id: 'w',
+    workflow_name: 'w',
+    version: '1',
+    status: 'paused',
+    event: {},
+    steps: [{ ...step, started_at: '2026-11-22T10:00:00Z', ended_at: null }],
+    pause: { kind: 'suspend', step: 'ask', deadline: '2099-11-22T10:00:00Z', ...links },
+    usage: { credits: 1, compute_ms: 10, paused_ms: 0 },
+    error: null,
+    reason: null,
+    created_at: '2026-11-22T10:00:00Z',
+    updated_at: '2026-11-22T10:00:00Z',
+    ...over
+  };
+}

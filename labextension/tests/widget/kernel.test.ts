@@ -1,0 +1,98 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ApiError } from '../../src/core';
+import type { View } from '../../src/widget/host';
+import { kernelHost } from '../../src/widget/host';
+import { FakeModel, run } from './fakes';
+
+const VIEW: View = { kind: 'run', run: 'a', probe: 'runs/a' };
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe('a host that talks through the kernel', () => {
+  it('sends what the REST API takes', async () => {
+    const model = new FakeModel(({ args }) => ({ result: [run(String(args[0]))] }));
+    const { host } = kernelHost(model, VIEW);
+
+    await host.list({ status: 'paused', workflow: 'a b', limit: 5 });
+    await host.get('x/y');
+    await host.resume('x', { ok: true });
+    await host.cancel('x', null);
+    expect(model.sent.map(({ method, args }) => [method, ...args])).toEqual([
+      ['GET', 'runs?status=paused&workflow=a+b&limit=5'],
+      ['GET', 'runs/x%2Fy'],
+      ['POST', 'runs/x/resume', { data: { ok: true }, by: 'button' }],
+      ['POST', 'runs/x/cancel', { reason: null, by: 'button' }]
+    ]);
+    expect(new Set(model.sent.map(({ id }) => id)).size).toBe(4);
+  });
+
+  it('takes the outputs out of the executed notebook', async () => {
+    const output = { output_type: 'stream', name: 'stdout', text: 'hello' };
+    const cells = [{ source: '%%step ask\nx', outputs: [output] }];
+    const { host } = kernelHost(new FakeModel(() => ({ result: { cells } })), VIEW);
+
+    expect(await host.outputs('a')).toEqual({ ask: [output] });
+  });
+
+  it('rejects with what the server said', async () => {
+    const error = { message: 'Too late.', reason: 'not_paused', status: 409 };
+    const { host } = kernelHost(new FakeModel(() => ({ error })), VIEW);
+
+    const refused = await host.resume('a', null).catch((reason: unknown) => reason);
+    expect(refused).toBeInstanceOf(ApiError);
+    expect(refused).toMatchObject(error);
+  });
+
+  it('says when the server does not answer, and when the kernel does not', async () => {
+    const error = { message: 'No server answers.', reason: 'no_server', status: 0 };
+    const gone = kernelHost(new FakeModel(() => ({ error })), VIEW).host;
+    await expect(gone.get('a')).rejects.toMatchObject({ message: error.message, status: 0 });
+
+    const silent = kernelHost(new FakeModel(() => null), VIEW).host.get('a');
+    const settled = expect(silent).rejects.toMatchObject({
+      message: 'The kernel does not answer; it may be busy or gone.'
+    });
+    await vi.runAllTimersAsync();
+    await settled;
+  });
+
+  it('leaves the messages of others alone, and takes none when it is disposed of', () => {
+    const model = new FakeModel(() => null);
+    const own = kernelHost(model, VIEW);
+    model.receive(null);
+    model.receive({ id: 'other', result: 1 });
+    own.dispose();
+    expect(model.listeners.size).toBe(0);
+  });
+
+  it('asks every two seconds while someone listens, and tells of changes only', async () => {
+    let updated = '1';
+    const model = new FakeModel(() => ({ result: { ...run('a'), updated_at: updated } }));
+    const { host } = kernelHost(model, VIEW);
+    const listener = vi.fn();
+    const end = host.onChange(listener);
+
+    await vi.advanceTimersByTimeAsync(4100);
+    expect(model.sent).toHaveLength(2);
+    expect(listener).not.toHaveBeenCalled();
+    updated = '2';
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(listener.mock.calls).toEqual([[null]]);
+    end();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(model.sent).toHaveLength(3);
+  });
+
+  it('asks for the newest and the paused runs where a list is shown', async () => {
+    const model = new FakeModel(() => ({ result: [] }));
+    const view: View = { kind: 'runs', workflow: 'w', probe: '' };
+    const end = kernelHost(model, view).host.onChange(() => undefined);
+    await vi.advanceTimersByTimeAsync(2100);
+    end();
+    expect(model.sent.map(({ args }) => args[0])).toEqual([
+      'runs?workflow=w&limit=50',
+      'runs?workflow=w&limit=200&status=paused'
+    ]);
+  });
+});

@@ -1,0 +1,152 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { chooseHost, tellingSettled, withStatus } from '../../src/widget/host';
+import { offerExtras } from '../../src/widget/shared';
+import widget from '../../src/widget';
+import { FakeModel, run } from './fakes';
+
+const VIEW = { kind: 'run' as const, run: 'a', probe: 'runs/a' };
+const fetched = vi.fn<typeof fetch>();
+
+class SilentSocket {
+  static readonly urls: string[] = [];
+  onopen = null;
+  onmessage = null;
+  onclose = null;
+
+  constructor(url: string) {
+    SilentSocket.urls.push(url);
+  }
+
+  close(): void {
+    // There is nothing to close.
+  }
+}
+
+function servedByJupyter(config: object): void {
+  const script = document.createElement('script');
+  script.id = 'jupyter-config-data';
+  script.type = 'application/json';
+  script.textContent = JSON.stringify(config);
+  document.body.append(script);
+}
+
+function answers(status: number, body: unknown = run('a')): void {
+  fetched.mockImplementation(() => Promise.resolve(new Response(JSON.stringify(body), { status })));
+}
+
+beforeEach(() => {
+  vi.stubGlobal('fetch', fetched);
+  vi.stubGlobal('WebSocket', SilentSocket);
+});
+afterEach(() => {
+  document.body.replaceChildren();
+  fetched.mockReset();
+  vi.unstubAllGlobals();
+});
+
+describe('the choice of a host', () => {
+  it('is the page’s own server where that has the run', async () => {
+    document.cookie = '_xsrf=2|abc';
+    servedByJupyter({ baseUrl: '/user/me/', token: 'secret' });
+    answers(200);
+    const model = new FakeModel(() => null);
+    const { host } = await chooseHost(model, VIEW);
+    await host.resume('a', 1);
+
+    const urls = fetched.mock.calls.map(([url]) => url);
+    const api = `${location.origin}/user/me/pdflow/api`;
+    expect(urls).toEqual([`${api}/runs/a`, `${api}/runs/a/resume`]);
+    const headers = new Headers(fetched.mock.calls[1][1]?.headers);
+    expect(headers.get('X-XSRFToken')).toBe('2|abc');
+    expect(headers.get('Authorization')).toBe('token secret');
+    expect(model.sent).toEqual([]);
+
+    host.onChange(() => undefined)();
+    const ws = `${location.origin.replace('http', 'ws')}/user/me/api/events/subscribe`;
+    expect(SilentSocket.urls).toEqual([`${ws}?token=secret`]);
+  });
+
+  it('is the kernel where the page’s server does not have the run', async () => {
+    servedByJupyter({ baseUrl: '/' });
+    answers(404);
+    const model = new FakeModel(() => ({ result: run('a') }));
+    const { host } = await chooseHost(model, VIEW);
+
+    expect((await host.get('a')).id).toBe('a');
+    expect(fetched).toHaveBeenCalledTimes(1);
+    expect(model.sent).toHaveLength(1);
+  });
+
+  it('is the kernel where the server can’t be reached, or the page is not Jupyter’s', async () => {
+    const model = new FakeModel(() => ({ result: run('a') }));
+    await (await chooseHost(model, VIEW)).host.get('a');
+    expect(fetched).not.toHaveBeenCalled();
+
+    servedByJupyter({ baseUrl: '/' });
+    fetched.mockRejectedValue(new TypeError('Failed to fetch'));
+    await (await chooseHost(model, VIEW)).host.get('a');
+    expect(model.sent).toHaveLength(2);
+  });
+
+  it('draws outputs with what the plugin offers', async () => {
+    servedByJupyter({ baseUrl: '/' });
+    answers(200);
+    const renderOutputs = vi.fn();
+    offerExtras({ renderOutputs });
+    const { host } = await chooseHost(new FakeModel(() => null), VIEW);
+    host.renderOutputs?.([], document.body);
+    expect(renderOutputs).toHaveBeenCalled();
+    expect('openNotebook' in host).toBe(true);
+    offerExtras({});
+  });
+});
+
+describe('hosts upon hosts', () => {
+  it('list one status only', async () => {
+    const model = new FakeModel(() => ({ result: [run('a')] }));
+    const { host } = await chooseHost(model, VIEW);
+    const paused = withStatus(host, 'paused');
+
+    expect(await paused.list({})).toHaveLength(1);
+    expect(await paused.list({ status: 'failed' })).toEqual([]);
+    expect(model.sent.map(({ args }) => args)).toEqual([['runs?status=paused']]);
+  });
+
+  it('tell of runs that rest', async () => {
+    const states = [run('a', { status: 'running' }), run('a'), run('a', { status: 'failed' })];
+    const { host } = await chooseHost(new FakeModel(() => ({ result: states.shift() })), VIEW);
+    const settled = vi.fn();
+    const telling = tellingSettled(host, ({ status }) => void settled(status));
+    for (let number = 0; number < 3; number += 1) {
+      await telling.get('a');
+    }
+    expect(settled.mock.calls).toEqual([['paused'], ['failed']]);
+  });
+});
+
+describe('the widget', () => {
+  it('shows a run, tells once that it rests, and leaves nothing behind', async () => {
+    const model = new FakeModel(({ method }) => (method === 'GET' ? { result: run('a') } : null), {
+      view: VIEW
+    });
+    const el = document.body.appendChild(document.createElement('div'));
+    const dispose = await widget.render({ model, el });
+    await vi.waitFor(() => expect(el.textContent).toContain('ask'));
+    await vi.waitFor(() => {
+      expect(model.sent.filter(({ method }) => method === 'settled')).toHaveLength(1);
+    });
+    dispose();
+    expect(el.textContent).toBe('');
+    expect(model.listeners.size).toBe(0);
+  });
+
+  it('shows a list', async () => {
+    const model = new FakeModel(() => ({ result: [run('a')] }), {
+      view: { kind: 'runs', workflow: 'w', status: null, probe: '' }
+    });
+    const el = document.body.appendChild(document.createElement('div'));
+    const dispose = await widget.render({ model, el });
+    await vi.waitFor(() => expect(el.textContent).toContain('1 waiting for a person'));
+    dispose();
+  });
+});
