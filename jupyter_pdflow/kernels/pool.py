@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from logging import Logger
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +16,16 @@ from jupyter_pdflow.kernels.queue import FairQueue
 from jupyter_pdflow.rules.workflow import Workflow
 
 STOPPING = "The server is stopping."
+
+
+TURN_SECONDS = 2.0
+"""How long a kernel serves the runs of its version while those of others wait.
+
+Starting a kernel takes as long as hundreds of short steps, so taking turns run by run would be
+fair and slow."""
+
+
+_Version: TypeAlias = tuple[str, str]
 
 
 class _Turn(Struct, eq=False):
@@ -52,7 +62,8 @@ class KernelPool:
         self._closing = 0
         self._busy: set[Kernel] = set()
         self._idle: dict[Kernel, float] = {}
-        self._queue: FairQueue[_Turn] = FairQueue()
+        self._queue: FairQueue[_Version, _Turn] = FairQueue()
+        self._turn_ends: dict[Kernel, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._checked: set[str] = set()
@@ -138,12 +149,12 @@ class KernelPool:
     async def _wait(self, workflow: Workflow) -> Kernel | None:
         """Wait for one's turn: an idle kernel, or a place to start one in."""
         turn = _Turn(workflow, asyncio.get_running_loop().create_future())
-        self._queue.put(workflow.id, turn)
+        self._queue.put(_key(workflow), turn)
         self._pass_on()
         try:
             return await turn.answer
         except asyncio.CancelledError:
-            self._queue.remove(workflow.id, turn)
+            self._queue.remove(_key(workflow), turn)
             if turn.answer.done() and not turn.answer.cancelled():
                 self._give_back(turn.answer.result())
             raise
@@ -156,20 +167,37 @@ class KernelPool:
 
     def _pass_on(self) -> None:
         """Answer those who wait, as far as there are kernels and places; else make room."""
-        while turn := self._queue.first():
-            if turn.answer.done():
-                self._queue.take()
-                continue
-            kernel = self.take(turn.workflow)
-            if kernel is None and self._count >= self._max:
-                break
-            self._queue.take()
-            self._count += kernel is None
-            turn.answer.set_result(kernel)
+        for kernel in list(self._idle):
+            self._serve_warm(kernel)
+        while self._queue and self._count < self._max:
+            turn = self._queue.take()
+            if not turn.answer.done():
+                self._count += 1
+                turn.answer.set_result(None)
         while self._idle and self._closing < len(self._queue):
             kernel = next(iter(self._idle))
             del self._idle[kernel]
             self._drop(kernel)
+
+    def _serve_warm(self, kernel: Kernel) -> None:
+        """Give an idle kernel to the next who waits for its version, while it has its turn."""
+        if kernel.workflow is None or not kernel.alive:
+            return
+        version = _key(kernel.workflow)
+        is_over = asyncio.get_running_loop().time() > self._turn_ends[kernel]
+        if is_over and self._queue.has_others(version) and not self._queue.is_turn_of(version):
+            return
+        turn = self._next_of(version)
+        if turn is not None:
+            del self._idle[kernel]
+            self._busy.add(kernel)
+            turn.answer.set_result(kernel)
+
+    def _next_of(self, version: _Version) -> _Turn | None:
+        """Take out the next who waits for a version; some may have given up just now."""
+        is_turn = self._queue.is_turn_of(version)
+        turn = self._queue.take() if is_turn else self._queue.take_of(version)
+        return self._next_of(version) if turn is not None and turn.answer.done() else turn
 
     def _free_place(self) -> None:
         self._count -= 1
@@ -189,6 +217,7 @@ class KernelPool:
             self._free_place()
             raise
         self._busy.add(kernel)
+        self._turn_ends[kernel] = asyncio.get_running_loop().time() + TURN_SECONDS
         try:
             await kernel.prepare(workflow)
         except BaseException:
@@ -200,6 +229,7 @@ class KernelPool:
     # --- the end of kernels -----------------------------------------------------------
 
     def _drop(self, kernel: Kernel) -> None:
+        self._turn_ends.pop(kernel, None)
         self._closing += 1
         self._spawn(self._close(kernel))
 
@@ -234,5 +264,5 @@ class KernelPool:
         self._set_timer()
 
 
-def _key(workflow: Workflow) -> tuple[str, str]:
+def _key(workflow: Workflow) -> _Version:
     return workflow.id, workflow.version

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.kernels import pool as pool_module
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.queue import FairQueue
@@ -56,7 +57,17 @@ async def test_never_more_kernels_than_allowed_and_all_are_served(make_pool: Mak
     assert most == 2
 
 
-async def test_workflows_take_turns(make_pool: MakePool) -> None:
+@pytest.mark.parametrize(
+    ("turn_seconds", "expected"),
+    [
+        (0.0, ["busy 0", "other", "busy 1", "busy 2"]),
+        (60.0, ["busy 0", "busy 1", "busy 2", "other"]),
+    ],
+)
+async def test_workflows_take_turns_of_a_length(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, turn_seconds: float, expected: list[str]
+) -> None:
+    monkeypatch.setattr(pool_module, "TURN_SECONDS", turn_seconds)
     pool = make_pool(max_kernels=1)
     busy, other = workflow(RETURN_ONE, name="busy"), workflow(RETURN_ONE, name="other")
     order: list[str] = []
@@ -73,7 +84,7 @@ async def test_workflows_take_turns(make_pool: MakePool) -> None:
     await asyncio.sleep(0)
     pool.release(kernel)
     await asyncio.gather(*tasks)
-    assert order == ["busy 0", "other", "busy 1", "busy 2"]
+    assert order == expected
 
 
 async def test_idle_kernel_makes_room_for_another_version(make_pool: MakePool) -> None:
@@ -217,12 +228,24 @@ async def test_kernelspec_whose_program_is_not_there(pool: KernelPool, app: Any)
 
 
 def test_queue_is_first_in_first_out_within_a_key_and_fair_across() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str, str] = FairQueue()
     for item in ["a1", "a2", "a3", "b1", "b2", "c1"]:
         queue.put(item[0], item)
     queue.remove("a", "a2")
     queue.remove("a", "never there")
-    assert queue.first() == "a1"
+    assert queue.is_turn_of("a")
     assert len(queue) == 5
     assert [queue.take() for _ in range(5)] == ["a1", "b1", "c1", "a3", "b2"]
-    assert queue.first() is None
+    assert not queue
+
+
+def test_queue_gives_items_of_a_key_out_of_turn() -> None:
+    queue: FairQueue[str, str] = FairQueue()
+    for item in ["a1", "b1", "b2"]:
+        queue.put(item[0], item)
+    assert queue.has_others("a")
+    assert queue.take_of("b") == "b1"
+    assert queue.is_turn_of("a")
+    assert queue.take() == "a1"
+    assert not queue.has_others("b")
+    assert queue.take_of("a") is None
