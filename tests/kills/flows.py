@@ -1,0 +1,30 @@
+"""The workflow that the kill tests run: it waits, waits again, and runs again."""
+
+from __future__ import annotations
+
+MAX_RETRIES = 3
+STEPS = ("ask", "confirm", "work")
+
+ASK = """%%step ask
+def handler(pd):
+    pd.flow.suspend(600_000)
+    return {"mark": MARK}
+"""
+CONFIRM = """%%step confirm
+def handler(pd):
+    pd.flow.suspend(1_500)
+    return {"mark": MARK}
+"""
+WORK = f"""%%step work
+def handler(pd):
+    run = pd.context.run
+    request = run.get("callback_request")
+    seen = (run.context or []) + [[run.runs, request and request.body]]
+    pd.flow.rerun(300, seen, {MAX_RETRIES})
+    return {{"mark": MARK, "seen": seen}}
+"""
+
+
+def cells(mark: str) -> list[str]:
+    """The notebook's cells; `mark` makes it a version of its own."""
+    return [f"MARK = {mark!r}", ASK, CONFIRM, WORK]
