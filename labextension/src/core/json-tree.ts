@@ -25,7 +25,7 @@ function node(value: unknown, label: string | null): HTMLElement {
 }
 
 function isBranch(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
+  return typeof value === 'object' && value !== null && Object.keys(value).length > 0;
 }
 
 function leaf(value: unknown, label: string | null): HTMLElement {
@@ -40,7 +40,7 @@ function labelNodes(label: string | null): Node[] {
 }
 
 function plainNode(value: unknown): HTMLElement {
-  const kind = value === null ? 'null' : typeof value;
+  const kind = value === null || typeof value === 'object' ? 'null' : typeof value;
   return el('span', { class: `json-value json-${kind}` }, JSON.stringify(value ?? null));
 }
 
@@ -109,9 +109,6 @@ function addPage(parent: HTMLElement, entries: [string, unknown][], from: number
 /** Say in a few characters what is in a collapsed value. */
 function preview(value: object): string {
   const size = Object.keys(value).length;
-  if (size === 0) {
-    return Array.isArray(value) ? '[]' : '{}';
-  }
   if (Array.isArray(value)) {
     return `[${size.toLocaleString()} ${size === 1 ? 'item' : 'items'}]`;
   }

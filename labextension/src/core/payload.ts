@@ -18,7 +18,8 @@ export function checkPayload(text: string): Checked {
 function problem(text: string, error: unknown): string {
   const words = error instanceof Error ? error.message : String(error);
   const at = /position (\d+)/.exec(words)?.[1];
-  const place = at === undefined ? '' : ` (line ${lineOf(text, Number(at))})`;
+  const place =
+    at === undefined || !text.includes('\n') ? '' : ` (line ${lineOf(text, Number(at))})`;
   return `This is not JSON yet${place}: ${hint(text)}`;
 }
 

@@ -1,0 +1,181 @@
+import type { ChangeListener, Host, RunQuery } from '../../src/core/host';
+import { ApiError } from '../../src/core/host';
+import type { Output, Pause, Run, RunChange, RunItem, Step, StepError } from '../../src/core/types';
+
+/** What a test says of a run; the rest is filled in. */
+export type Given = Omit<Partial<Run>, 'steps'> & { steps?: Partial<Step>[] };
+
+/** A server in memory that follows the contract, as far as the views can see. */
+export class FakeHost implements Host {
+  readonly runs = new Map<string, Run>();
+  readonly outputsBy = new Map<string, Record<string, Output[]>>();
+  readonly calls: string[] = [];
+  /** What the next calls of a method are refused with. */
+  readonly refusals: Partial<Record<'cancel' | 'get' | 'list' | 'outputs' | 'resume', Error>> = {};
+  readonly sent: unknown[] = [];
+  openNotebook?: (id: string) => void;
+  renderOutputs?: (outputs: Output[], node: HTMLElement) => void;
+  private readonly listeners = new Set<ChangeListener>();
+
+  constructor(...runs: Run[]) {
+    runs.forEach(run => this.runs.set(run.id, run));
+  }
+
+  /** How many listen. */
+  get listening(): number {
+    return this.listeners.size;
+  }
+
+  list(query: RunQuery): Promise<RunItem[]> {
+    const { status, workflow, before, limit = 50 } = query;
+    return this.answer('list', JSON.stringify(query), () =>
+      [...this.runs.values()]
+        .filter(run => status === undefined || run.status === status)
+        .filter(run => workflow === undefined || run.workflow_id === workflow)
+        .filter(run => before === undefined || run.id < before)
+        .sort((one, other) => (one.id < other.id ? 1 : -1))
+        .slice(0, limit)
+    );
+  }
+
+  get(id: string): Promise<Run> {
+    return this.answer('get', id, () => this.find(id));
+  }
+
+  outputs(id: string): Promise<Record<string, Output[]>> {
+    return this.answer('outputs', id, () => this.outputsBy.get(id) ?? {});
+  }
+
+  resume(id: string, data: unknown): Promise<Run> {
+    return this.answer('resume', id, () => {
+      const run = this.find(id);
+      if (run.pause === null) {
+        throw new ApiError('The run is not paused.', 'not_paused', 409);
+      }
+      this.sent.push(data);
+      return this.change({ ...run, status: 'running', pause: null });
+    });
+  }
+
+  cancel(id: string, reason: string | null): Promise<Run> {
+    return this.answer('cancel', id, () => {
+      this.sent.push(reason);
+      return this.change({ ...this.find(id), status: 'canceled', pause: null, reason });
+    });
+  }
+
+  onChange(listener: ChangeListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Store a run as it is now, and tell of it. */
+  change(run: Run): Run {
+    const later = new Date(Math.max(Date.now(), Date.parse(run.updated_at) + 1)).toISOString();
+    const changed = { ...run, updated_at: later };
+    this.runs.set(run.id, changed);
+    this.emit(changeOf(changed));
+    return changed;
+  }
+
+  /** Tell of a change. */
+  emit(change: RunChange | null): void {
+    this.listeners.forEach(listener => listener(change));
+  }
+
+  /** The calls of a method. */
+  callsOf(method: string): string[] {
+    return this.calls.filter(call => call.startsWith(`${method} `));
+  }
+
+  private find(id: string): Run {
+    const run = this.runs.get(id);
+    if (run === undefined) {
+      throw new ApiError(`There is no run ${id}.`, 'not_found', 404);
+    }
+    return run;
+  }
+
+  private async answer<T>(
+    method: keyof FakeHost['refusals'],
+    about: string,
+    make: () => T
+  ): Promise<T> {
+    this.calls.push(`${method} ${about}`);
+    await Promise.resolve();
+    const refusal = this.refusals[method];
+    if (refusal) {
+      throw refusal;
+    }
+    return structuredClone(make());
+  }
+}
+
+/** Make a run. */
+export function makeRun(id: string, given: Given = {}): Run {
+  const at = '2026-11-22T10:00:00.000Z';
+  const name = given.workflow_name ?? 'approve-invoice';
+  return {
+    id,
+    workflow_id: `notebooks-${name}`,
+    workflow_name: name,
+    version: '3f9c2a7be01d44aa',
+    status: 'running',
+    pause: null,
+    usage: { credits: 1, compute_ms: 120, paused_ms: 0 },
+    error: null,
+    reason: null,
+    created_at: at,
+    updated_at: at,
+    event: {},
+    ...given,
+    steps: (given.steps ?? [{ name: 'ask' }, { name: 'pay' }]).map(makeStep)
+  };
+}
+
+/** Make a run that waits for a person. */
+export function makeWaiting(id: string, given: Given = {}): Run {
+  const pause = makePause('suspend', 'ask', { resume_url: `http://h/pdflow/resume/${id}` });
+  const steps: Partial<Step>[] = [{ name: 'ask', status: 'paused', runs: 1 }, { name: 'pay' }];
+  return makeRun(id, { status: 'paused', pause, steps, ...given });
+}
+
+/** Make a pause that ends in an hour. */
+export function makePause(kind: Pause['kind'], step: string, given: Partial<Pause> = {}): Pause {
+  const deadline = new Date(Date.now() + 3_600_000).toISOString();
+  const urls = { resume_url: 'http://h/pdflow/resume/x', cancel_url: 'http://h/pdflow/cancel/x' };
+  return { kind, step, deadline, ...urls, ...given };
+}
+
+/** Make an error of a step. */
+export function makeError(step: string, evalue = 'no such customer'): StepError {
+  const traceback = ['\u001b[31mKeyError\u001b[39m', '  in handler(pd)'];
+  return { message: `KeyError: ${evalue}`, ename: 'KeyError', evalue, traceback, step };
+}
+
+/** What the server tells of a run. */
+export function changeOf(run: Run): RunChange {
+  return {
+    run_id: run.id,
+    workflow_id: run.workflow_id,
+    workflow_name: run.workflow_name,
+    status: run.status,
+    step: run.pause?.step ?? run.steps[0]?.name ?? '',
+    pause_kind: run.pause?.kind ?? null,
+    deadline: run.pause?.deadline ?? null,
+    updated_at: run.updated_at
+  };
+}
+
+function makeStep(given: Partial<Step>): Step {
+  return {
+    name: 'step',
+    status: 'pending',
+    runs: 0,
+    error: null,
+    started_at: null,
+    ended_at: null,
+    exports: {},
+    ...given
+  };
+}
