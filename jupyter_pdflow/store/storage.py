@@ -144,8 +144,13 @@ class Record:
 
     def write(self, record: dict[str, Any]) -> None:
         """Replace the record's fields in one atomic write."""
+        fields = {"format": FORMAT, **record}
         with self._open() as db:
-            db.table(self._table).upsert(Document({"format": FORMAT, **record}, doc_id=1))
+            # Not upsert: for a new record it writes the file twice, the first time without it.
+            if self._path.exists():
+                db.table(self._table).update(fields, doc_ids=[1])
+            else:
+                db.table(self._table).insert(Document(fields, doc_id=1))
 
     def _open(self) -> TinyDB:
         return TinyDB(self._path, storage=AtomicJSONStorage)

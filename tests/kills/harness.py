@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.kills import faults
@@ -133,4 +134,4 @@ def has_ended(server: JupyterServer, books: Books, run_id: str) -> bool:
 
 def marked(server: JupyterServer, books: Books, mark: str) -> None:
     """Deploy the first version."""
-    deploy(server, books, mark, Client(server, books, mark).send)
+    deploy(server, books, mark, partial(server.http.request, headers=server.headers))

@@ -8,6 +8,7 @@ import pytest
 from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.store import storage
 from jupyter_pdflow.store.storage import AtomicJSONStorage, Record, replace_file
 
 
@@ -36,6 +37,24 @@ def test_a_failed_write_leaves_the_old_content(
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["db.json"]
+
+
+def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    replace = storage.replace_file
+
+    def count(path: Path, content: bytes) -> None:
+        written.append(content)
+        replace(path, content)
+
+    monkeypatch.setattr(storage, "replace_file", count)
+    record = Record(tmp_path / "r.json", "run")
+    for number in (1, 2):
+        record.write({"n": number})
+    assert written == [
+        b'{"run":{"1":{"format":1,"n":1}}}',
+        b'{"run":{"1":{"format":1,"n":2}}}',
+    ]
 
 
 def test_record(tmp_path: Path) -> None:
