@@ -13,6 +13,9 @@ NODES_LIMIT = 1000
 DEPTH_LIMIT = 40
 TEXT_LIMIT = 1000
 """Characters shown of one value."""
+NAMES_SHOWN = 12
+WIDTH = 60
+"""Characters shown of the names in an object that is folded."""
 _MONO = "font-family:var(--jp-code-font-family,monospace);font-size:0.9em"
 _INDENT = "margin-left:1.2em"
 _VALUE = "white-space:pre-wrap;overflow-wrap:anywhere"
@@ -63,7 +66,10 @@ class _Tree:
 
 def _size(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"{{{len(value):,} key{'s' * (len(value) != 1)}}}"
+        names = ", ".join(map(str, islice(value, NAMES_SHOWN)))
+        if len(value) > NAMES_SHOWN or len(names) > WIDTH:
+            names = f"{names[:WIDTH]}…"
+        return f"{{{escape(names)}}}"
     return f"[{len(value):,} item{'s' * (len(value) != 1)}]"
 
 

@@ -13,6 +13,20 @@ NOTICE = (
     "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
     "(not supported in test)"
 )
+_CARD = "jp-PDFlow-notice"
+_STYLE = f"""<style>
+.{_CARD} {{
+  border-left: 3px solid var(--jp-warn-color0, #b35900);
+  background: var(--jp-layout-color2, #8881);
+  padding: 0.5em 1em;
+  gap: 0.4em;
+}}
+.{_CARD} p {{ margin: 0 0 0.3em; line-height: 1.5; }}
+.{_CARD} :is(button, textarea):focus-visible {{
+  outline: 2px solid var(--jp-brand-color1, #1976d2);
+  outline-offset: 1px;
+}}
+</style>"""
 
 
 class Notice(TwinBox):
@@ -37,12 +51,14 @@ class Notice(TwinBox):
         canceled: Callable[[], object],
     ) -> None:
         self.data = ui.Textarea(
-            placeholder='JSON, such as {"approved": true}; empty for no data',
-            rows=2,
-            layout={"width": "30em"},
+            description="JSON",
+            placeholder='such as {"approved": true}; empty for no data',
+            rows=1,
+            style={"description_width": "initial"},
+            layout={"width": "28em", "max_width": "100%"},
         )
         self.buttons = [
-            _button("as if resumed with", lambda: self._resume(resumed)),
+            _button("as if resumed with", lambda: self._resume(resumed), "primary"),
             _button("as if the time ran out", lambda: self._press(timed_out)),
             _button("as if cancelled", lambda: self._press(canceled)),
         ]
@@ -52,19 +68,20 @@ class Notice(TwinBox):
         html = f"<p>{escape(NOTICE)}</p>"
         super().__init__(
             [
-                ui.HTML(f"{html}<p>{escape(words)}</p>"),
-                ui.HBox([resume, self.data]),
-                ui.HBox([expire, cancel]),
+                ui.HTML(f"{_STYLE}<p><b>{escape(NOTICE)}</b></p><p>{escape(words)}</p>"),
+                _row(resume, self.data),
+                _row(expire, cancel),
                 self.status,
                 self.output,
             ],
             NOTICE,
             html,
         )
+        self.add_class(_CARD)  # type: ignore[no-untyped-call]
 
     def say(self, words: str) -> None:
         """Show what came of a button."""
-        self.status.value = f"<p>{escape(words)}</p>"
+        self.status.value = f'<p role="status">{escape(words)}</p>'
 
     def add_output(self, output: dict[str, Any]) -> None:
         """Show an output, in nbformat 4, below the buttons."""
@@ -85,7 +102,11 @@ class Notice(TwinBox):
         action()
 
 
-def _button(description: str, action: Callable[[], object]) -> Any:
-    button = ui.Button(description=description, layout={"width": "auto"})
+def _button(description: str, action: Callable[[], object], style: str = "") -> Any:
+    button = ui.Button(description=description, button_style=style, layout={"width": "auto"})
     button.on_click(lambda _: action())
     return button
+
+
+def _row(*children: Any) -> Any:
+    return ui.HBox(children, layout={"flex_flow": "row wrap"})
