@@ -59,6 +59,7 @@ export class RunRow {
     const step = currentStep(run);
     setBadge(this.badge, runBadge(run));
     this.node.dataset.status = run.status;
+    this.node.toggleAttribute('data-paused', run.pause !== null);
     setText(this.workflow, run.workflow_name);
     setText(this.step, step === '' ? '' : `step ${step}`);
     setText(this.since, ended ? 'ended ' : run.pause ? 'since ' : 'started ');

@@ -126,7 +126,7 @@ export class RunsModel {
     groups.active.sort(byActivity);
     groups.ended.sort(byEnd);
     const open = (active: boolean): boolean =>
-      this.streams.some(stream => stream.isActive === active && !stream.done);
+      this.streams.some(stream => stream.isActive === active && stream.hasMore);
     const more = { active: open(true), ended: open(false) };
     return { groups, more, state: this.state, error: this.error, known: this.runs.size };
   }

@@ -29,6 +29,11 @@ export class Stream {
     }
   }
 
+  /** Whether there are more pages, as far as is known. */
+  get hasMore(): boolean {
+    return this.last !== null && !this.done;
+  }
+
   /** Whether it lists what is under way; else it is there for what has ended. */
   get isActive(): boolean {
     return this.status !== undefined && !hasEnded({ status: this.status });

@@ -1,0 +1,109 @@
+import { describe, expect, it, vi } from 'vitest';
+
+import type { ApiError } from '../../src/core/host';
+import { RestHost } from '../../src/core/rest-host';
+import { makeRun } from './fake-host';
+
+function hostWith(answer: () => Response | Promise<Response>): {
+  host: RestHost;
+  request: ReturnType<typeof vi.fn>;
+} {
+  const request = vi.fn(async () => await answer());
+  return { host: new RestHost('/user/ada/', request, () => () => undefined), request };
+}
+
+function json(value: unknown, status = 200): Response {
+  return new Response(JSON.stringify(value), { status });
+}
+
+async function refusal(answer: () => Response | Promise<Response>): Promise<ApiError> {
+  const { host } = hostWith(answer);
+  return host.get('1').then(
+    () => Promise.reject(new Error('it was answered')),
+    (error: unknown) => error as ApiError
+  );
+}
+
+describe('RestHost', () => {
+  it('asks for pages of runs', async () => {
+    const { host, request } = hostWith(() => json([makeRun('1')]));
+    const runs = await host.list({ status: 'paused', workflow: 'a b', limit: 50, before: '7' });
+    expect(runs[0]?.id).toBe('1');
+    expect(request.mock.calls[0]?.[0]).toBe(
+      '/user/ada/pdflow/api/runs?status=paused&workflow=a+b&limit=50&before=7'
+    );
+    await host.list({});
+    expect(request.mock.calls[1]?.[0]).toBe('/user/ada/pdflow/api/runs');
+  });
+
+  it('resumes and cancels as a button', async () => {
+    const { host, request } = hostWith(() => json(makeRun('1')));
+    await host.resume('a/b', { ok: true });
+    await host.resume('1', undefined);
+    await host.cancel('1', 'no');
+    const bodies = request.mock.calls.map(
+      call => JSON.parse(String((call[1] as RequestInit).body)) as unknown
+    );
+    expect(bodies).toEqual([
+      { data: { ok: true }, by: 'button' },
+      { data: null, by: 'button' },
+      { reason: 'no', by: 'button' }
+    ]);
+    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/a%2Fb/resume');
+    expect(request.mock.calls[2]?.[1]).toMatchObject({ method: 'POST' });
+  });
+
+  it('takes the outputs of the steps out of the executed notebook', async () => {
+    const output = { output_type: 'stream', name: 'stdout', text: 'hi' };
+    const cells = [
+      { cell_type: 'markdown', source: '# wf' },
+      { cell_type: 'code', source: 'import x', outputs: [output] },
+      { cell_type: 'code', source: ['%%step ask\n', 'def handler(pd): ...'], outputs: [output] },
+      { cell_type: 'code', source: '%%step  pay\nx', outputs: [] }
+    ];
+    const { host, request } = hostWith(() => json({ cells }));
+    expect(await host.outputs('1')).toEqual({ ask: [output], pay: [] });
+    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/1/notebook');
+  });
+
+  it('tells an error as the server does', async () => {
+    const error = await refusal(() => json({ message: 'Too late.', reason: 'ended' }, 409));
+    expect(error).toMatchObject({ message: 'Too late.', reason: 'ended', status: 409 });
+  });
+
+  it('makes do with errors that are not of the server', async () => {
+    const proxied = await refusal(
+      () => new Response('<html>', { status: 502, statusText: 'Bad Gateway' })
+    );
+    expect(proxied).toMatchObject({
+      message: 'The server answered 502 Bad Gateway',
+      reason: 'error',
+      status: 502
+    });
+    expect(await refusal(() => json('odd', 400))).toMatchObject({ reason: 'error', status: 400 });
+  });
+
+  it('tells an answer that is no JSON from one that is', async () => {
+    const error = await refusal(() => new Response('<html>login</html>'));
+    expect(error).toMatchObject({ reason: 'unreadable', status: 200 });
+  });
+
+  it('tells that there was no answer', async () => {
+    const error = await refusal(() => Promise.reject(new TypeError('Failed to fetch')));
+    expect(error).toMatchObject({ reason: 'network', status: 0 });
+  });
+
+  it('has what its place can do, and no more', () => {
+    const openNotebook = vi.fn();
+    const unsubscribe = vi.fn();
+    const subscribe = vi.fn(() => unsubscribe);
+    const host = new RestHost('/', () => Promise.resolve(json([])), subscribe, { openNotebook });
+    host.openNotebook?.('1');
+    expect(openNotebook).toHaveBeenCalledWith('1');
+    expect(host.renderOutputs).toBeUndefined();
+    const listener = vi.fn();
+    host.onChange(listener)();
+    expect(subscribe).toHaveBeenCalledWith(listener);
+    expect(unsubscribe).toHaveBeenCalled();
+  });
+});

@@ -1,0 +1,350 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { ApiError } from '../../src/core/host';
+import { RunsView } from '../../src/core/runs-view';
+import { isTicking } from '../../src/core/ticker';
+import { changeOf, FakeHost, makeError, makePause, makeRun, makeWaiting } from './fake-host';
+import { buttonOf, choose, makeRoot, one, settle, shownText, type } from './helpers';
+
+let root: HTMLElement;
+let view: RunsView | null = null;
+
+async function showRuns(host: FakeHost, workflow?: string): Promise<void> {
+  view = new RunsView(root, host, workflow === undefined ? {} : { workflow });
+  await settle();
+}
+
+function rows(): HTMLElement[] {
+  return [...root.querySelectorAll<HTMLElement>('.jp-PDFlow-row')];
+}
+
+function ids(): (string | undefined)[] {
+  return rows().map(row => row.dataset.run);
+}
+
+function row(id: string): HTMLElement {
+  return one(root, `[data-run="${id}"]`);
+}
+
+function check(...wanted: string[]): void {
+  wanted.forEach(id => one(row(id), 'input').click());
+}
+
+function search(text: string): void {
+  type(one<HTMLInputElement>(root, 'input[type=search]'), text);
+}
+
+function selectOf(name: string): HTMLSelectElement {
+  return one<HTMLSelectElement>(root, `select[aria-label=${name}]`);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: new Date('2026-11-22T12:00:00Z') });
+  root = makeRoot();
+});
+
+afterEach(() => {
+  view?.dispose();
+  view = null;
+  expect(isTicking()).toBe(false);
+  vi.useRealTimers();
+});
+
+describe('the list', () => {
+  it('has what waits for a person first, then what is under way, then what has ended', async () => {
+    const end = (at: string): { status: 'succeeded'; updated_at: string } => ({
+      status: 'succeeded',
+      updated_at: `2026-11-22T11:${at}:00Z`
+    });
+    const soon = makePause('suspend', 'ask', { deadline: '2026-11-22T12:01:00Z' });
+    const host = new FakeHost(
+      makeRun('r1', end('10')),
+      makeWaiting('r2'),
+      makeRun('r3', { status: 'queued' }),
+      makeRun('r4'),
+      makeRun('r5', { status: 'paused', pause: makePause('delay', 'ask') }),
+      makeWaiting('r6', { pause: soon }),
+      makeRun('r7', end('05'))
+    );
+    await showRuns(host);
+    expect(ids()).toEqual(['r6', 'r2', 'r5', 'r4', 'r3', 'r1', 'r7']);
+    expect(one(root, '.jp-PDFlow-summary').textContent).toBe(
+      '2 waiting for a person · 3 under way'
+    );
+  });
+
+  it('says of each run where it stands', async () => {
+    const failed = makeRun('r2', { status: 'failed', error: makeError('pay') });
+    await showRuns(new FakeHost(makeWaiting('r1'), failed));
+    expect(shownText(row('r1'))).toMatch(
+      /Waiting approve-invoice step ask since .* time runs out in 1 h 1 credit$/
+    );
+    expect(shownText(row('r2'))).toMatch(/Failed .* step pay ended .* KeyError: no such customer$/);
+  });
+
+  it('counts down while something waits, and stops then', async () => {
+    const deadline = '2026-11-22T12:00:10Z';
+    const host = new FakeHost(
+      makeWaiting('r1', { pause: makePause('suspend', 'ask', { deadline }) })
+    );
+    await showRuns(host);
+    expect(one(row('r1'), '.jp-PDFlow-countdown').textContent).toBe('10 s');
+    await settle(4000);
+    expect(one(row('r1'), '.jp-PDFlow-countdown').textContent).toBe('6 s');
+    await settle(9000);
+    expect(one(row('r1'), '.jp-PDFlow-countdown').textContent).toBe('due now');
+    expect(isTicking()).toBe(true);
+    await host.resume('r1', null);
+    await settle();
+    expect(isTicking()).toBe(false);
+  });
+
+  it('says how to start where there are no runs', async () => {
+    await showRuns(new FakeHost());
+    expect(root.textContent).toMatch(/No runs yet\. Open a notebook/);
+    expect(root.querySelector('.jp-PDFlow-more:not([hidden])')).toBeNull();
+  });
+
+  it('says that it loads, what went wrong, and tries again', async () => {
+    const host = new FakeHost(makeRun('r1'));
+    host.refusals.list = new ApiError('x', 'network', 0);
+    view = new RunsView(root, host);
+    expect(root.textContent).toContain('Loading…');
+    await settle();
+    expect(one(root, '[role=alert]').textContent).toMatch(/gives no answer/);
+    delete host.refusals.list;
+    buttonOf(root, 'Try again').click();
+    await settle();
+    expect(ids()).toEqual(['r1']);
+    expect(root.querySelector('[role=alert]')).toBeNull();
+  });
+
+  it('keeps what is known while the server gives no answer', async () => {
+    const host = new FakeHost(makeRun('r1'));
+    await showRuns(host);
+    host.refusals.list = new ApiError('x', 'network', 0);
+    host.emit(null);
+    await settle();
+    expect(ids()).toEqual(['r1']);
+    expect(one(root, '[role=alert]').textContent).toMatch(/out of date/);
+  });
+
+  it('goes from row to row with the arrow keys', async () => {
+    await showRuns(new FakeHost(makeRun('r1'), makeRun('r2')));
+    const openers = rows().map(each => one(each, 'button'));
+    openers[0]?.focus();
+    const press = (key: string): boolean | undefined =>
+      document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+    press('ArrowDown');
+    expect(document.activeElement).toBe(openers[1]);
+    press('ArrowDown');
+    expect(document.activeElement).toBe(openers[1]);
+    press('Home');
+    expect(document.activeElement).toBe(openers[0]);
+  });
+});
+
+describe('filters, search and pages', () => {
+  it('asks the server for a status and a workflow', async () => {
+    const other = makeRun('r2', { workflow_name: 'report' });
+    const host = new FakeHost(makeWaiting('r1'), other, makeRun('r3', { status: 'failed' }));
+    await showRuns(host);
+    choose(selectOf('Status'), 'failed');
+    await settle();
+    expect(ids()).toEqual(['r3']);
+    choose(selectOf('Status'), 'waiting');
+    await settle();
+    expect(ids()).toEqual(['r1']);
+    choose(selectOf('Status'), '');
+    const names = [...selectOf('Workflow').options].map(option => option.text);
+    expect(names).toEqual(['All workflows', 'approve-invoice', 'report']);
+    choose(selectOf('Workflow'), 'notebooks-report');
+    await settle();
+    expect(ids()).toEqual(['r2']);
+    expect(host.callsOf('list').at(-1)).toContain('"workflow":"notebooks-report"');
+  });
+
+  it('shows one workflow only, where that is all it is for', async () => {
+    await showRuns(
+      new FakeHost(makeRun('r1'), makeRun('r2', { workflow_name: 'report' })),
+      'notebooks-report'
+    );
+    expect(ids()).toEqual(['r2']);
+    expect(selectOf('Workflow').hidden).toBe(true);
+  });
+
+  it('searches workflow, run, step and error', async () => {
+    const failed = makeRun('r2', { status: 'failed', error: makeError('pay', 'odd sum') });
+    await showRuns(new FakeHost(makeRun('r1', { workflow_name: 'report' }), failed));
+    for (const [text, found] of [
+      ['REPORT', ['r1']],
+      ['r2', ['r2']],
+      ['pay odd', ['r2']],
+      ['nothing of it', []]
+    ] as const) {
+      search(text);
+      await settle();
+      expect(ids()).toEqual(found);
+    }
+    expect(root.textContent).toContain('No run matches.');
+    buttonOf(root, 'Show all').click();
+    await settle();
+    expect(ids()).toHaveLength(2);
+  });
+
+  it('finds an old run by its whole id', async () => {
+    const old = makeRun('01JAAAAAAAAAAAAAAA', { status: 'succeeded' });
+    await showRuns(new FakeHost(old, ...many(60)));
+    expect(ids()).not.toContain(old.id);
+    search(old.id);
+    await settle();
+    expect(ids()).toEqual([old.id]);
+  });
+
+  it('loads a page at a time of 10,000 runs', async () => {
+    const host = new FakeHost(makeWaiting('01JA'), ...many(10_000));
+    await showRuns(host);
+    expect(rows()).toHaveLength(51);
+    expect(ids()[0]).toBe('01JA');
+    buttonOf(root, 'Show more').click();
+    await settle();
+    expect(rows()).toHaveLength(101);
+    expect(host.callsOf('list').at(-1)).toContain('"before"');
+    search('approve');
+    await settle();
+    buttonOf(root, 'Search older runs').click();
+    await settle();
+    expect(rows()).toHaveLength(601);
+    expect(one(root, '.jp-PDFlow-summary').textContent).toContain('searched the newest 601 runs');
+  });
+});
+
+describe('live changes', () => {
+  it('reads only the run that changed, once for several changes', async () => {
+    const host = new FakeHost(makeRun('r1'), makeRun('r2'));
+    await showRuns(host);
+    const kept = row('r2');
+    host.calls.length = 0;
+    host.change({ ...makeRun('r1'), status: 'queued' });
+    host.change({ ...makeRun('r1'), status: 'failed', error: makeError('pay') });
+    await settle();
+    expect(host.calls).toEqual(['get r1']);
+    expect(shownText(row('r1'))).toContain('KeyError');
+    expect(row('r2')).toBe(kept);
+  });
+
+  it('shows a new run, and drops one that is gone', async () => {
+    const host = new FakeHost(makeRun('r1'));
+    await showRuns(host);
+    host.change(makeWaiting('r2'));
+    await settle();
+    expect(ids()).toEqual(['r2', 'r1']);
+    host.emit(changeOf(makeRun('r1')));
+    host.runs.delete('r1');
+    await settle();
+    expect(ids()).toEqual(['r2']);
+  });
+
+  it('reads the pages again after a reconnect, and where many runs changed', async () => {
+    const host = new FakeHost(makeRun('r1'), makeRun('r2'));
+    await showRuns(host);
+    host.runs.delete('r1');
+    host.emit(null);
+    await settle();
+    expect(ids()).toEqual(['r2']);
+    host.calls.length = 0;
+    many(30).forEach(run => host.change(run));
+    await settle();
+    expect(host.callsOf('get')).toEqual([]);
+    expect(rows()).toHaveLength(31);
+  });
+
+  it('keeps the focus on a run that goes elsewhere, and what is typed in the search', async () => {
+    const host = new FakeHost(makeWaiting('r1'), makeRun('r2'));
+    await showRuns(host);
+    search('approve');
+    const opener = one(row('r1'), 'button');
+    opener.focus();
+    host.change({ ...makeRun('r1'), status: 'succeeded' });
+    await settle();
+    expect(ids()).toEqual(['r2', 'r1']);
+    expect(document.activeElement).toBe(opener);
+    expect(one<HTMLInputElement>(root, 'input[type=search]').value).toBe('approve');
+  });
+
+  it('hears no more when it is taken away', async () => {
+    const host = new FakeHost(makeRun('r1'));
+    await showRuns(host);
+    view?.dispose();
+    expect(host.listening).toBe(0);
+    expect(root.children).toHaveLength(0);
+  });
+});
+
+describe('several at once', () => {
+  it('asks before it resumes, and says what came of it', async () => {
+    const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'), makeRun('r3'));
+    await showRuns(host);
+    check('r1', 'r2', 'r3');
+    expect(root.textContent).toContain('3 runs selected');
+    buttonOf(root, 'Resume…').click();
+    expect(root.textContent).toMatch(/Resume 2 runs\? .*1 run of those selected is not paused/);
+    const area = one<HTMLTextAreaElement>(root, 'textarea');
+    expect(document.activeElement).toBe(area);
+    type(area, '{');
+    expect(buttonOf(root, 'Resume 2 runs').disabled).toBe(true);
+    type(area, '{"ok": 1}');
+    host.runs.set('r2', makeRun('r2'));
+    buttonOf(root, 'Resume 2 runs').click();
+    await settle();
+    expect(host.sent).toEqual([{ ok: 1 }]);
+    const answer = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-answer'));
+    expect(answer).toMatch(/1 run resumed\. 1 run not: .*r2: Nothing was changed/);
+    expect(rows().every(each => !one<HTMLInputElement>(each, 'input').checked)).toBe(true);
+  });
+
+  it('cancels with a reason, or not at all', async () => {
+    const host = new FakeHost(makeWaiting('r1'), makeRun('r2'));
+    await showRuns(host);
+    check('r1', 'r2');
+    buttonOf(root, 'Cancel…').click();
+    buttonOf(root, 'Back').click();
+    expect(host.callsOf('cancel')).toEqual([]);
+    buttonOf(root, 'Cancel…').click();
+    type(one<HTMLInputElement>(root, '.jp-PDFlow-bulk input'), 'too old');
+    one<HTMLFormElement>(root, '.jp-PDFlow-bulk form').requestSubmit();
+    await settle();
+    expect(host.sent).toEqual(['too old', 'too old']);
+    expect(root.textContent).toContain('2 runs canceled.');
+  });
+
+  it('offers no selection of what has ended, and drops it where a run ends', async () => {
+    const host = new FakeHost(makeRun('r1'), makeRun('r2', { status: 'succeeded' }));
+    await showRuns(host);
+    expect(one<HTMLInputElement>(row('r2'), 'input').disabled).toBe(true);
+    check('r1');
+    host.change({ ...makeRun('r1'), status: 'succeeded' });
+    await settle();
+    expect(root.querySelector('.jp-PDFlow-bulk-bar')?.hasAttribute('hidden')).toBe(true);
+  });
+});
+
+it('opens a run, and goes back to where it was', async () => {
+  const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'));
+  await showRuns(host);
+  one(row('r2'), 'button').click();
+  await settle();
+  expect(one(root, '.jp-PDFlow-runs').hidden).toBe(true);
+  expect(shownText(root)).toContain('Step ask waits for a person');
+  await host.resume('r1', null);
+  buttonOf(root, 'All runs').click();
+  await settle();
+  expect(document.activeElement).toBe(one(row('r2'), 'button'));
+  expect(ids()).toEqual(['r2', 'r1']);
+});
+
+function many(count: number): ReturnType<typeof makeRun>[] {
+  return Array.from({ length: count }, (_, at) =>
+    makeRun(`01JB${String(at).padStart(5, '0')}`, { status: 'succeeded' })
+  );
+}
