@@ -16,9 +16,11 @@ NOTICE = (
 _CARD = "jp-PDFlow-notice"
 _STYLE = f"""<style>
 .{_CARD} {{
-  border-left: 3px solid var(--jp-warn-color0, #b35900);
-  background: var(--jp-layout-color2, #8881);
-  padding: 0.5em 1em;
+  border: 1px solid var(--jp-border-color1, #8888);
+  border-left: 4px solid var(--jp-warn-color1, #b35900);
+  border-radius: 3px;
+  margin-top: 0.3em;
+  padding: 0.6em 1em;
   gap: 0.4em;
 }}
 .{_CARD} p {{ margin: 0 0 0.3em; line-height: 1.5; }}
@@ -52,7 +54,7 @@ class Notice(TwinBox):
     ) -> None:
         self.data = ui.Textarea(
             description="JSON",
-            placeholder='such as {"approved": true}; empty for no data',
+            placeholder='{"approved": true}, or nothing',
             rows=1,
             style={"description_width": "initial"},
             layout={"width": "28em", "max_width": "100%"},
