@@ -1,0 +1,122 @@
+"""The way from a fresh notebook to a run that a person has settled, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.lab import KERNEL_MS, Desk, lab_server
+from tests.servers import JupyterServer, wait_until, write_notebook
+
+LOAD = "%load_ext jupyter_pdflow"
+ASK = """%%step ask
+def handler(pd):
+    pd.flow.suspend()
+    return {"order": pd.steps["trigger"]["event"].get("order")}"""
+TELL = """%%step tell
+def handler(pd):
+    data = pd.steps["ask"]["$resume_data"]
+    print("told", data and data["body"])
+    return "done\""""
+BUSY = """import pathlib, time
+while not pathlib.Path("free").exists():
+    time.sleep(0.05)"""
+NOTICE = "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage"
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    with lab_server(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
+        yield context.new_page()
+
+
+def start_run(desk: Desk, event: str) -> None:
+    """Start a run by the toolbar, with an event."""
+    desk.toolbar("Run workflow…").click()
+    dialog = desk.page.get_by_role("dialog")
+    dialog.locator("textarea").fill(event)
+    dialog.get_by_role("button", name="Run", exact=True).click()
+
+
+def resume_in_panel(desk: Desk, data: str) -> None:
+    panel = desk.panel
+    expect(panel.get_by_text("Waiting", exact=True).first).to_be_visible(timeout=KERNEL_MS)
+    panel.get_by_label("Data for the step").fill(data)
+    panel.get_by_role("button", name="Resume", exact=True).click()
+
+
+def test_from_a_fresh_notebook_to_finished_outputs(server: JupyterServer, page: Page) -> None:
+    desk = Desk.fresh(page, server)
+    desk.write([LOAD, ASK, TELL])
+
+    desk.run(0)
+    expect(desk.run(1)).to_contain_text(NOTICE)
+    desk.output(1).locator("textarea").fill('{"approved": true}')
+    desk.output(1).get_by_role("button", name="as if resumed with").click()
+    expect(desk.output(1)).to_contain_text("$resume_data", timeout=KERNEL_MS)
+    expect(desk.run(2)).to_contain_text("told {'approved': True}")
+
+    desk.save_as("approval.ipynb")
+    desk.toolbar("Production").click()
+    expect(desk.toolbar("Production")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
+    start_run(desk, '{"order": 17}')
+    expect(desk.panel).to_be_visible()
+    expect(page.get_by_role("button", name="1 waiting")).to_be_visible(timeout=KERNEL_MS)
+    resume_in_panel(desk, '{"approved": "by Ada"}')
+    panel = desk.panel
+    expect(panel).to_contain_text("Succeeded", timeout=KERNEL_MS)
+    expect(panel).to_contain_text("told {'approved': 'by Ada'}", timeout=KERNEL_MS)
+    expect(page.get_by_role("button", name="1 waiting")).to_have_count(0)
+
+    expect(desk.run(2)).to_contain_text("Succeeded")
+    desk.toolbar("Test").click()
+    expect(desk.toolbar("Test")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
+    expect(desk.run(1)).to_contain_text(NOTICE)
+
+
+def test_buttons_work_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> None:
+    write_notebook(
+        server.root / "busy.ipynb", [LOAD, ASK, TELL, "%pdflow production", "%pdflow run", BUSY]
+    )
+    desk = Desk.at(page, server, "lab/tree/busy.ipynb")
+    desk.run(0)
+    desk.run(3)
+    view = desk.run(4)
+    expect(view.get_by_text("Waiting", exact=True).first).to_be_visible(timeout=KERNEL_MS)
+    desk.run(5, wait=False)
+    expect(desk.cell(5).locator(".jp-InputPrompt")).to_have_text("[*]:")
+
+    view.get_by_label("Data for the step").fill("[1, 2]")
+    view.get_by_role("button", name="Resume", exact=True).click()
+    expect(view).to_contain_text("Succeeded", timeout=KERNEL_MS)
+    expect(view).to_contain_text("told [1, 2]", timeout=KERNEL_MS)
+    desk.open_panel()
+    expect(desk.panel.get_by_role("button", name="busy step tell")).to_be_visible()
+    expect(desk.cell(5).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    (server.root / "free").touch()
+    expect(desk.cell(5).locator(".jp-InputPrompt")).not_to_have_text("[*]:", timeout=KERNEL_MS)
+
+
+def test_notebook_7(server: JupyterServer, page: Page) -> None:
+    write_notebook(server.root / "seven.ipynb", [LOAD, ASK, "%pdflow production", "%pdflow runs"])
+    desk = Desk.at(page, server, "notebooks/seven.ipynb")
+    desk.run(0)
+    expect(desk.run(1)).to_contain_text(NOTICE)
+    expect(desk.output(1).get_by_role("button", name="as if cancelled")).to_be_visible()
+    desk.run(2)
+    expect(desk.run(3)).to_contain_text("No runs yet")
+    run = server.api("POST", "/workflows/seven/runs", json={"event": {}}).json()
+    expect(desk.output(3)).to_contain_text("waiting for a person", timeout=KERNEL_MS)
+    desk.output(3).get_by_title(f"Run {run['id']}").click()
+    desk.output(3).get_by_role("button", name="Resume", exact=True).click()
+    wait_until(lambda: server.get_run(run["id"])["status"] == "succeeded", "the run goes on")
