@@ -160,7 +160,7 @@ export function changeOf(run: Run): RunChange {
     workflow_id: run.workflow_id,
     workflow_name: run.workflow_name,
     status: run.status,
-    step: run.pause?.step ?? run.steps[0]?.name ?? '',
+    step: run.pause?.step ?? run.steps.at(0)?.name ?? '',
     pause_kind: run.pause?.kind ?? null,
     deadline: run.pause?.deadline ?? null,
     updated_at: run.updated_at

@@ -1,6 +1,7 @@
 import { vi } from 'vitest';
 
 /** Find the one element that a selector names. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export function one<T extends HTMLElement = HTMLElement>(parent: ParentNode, selector: string): T {
   const found = parent.querySelector<T>(selector);
   if (found === null) {

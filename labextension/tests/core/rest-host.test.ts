@@ -42,7 +42,7 @@ describe('RestHost', () => {
     await host.resume('1', undefined);
     await host.cancel('1', 'no');
     const bodies = request.mock.calls.map(
-      call => JSON.parse(String((call[1] as RequestInit).body)) as unknown
+      call => JSON.parse((call[1] as { body: string }).body) as unknown
     );
     expect(bodies).toEqual([
       { data: { ok: true }, by: 'button' },
