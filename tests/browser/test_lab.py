@@ -1,0 +1,171 @@
+"""JupyterLab's panel, status bar, notifications and toolbar, on a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.lab import KERNEL_MS, START_MS, lab_server
+from tests.server.conftest import ASK, TELL
+from tests.servers import JupyterServer, write_notebook
+
+LOAD = "%load_ext jupyter_pdflow"
+BUSY = "import pathlib, time\nwhile not pathlib.Path('enough').exists():\n    time.sleep(0.05)"
+FAIL = "%%step boom\ndef handler(pd):\n    raise ValueError('no such order')\n"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    with lab_server(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, lab: JupyterServer) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        yield context.new_page()
+    for status in ("paused", "running"):
+        for run in lab.api("GET", f"/runs?status={status}").json():
+            lab.api("POST", f"/runs/{run['id']}/cancel", {})
+
+
+def opened(page: Page, lab: JupyterServer, name: str, cells: list[str]) -> None:
+    write_notebook(lab.root / f"{name}.ipynb", cells)
+    page.goto(f"{lab.url}/lab/tree/{name}.ipynb?token={lab.token}&reset")
+    idle = page.get_by_text("Python 3 (ipykernel) | Idle")
+    expect(idle).to_be_visible(timeout=START_MS)
+
+
+def prompt(page: Page, number: int) -> Locator:
+    return page.locator(".jp-Notebook .jp-CodeCell").nth(number).locator(".jp-InputPrompt")
+
+
+def run_cell(page: Page, number: int, shown: str) -> None:
+    page.locator(".jp-Notebook .jp-CodeCell").nth(number).locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    expect(prompt(page, number)).to_have_text(shown, timeout=KERNEL_MS)
+
+
+def started(lab: JupyterServer, name: str) -> Any:
+    workflow = lab.api("POST", "/workflows", {"path": f"{name}.ipynb"}).json()
+    return lab.run(workflow)
+
+
+def panel(page: Page) -> Locator:
+    return page.get_by_role("region", name="Workflow runs")
+
+
+def switch(page: Page, mode: str) -> Locator:
+    return page.get_by_role("group", name="Workflow mode").get_by_role("button", name=mode)
+
+
+def toast(page: Page, words: str | re.Pattern[str]) -> Locator:
+    return page.locator(".Toastify__toast").filter(has_text=words)
+
+
+def test_the_panel_settles_a_run_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "approval", [ASK, TELL, BUSY])
+    run_cell(page, 2, "[*]:")
+    run = started(lab, "approval")
+
+    status = page.get_by_role("button", name="1 waiting")
+    expect(toast(page, "approval waits for you at step ask.")).to_be_visible(timeout=KERNEL_MS)
+    status.click()
+    row = panel(page).get_by_role("button").filter(has_text="step ask")
+    row.click()
+    panel(page).get_by_label("Data for the step").fill('{"by": "Ada"}')
+    panel(page).get_by_role("button", name="Resume", exact=True).click()
+
+    ended = lab.wait_run(run["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"by": "Ada"}
+    expect(panel(page)).to_contain_text("Succeeded")
+    expect(status).to_have_count(0)
+    expect(toast(page, "approval waits for you at step ask.")).to_have_count(0)
+    expect(prompt(page, 2)).to_have_text("[*]:")
+    (lab.root / "enough").touch()
+    expect(prompt(page, 2)).to_have_text("[1]:", timeout=KERNEL_MS)
+
+
+def test_the_count_follows_a_server_that_was_away(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "away", [ASK, TELL])
+    run = started(lab, "away")
+    expect(page.get_by_role("button", name="1 waiting")).to_be_visible()
+    lab.kill()
+    lab.start()
+    lab.api("POST", f"/runs/{run['id']}/cancel", {"reason": "meanwhile"})
+    expect(page.get_by_role("button", name="1 waiting")).to_have_count(0, timeout=40_000)
+
+
+def test_the_toolbar_switches_and_starts_runs(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "order", [LOAD, ASK, TELL])
+    expect(page.get_by_role("group", name="Workflow mode")).to_be_hidden()
+    run_cell(page, 0, "[1]:")
+    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
+    run_button = page.get_by_role("button", name="Run workflow…")
+    expect(run_button).to_be_hidden()
+
+    switch(page, "Production").click()
+    expect(switch(page, "Production")).to_have_attribute("aria-pressed", "true")
+    workflow = lab.api("GET", "/workflows/order").json()
+    expect(toast(page, f"deployed as version {workflow['version']}")).to_be_visible()
+
+    run_button.click()
+    field = page.locator(".jp-Dialog textarea")
+    accept = page.locator(".jp-Dialog").get_by_role("button", name="Run", exact=True)
+    field.fill("{'order': 17}")
+    expect(page.locator(".jp-Dialog").get_by_role("status")).to_contain_text("double quotes")
+    expect(accept).to_be_disabled()
+    field.fill('{"order": 17}')
+    accept.click()
+    expect(panel(page)).to_contain_text("Waiting", timeout=KERNEL_MS)
+    (run,) = lab.api("GET", "/runs?workflow=order").json()
+    assert lab.get_run(run["id"])["event"] == {"order": 17}
+
+    run_button.click()
+    expect(field).to_have_value('{"order": 17}')
+    page.keyboard.press("Escape")
+    switch(page, "Test").click()
+    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
+    expect(run_button).to_be_hidden()
+
+
+def test_the_switch_says_why_it_refuses(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "twice", [LOAD, TELL, TELL])
+    run_cell(page, 0, "[1]:")
+    switch(page, "Production").click()
+    expect(toast(page, re.compile("Not switched to production: .*tell"))).to_be_visible()
+    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_failure_is_told_and_opens_as_a_notebook(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "failing", [FAIL])
+    run = started(lab, "failing")
+    told = toast(page, "failing failed at step boom.")
+    told.get_by_role("button", name="Open").click()
+    expect(panel(page)).to_contain_text("no such order")
+    panel(page).get_by_role("button", name="Open as notebook").click()
+    name = f"failing-{run['id']}.ipynb"
+    expect(page.get_by_role("tab", name=name)).to_be_visible()
+    saved = json.loads((lab.root / name).read_text())
+    assert any("%%step boom" in "".join(cell["source"]) for cell in saved["cells"])
+
+
+def test_the_palette_resumes_the_latest_run(lab: JupyterServer, page: Page) -> None:
+    opened(page, lab, "palette", [ASK, TELL])
+    run = started(lab, "palette")
+    expect(page.get_by_role("button", name="1 waiting")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Shift+c")
+    page.keyboard.insert_text("Resume the Latest Waiting Run")
+    command = page.locator(".lm-CommandPalette-item", has_text="Resume the Latest Waiting Run")
+    expect(command).to_contain_text("palette, step ask")
+    command.click()
+    page.locator(".jp-Dialog textarea").fill("17")
+    page.locator(".jp-Dialog").get_by_role("button", name="Resume", exact=True).click()
+    ended = lab.wait_run(run["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"]["body"] == 17
