@@ -59,7 +59,9 @@ class Desk:
         expect(name).to_have_text("Python 3 (ipykernel)", timeout=START_MS)
 
         def has_kernel() -> bool:
-            kernels = server.http.get("/api/kernels", headers=server.headers).json()
+            answer = server.http.get("/api/kernels", headers=server.headers)
+            # It is an error while a kernel of the list goes away.
+            kernels = answer.json() if answer.is_success else []
             newest = max(kernels, key=lambda kernel: kernel["last_activity"], default=None)
             return bool(newest and newest["connections"] and newest["execution_state"] == "idle")
 
