@@ -25,7 +25,6 @@ export class RunsPanel extends Widget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', 'Workflow runs');
     this.title.icon = runsIcon;
-    this.title.className = 'jp-pdflow-tab';
     waiting.changed.connect(() => this.entitle());
     this.entitle();
   }
@@ -70,6 +69,6 @@ export class RunsPanel extends Widget {
   private entitle(): void {
     const { any, count } = this.waiting;
     this.title.caption = any ? `Workflow runs (${count} waiting)` : 'Workflow runs';
-    this.title.dataset = any ? { pdflowWaiting: count } : {};
+    this.title.className = any ? 'jp-pdflow-tab jp-pdflow-tab-waiting' : 'jp-pdflow-tab';
   }
 }
