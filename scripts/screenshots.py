@@ -43,9 +43,9 @@ SHIP = """%%step ship
 def handler(pd: "pipedream"):
     import pandas
     from IPython.display import display
-    answer = pd.steps["ask"]["$resume_data"]["body"]
+    answer = pd.steps["ask"]["$resume_data"]["body"] or {}
     display(pandas.DataFrame({"item": ["lamp", "chair"], "sent": [1, 4]}))
-    return {"approved_by": answer["by"]}"""
+    return {"approved_by": answer.get("by")}"""
 PLOT = """%%step measure
 def handler(pd):
     import matplotlib.pyplot as plt
@@ -254,7 +254,9 @@ def main() -> None:
         browser.close()
     if arguments.docs:
         for taken, name in DOCS.items():
-            shutil.copyfile(folder / taken, ROOT / "docs" / "images" / name)
+            images = ROOT / "docs" / "images"
+            images.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / taken, images / name)
 
 
 if __name__ == "__main__":
