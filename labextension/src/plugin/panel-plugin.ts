@@ -8,6 +8,7 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { RestHost } from '../core/rest-host';
+import { offerExtras } from '../widget/shared';
 import { addRunCommands } from './commands';
 import { RunEvents } from './events';
 import { Notifier } from './notify';
@@ -74,10 +75,14 @@ function makeWorkflows(
   const settings = app.serviceManager.serverSettings;
   const server = new Server(settings);
   const events = new RunEvents(settings);
-  const host = new RestHost(settings.baseUrl, server.request, events.subscribe, {
+  const extras = {
     renderOutputs: outputRenderer(rendermime),
-    openNotebook: run => void app.commands.execute(CommandIDs.openNotebook, { run })
-  });
+    openNotebook: (run: string): void => {
+      void app.commands.execute(CommandIDs.openNotebook, { run });
+    }
+  };
+  offerExtras(extras);
+  const host = new RestHost(settings.baseUrl, server.request, events.subscribe, extras);
   const waiting = new Waiting(host);
   const panel = new RunsPanel(host, waiting);
   const open = (runId?: string): void => {
