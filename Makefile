@@ -36,7 +36,7 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/pip
 $(VENV)/.test: $(SOURCES) | $(BIN)/pip
 	@echo "Installing the package; its front end is built, which takes a minute the first time."
 	$(BIN)/pip install --quiet --editable ".[test,lint]"
-	$(BIN)/jupyter labextension develop . --overwrite
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter-builder develop . --overwrite
 	touch $(VENV)/.demo $@
 
 $(BIN)/pip:
