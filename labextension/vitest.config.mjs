@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { environment: 'jsdom', setupFiles: ['tests/setup.ts'], include: ['tests/**/*.test.ts'] }
+  test: { environment: 'jsdom',
+    testTimeout: 30_000, setupFiles: ['tests/setup.ts'], include: ['tests/**/*.test.ts'] }
 });

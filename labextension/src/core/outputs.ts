@@ -1,4 +1,5 @@
 import { el } from './dom';
+import { joined } from './multiline';
 import type { Output } from './types';
 import { withoutAnsi } from './words';
 
@@ -49,14 +50,6 @@ function htmlAsText(html: string): string {
 
 function text(value: string, kind = 'stdout'): HTMLElement {
   return el('pre', { class: `text ${kind}` }, withoutAnsi(value));
-}
-
-/** Texts of outputs are strings, or lists of strings that follow each other. */
-function joined(value: unknown): string {
-  if (Array.isArray(value)) {
-    return value.map(joined).join('');
-  }
-  return typeof value === 'string' ? value : '';
 }
 
 function lines(value: unknown): string {

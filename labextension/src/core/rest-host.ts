@@ -1,5 +1,6 @@
 import type { ChangeListener, Host, RunQuery } from './host';
 import { ApiError } from './host';
+import { joined, withJoinedTexts } from './multiline';
 import type { Output, Run, RunItem } from './types';
 
 /** Sends a request; `fetch` is one. The one given has to see to credentials and XSRF. */
@@ -108,10 +109,9 @@ export function outputsOf(notebook: unknown): Record<string, Output[]> {
   const found: Record<string, Output[]> = {};
   const { cells } = (notebook ?? {}) as { cells?: Partial<NotebookCell>[] };
   for (const cell of Array.isArray(cells) ? cells : []) {
-    const source = Array.isArray(cell.source) ? cell.source.join('') : (cell.source ?? '');
-    const name = STEP_LINE.exec(source)?.[1];
+    const name = STEP_LINE.exec(joined(cell.source))?.[1];
     if (name !== undefined) {
-      found[name] = cell.outputs ?? [];
+      found[name] = (cell.outputs ?? []).map(withJoinedTexts);
     }
   }
   return found;

@@ -6,7 +6,7 @@ import { PauseBox, RunHeader } from './run-header';
 import { Refresher } from './refresher';
 import { errorSlot, failureNode, loadingNode, treeSlot } from './section';
 import { StepView } from './step-view';
-import type { Run, RunChange } from './types';
+import type { Output, Run, RunChange } from './types';
 import { readErrorWords } from './words';
 
 /** What a {@link RunView} shows. */
@@ -194,7 +194,9 @@ export class RunView {
       if (!this.disposed) {
         this.outputsOf = state;
         this.outputsNotice.replaceChildren();
-        this.steps.forEach((view, name) => view.updateOutputs(outputs[name] ?? []));
+        this.steps.forEach((view, name) =>
+          view.updateOutputs(told(outputs[name] ?? [], run, name))
+        );
       }
     } catch (error) {
       if (!this.disposed) {
@@ -215,4 +217,10 @@ export class RunView {
 /** Whether one of the steps shows the run's error. */
 function stepShowsError(run: Run): boolean {
   return run.steps.some(step => step.error !== null);
+}
+
+/** What a step has put out, but for the error that the run itself tells. */
+function told(outputs: Output[], run: Run, name: string): Output[] {
+  const failed = run.steps.some(step => step.name === name && step.error !== null);
+  return failed ? outputs.filter(output => output.output_type !== 'error') : outputs;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import type { ApiError } from '../../src/core/host';
-import { RestHost } from '../../src/core/rest-host';
+import { outputsOf, RestHost } from '../../src/core/rest-host';
 import { makeRun } from './fake-host';
 
 function hostWith(answer: () => Response | Promise<Response>): {
@@ -51,6 +51,22 @@ describe('RestHost', () => {
     ]);
     expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/a%2Fb/resume');
     expect(request.mock.calls[2]?.[1]).toMatchObject({ method: 'POST' });
+  });
+
+  it('puts texts together that a saved notebook has in lines', () => {
+    const data = {
+      'text/html': ['<b>', 'x</b>'],
+      'application/json': ['a', 'b'],
+      'text/plain': 'x'
+    };
+    const output = { output_type: 'display_data', data, metadata: {} };
+    const stream = { output_type: 'stream', name: 'stdout', text: ['a\n', 'b'] };
+    expect(outputsOf({ cells: [{ source: '%%step ask', outputs: [output, stream] }] })).toEqual({
+      ask: [
+        { ...output, data: { ...data, 'text/html': '<b>x</b>' } },
+        { ...stream, text: 'a\nb' }
+      ]
+    });
   });
 
   it('takes the outputs of the steps out of the executed notebook', async () => {
