@@ -166,7 +166,7 @@ def test_help_names_each_command(server: JupyterServer) -> None:
 def test_terminal_shows_live_progress_and_whole_links(server: JupyterServer) -> None:
     with on_terminal(server, "run", "ask.ipynb") as command:
         resume = command.find(r"  resume: (\S+)\r\n")
-        command.find(r"(ask waits for an answer, 23:59:5\d left)")
+        command.find(r"(ask waits for an answer, 23 h 59 min 5\d s left)")
         assert post(resume, json={}).status_code == 200
         assert command.wait() == 0
     assert len(resume) > 80
