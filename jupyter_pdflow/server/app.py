@@ -15,6 +15,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Float, Int, List, Unicode, Union, default
 
 from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
+from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
 from jupyter_pdflow.server.activity import Activity
@@ -25,8 +26,6 @@ from jupyter_pdflow.server.links import LinkHandler
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.redaction import Redaction
 from jupyter_pdflow.server.tokens import ACTIONS
-
-DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
 
 
 class PDFlow(ExtensionApp):
