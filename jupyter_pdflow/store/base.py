@@ -25,8 +25,8 @@ class Store(Protocol):
     def put(self, run: Run) -> None:
         """Store a run as it now is."""
 
-    def finish(self, run_id: str) -> None:
-        """File a run that has ended among the finished ones."""
+    def finish(self, run: Run) -> None:
+        """Store a run that has ended among the finished ones; may be called again."""
 
     def page(
         self,
@@ -44,8 +44,11 @@ class Store(Protocol):
     def put_outputs(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
         """Keep the outputs of one execution of a step."""
 
-    def prune(self, before: datetime) -> int:
-        """Remove runs that ended before that time, and count them."""
+    def ended_before(self, moment: datetime) -> list[str]:
+        """List the ids of runs that ended before that time."""
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run that has ended, its outputs first."""
 
     def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left, insort
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
-from jupyter_pdflow.rules.run import ENDED, Run, RunStatus
+from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.store.index import Entry, Index, fits
 from jupyter_pdflow.store.records import Records
-from jupyter_pdflow.store.storage import move_file
-
-
-class Entry(NamedTuple):
-    """What a list needs to know of a run before it opens the run's file."""
-
-    status: RunStatus
-    workflow_id: str
 
 
 class Runs:
@@ -33,16 +25,19 @@ class Runs:
         self._active = Records(data_dir / "active", Run, "run", log)
         self._finished = Records(data_dir / "finished", Run, "run", log)
         self._log = log
-        self._ids: list[str] = []
-        self._live: dict[str, Entry] = {}
-        self._over: dict[str, Entry | None] = dict.fromkeys(self._finished.ids())
+        self._live: set[str] = set()
+        self._index = Index()
 
     def active(self) -> Iterator[Run]:
         """Read all runs in ``active/`` and index them, and the finished ones by name."""
-        found = list(self._active.all())
-        self._live = {run.id: _entry(run) for run in found}
-        self._ids = sorted({*self._live, *self._over})
-        yield from found
+        finished, active = self._finished.ids(), self._active.ids()
+        for run_id in finished:
+            self._index.set(run_id, None)
+        both = set(finished).intersection(active)
+        completed = {run_id for run_id in both if self._complete(run_id)}
+        for run in self._active.all(run_id for run_id in active if run_id not in completed):
+            self._note(run, live=True)
+            yield run
 
     def get(self, run_id: str) -> Run:
         """Read a run.
@@ -53,27 +48,32 @@ class Runs:
             There is no such run.
         """
         records = self._active if run_id in self._live else self._finished
-        known = run_id in self._live or run_id in self._over
-        if not known or not records.path(run_id).exists():
-            msg = f"There is no run {run_id!r}."
-            raise NotFoundError(msg)
+        if run_id not in self._index:
+            raise _unknown(run_id)
         try:
             return records.get(run_id)
         except StoredFileError as error:
+            if not records.path(run_id).exists():
+                raise _unknown(run_id) from None
             self._log.error("Run %s can't be read: %s", run_id, error)
             raise
 
     def put(self, run: Run) -> None:
         """Store a run among the active ones."""
         self._active.put(run.id, run)
-        if run.id not in self._live:
-            insort(self._ids, run.id)
-        self._live[run.id] = _entry(run)
+        self._note(run, live=True)
 
-    def finish(self, run_id: str) -> None:
-        """Move a run's file to ``finished/``."""
-        move_file(self._active.path(run_id), self._finished.directory)
-        self._over[run_id] = self._live.pop(run_id)
+    def finish(self, run: Run) -> None:
+        """Store a run that has ended among the finished ones; may be called again.
+
+        It is written there before it goes from the active ones, without syncing that: the next
+        start clears what is left when that fails or a crash comes in between.
+        """
+        if run.id in self._live or run.id not in self._index:
+            self._finished.put(run.id, run)
+            self._note(run, live=False)
+            with suppress(OSError):
+                self._active.path(run.id).unlink()
 
     def page(
         self,
@@ -84,47 +84,49 @@ class Runs:
         before: str | None = None,
     ) -> list[Run]:
         """Read runs, newest first, from the one before the run id `before` on."""
-        ids = self._ids_of(status)
-        end = len(ids) if before is None else bisect_left(ids, before)
         found: list[Run] = []
-        for position in range(end - 1, -1, -1):
+        for run_id in self._index.find(status, workflow_id, before):
             if len(found) == limit:
                 break
-            run = self._if_wanted(ids[position], status, workflow_id)
-            if run is not None:
+            run = self._read(run_id)
+            if run is not None and fits(_entry(run), status, workflow_id):
                 found.append(run)
         return found
 
-    def prune(self, before: datetime) -> list[str]:
-        """Remove finished runs that were last written before that time; list their ids."""
-        gone = [run_id for run_id in self._over if self._is_older(run_id, before)]
-        for run_id in gone:
-            self._finished.path(run_id).unlink(missing_ok=True)
-            del self._over[run_id]
-        if gone:
-            self._ids = sorted({*self._live, *self._over})
-        return gone
+    def ended_before(self, moment: datetime) -> list[str]:
+        """List the finished runs that were last written before that time, by id."""
+        over = [run_id for run_id in self._index.ended() if run_id not in self._live]
+        return sorted(run_id for run_id in over if self._is_older(run_id, moment))
 
-    def _ids_of(self, status: RunStatus | None) -> list[str]:
-        if status is None:
-            return self._ids
-        if status in ENDED:
-            return [run_id for run_id in self._ids if run_id not in self._live]
-        return sorted(run_id for run_id, entry in self._live.items() if entry.status == status)
+    def remove(self, run_id: str) -> None:
+        """Remove a finished run."""
+        self._finished.path(run_id).unlink(missing_ok=True)
+        if run_id in self._index:
+            self._index.remove(run_id)
 
-    def _if_wanted(
-        self, run_id: str, status: RunStatus | None, workflow_id: str | None
-    ) -> Run | None:
-        entry = self._live.get(run_id) or self._over.get(run_id)
-        if entry is not None and not _matches(entry, status, workflow_id):
-            return None
+    def _complete(self, run_id: str) -> bool:
+        """Do what is left of a `finish` that a crash cut short, if it is that."""
+        try:
+            has_ended = self._finished.get(run_id).ended
+        except StoredFileError:
+            has_ended = False
+        if has_ended:
+            self._active.path(run_id).unlink()
+        else:
+            self._log.error("Run %s is in finished/ too, where it has not ended.", run_id)
+        return has_ended
+
+    def _note(self, run: Run, *, live: bool) -> None:
+        self._index.set(run.id, _entry(run))
+        (self._live.add if live else self._live.discard)(run.id)
+
+    def _read(self, run_id: str) -> Run | None:
         try:
             run = self.get(run_id)
         except (NotFoundError, StoredFileError):
             return None
-        if entry is None:
-            self._over[run_id] = entry = _entry(run)
-        return run if _matches(entry, status, workflow_id) else None
+        self._index.set(run_id, _entry(run))
+        return run
 
     def _is_older(self, run_id: str, before: datetime) -> bool:
         try:
@@ -133,11 +135,10 @@ class Runs:
             return True
 
 
+def _unknown(run_id: str) -> NotFoundError:
+    msg = f"There is no run {run_id!r}."
+    return NotFoundError(msg)
+
+
 def _entry(run: Run) -> Entry:
     return Entry(run.status, run.workflow_id)
-
-
-def _matches(entry: Entry, status: RunStatus | None, workflow_id: str | None) -> bool:
-    return (status is None or entry.status == status) and (
-        workflow_id is None or entry.workflow_id == workflow_id
-    )

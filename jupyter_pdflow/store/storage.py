@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import orjson
 from tinydb import Storage, TinyDB
-from tinydb.table import Document
 
-from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-
-FORMAT = 1
-"""Version of the files' format; a file of a newer one is left alone."""
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.store import formats
 
 TEMPORARY = ".tmp"
 
@@ -46,15 +44,15 @@ class AtomicJSONStorage(Storage):
             content = self._path.read_bytes()
         except FileNotFoundError:
             return None
-        return parse(content, self._path)
+        return parse(content, self._path.name)
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the file; when this returns, the new content survives a power cut."""
         replace_file(self._path, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
 
 
-def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
-    """Read what `AtomicJSONStorage` wrote to `path`.
+def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
+    """Read what `AtomicJSONStorage` wrote to the file of that name.
 
     Raises
     ------
@@ -64,10 +62,10 @@ def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        msg = f"{path.name} is not JSON ({error})."
+        msg = f"{name} is not JSON ({error})."
         raise StoredFileError(msg) from error
     if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
-        msg = f"{path.name} is not a TinyDB file."
+        msg = f"{name} is not a TinyDB file."
         raise StoredFileError(msg)
     return tables
 
@@ -76,6 +74,19 @@ def _is_table(table: object) -> bool:
     return isinstance(table, dict) and all(
         key.isdecimal() and isinstance(document, dict) for key, document in table.items()
     )
+
+
+def read_file(path: str) -> bytes:
+    """Read a regular file; `OSError` where that name is something else, or nothing."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"{path} is not a file"
+            raise OSError(msg)
+        return os.read(fd, status.st_size)
+    finally:
+        os.close(fd)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -112,6 +123,36 @@ def move_file(path: Path, directory: Path) -> None:
     sync_directory(path.parent)
 
 
+def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
+    """Read what `Record` wrote to the file of that name; raises what `Record.read` raises."""
+    try:
+        document = orjson.loads(content)[table]["1"]
+    except (ValueError, LookupError, TypeError):
+        document = parse(content, name).get(table, {}).get("1")
+    return _checked(document, table, name)
+
+
+def dump_record(record: dict[str, Any], table: str) -> bytes:
+    """Write a record as the content of a file that `Record` reads."""
+    return orjson.dumps(_tables(record, table))
+
+
+def beginning(table: str) -> bytes:
+    """Tell how the content of each file of this version begins."""
+    return dump_record({}, table).rstrip(b"}") + b","
+
+
+def _tables(record: dict[str, Any], table: str) -> dict[str, dict[str, Any]]:
+    return {table: {"1": {"format": formats.FORMAT, **record}}}
+
+
+def _checked(document: object, table: str, name: str) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        msg = f"{name} holds no {table}."
+        raise StoredFileError(msg)
+    return formats.migrate(document, table, name)
+
+
 class Record:
     """One TinyDB file that holds one record, beside the version of its format.
 
@@ -137,31 +178,13 @@ class Record:
         """
         with self._open() as db:
             document = db.table(self._table).get(doc_id=1)
-        if not isinstance(document, Document):
-            msg = f"{self._path.name} holds no {self._table}."
-            raise StoredFileError(msg)
-        return _check_format(document, self._path)
+        return _checked(document, self._table, self._path.name)
 
     def write(self, record: dict[str, Any]) -> None:
         """Replace the record's fields in one atomic write."""
-        fields = {"format": FORMAT, **record}
         with self._open() as db:
-            # Not upsert: for a new record it writes the file twice, the first time without it.
-            if self._path.exists():
-                db.table(self._table).update(fields, doc_ids=[1])
-            else:
-                db.table(self._table).insert(Document(fields, doc_id=1))
+            # Not `upsert` or `update`: they read the file again, and may write it twice.
+            db.storage.write(_tables(record, self._table))
 
     def _open(self) -> TinyDB:
         return TinyDB(self._path, storage=AtomicJSONStorage)
-
-
-def _check_format(record: dict[str, Any], path: Path) -> dict[str, Any]:
-    version = record.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        msg = f"{path.name} was written by a newer jupyter_pdflow (format {version})."
-        raise NewerFormatError(msg)
-    if version != FORMAT:
-        msg = f"{path.name} has no known format ({version!r})."
-        raise StoredFileError(msg)
-    return record

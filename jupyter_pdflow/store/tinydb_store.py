@@ -43,9 +43,9 @@ class TinyDBStore:
         """Store a run as it now is."""
         self._runs.put(run)
 
-    def finish(self, run_id: str) -> None:
-        """File a run that has ended among the finished ones."""
-        self._runs.finish(run_id)
+    def finish(self, run: Run) -> None:
+        """Store a run that has ended among the finished ones; may be called again."""
+        self._runs.finish(run)
 
     def page(
         self,
@@ -66,12 +66,14 @@ class TinyDBStore:
         """Keep the outputs of one execution of a step."""
         self._outputs.put(run_id, step, execution, outputs)
 
-    def prune(self, before: datetime) -> int:
-        """Remove runs that ended before that time with their outputs, and count them."""
-        gone = self._runs.prune(before)
-        for run_id in gone:
-            self._outputs.remove(run_id)
-        return len(gone)
+    def ended_before(self, moment: datetime) -> list[str]:
+        """List the ids of runs that ended before that time."""
+        return self._runs.ended_before(moment)
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run that has ended, its outputs first."""
+        self._outputs.remove(run_id)
+        self._runs.remove(run_id)
 
     def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""

@@ -37,8 +37,7 @@ def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = False) -> 
     store.put(run)
     if ended:
         run = apply(run, Cancel(by="api"), START).run
-        store.put(run)
-        store.finish(run.id)
+        store.finish(run)
     return run
 
 
@@ -50,6 +49,19 @@ class TestRuns:
         store.put(play.run)
         assert store.get("r") == play.run
         assert reopen().get("r") == play.run
+
+    def test_a_run_that_a_crash_left_in_both_folders_has_ended(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store = reopen()
+        run = make(store)
+        path = tmp_path / "active" / f"{run.id}.json"
+        before = path.read_bytes()
+        store.finish(apply(run, Cancel(by="api"), START).run)
+        path.write_bytes(before)
+        store = reopen()
+        assert store.get(run.id).status == "canceled"
+        assert not path.exists()
 
     def test_ended_runs_move_and_are_not_read_at_start(self, reopen: Open, tmp_path: Path) -> None:
         store = reopen()
@@ -120,14 +132,17 @@ class TestRuns:
         assert (active / "x.json.unreadable").read_bytes() == b"one"
         assert (active / "x.json.unreadable-2").read_bytes() == b"two"
 
-    def test_prune_removes_only_old_finished_runs(self, reopen: Open, tmp_path: Path) -> None:
+    def test_only_old_finished_runs_are_told_and_removed(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
         store = reopen()
         old, new, waiting = make(store, ended=True), make(store, ended=True), make(store)
         store.put_outputs(old.id, "a", 1, [{"output_type": "stream", "name": "x", "text": "t"}])
         past = (datetime.now(UTC) - timedelta(days=10)).timestamp()
         os.utime(tmp_path / "finished" / f"{old.id}.json", (past, past))
         os.utime(tmp_path / "active" / f"{waiting.id}.json", (past, past))
-        assert store.prune(datetime.now(UTC) - timedelta(days=9)) == 1
+        assert store.ended_before(datetime.now(UTC) - timedelta(days=9)) == [old.id]
+        store.remove(old.id)
         assert [run.id for run in store.page()] == [waiting.id, new.id]
         assert os.listdir(tmp_path / "outputs") == []
 
