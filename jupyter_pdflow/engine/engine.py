@@ -6,14 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from ulid import ULID
-
+from jupyter_pdflow.engine.debts import RETRY_AFTER, Debts, Trouble
 from jupyter_pdflow.engine.drivers import Drivers
+from jupyter_pdflow.engine.ids import Ids
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.pruning import Pruning
 from jupyter_pdflow.engine.timers import Timers, utc_now
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.events import (
     Begin,
@@ -26,6 +30,7 @@ from jupyter_pdflow.rules.events import (
     Execute,
     Expire,
     Finish,
+    Halt,
     Interrupt,
     Recover,
     Resume,
@@ -36,12 +41,6 @@ from jupyter_pdflow.rules.moves import Move, apply, new_run, waiting_for
 from jupyter_pdflow.rules.run import By, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
-
-PRUNE_EVERY = 3600.0
-"""Seconds between looks for finished runs that are old enough to go."""
-
-RETRY_AFTER = timedelta(seconds=2)
-"""Until a due run that couldn't be stored is tried again, for instance when the disk is full."""
 
 
 class Engine:
@@ -82,26 +81,35 @@ class Engine:
         self._mailbox = mailbox
         self._links_for = links_for
         self._on_change = on_change
-        self._keep_days = keep_days
         self._log = log
         self._clock = clock
         self._timers = Timers(self._on_due, clock)
-        self._drivers = Drivers(self, pool, log)
-        self._pruning: asyncio.TimerHandle | None = None
+        self._trouble = Trouble(log)
+        self._debts = Debts(self._trouble)
+        self._drivers = Drivers(self, pool, self._trouble, log)
+        self._ids = Ids()
+        self._pruning = Pruning(store, mailbox, keep_days=keep_days, clock=clock, log=log)
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
         self._mailbox.open()
         for run in self._store.active():
             self._apply(run, [Recover()])
-        self._prune()
+        self._ids = Ids(after=[run.id for run in self._store.page(limit=1)])
+        self._pruning.open()
+        for workflow in sorted(self.workflows(), key=lambda known: known.created_at)[-1:]:
+            self._drivers.expect(workflow)
+
+    async def stop(self) -> None:
+        """Begin no step any more, and give those that are executing a short time to end."""
+        await self._drivers.stop()
 
     async def close(self) -> None:
         """Stop all that is going on; runs that were executing are executed again at `open`."""
-        if self._pruning is not None:
-            self._pruning.cancel()
+        self._pruning.close()
         self._timers.close()
         await self._drivers.close()
+        self._debts.close()
         await self._mailbox.close()
 
     @property
@@ -135,8 +143,8 @@ class Engine:
 
     def start(self, workflow_id: str, event: Any = None) -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown."""
-        workflow = self._store.workflow(workflow_id)
-        return self._commit(None, new_run(str(ULID()), workflow, event, self._clock()))
+        workflow, now = self._store.workflow(workflow_id), self._clock()
+        return self._commit(None, new_run(self._ids.new(now), workflow, event, now))
 
     def run(self, run_id: str) -> Run:
         """Read a run; `NotFoundError` where there is none."""
@@ -215,12 +223,18 @@ class Engine:
         """Say that a kernel takes up the run's current step."""
         return self.move(run_id, Begin())
 
-    def finish(self, run: Run, outcome: Outcome, outputs: list[Output]) -> Run:
-        """Store what a step came to and showed; where another step follows, it is begun."""
+    def finish(
+        self, run: Run, outcome: Outcome, outputs: list[Output], *, go_on: bool = True
+    ) -> Run:
+        """Store what a step came to and showed; to `go_on` is to begin the next at once."""
         step = run.current.name
         self._store.put_outputs(run.id, step, run.execution, outputs)
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
-        return self.move(run.id, finish, Begin())
+        return self.move(run.id, finish, *([Begin()] if go_on else []))
+
+    def halt(self, run_id: str) -> Run:
+        """Put a run at rest whose step can't be waited for."""
+        return self.move(run_id, Halt())
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""
@@ -238,43 +252,55 @@ class Engine:
         return self._commit(before, Move(run, tuple(effects)))
 
     def _commit(self, before: Run | None, move: Move) -> Run:
-        run = move.run
+        kernel = self._drivers.take(move.run) if _wants_kernel(move) else None
+        run = move.run if kernel is None else apply(move.run, Begin(), self._clock()).run
         if run is not before:
-            self._store.put(run)
-            if run.pause is None:
-                self._timers.unset(run.id)
+            self._put(run, move.effects, kernel)
         for effect in move.effects:
-            self._see_to(run, effect)
+            self._see_to(run, effect, kernel)
         if run is not before:
-            self._on_change(run)
+            asyncio.get_running_loop().call_soon(self._on_change, run)
         return run
 
-    def _see_to(self, run: Run, effect: Effect) -> None:
+    def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
+        to_deliver = any(isinstance(effect, Deliver) for effect in effects)
+        put = self._store.finish if run.ended and not to_deliver else self._store.put
+        try:
+            self._debts.settle(run.id)
+            put(run)
+        except BaseException:
+            self._drivers.give_back(kernel)
+            raise
+        self._trouble.is_over()
+        if run.pause is None:
+            self._timers.unset(run.id)
+
+    def _see_to(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
         match effect:
-            case Execute() if run.status == "queued":
-                self._drivers.start(run.id)
+            case Execute() if run.status == "queued" or kernel is not None:
+                self._drivers.start(run, kernel)
             case Wake(at=at) if run.pause is not None:
                 self._timers.set(run.id, at)
             case Interrupt():
                 self._drivers.interrupt(run.id)
             case Deliver(letters=letters):
-                self._mailbox.accept(letters)
+                self._debts.do(run.id, partial(self._mailbox.accept, letters))
             case End():
                 self._drivers.forget(run.id)
-                self._store.finish(run.id)
+                self._debts.do(run.id, partial(self._store.finish, run))
 
     def _on_due(self, run_id: str) -> None:
         try:
             pause = self._store.get(run_id).pause
             if pause is not None:
                 self.move(run_id, Expire(step=pause.step, execution=pause.execution))
-        except OSError:
-            self._log.exception("Run %s can't be woken; retrying.", run_id)
-            self._timers.set(run_id, self._clock() + RETRY_AFTER)
+        except OSError as error:
+            self._trouble.begins(error)
+            self._timers.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
+        except PDFlowError as error:
+            self._log.error("Run %s can't be woken: %s", run_id, error)
 
-    def _prune(self) -> None:
-        if self._keep_days is None:
-            return
-        self._store.prune(self._clock() - timedelta(days=self._keep_days))
-        loop = asyncio.get_running_loop()
-        self._pruning = loop.call_later(PRUNE_EVERY, self._prune)
+
+def _wants_kernel(move: Move) -> bool:
+    """Whether a step is to be executed: with a warm kernel its begin needs no second write."""
+    return move.run.status == "queued" and Execute() in move.effects

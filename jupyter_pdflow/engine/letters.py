@@ -30,6 +30,11 @@ class StoredLetter(Struct, frozen=True, kw_only=True):
     attempts: int = 0
 
 
+def run_of(letter_id: str) -> str:
+    """Tell the id of the run that a letter belongs to by the letter's own."""
+    return letter_id.rsplit("-", 3)[0]
+
+
 def message_of(letter: StoredLetter, sender: str) -> EmailMessage:
     """Write a mail as it goes over the wire; the same letter always gets the same Message-ID."""
     message = EmailMessage(policy=SMTP)

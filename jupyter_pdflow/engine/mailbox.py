@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.letters import StoredLetter, message_of
+from jupyter_pdflow.engine.letters import StoredLetter, message_of, run_of
 from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.engine.timers import Timers
-from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Letter
-from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.records import SUFFIX, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
 
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 SENDING_AT_ONCE = 4
+STORE_AGAIN_SECONDS = 2.0
 LISTED = 500
+MESSAGE = ".eml"
 
 
 class Mailbox:
@@ -65,9 +67,13 @@ class Mailbox:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Take up the delivery of what is queued."""
+        """Take up what is queued: deliver it, or keep it where no server is configured now."""
         for letter in self._queued.all():
-            self._timers.set(letter.id, self._clock())
+            if self._post is None:
+                self._keep(letter)
+                self._queued.path(letter.id).unlink()
+            else:
+                self._timers.set(letter.id, self._clock())
 
     async def close(self) -> None:
         """Stop delivering; what is queued stays queued."""
@@ -86,7 +92,7 @@ class Mailbox:
     def letters(self) -> list[StoredLetter]:
         """List the newest `LISTED` mails, newest first."""
         paths = [path for box in (self._queued, self._done) for path in box.newest(LISTED)]
-        found = [letter for path in paths if (letter := self._read(path.stem)) is not None]
+        found = [letter for path in paths if (letter := self._readable(path.stem)) is not None]
         return sorted(found, key=lambda letter: letter.created_at, reverse=True)[:LISTED]
 
     def letter(self, letter_id: str) -> StoredLetter:
@@ -97,6 +103,18 @@ class Mailbox:
             raise NotFoundError(msg)
         return letter
 
+    def waiting(self) -> set[str]:
+        """List the ids of the runs that have a mail to deliver."""
+        return {run_of(letter_id) for letter_id in self._queued.ids()}
+
+    def remove_of(self, run_ids: Collection[str]) -> None:
+        """Remove the settled mails of some runs."""
+        gone = set(run_ids)
+        for box, suffix in ((self._directory, MESSAGE), (self._done.directory, SUFFIX)):
+            for path in list(box.glob(f"*{suffix}")) if gone else ():
+                if run_of(path.stem) in gone:
+                    path.unlink(missing_ok=True)
+
     def _knows(self, letter_id: str) -> bool:
         return any(box.path(letter_id).exists() for box in (self._queued, self._done))
 
@@ -105,6 +123,13 @@ class Mailbox:
             if box.path(letter_id).exists():
                 return box.get(letter_id)
         return None
+
+    def _readable(self, letter_id: str) -> StoredLetter | None:
+        try:
+            return self._read(letter_id)
+        except StoredFileError as error:
+            self._log.error("Mail %s can't be shown: %s", letter_id, error)
+            return None
 
     def _addressed(self, letter: Letter) -> StoredLetter:
         mail = letter.mail
@@ -121,12 +146,15 @@ class Mailbox:
 
     def _take(self, letter: StoredLetter) -> None:
         if self._post is None:
-            message = message_of(letter, self._from)
-            replace_file(self._directory / f"{letter.id}.eml", message.as_bytes())
-            self._done.put(letter.id, replace(letter, status="kept"))
+            self._keep(letter)
         else:
             self._queued.put(letter.id, letter)
             self._timers.set(letter.id, self._clock())
+
+    def _keep(self, letter: StoredLetter) -> None:
+        message = message_of(letter, self._from)
+        replace_file(self._directory / f"{letter.id}{MESSAGE}", message.as_bytes())
+        self._done.put(letter.id, replace(letter, status="kept"))
 
     def _on_due(self, letter_id: str) -> None:
         task = asyncio.create_task(self._deliver(letter_id), name=f"mail {letter_id}")
@@ -137,12 +165,22 @@ class Mailbox:
         letter = self._queued.get(letter_id)
         async with self._sending:
             letter = await self._attempt(letter)
-        self._queued.put(letter.id, letter)
+        while not self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
+            await asyncio.sleep(STORE_AGAIN_SECONDS)
         if letter.status == "queued":
             wait = min(FIRST_RETRY * 2 ** min(letter.attempts - 1, 20), LONGEST_RETRY)
             self._timers.set(letter.id, self._clock() + wait)
-        else:
-            move_file(self._queued.path(letter.id), self._done.directory)
+
+    def _store(self, letter: StoredLetter) -> bool:
+        """Store what became of an attempt, if the disk takes it: a mail is not sent twice."""
+        try:
+            self._queued.put(letter.id, letter)
+            if letter.status != "queued":
+                move_file(self._queued.path(letter.id), self._done.directory)
+        except OSError:
+            self._log.exception("What became of mail %s can't be stored; retrying.", letter.id)
+            return False
+        return True
 
     async def _attempt(self, letter: StoredLetter) -> StoredLetter:
         assert self._post is not None  # noqa: S101  nothing is queued without it

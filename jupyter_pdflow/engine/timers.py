@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 LONGEST_SLEEP = 1.0
 """Seconds after which the wall clock is looked at again, in case someone has set it."""
 
-BATCH = 50
-"""How many due keys are handed out before others get their turn on the event loop."""
+TURN_SECONDS = 0.005
+"""How long due keys are handed out before others get their turn on the event loop."""
+
+SLACK = 50
+"""How many outdated times may be kept at least."""
 
 
 def utc_now() -> datetime:
@@ -45,7 +49,8 @@ class Timers:
         self._times[key] = at
         heapq.heappush(self._heap, (at, key))
         self._drop_outdated()
-        self._schedule()
+        if self._heap[0][1] == key:
+            self._schedule()
 
     def unset(self, key: str) -> None:
         """Do not call back for that key, if it was set at all."""
@@ -73,17 +78,17 @@ class Timers:
             self._schedule()
 
     def _call_due(self) -> None:
-        now = self._clock()
-        for _ in range(BATCH):
-            if not self._heap or self._heap[0][0] > now:
-                return
+        now, ends = self._clock(), time.monotonic() + TURN_SECONDS
+        while self._heap and self._heap[0][0] <= now:
             at, key = heapq.heappop(self._heap)
             if self._times.get(key) == at:
                 del self._times[key]
                 self._on_due(key)
+            if time.monotonic() > ends:
+                return
 
     def _drop_outdated(self) -> None:
         """Keep replaced and unset times from piling up."""
-        if len(self._heap) > 2 * len(self._times) + BATCH:
+        if len(self._heap) > 2 * len(self._times) + SLACK:
             self._heap = [(at, key) for key, at in self._times.items()]
             heapq.heapify(self._heap)

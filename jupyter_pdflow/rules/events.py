@@ -55,11 +55,15 @@ class CancelPause(Struct, frozen=True, kw_only=True):
     request: Request | None = None
 
 
+class Halt(Struct, frozen=True):
+    """The server stops and could not wait any longer for the step that is executing."""
+
+
 class Recover(Struct, frozen=True):
     """A server starts and finds the run as the last one left it."""
 
 
-Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Recover
+Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Halt | Recover
 
 
 class Execute(Struct, frozen=True):

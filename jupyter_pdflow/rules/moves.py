@@ -9,6 +9,7 @@ Resume    paused          queued (next step, or the same one for a rerun)
 Resume    queued/running  the same, with the request kept for the step's end
 Expire    paused, due     queued; canceled or failed where `on_timeout` says so
 Cancel    not ended       canceled
+Halt      running         queued, one more attempt
 Recover   running         queued, one more attempt
 ========  ==============  ====================================================
 
@@ -37,18 +38,19 @@ from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
     CancelPause,
-    Deliver,
     Effect,
     End,
     Event,
     Execute,
     Expire,
     Finish,
+    Halt,
     Interrupt,
     Recover,
     Resume,
     Wake,
 )
+from jupyter_pdflow.rules.outbox import addressed, deliver
 from jupyter_pdflow.rules.run import (
     By,
     Decision,
@@ -56,7 +58,6 @@ from jupyter_pdflow.rules.run import (
     Error,
     ExitCall,
     How,
-    Letter,
     Outcome,
     Pause,
     PauseCall,
@@ -144,10 +145,10 @@ def _finish(run: Run, event: Finish, now: datetime) -> Move:
         return Move(run)
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
-    run = replace(run, outbox=_addressed(run, outcome, now))
+    run = replace(run, outbox=addressed(run, outcome, now))
     error = outcome.error or _too_large(run)
     move = _fail(run, error, now) if error else _after_return(run, outcome, now)
-    return Move(move.run, (*_deliver(run), *move.effects))
+    return Move(move.run, (*deliver(run), *move.effects))
 
 
 def _after_return(run: Run, outcome: Outcome, now: datetime) -> Move:
@@ -203,15 +204,19 @@ def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Move:
     return _cancel_now(_decide(run, "canceled", event.by, now), None, now)
 
 
+def _halt(run: Run, _event: Halt, now: datetime) -> Move:
+    return Move(_once_more(_close_segment(run, now)) if run.status == "running" else run)
+
+
 def _recover(run: Run, _event: Recover, _now: datetime) -> Move:
     """Find out what a run needs when a server starts: nothing is taken for done."""
     if run.ended:
-        return Move(run, (*_deliver(run), End()))
+        return Move(run, (*deliver(run), End()))
     if run.pause is not None:
-        return Move(run, (*_deliver(run), Wake(run.pause.deadline)))
+        return Move(run, (*deliver(run), Wake(run.pause.deadline)))
     if run.status == "running":
-        run = replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
-    return Move(run, (*_deliver(run), Execute()))
+        run = _once_more(run)
+    return Move(run, (*deliver(run), Execute()))
 
 
 _RULES: dict[type[Event], Callable[[Run, Any, datetime], Move]] = {
@@ -221,6 +226,7 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Move]] = {
     Expire: _expire,
     Cancel: _cancel,
     CancelPause: _cancel_pause,
+    Halt: _halt,
     Recover: _recover,
 }
 
@@ -292,6 +298,12 @@ def _next_step(run: Run, now: datetime) -> Move:
     return Move(run, (Execute(),))
 
 
+def _once_more(run: Run) -> Run:
+    """Queue the step that was executing, for another attempt."""
+    run = _with_step(run, replace(run.current, status="pending"))
+    return replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
+
+
 def _fail(run: Run, error: Error, now: datetime) -> Move:
     error = replace(error, step=run.current.name)
     run = _with_step(run, replace(run.current, error=error))
@@ -309,7 +321,8 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Move:
     steps = tuple(
         replace(step, status="skipped") if step.status == "pending" else step for step in run.steps
     )
-    run = replace(run, steps=steps, status=status, early=None, ended_at=now)
+    ended_at = max(now, run.updated_at)
+    run = replace(run, steps=steps, status=status, early=None, ended_at=ended_at)
     return Move(_close_segment(run, now), (End(),))
 
 
@@ -341,7 +354,8 @@ def _close_segment(run: Run, now: datetime) -> Run:
 
 
 def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
-    return _with_step(run, replace(run.current, status=status, ended_at=now))
+    ended_at = max(now, run.current.started_at or now)
+    return _with_step(run, replace(run.current, status=status, ended_at=ended_at))
 
 
 def _with_step(run: Run, step: Step) -> Run:
@@ -349,26 +363,9 @@ def _with_step(run: Run, step: Step) -> Run:
     return replace(run, steps=(*before, step, *after))
 
 
-def _addressed(run: Run, outcome: Outcome, now: datetime) -> list[Letter]:
-    """Name the mails of an outcome, always the same way, so that none is sent twice."""
-    return [
-        Letter(
-            id=f"{run.id}-{run.execution}-{run.position}-{number}",
-            run_id=run.id,
-            step=run.current.name,
-            created_at=now,
-            mail=mail,
-        )
-        for number, mail in enumerate(outcome.mails)
-    ]
-
-
-def _deliver(run: Run) -> tuple[Effect, ...]:
-    return (Deliver(run.outbox),) if run.outbox else ()
-
-
 def _too_large(run: Run) -> Error | None:
-    size = sum(len(orjson.dumps(step.exports)) for step in run.steps)
+    commas_and_brackets = len(run.steps) + 1
+    size = len(orjson.dumps([step.exports for step in run.steps])) - commas_and_brackets
     if size <= EXPORTS_LIMIT:
         return None
     text = (

@@ -187,7 +187,7 @@ class Run(Struct, frozen=True, kw_only=True):
     execution : int
         Starts at 1 and grows at every reawakening; with a step's name it identifies a link.
     attempt : int
-        How often this execution was begun; more than 1 after a server died in it.
+        How often this execution was begun; more than 1 after a server ended in it.
     woken_at : datetime or None
         When the execution segment under way began.
     decisions : tuple of Decision

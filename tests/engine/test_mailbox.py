@@ -138,6 +138,42 @@ async def test_queued_mail_outlives_a_restart(
     await box.close()
 
 
+async def test_queued_mail_is_kept_where_no_server_is_configured_any_more(tmp_path: Path) -> None:
+    nobody = open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
+    nobody.accept([letter()])
+    await nobody.close()
+    box = open_box(tmp_path, None)
+    assert status(box) == "kept"
+    assert (tmp_path / "mail" / "r-1-0-0.eml").exists()
+    assert not list((tmp_path / "mail" / "queued").iterdir())
+    await box.close()
+
+
+async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
+    box: Mailbox, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "STORE_AGAIN_SECONDS", 0.01)
+    done = tmp_path / "mail" / "done"
+    done.rmdir()
+    done.touch()  # nothing can be moved there
+    box.accept([letter()])
+    await until(lambda: inbox.mails)
+    done.unlink()
+    done.mkdir()
+    await until((done / "r-1-0-0.json").exists)
+    assert (status(box), len(inbox.mails)) == ("sent", 1)
+
+
+async def test_a_damaged_file_does_not_hide_the_other_mails(
+    box: Mailbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.accept([letter()])
+    await until(lambda: status(box) == "sent")
+    (tmp_path / "mail" / "done" / "damaged.json").write_bytes(b"{")
+    assert [found.id for found in box.letters()] == ["r-1-0-0"]
+    assert "damaged.json is not JSON" in caplog.text
+
+
 async def test_given_up_after_three_days(tmp_path: Path) -> None:
     box = open_box(
         tmp_path, Post.at("smtp://127.0.0.1:9"), clock=lambda: utc_now() + timedelta(days=3.1)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 from jupyter_pdflow.engine import timers as timers_module
-from jupyter_pdflow.engine.timers import BATCH, Timers
+from jupyter_pdflow.engine.timers import TURN_SECONDS, Timers
 from tests.engine.support import until
 
 
@@ -68,13 +69,17 @@ async def test_one_failing_does_not_stop_the_others() -> None:
 
 async def test_many_due_at_once_let_others_in() -> None:
     due: list[str] = []
-    timers = Timers(due.append, now)
-    for number in range(10 * BATCH):
+
+    def work(key: str) -> None:
+        due.append(key)
+        time.sleep(TURN_SECONDS / 2)
+
+    timers = Timers(work, now)
+    for number in range(20):
         timers.set(str(number), now() - timedelta(seconds=1))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert 0 < len(due) < 10 * BATCH
-    await until(lambda: len(due) == 10 * BATCH)
+    await until(lambda: due)
+    assert 0 < len(due) < 20
+    await until(lambda: len(due) == 20)
     timers.close()
 
 

@@ -11,7 +11,8 @@ from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 def workflow(*names: str) -> Workflow:

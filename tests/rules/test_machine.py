@@ -7,12 +7,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, RunEndedError
-from jupyter_pdflow.rules.events import Begin, Cancel, CancelPause, Event, Expire, Finish, Recover
+from jupyter_pdflow.rules.events import (
+    Begin,
+    Cancel,
+    CancelPause,
+    Event,
+    Expire,
+    Finish,
+    Halt,
+    Recover,
+)
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import apply
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
-from tests.rules.support import Play
+from tests.rules.support import HOUR_MS, Play
 
 STEPS = ("a", "b", "c")
 places = st.tuples(st.sampled_from(STEPS), st.integers(1, 6))
@@ -63,7 +72,7 @@ class AnyRun(RuleBasedStateMachine):
             assert self.winners.setdefault(place, decision) == decision
         return self.run is not before
 
-    @rule(ms=st.integers(-1000, 40_000))
+    @rule(ms=st.one_of(st.integers(-1000, 40_000), st.sampled_from([-HOUR_MS, HOUR_MS])))
     def time_passes(self, ms: int) -> None:
         self.play.wait(ms)
 
@@ -138,13 +147,14 @@ class AnyRun(RuleBasedStateMachine):
         ended = self.run.ended
         assert self.send(Cancel(by="api")) == (not ended)
 
-    @rule()
-    def the_server_dies_and_starts(self) -> None:
+    @rule(event=st.sampled_from([Halt(), Recover()]))
+    def the_server_stops_or_dies(self, event: Event) -> None:
         before = self.run
-        changed = self.send(Recover())
+        changed = self.send(event)
         assert changed == (before.status == "running")
         if changed:
             assert self.run.attempt == before.attempt + 1
+            assert self.run.current.status == "pending"
 
     @invariant()
     def status_and_pause_agree(self) -> None:
@@ -173,6 +183,15 @@ class AnyRun(RuleBasedStateMachine):
         if run.status == "succeeded":
             assert run.usage.credits >= run.execution
         assert sum(step.reruns for step in run.steps) <= self.wakings
+
+    @invariant()
+    def no_duration_is_negative(self) -> None:
+        run = self.run
+        assert run.created_at <= run.updated_at
+        assert run.ended_at in (None, run.updated_at)
+        for step in run.steps:
+            if step.ended_at is not None and step.started_at is not None:
+                assert step.started_at <= step.ended_at
 
     @invariant()
     def a_callback_is_never_taken_for_giving_up(self) -> None:

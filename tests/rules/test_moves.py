@@ -13,13 +13,12 @@ from jupyter_pdflow.rules.events import (
     Execute,
     Expire,
     Interrupt,
-    Recover,
     Wake,
 )
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import EXPORTS_LIMIT, apply, waiting_for
 from jupyter_pdflow.rules.run import Mail, PauseCall
-from tests.rules.support import DAY_MS, START, Play, boom, leave, rerun, resume_of, suspend
+from tests.rules.support import DAY_MS, HOUR_MS, START, Play, boom, leave, rerun, resume_of, suspend
 
 
 def statuses(play: Play) -> list[str]:
@@ -337,43 +336,6 @@ class TestCancel:
             play.send(Cancel(by="api"))
 
 
-class TestRecover:
-    def test_running_is_executed_again_from_its_beginning(self) -> None:
-        play = Play()
-        play.send(Begin())
-        lost = play.finished(exports={"from": "the dead"})
-        play.send(Recover())
-        assert (play.run.status, play.run.attempt) == ("queued", 2)
-        assert play.effects == (Execute(),)
-        play.send(Begin())
-        play.send(lost)
-        assert play.run.status == "running"
-        play.send(play.finished())
-        assert (play.run.position, play.run.attempt) == (1, 1)
-
-    def test_links_of_the_first_attempt_still_count(self) -> None:
-        play = Play()
-        play.send(Begin())
-        event = resume_of(play.run)
-        play.send(Recover(), Begin())
-        play.send(play.finished(**suspend()), event)
-        assert play.run.position == 1
-
-    def test_paused_keeps_its_deadline(self) -> None:
-        play = Play()
-        play.step(**suspend(1000))
-        before = play.run
-        play.wait(5000).send(Recover())
-        assert play.run is before
-        assert play.effects == (Wake(START + timedelta(seconds=1)),)
-
-    def test_mails_that_may_not_have_been_handed_over_are_handed_over_again(self) -> None:
-        play = Play()
-        play.step(**suspend(), mails=[Mail(subject="please")])
-        play.send(Recover())
-        assert play.effects[0] == Deliver(play.run.outbox)
-
-
 class TestCredits:
     def test_one_per_started_thirty_seconds_of_each_segment(self) -> None:
         play = Play("a", "b")
@@ -395,8 +357,22 @@ class TestCredits:
         play.wait(100_000).step(took=10)
         assert play.run.usage.compute_ms == 10
 
+    def test_a_clock_set_back_leaves_the_times_in_order(self) -> None:
+        play = Play("a", "b")
+        play.step(took=1_000, **suspend())
+        play.wait(-HOUR_MS).resume()
+        play.wait(10).step(took=10)
+        run = play.run
+        assert run.ended_at is not None
+        assert run.created_at <= run.ended_at == run.updated_at
+        for step in run.steps:
+            assert step.started_at is not None
+            assert step.ended_at is not None
+            assert step.started_at <= step.ended_at
+        assert (run.usage.compute_ms, run.usage.paused_ms) == (1_010, 0)
+
     def test_a_clock_set_back_counts_nothing(self) -> None:
         play = Play("a")
         play.send(Begin())
-        play.wait(-3_600_000).send(play.finished())
+        play.wait(-HOUR_MS).send(play.finished())
         assert (play.run.usage.compute_ms, play.run.usage.credits) == (0, 1)

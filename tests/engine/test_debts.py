@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_pdflow.engine import debts as debts_module
+from jupyter_pdflow.engine.debts import Debts, Trouble
+from jupyter_pdflow.store.storage import replace_file
+from tests.engine.support import until
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debts_module, "RETRY_AFTER", 0.02)
+
+
+@pytest.fixture
+async def debts() -> AsyncIterator[Debts]:
+    debts = Debts(Trouble(logging.getLogger("test")))
+    yield debts
+    debts.close()
+
+
+def write(path: Path, done: list[str]) -> None:
+    replace_file(path, b"x")
+    done.append(path.name)
+
+
+async def test_done_at_once(debts: Debts, tmp_path: Path) -> None:
+    debts.do("run", (tmp_path / "a").touch)
+    assert (tmp_path / "a").exists()
+
+
+async def test_done_in_order_as_soon_as_it_is_possible(
+    debts: Debts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+    folder = tmp_path / "missing"
+    debts.do("run", lambda: write(folder / "a", done))
+    debts.do("run", lambda: write(tmp_path / "b", done))
+    debts.do("other", lambda: write(tmp_path / "c", done))
+    assert done == ["c"]
+    folder.mkdir()
+    await until(lambda: len(done) == 3)
+    assert done == ["c", "a", "b"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "missing" in caplog.text
+
+
+async def test_nothing_else_is_done_for_a_run_before(debts: Debts, tmp_path: Path) -> None:
+    done: list[str] = []
+    folder = tmp_path / "missing"
+    debts.do("run", lambda: write(folder / "a", done))
+    with pytest.raises(FileNotFoundError):
+        debts.settle("run")
+    debts.settle("other")
+    folder.mkdir()
+    debts.settle("run")
+    assert done == ["a"]
+
+
+async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
+    debts = Debts(Trouble(logging.getLogger("test")))
+    done: list[str] = []
+    folder = tmp_path / "missing"
+    debts.do("run", lambda: write(folder / "a", done))
+    folder.mkdir()
+    debts.close()
+    assert done == ["a"]
+
+
+def test_trouble_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    trouble = Trouble(logging.getLogger("test"))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    trouble.is_over()
+    for _ in range(3):
+        trouble.begins(full)
+    trouble.is_over()
+    trouble.is_over()
+    trouble.begins(full)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
+    assert "No space left on device" in caplog.records[0].message

@@ -1,0 +1,159 @@
+"""Finished runs go after some days, with all that belongs to them, and nothing else does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from ulid import ULID
+
+from jupyter_pdflow.engine import pruning as pruning_module
+from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.pruning import Pruning
+from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.rules.events import Cancel
+from jupyter_pdflow.rules.moves import apply, new_run
+from jupyter_pdflow.rules.run import Letter, Mail
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from tests.engine.support import until
+from tests.rules.support import START, workflow
+
+log = logging.getLogger("test")
+LONG_AGO = time.time() - 10 * 86_400
+
+
+class House:
+    """A store and a mailbox in one data directory; runs in it are made old."""
+
+    def __init__(self, data_dir: Path, post: Post | None = None) -> None:
+        self.data_dir = data_dir
+        self.store = TinyDBStore(data_dir, log)
+        list(self.store.active())
+        self.mailbox = Mailbox(
+            data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now, log=log
+        )
+
+    def pruning(self, keep_days: float | None = 9) -> Pruning:
+        return Pruning(self.store, self.mailbox, keep_days=keep_days, clock=utc_now, log=log)
+
+    def make(self, *, ended: bool = True, old: bool = True) -> str:
+        run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run
+        self.store.put(run)
+        self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
+        letter = Letter(
+            id=f"{run.id}-1-0-0", run_id=run.id, step="a", created_at=START, mail=Mail(subject="s")
+        )
+        self.mailbox.accept([letter])
+        if ended:
+            self.store.finish(apply(run, Cancel(by="api"), START).run)
+        if old:
+            folder = "finished" if ended else "active"
+            os.utime(self.data_dir / folder / f"{run.id}.json", (LONG_AGO, LONG_AGO))
+        return run.id
+
+    def traces(self, run_id: str) -> list[str]:
+        return sorted(
+            str(path.relative_to(self.data_dir)) for path in self.data_dir.rglob(f"{run_id}*")
+        )
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    yield house
+    await house.mailbox.close()
+
+
+def all_of(run_id: str, folder: str) -> list[str]:
+    mails = [f"mail/{run_id}-1-0-0.eml", f"mail/done/{run_id}-1-0-0.json"]
+    return sorted([f"{folder}/{run_id}.json", *mails, f"outputs/{run_id}.json"])
+
+
+async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> None:
+    old, new, waiting = house.make(), house.make(old=False), house.make(ended=False)
+    pruning = house.pruning()
+    pruning.open()
+    pruning.close()
+    assert house.traces(old) == []
+    assert house.traces(new) == all_of(new, "finished")
+    assert house.traces(waiting) == all_of(waiting, "active")
+    assert [run.id for run in house.store.page()] == [waiting, new]
+    assert [letter.run_id for letter in house.mailbox.letters()] == [waiting, new]
+
+
+async def test_without_keep_days_all_stays(house: House) -> None:
+    old = house.make()
+    house.pruning(keep_days=None).open()
+    assert house.traces(old) == all_of(old, "finished")
+
+
+async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None:
+    house = House(tmp_path, Post.at("smtp://127.0.0.1:9"))
+    old = house.make()
+    pruning = house.pruning()
+    pruning.open()
+    pruning.close()
+    assert f"mail/queued/{old}-1-0-0.json" in house.traces(old)
+    assert house.store.get(old)
+    await house.mailbox.close()
+
+
+@pytest.mark.parametrize("removals", range(4))
+async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
+    tmp_path: Path, removals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = House(tmp_path)
+    old = first.make()
+    left, unlink = removals, Path.unlink
+
+    def unlink_or_crash(path: Path, missing_ok: bool = False) -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink_or_crash)
+        with pytest.raises(KeyboardInterrupt):
+            first.pruning().open()
+    assert len(first.traces(old)) == 4 - removals
+    assert first.traces(old)[0] == f"finished/{old}.json"
+    again = House(tmp_path)
+    again.pruning().open()
+    assert again.traces(old) == []
+    assert again.store.page() == []
+
+
+async def test_many_go_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning_module, "AT_ONCE", 2)
+    ids = [house.make() for _ in range(5)]
+    pruning = house.pruning()
+    pruning.open()
+    assert [run.id for run in house.store.page()] == ids[:1:-1]
+    await until(lambda: not house.store.page())
+    pruning.close()
+
+
+async def test_trouble_with_the_disk_is_told_and_tried_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pruning_module, "PRUNE_EVERY", 0.01)
+    old = house.make()
+    finished, set_aside = house.data_dir / "finished", house.data_dir / "set aside"
+    outputs = house.data_dir / "outputs" / f"{old}.json"
+    outputs.rename(set_aside)
+    outputs.mkdir()  # can't be removed as a file
+    pruning = house.pruning()
+    pruning.open()
+    assert "Old runs can't be removed" in caplog.text
+    assert os.listdir(finished) == [f"{old}.json"]
+    outputs.rmdir()
+    await until(lambda: not os.listdir(finished))
+    pruning.close()
