@@ -13,7 +13,7 @@ TEXT_LIMIT = 20_000
 """Letters kept of an error's text, and of its traceback."""
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
-_CALLS_AUTHOR = frozenset({"invoke", "run_source"})
+_CALLS_AUTHOR = frozenset({"invoke", "run_code"})
 """Functions of this package that the author's code is called from."""
 
 

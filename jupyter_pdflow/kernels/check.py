@@ -12,7 +12,6 @@ from jupyter_core.utils import ensure_async
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import is_local
-from jupyter_pdflow.kernels.messages import CHECK
 
 TAIL_LINES = 3
 
@@ -47,7 +46,7 @@ async def _ask(manager: Any, kernel_name: str, log: Logger) -> dict[str, Any]:
             msg = f'The kernelspec "{kernel_name}" can\'t be started: {_tail(stderr) or error}'
             raise KernelSpecError(msg) from None
     try:
-        return await kernel.request(CHECK) or {}
+        return await kernel.listen()
     finally:
         await kernel.close(now=True)
 

@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Iterator
 from logging import Logger
-from queue import Empty
+from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import msgspec
-from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_core.utils import ensure_async
 
 from jupyter_pdflow.exceptions import KernelError
-from jupyter_pdflow.kernels.messages import (
-    EXECUTE,
-    METADATA,
-    MIMETYPE,
-    PREPARE,
-    RESULT,
-    Answer,
-    Failure,
-    Preparation,
-)
+from jupyter_pdflow.kernels.connection import Connection
+from jupyter_pdflow.kernels.manager import is_local
+from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
 from jupyter_pdflow.kernels.outputs import Outputs
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
 from jupyter_pdflow.rules.workflow import Workflow
@@ -31,11 +25,6 @@ from jupyter_pdflow.rules.workflow import Workflow
 START_SECONDS = 60.0
 GRACE_SECONDS = 5.0
 """How long an interrupted step may take to stop before its kernel is killed."""
-_DEATH_SECONDS = 0.5
-_IDLE_SECONDS = 2.0
-_SHORTLY_SECONDS = 0.2
-_POLL_SECONDS = 30.0
-_QUEUE_SECONDS = 0.02
 
 
 class StepResult(NamedTuple):
@@ -54,21 +43,22 @@ class Kernel:
         Manager that has started it.
     kernel_id : str
         Its id there.
+    name : str
+        Its kernelspec.
     log : Logger
         Where trouble is told that concerns no one step.
     """
 
-    def __init__(self, manager: Any, kernel_id: str, log: Logger) -> None:
+    def __init__(self, manager: Any, kernel_id: str, name: str, log: Logger) -> None:
+        self.name = name
         self.workflow: Workflow | None = None
         self._manager = manager
         self._id = kernel_id
         self._log = log
         self._process = manager.get_kernel(kernel_id)
-        self._client = self._process.client()
-        self._reader: asyncio.Task[None] | None = None
-        self._message_id = ""
+        self._connection = Connection(self._process.client(), self._is_alive, log)
         self._outputs = Outputs()
-        self._idle = asyncio.Event()
+        self._listens = False
         self._done = asyncio.Event()
         self._done.set()
         self._interrupted = False
@@ -99,7 +89,7 @@ class Kernel:
             It did not start, or did not answer in time.
         """
         kernel_id = await _start_process(manager, kernel_name, path, options)
-        kernel = cls(manager, kernel_id, log)
+        kernel = cls(manager, kernel_id, kernel_name, log)
         try:
             await kernel._connect()
         except (RuntimeError, TimeoutError) as error:
@@ -123,24 +113,41 @@ class Kernel:
         """Whether it is executing something."""
         return not self._done.is_set()
 
-    async def prepare(self, workflow: Workflow) -> None:
+    async def listen(self) -> dict[str, Any]:
+        """Load the worker; the content of the kernel's reply says whether that went well."""
+        with self._working():
+            reply = await self._connection.listen(self._line_path())
+        self._listens = reply.get("status") == "ok"
+        return reply
+
+    async def prepare(self, workflow: Workflow, cwd: str | None = None) -> None:
         """Run the setup of a workflow's version, whose steps can be executed from then on.
+
+        Parameters
+        ----------
+        workflow : Workflow
+            The version.
+        cwd : str, optional
+            The directory to work in from now on, for a kernel that was started elsewhere.
 
         Raises
         ------
         KernelError
             A setup cell raised, its ``error`` says what; or the kernel died.
         """
+        if not self._listens:
+            reply = await self.listen()
+            _check_loaded(reply, self._how_it_died())
         source = workflow.source
-        preparation = Preparation(setup=source.setup, steps=source.steps)
-        reply = await self.request(PREPARE, msgspec.json.encode(preparation).decode())
-        if reply is None:
+        preparation = Preparation(setup=source.setup, steps=source.steps, cwd=cwd)
+        answer = await self._ask("prepare", preparation)
+        if answer is None:
             msg = f"The kernel died while it ran the setup: {self._how_it_died()}."
             raise KernelError(msg)
-        failure = _result(reply, Failure)
-        if isinstance(failure, Error):
-            msg = f"The setup could not be run: {failure.ename}: {failure.evalue}"
-            raise KernelError(msg, failure)
+        if answer.error is not None:
+            msg = f"The setup could not be run: {answer.error.ename}: {answer.error.evalue}"
+            raise KernelError(msg, answer.error)
+        failure = msgspec.json.decode(answer.data, type=Failure | None)
         if failure is not None:
             error = failure.error
             msg = f"Setup cell {failure.cell} failed: {error.ename}: {error.evalue}"
@@ -155,30 +162,15 @@ class Kernel:
         StepResult
             Whatever happens: a kernel that dies makes an ``error`` too.
         """
-        reply = await self.request(EXECUTE, msgspec.json.encode(execution).decode())
+        reply = await self._ask("execute", execution)
         if reply is None:
             outcome = Outcome(error=self._death_of(execution.step))
+        elif reply.error is not None:
+            outcome = Outcome(error=reply.error)
         else:
-            found = _result(reply, Answer)
-            answer = Answer(outcome=Outcome(error=found)) if isinstance(found, Error) else found
-            self._outputs.drop(answer.dropped)
-            outcome = answer.outcome
+            outcome = msgspec.json.decode(reply.data, type=Outcome)
+            self._outputs.drop(reply.dropped)
         return StepResult(outcome, self._outputs.finish())
-
-    async def request(self, code: str, payload: str = "") -> dict[str, Any] | None:
-        """Have code executed with a payload beside it; this gives the reply, None if it died."""
-        self._interrupted = False
-        self._done.clear()
-        self._idle.clear()
-        self._outputs = Outputs()
-        try:
-            return await self._request(code, payload)
-        except BaseException:  # nobody knows what it is doing now
-            self._dead = True
-            raise
-        finally:
-            self._message_id = ""
-            self._done.set()
 
     async def interrupt(self, grace: float = GRACE_SECONDS) -> None:
         """Interrupt what the kernel executes, and kill the kernel if that does not stop it.
@@ -205,81 +197,43 @@ class Kernel:
         self._dead = True
         await self._shut_down(now=now)
         await self._done.wait()
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
-        self._client.stop_channels()
-        self._client.context.destroy(linger=0)
+        await self._connection.close()
 
     # --- messages ---------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        await ensure_async(self._client.start_channels(stdin=False, hb=False, control=False))
-        self._reader = asyncio.create_task(self._read_iopub())
         async with asyncio.timeout(START_SECONDS):
-            while not self._idle.is_set():
-                self._message_id = self._client.kernel_info()
-                if await self._reply_or_death() is None:
-                    msg = f"it died before it answered: {self._how_it_died()}"
-                    raise RuntimeError(msg)
-                await _wait(self._idle, _SHORTLY_SECONDS)
+            if not await self._connection.open():
+                msg = f"it died before it answered: {self._how_it_died()}"
+                raise RuntimeError(msg)
 
-    async def _request(self, code: str, payload: str) -> dict[str, Any] | None:
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": False,
-            "user_expressions": {"result": RESULT},
-            "allow_stdin": False,
-            "stop_on_error": False,
-        }
-        session = self._client.session
-        message = session.msg("execute_request", content, metadata={METADATA: payload})
-        self._message_id = message["header"]["msg_id"]
-        self._client.shell_channel.send(message)
-        reply = await self._reply_or_death()
-        await _wait(self._idle, _IDLE_SECONDS if reply else _SHORTLY_SECONDS)
+    async def _ask(self, kind: Kind, data: msgspec.Struct) -> Reply | None:
+        ask = Ask(id=uuid4().hex, kind=kind, data=msgspec.Raw(msgspec.json.encode(data)))
+        self._interrupted = False
+        self._outputs = Outputs()
+        with self._working():
+            reply = await self._connection.ask(ask, self._outputs.add)
+        self._dead = self._dead or reply is None
         return reply
 
-    async def _reply_or_death(self) -> dict[str, Any] | None:
-        task = asyncio.create_task(self._reply())
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        self._done.clear()
         try:
-            while not task.done():
-                await asyncio.wait([task], timeout=_DEATH_SECONDS)
-                if not task.done() and not await ensure_async(self._process.is_alive()):
-                    self._dead = True
-                    return None
-            return task.result()
-        except RuntimeError:  # a gateway has closed the connection
+            yield
+        except BaseException:  # nobody knows what it is doing now
             self._dead = True
-            return None
+            raise
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            self._done.set()
 
-    async def _reply(self) -> dict[str, Any]:
-        while True:
-            message = await _next(self._client.shell_channel)
-            if message["parent_header"].get("msg_id") == self._message_id:
-                content: dict[str, Any] = message["content"]
-                return content
+    def _line_path(self) -> Path | None:
+        if getattr(self._process, "transport", "") != "ipc":
+            return None
+        return Path(self._process.connection_file).with_suffix(".line")
 
-    async def _read_iopub(self) -> None:
-        while True:
-            try:
-                message = await _next(self._client.iopub_channel)
-                if message["parent_header"].get("msg_id") == self._message_id:
-                    self._note(message)
-            except RuntimeError:  # a gateway has closed the connection
-                return
-            except Exception:  # noqa: BLE001  one bad message must not end the reading
-                self._log.exception("A message of kernel %s could not be read", self._id)
-
-    def _note(self, message: dict[str, Any]) -> None:
-        if message["msg_type"] != "status":
-            self._outputs.add(message)
-        elif message["content"]["execution_state"] == "idle":
-            self._idle.set()
+    async def _is_alive(self) -> bool:
+        return bool(await ensure_async(self._process.is_alive()))
 
     # --- the end ----------------------------------------------------------------------
 
@@ -321,7 +275,7 @@ async def _start_process(
         ensure_async(manager.start_kernel(kernel_name=kernel_name, path=path, **options))
     )
     try:
-        return str(await asyncio.shield(starting))
+        kernel_id = str(await asyncio.shield(starting))
     except OSError as error:
         msg = f"The kernel {kernel_name!r} can't be started: {error}"
         raise KernelError(msg) from None
@@ -329,33 +283,13 @@ async def _start_process(
         with contextlib.suppress(Exception):
             await ensure_async(manager.shutdown_kernel(await starting, now=True))
         raise
+    if is_local(manager):  # nobody culls it, so its every message need not be read twice
+        manager.stop_watching_activity(kernel_id)
+    return kernel_id
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-
-
-async def _next(channel: Any) -> dict[str, Any]:
-    """Wait for a message of a channel: a socket, or the queue that a gateway's client has."""
-    is_socket = isinstance(channel, AsyncZMQSocketChannel)
-    while True:
-        try:
-            message: dict[str, Any] = await ensure_async(
-                channel.get_msg(timeout=_POLL_SECONDS if is_socket else 0)
-            )
-        except Empty:
-            await asyncio.sleep(0 if is_socket else _QUEUE_SECONDS)
-        else:
-            return message
-
-
-def _result(reply: dict[str, Any], kind: type) -> Any:
-    """Decode what the worker says in a reply; an `Error` when it could not say it."""
-    found = (reply.get("user_expressions") or {}).get("result") or reply
-    text = (found.get("data") or {}).get(MIMETYPE)
-    if text is not None:
-        return msgspec.json.decode(text, type=kind | None)
-    ename = found.get("ename") or reply.get("ename") or "KernelError"
-    evalue = found.get("evalue") or reply.get("evalue") or "The kernel gave no outcome."
-    return Error(ename=str(ename), evalue=str(evalue))
+def _check_loaded(reply: dict[str, Any], death: str) -> None:
+    if reply.get("status") != "ok":
+        why = f"{reply['ename']}: {reply['evalue']}" if reply else death
+        msg = f"The kernel could not load jupyter_pdflow: {why}."
+        raise KernelError(msg)

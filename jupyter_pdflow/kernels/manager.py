@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
+
+from jupyter_pdflow.kernels.private import PREFIX, PrivateDirectory
 
 SOCKET_PATH_LIMIT = 100
 """Bytes that the path of a Unix socket may have, on every system."""
@@ -52,9 +53,9 @@ def close_manager(manager: Any) -> None:
     """Free what a manager holds when its kernels have ended."""
     if not manager.context.closed:
         manager.context.destroy(linger=0)
-    private = getattr(manager.kernel_manager_factory, "directory", None)
+    private = getattr(manager.kernel_manager_factory, "private", None)
     if private is not None:
-        shutil.rmtree(private, ignore_errors=True)
+        private.remove()
 
 
 def is_local(manager: Any) -> bool:
@@ -70,9 +71,9 @@ def is_local(manager: Any) -> bool:
 class _Factory:
     """Makes the manager of one kernel, with Unix sockets where that kernel is local."""
 
-    def __init__(self, create: Callable[..., Any], directory: Path) -> None:
+    def __init__(self, create: Callable[..., Any], private: PrivateDirectory) -> None:
         self._create = create
-        self.directory = directory
+        self.private = private
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         kernel = self._create(*args, **kwargs)
@@ -85,16 +86,15 @@ class _Factory:
 
 
 def _keep_private(manager: Any, runtime_dir: str) -> None:
-    directory = _private_directory(Path(runtime_dir))
-    manager.connection_dir = str(directory)
-    manager.kernel_manager_factory = _Factory(manager.kernel_manager_factory, directory)
+    private = PrivateDirectory(_short_parent(Path(runtime_dir)))
+    manager.connection_dir = str(private.path)
+    manager.kernel_manager_factory = _Factory(manager.kernel_manager_factory, private)
 
 
-def _private_directory(runtime_dir: Path) -> Path:
-    """Make a directory for connection files and sockets that has a short path, if it can be."""
-    name = "pdflow-00000000/"
-    fits = len(str(runtime_dir / name / _NAME)) < SOCKET_PATH_LIMIT
-    return Path(tempfile.mkdtemp(prefix="pdflow-", dir=runtime_dir if fits else None))
+def _short_parent(runtime_dir: Path) -> Path:
+    """Choose a directory in which the path of a socket is short enough, if it can be."""
+    fits = len(str(runtime_dir / f"{PREFIX}00000000" / _NAME)) < SOCKET_PATH_LIMIT
+    return runtime_dir if fits else Path(tempfile.gettempdir())
 
 
 def _is_local_python(kernel: Any) -> bool:

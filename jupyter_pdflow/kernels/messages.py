@@ -1,17 +1,26 @@
-"""What passes between a production kernel and the server, beside Jupyter's own messages."""
+"""What passes between a production kernel and the server, beside Jupyter's own messages.
+
+A request to the worker in a kernel, `Ask`, and its `Reply` travel as JSON in *frames*: to local
+kernels by a Unix socket of their own, to others inside messages of our own on the shell channel.
+An ``execute_request`` for each step would cost several times as much as the step: it compiles
+its code, echoes its input, evaluates expressions, and passes three threads on its way.
+"""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from asyncio import StreamReader
+from typing import Literal, TypeAlias
 
-from jupyter_pdflow.rules.run import Error, Outcome
+from msgspec import Raw, Struct
+
+from jupyter_pdflow.rules.run import Error
 from jupyter_pdflow.rules.workflow import StepSource
 
-METADATA = "jupyter_pdflow"
-"""Key of an ``execute_request``'s metadata that holds what `worker` works on, as JSON text."""
+MESSAGE = "jupyter_pdflow"
+"""Type of the messages that carry a ``frame``, before ``_request`` and ``_reply``."""
 
-MIMETYPE = "application/vnd.jupyter-pdflow+json"
-"""Type of what came of it, as JSON text among the reply's ``user_expressions``."""
+LISTEN = "await __import__('jupyter_pdflow.kernels.listener', fromlist=['_']).listen({path!r})"
+"""Code that has a kernel answer frames, also on a socket at that path if there is one."""
 
 WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
 """Environment variable that is set in production kernels only."""
@@ -19,24 +28,58 @@ WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
 PRINT_LIMIT = 10_000_000
 """Letters that one step may print to each stream; what is beyond never leaves the kernel."""
 
-CHECK = "import jupyter_pdflow.kernels.worker"
-PREPARE = "await __import__('jupyter_pdflow.kernels.worker', fromlist=['_']).prepare()"
-EXECUTE = "await __import__('jupyter_pdflow.kernels.worker', fromlist=['_']).execute()"
-RESULT = "__import__('jupyter_pdflow.kernels.worker', fromlist=['_']).result()"
+SIZE_BYTES = 4
+"""On a socket, a frame comes after its size in so many bytes, the highest first."""
+
+
+Kind: TypeAlias = Literal["prepare", "execute"]
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A request to the worker.
+
+    ``prepare`` takes a `Preparation` and gives null or a `Failure`; ``execute`` takes an
+    `Execution` and gives an `Outcome`. What is published meanwhile has ``id`` as its parent.
+    """
+
+    id: str
+    kind: Kind
+    data: Raw
+
+
+class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of a request, or in ``error`` why the worker could not carry it out.
+
+    ``dropped`` counts the letters of output that were not even sent. Where nothing was
+    ``published``, there is nothing to wait for on the iopub channel.
+    """
+
+    data: Raw = Raw(b"null")
+    error: Error | None = None
+    dropped: int = 0
+    published: bool = False
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
-    """The setup that a kernel runs once, and the steps that it may be asked to execute."""
+    """The setup that a kernel runs once, and the steps that it may be asked to execute.
+
+    ``cwd`` is the directory to work in, where that is another than it was started in.
+    """
 
     setup: tuple[str, ...]
     steps: tuple[StepSource, ...]
+    cwd: str | None = None
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """What a step came to, and how many letters of its output were not even sent."""
+def framed(content: bytes) -> bytes:
+    """Make a frame as it is written to a socket."""
+    return len(content).to_bytes(SIZE_BYTES) + content
 
-    outcome: Outcome
-    dropped: int = 0
+
+async def read_frame(reader: StreamReader) -> bytes:
+    """Read the content of a frame from a socket; raises what `readexactly` raises."""
+    size = int.from_bytes(await reader.readexactly(SIZE_BYTES))
+    return await reader.readexactly(size)
 
 
 class Failure(Struct, frozen=True, kw_only=True):

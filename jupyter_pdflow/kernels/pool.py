@@ -12,7 +12,9 @@ from msgspec import Struct
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
 from jupyter_pdflow.kernels.check import check_kernelspec
 from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.queue import FairQueue
+from jupyter_pdflow.kernels.spares import Spares
 from jupyter_pdflow.rules.workflow import Workflow
 
 STOPPING = "The server is stopping."
@@ -51,13 +53,24 @@ class KernelPool:
         How long an idle kernel is kept.
     log : Logger
         The server's.
+    spare_kernels : int
+        How many more are kept started, for runs that find none that is warm.
     """
 
-    def __init__(self, manager: Any, *, max_kernels: int, idle_seconds: float, log: Logger) -> None:
+    def __init__(
+        self,
+        manager: Any,
+        *,
+        max_kernels: int,
+        idle_seconds: float,
+        log: Logger,
+        spare_kernels: int = 0,
+    ) -> None:
         self._manager = manager
         self._max = max_kernels
         self._idle_seconds = idle_seconds
         self._log = log
+        self._spares = Spares(manager, spare_kernels if is_local(manager) else 0, log)
         self._count = 0
         self._closing = 0
         self._busy: set[Kernel] = set()
@@ -81,6 +94,11 @@ class KernelPool:
             if kernel_name not in self._checked:
                 await check_kernelspec(self._manager, kernel_name, self._log)
                 self._checked.add(kernel_name)
+        self.expect(kernel_name)
+
+    def expect(self, kernel_name: str) -> None:
+        """Have spare kernels of this kernelspec ready, where any are wanted."""
+        self._spares.keep(kernel_name)
 
     def take(self, workflow: Workflow) -> Kernel | None:
         """Take a kernel that is idle and warm for exactly this version, if there is one."""
@@ -141,6 +159,7 @@ class KernelPool:
             self._drop(kernel)
         self._idle.clear()
         self._busy.clear()
+        await self._spares.shutdown()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -204,27 +223,35 @@ class KernelPool:
         self._pass_on()
 
     async def _start(self, workflow: Workflow, cwd_path: str) -> Kernel:
-        from jupyter_client.kernelspec import NoSuchKernel
-
-        name = workflow.source.kernel_name
-        try:
-            kernel = await Kernel.start(self._manager, name, cwd_path, self._log)
-        except NoSuchKernel:
-            self._free_place()
-            msg = f"There is no kernelspec {name!r} any more; install it, or deploy with another."
-            raise KernelSpecError(msg) from None
-        except BaseException:
-            self._free_place()
-            raise
+        kernel = self._spares.take(workflow.source.kernel_name)
+        cwd = self._manager.cwd_for_path(cwd_path) if kernel is not None else None
+        if kernel is None:
+            kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
         self._turn_ends[kernel] = asyncio.get_running_loop().time() + TURN_SECONDS
         try:
-            await kernel.prepare(workflow)
+            await kernel.prepare(workflow, cwd)
         except BaseException:
             self._busy.discard(kernel)
             self._drop(kernel)
             raise
         return kernel
+
+    async def _start_new(self, kernel_name: str, cwd_path: str) -> Kernel:
+        from jupyter_client.kernelspec import NoSuchKernel
+
+        try:
+            return await Kernel.start(self._manager, kernel_name, cwd_path, self._log)
+        except NoSuchKernel:
+            self._free_place()
+            msg = (
+                f"There is no kernelspec {kernel_name!r} any more; install it, or deploy with "
+                "another."
+            )
+            raise KernelSpecError(msg) from None
+        except BaseException:
+            self._free_place()
+            raise
 
     # --- the end of kernels -----------------------------------------------------------
 

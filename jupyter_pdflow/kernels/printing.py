@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jupyter_pdflow.kernels.messages import PRINT_LIMIT
 
 
+class Printing:
+    """What has been printed."""
+
+    def __init__(self, bounds: list[_Bound]) -> None:
+        self._bounds = bounds
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was printed."""
+        return any(bound.used for bound in self._bounds)
+
+    @property
+    def dropped(self) -> int:
+        """How many letters have been dropped."""
+        return sum(bound.dropped for bound in self._bounds)
+
+
 @contextmanager
-def bounded_printing(limit: int = PRINT_LIMIT) -> Iterator[Callable[[], int]]:
+def bounded_printing(limit: int = PRINT_LIMIT) -> Iterator[Printing]:
     """Let so many letters through to each of stdout and stderr, and drop the others.
 
     The streams stay the objects that they are, as loggers and others keep hold of them.
-
-    Yields
-    ------
-    callable
-        Tells how many letters have been dropped.
     """
     bounds = [_Bound(stream, limit) for stream in (sys.stdout, sys.stderr)]
     try:
-        yield lambda: sum(bound.dropped for bound in bounds)
+        yield Printing(bounds)
     finally:
         for bound in bounds:
             bound.lift()
@@ -36,10 +48,12 @@ class _Bound:
         self._stream = stream
         self._write = stream.write
         self._left = limit
+        self.used = False
         self.dropped = 0
         stream.write = self.write
 
     def write(self, text: Any) -> Any:
+        self.used = True
         size = len(text) if isinstance(text, str) else 0
         if size <= self._left:
             self._left -= size

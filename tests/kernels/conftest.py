@@ -46,11 +46,16 @@ def manager(app: ServerApp) -> Iterator[Any]:
 async def make_pool(manager: Any) -> AsyncIterator[Callable[..., KernelPool]]:
     pools = []
 
-    def make(max_kernels: int = 2, idle_seconds: float = 60) -> KernelPool:
-        pools.append(
-            KernelPool(manager, max_kernels=max_kernels, idle_seconds=idle_seconds, log=LOG)
+    def make(max_kernels: int = 2, idle_seconds: float = 60, spare_kernels: int = 0) -> KernelPool:
+        pool = KernelPool(
+            manager,
+            max_kernels=max_kernels,
+            idle_seconds=idle_seconds,
+            log=LOG,
+            spare_kernels=spare_kernels,
         )
-        return pools[-1]
+        pools.append(pool)
+        return pool
 
     yield make
     for pool in pools:

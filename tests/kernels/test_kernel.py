@@ -11,9 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from jupyter_pdflow.kernels.kernel import StepResult
+from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.outputs import OUTPUT_LIMIT
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.private import LOCK
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 
@@ -62,31 +63,15 @@ async def test_warm_kernel_that_died_while_idle_is_not_handed_out(pool: KernelPo
 @pytest.mark.parametrize(
     "body",
     [
-        "while True: pass",
-        "import time; time.sleep(60)",
-        "import subprocess; subprocess.run(['sleep', '60'], check=True)",
-    ],
-)
-async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, body: str) -> None:
-    flow = workflow("print('in', flush=True)\n" + handler(body), handler("return 'well'"))
-    outcome = (await _interrupted(pool, flow)).outcome
-    assert outcome.error is not None
-    assert outcome.error.ename == "KeyboardInterrupt"
-    kernel = pool.take(flow)
-    assert kernel is not None, "the kernel was killed"
-    assert (await kernel.execute(execution(flow, "b"))).outcome.error is None
-    pool.release(kernel)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
+        handler("while True: pass"),
+        handler("import time; time.sleep(60)"),
+        handler("import subprocess; subprocess.run(['sleep', '60'], check=True)"),
         "async def handler(pd):\n    import asyncio\n    await asyncio.sleep(60)",
         "async def handler(pd):\n    while True: pass",
         "import asyncio\nasync def handler(pd):\n    await asyncio.gather(*map(asyncio.sleep, [60, 60]))",
     ],
 )
-async def test_interrupt_ends_an_async_handler(pool: KernelPool, body: str) -> None:
+async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, body: str) -> None:
     flow = workflow("print('in', flush=True)\n" + body, handler("return 'well'"))
     outcome = (await _interrupted(pool, flow)).outcome
     assert outcome.error is not None
@@ -190,9 +175,33 @@ async def test_kernels_talk_through_private_sockets(pool: KernelPool) -> None:
     assert process.transport == "ipc"
     folder = Path(process.connection_file).parent
     assert stat.S_IMODE(folder.stat().st_mode) & 0o777 == 0o700
+    assert Path(process.connection_file).with_suffix(".line").is_socket()
     pool.release(kernel)
     await pool.shutdown()
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == [LOCK]
+
+
+async def test_kernel_elsewhere_is_asked_by_messages(manager: Any, app: Any) -> None:
+    manager.kernel_manager_factory = manager.kernel_manager_factory._create
+    flow = workflow(
+        handler("print('hello')\nreturn 1"),
+        handler("1 / 0"),
+        handler("import os; os._exit(4)"),
+        setup=("print('setup')",),
+    )
+    kernel = await Kernel.start(manager, "python3", "", app.log)
+    assert kernel._process.transport == "tcp"
+    await kernel.prepare(flow)
+    outcome, outputs = await kernel.execute(execution(flow))
+    assert outcome.exports == {"$return_value": 1}
+    assert outputs == [{"output_type": "stream", "name": "stdout", "text": "hello\n"}]
+    failed, _ = await kernel.execute(execution(flow, "b"))
+    assert failed.error is not None
+    assert failed.error.ename == "ZeroDivisionError"
+    dead, _ = await kernel.execute(execution(flow, "c"))
+    assert dead.error is not None
+    assert "status 4" in dead.error.evalue
+    await kernel.close()
 
 
 async def test_kernel_gone_by_signal_names_it(pool: KernelPool) -> None:

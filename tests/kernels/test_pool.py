@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
 from jupyter_pdflow.kernels import pool as pool_module
-from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels import spares as spares_module
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.queue import FairQueue
-from tests.kernels.conftest import execution, handler, until, workflow
+from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 MakePool = Callable[..., KernelPool]
+ROOT = Path(__file__).parent.parent.parent
 RETURN_ONE = handler("return 1")
 
 
@@ -158,26 +158,42 @@ async def test_waiting_ends_when_the_pool_shuts_down(make_pool: MakePool) -> Non
     assert kernels() == []
 
 
-async def test_nothing_is_left_behind(manager: Any, app: Any) -> None:
-    async def cycle() -> None:
-        kernel = await Kernel.start(manager, "python3", "", app.log)
-        await kernel.close(now=True)
+async def test_spare_kernel_works_where_the_notebook_is(
+    make_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spares_module, "REPLACE_AFTER", 0.0)
+    pool = make_pool(spare_kernels=1)
+    (tmp_path / "below").mkdir()
+    body = handler("import os\nreturn [os.getpid(), os.getcwd(), next(numbers)]")
+    flow = workflow(body, setup=("import itertools\nnumbers = itertools.count()",))
+    pool.release(await pool.acquire(flow, ""))
+    await until(lambda: pool._spares._ready, "a kernel is ready")
+    spare = pool._spares._ready[0]
+    other = workflow(body, setup=flow.source.setup, name="other")
+    kernel = await pool.acquire(other, "below/other.ipynb")
+    assert kernel is spare
+    outcome, _ = await kernel.execute(execution(other))
+    assert outcome.exports["$return_value"][1:] == [str(tmp_path / "below"), 0]
+    await until(lambda: pool._spares._ready, "the next one is ready")
+    pool.release(kernel)
 
-    await cycle()
-    descriptors, others = _descriptors(), _threads_and_tasks()
-    for _ in range(10):
-        await cycle()
-    # What a cycle leaves behind is there ten times; one more or less is someone else's.
-    assert _descriptors() - descriptors < 10
-    assert _threads_and_tasks() == others
+
+async def test_spare_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
+    pool = make_pool(spare_kernels=1)
+    pool._spares.keep("python3")
+    await until(lambda: pool._spares._ready, "a kernel is ready")
+    dead = pool._spares._ready[0]
+    process_of(dead).kill()
+    await until(lambda: not dead.alive, "it is dead")
+    kernel = await pool.acquire(workflow(RETURN_ONE), "")
+    assert kernel is not dead
+    pool.release(kernel)
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _threads_and_tasks() -> tuple[int, int]:
-    return threading.active_count(), len(asyncio.all_tasks())
+def test_nothing_is_left_behind(app: Any) -> None:
+    command = [sys.executable, "-m", "tests.kernels.leaks", app.root_dir]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 # --- kernelspecs ----------------------------------------------------------------------
