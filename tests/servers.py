@@ -67,6 +67,8 @@ class JupyterServer:
         ``PDFlow.data_dir``, where two servers are to share one.
     base_url : str
         ``ServerApp.base_url``, with a slash at both ends.
+    prefix : sequence of str
+        A program, with its arguments, that starts the server in its own place.
     lab : bool
         Load JupyterLab and its companions too, which takes seconds.
     """
@@ -79,6 +81,7 @@ class JupyterServer:
         env: dict[str, str] | None = None,
         data_dir: Path | None = None,
         base_url: str = "/",
+        prefix: Sequence[str] = (),
         lab: bool = False,
     ) -> None:
         self.folder = folder
@@ -89,6 +92,7 @@ class JupyterServer:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}{base_url}".rstrip("/")
         self.env = _environment(folder, env or {})
+        self.prefix = prefix
         self.args = [*self._arguments(base_url), *([] if lab else [WITHOUT_LAB]), *args]
         self.process: psutil.Popen | None = None
         self._family: list[psutil.Process] = []
@@ -101,7 +105,7 @@ class JupyterServer:
         self.root.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "jupyter_server", *self.args],
+                [*self.prefix, sys.executable, "-m", "jupyter_server", *self.args],
                 cwd=self.root,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

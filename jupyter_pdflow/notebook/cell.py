@@ -45,10 +45,22 @@ async def load_handler(
     BaseException
         What the body raised; `jupyter_pdflow.handler.frames.cut` cuts its traceback.
     """
-    shell.user_ns.pop(HANDLER, None)
+    return await run_step(shell, compile_step(shell, body, name, filename=filename), name)
+
+
+def compile_step(
+    shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
+) -> CodeType:
+    """Compile a step's body, for `run_step`; parameters as those of `load_handler`."""
     # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
     first_line = f"# %%step {name}\n"
-    await run_source(shell, body, filename or f"<step {name}>", first_line=first_line)
+    return compile_source(shell, body, filename or f"<step {name}>", first_line=first_line)
+
+
+async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callable[[Any], Any]:
+    """Run a step's compiled body; gives and raises what `load_handler` does."""
+    shell.user_ns.pop(HANDLER, None)
+    await run_code(shell, code)
     handler = shell.user_ns.get(HANDLER)
     if not callable(handler):
         msg = f"Step {name!r} defines no handler: write `def handler(pd):` in its cell."
@@ -56,9 +68,7 @@ async def load_handler(
     return handler  # type: ignore[no-any-return]
 
 
-async def run_source(
-    shell: InteractiveShell, source: str, filename: str, *, first_line: str = ""
-) -> None:
+async def run_source(shell: InteractiveShell, source: str, filename: str) -> None:
     """Run IPython source in the shell's namespace; nothing of it is kept in the history.
 
     Raises
@@ -66,7 +76,11 @@ async def run_source(
     BaseException
         What the source raised.
     """
-    code = compile_source(shell, source, filename, first_line=first_line)
+    await run_code(shell, compile_source(shell, source, filename))
+
+
+async def run_code(shell: InteractiveShell, code: CodeType) -> None:
+    """Run compiled source in the shell's namespace; raises what it raises."""
     with shell.builtin_trap:
         result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
     if inspect.iscoroutine(result):
@@ -84,7 +98,7 @@ def compile_source(
         return shell.compile(tree, filename, "exec")
 
 
-_INTERRUPTIBLE = frozenset({invoke.__code__, run_source.__code__})
+_INTERRUPTIBLE = frozenset({invoke.__code__, run_code.__code__})
 """Code that expects an interrupt at any place."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,15 @@ from jupyter_pdflow.rules.workflow import Source, StepSource
 
 NBFORMAT = 4
 DEFAULT_KERNEL = "python3"
+
+MOST_LETTERS = 500_000
+"""Letters of the setup and the steps together; Python may need 1 KB of memory for each."""
+
+MOST_WORK = 2_000_000
+"""What IPython's reading may take, which goes through a whole cell again for each magic in it:
+magics times letters, summed up over the cells. That many take about 10 s."""
+
+_MAGIC = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,11 @@ def read_source(notebook: Mapping[str, Any]) -> Source:
     cells = code_cells(notebook)
     kernel_name = _kernel_name(notebook)
     steps = [cell for cell in cells if cell.name is not None and not cell.skipped]
+    setup = _setup(cells, steps)
+    _check_size([*setup, *steps])
     try:
         return Source(
-            kernel_name=kernel_name, setup=tuple(_setup(cells, steps)), steps=tuple(_steps(steps))
+            kernel_name=kernel_name, setup=tuple(_sources(setup)), steps=tuple(_steps(steps))
         )
     except StepError as error:
         raise NotebookError(str(error)) from None
@@ -128,12 +140,41 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _setup(cells: list[CodeCell], steps: list[CodeCell]) -> Iterator[str]:
+def _setup(cells: list[CodeCell], steps: list[CodeCell]) -> list[CodeCell]:
     first = steps[0].number if steps else 0
-    for cell in cells:
-        joins = cell.number < first or "setup" in cell.tags
-        if cell.name is not None or cell.skipped or not joins or not cell.source:
-            continue
+    return [
+        cell
+        for cell in cells
+        if (cell.number < first or "setup" in cell.tags)
+        and not (cell.name is not None or cell.skipped)
+        and cell.source
+    ]
+
+
+def _check_size(cells: list[CodeCell]) -> None:
+    """Refuse what would take Python and IPython minutes, or gigabytes, to read."""
+    letters = sum(len(cell.source) for cell in cells)
+    if letters > MOST_LETTERS:
+        msg = (
+            f"The setup and the steps have {letters:,} letters, more than {MOST_LETTERS:,}; move "
+            "data to files, and code to a module."
+        )
+        raise NotebookError(msg)
+    if sum(map(_work, cells)) > MOST_WORK:
+        largest = max(cells, key=_work)
+        msg = (
+            f"There are too many magics (%, !, ?) in cells as long as cell {largest.number} of "
+            "the notebook; split it, or write them in Python."
+        )
+        raise NotebookError(msg)
+
+
+def _work(cell: CodeCell) -> int:
+    return len(_MAGIC.findall(cell.source)) * len(cell.source)
+
+
+def _sources(setup: list[CodeCell]) -> Iterator[str]:
+    for cell in setup:
         check_setup(cell.number, cell.source)
         yield cell.source
 

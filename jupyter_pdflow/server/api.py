@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 import msgspec
 import orjson
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from jupyter_pdflow.engine.engine import Engine
-from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError, PDFlowError
-from jupyter_pdflow.notebook.source import read_source
+from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
 from jupyter_pdflow.rules.run import Run, RunStatus
-from jupyter_pdflow.rules.workflow import Source
 from jupyter_pdflow.server.bodies import is_storable
 from jupyter_pdflow.server.errors import error_answer
 from jupyter_pdflow.server.executed import executed_notebook, written
 from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.notebooks import clean_path, read_notebook
 from jupyter_pdflow.server.requests import api_request, incoming
 from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
 
@@ -31,6 +28,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MOST_RUNS = 500
 DEFAULT_RUNS = 50
+METHOD_NOT_ALLOWED = 405
 
 
 class Deploy(msgspec.Struct, forbid_unknown_fields=True):
@@ -107,7 +105,15 @@ class PDFlowAPIHandler(APIHandler):
         """Answer ``{message, reason}``."""
         error = kwargs.get("exc_info", (None, None))[1]
         status, view = error_answer(status_code, error)
+        if status == METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self._methods()))
         self.answer(view, status)
+
+    def _methods(self) -> list[str]:
+        none = web.RequestHandler._unimplemented_method
+        return [
+            name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not none
+        ]
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an error that has its own answer for those who debug only."""
@@ -130,21 +136,13 @@ class WorkflowsHandler(PDFlowAPIHandler):
     @authorized
     async def post(self) -> None:
         """Deploy a notebook."""
-        path = _clean(self.read(Deploy).path)
+        path = clean_path(self.read(Deploy).path)
         house = await self.house()
-        source = await self._source(path)
+        source = await read_notebook(self.contents_manager, path)
         await house.pool.check(source.kernel_name)
         workflow, changed = house.engine.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
         self.answer(workflow_view(workflow), 201 if changed else 200)
-
-    async def _source(self, path: str) -> Source:
-        try:
-            contents: Any = self.contents_manager
-            model = await ensure_async(contents.get(path, content=True, type="notebook"))
-        except web.HTTPError as error:
-            raise _unreadable(path, error) from error
-        return read_source(model["content"])
 
 
 class WorkflowHandler(PDFlowAPIHandler):
@@ -321,20 +319,3 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/openapi.yaml", OpenAPIHandler),
     (r"/pdflow(?:/.*)?", UnknownHandler),
 ]
-
-
-def _clean(path: str) -> str:
-    """Write a notebook's path in one way only, so that it is one workflow."""
-    clean = posixpath.normpath("/" + path).lstrip("/")
-    if not clean.endswith(".ipynb"):
-        msg = f"path must name a notebook (.ipynb) below the server's root folder, not {path!r}."
-        raise BadRequestError(msg)
-    return clean
-
-
-def _unreadable(path: str, error: web.HTTPError) -> PDFlowError:
-    if error.status_code == NotFoundError.status:
-        msg = f"There is no notebook {path!r} below the server's root folder."
-        return NotFoundError(msg)
-    msg = f"{path!r} can't be read as a notebook; open it in Jupyter and save it again."
-    return NotebookError(msg)

@@ -14,7 +14,6 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Float, Int, List, Unicode, Union, default
 
-from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
 from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
@@ -26,6 +25,7 @@ from jupyter_pdflow.server.links import LinkHandler
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.redaction import Redaction
 from jupyter_pdflow.server.tokens import ACTIONS
+from jupyter_pdflow.server.tries import Tries
 
 
 class PDFlow(ExtensionApp):
@@ -64,6 +64,14 @@ class PDFlow(ExtensionApp):
     idle_kernel_seconds = Float(
         300.0, min=0.0, help="After how many seconds an unused production kernel is shut down."
     ).tag(config=True)
+    spare_kernels = Int(
+        0,
+        min=0,
+        help="""
+        How many more kernels are kept started for runs that find none that is warm. By default
+        none: nothing runs while all runs wait.
+        """,
+    ).tag(config=True)
     smtp_url = Unicode(
         help="""
         The server that delivers mails: smtp://user:password@host:port, or smtps://. Without it,
@@ -100,7 +108,7 @@ class PDFlow(ExtensionApp):
     def initialize_settings(self) -> None:
         """Get ready, without touching a run: the event loop does not run yet."""
         server = self._server
-        data_dir = _private_folder(Path(self.data_dir).expanduser().absolute())
+        data_dir = Path(self.data_dir).expanduser().absolute()
         os.environ[DATA_DIR_VARIABLE] = str(data_dir)
         build = partial(build_house, self._plan(data_dir), server, self._on_change, self.log)
         lock = DataLock(data_dir)
@@ -115,6 +123,7 @@ class PDFlow(ExtensionApp):
         """Add the routes."""
         options = {
             "keeper": self.keeper,
+            "tries": Tries(),
             "max_body_bytes": self.max_body_bytes,
             "confirm_links": self.confirm_links,
         }
@@ -126,12 +135,7 @@ class PDFlow(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, _serverapp: ServerApp) -> None:
         self._activity.start()
-        try:
-            await self.keeper.house()
-        except DataDirLockedError:
-            return  # the keeper has said so, and tries again when it is asked for something
-        except PDFlowError as error:
-            self.log.error("Workflows don't run on this server. %s", error)  # noqa: TRY400
+        self.keeper.start()
 
     async def stop_extension(self) -> None:
         """Stop all work; paused runs wait for the next start."""
@@ -156,6 +160,7 @@ class PDFlow(ExtensionApp):
             public_url=self.public_url,
             max_kernels=self.max_kernels,
             idle_kernel_seconds=self.idle_kernel_seconds,
+            spare_kernels=self.spare_kernels,
             smtp_url=self.smtp_url,
             mail_from=self.mail_from,
             mail_to=_addresses(self.mail_to),
@@ -186,9 +191,3 @@ class PDFlow(ExtensionApp):
 def _addresses(mail_to: str | list[str]) -> list[str]:
     given = [mail_to] if isinstance(mail_to, str) else mail_to
     return [address for address in given if address]
-
-
-def _private_folder(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
-    return path

@@ -42,6 +42,5 @@ def error_answer(status: int, error: BaseException | None) -> tuple[int, dict[st
 
 
 def _words(error: HTTPError) -> str:
-    if error.log_message and error.args:
-        return error.log_message % error.args
-    return error.log_message or ""
+    # Tornado doubles the percent signs of a message without arguments.
+    return error.log_message % error.args if error.log_message else ""

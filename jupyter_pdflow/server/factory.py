@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     public_url: str
     max_kernels: int
     idle_kernel_seconds: float
+    spare_kernels: int
     smtp_url: str
     mail_from: str
     mail_to: list[str]
@@ -66,13 +67,6 @@ def build_house(
     memory = plan.data_dir / "address.json"
     address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
     links = Links(plan.data_dir / "link_keys", address)
-    manager = production_manager(serverapp)
-    pool = KernelPool(
-        manager,
-        max_kernels=plan.max_kernels,
-        idle_seconds=plan.idle_kernel_seconds,
-        log=log,
-    )
     mailbox = Mailbox(
         plan.data_dir,
         post,
@@ -82,6 +76,14 @@ def build_house(
         log=log,
     )
     store = TinyDBStore(plan.data_dir, log)
+    manager = production_manager(serverapp)
+    pool = KernelPool(
+        manager,
+        max_kernels=plan.max_kernels,
+        idle_seconds=plan.idle_kernel_seconds,
+        log=log,
+        spare_kernels=plan.spare_kernels,
+    )
     engine = Engine(store, pool, mailbox, links.urls, on_change, keep_days=plan.keep_days, log=log)
     return House(engine=engine, links=links, address=address, pool=pool, manager=manager)
 

@@ -67,6 +67,7 @@ class Keeper:
         self._refusal: DataDirLockedError | None = None
         self._retry_at = 0.0
         self._stopping = False
+        self._waiting: asyncio.Task[None] | None = None
 
     @property
     def present(self) -> House | None:
@@ -93,14 +94,40 @@ class Keeper:
                 self._house = await self._open()
             return self._house
 
+    def start(self) -> None:
+        """Open the house as soon as that is possible; the log says why it is not yet."""
+        self._waiting = asyncio.create_task(self._keep_trying(), name="open the data directory")
+
     async def close(self) -> None:
-        """Close the house and let go of the data."""
+        """Close the house and let go of the data; while steps end, it is still open."""
+        if self._waiting is not None:
+            self._waiting.cancel()
         async with self._opening:
             self._stopping = True
+            if self._house is not None:
+                await self._house.engine.stop()
             house, self._house = self._house, None
             if house is not None:
                 await house.close()
             self._lock.free()
+
+    async def _keep_trying(self) -> None:
+        told = ""
+        while True:
+            try:
+                await self.house()
+            except DataDirLockedError:
+                pass  # `_take_lock` has said so
+            except OSError as error:
+                if str(error) != told:
+                    self._log.error("Workflows don't run on this server yet: %s", error)
+                    told = str(error)
+            except PDFlowError as error:
+                self._log.error("Workflows don't run on this server. %s", error)
+                return
+            else:
+                return
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _open(self) -> House:
         self._take_lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +22,7 @@ from jupyter_pdflow.server.errors import error_answer
 from jupyter_pdflow.server.keeper import House, Keeper
 from jupyter_pdflow.server.pages import (
     TEST_WORDS,
+    UNAVAILABLE_WORDS,
     Page,
     Place,
     Result,
@@ -33,6 +35,7 @@ from jupyter_pdflow.server.pages import (
 )
 from jupyter_pdflow.server.requests import HIDDEN, incoming, link_fields, link_request
 from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, unknown_link
+from jupyter_pdflow.server.tries import TooManyTriesError, Tries
 from jupyter_pdflow.server.views import decision_view
 from jupyter_pdflow.server.visitors import classify
 
@@ -59,11 +62,17 @@ class LinkHandler(JupyterHandler):
     """
 
     def initialize(
-        self, action: Action, keeper: Keeper, max_body_bytes: int, confirm_links: bool
+        self,
+        action: Action,
+        keeper: Keeper,
+        tries: Tries,
+        max_body_bytes: int,
+        confirm_links: bool,
     ) -> None:
         """Take the request down and hide its secret; called before all else."""
         self._action = action
         self._keeper = keeper
+        self._tries = tries
         self._limit = max_body_bytes
         self._confirm = confirm_links
         self._sent = incoming(self.request)
@@ -163,21 +172,30 @@ class LinkHandler(JupyterHandler):
 
     async def _serve_link(self) -> None:
         house = await self._keeper.house()
-        run_id, step, execution = house.links.read(self._action, self._token)
-        run = _read(house, run_id)
+        run, step, execution = self._find(house)
         place = Place(action=self._action, workflow=run.workflow_name, step=step)
         if self._visitor in ("program", "form"):
-            self._act(house, run, place, execution)
+            await self._act(house, run, place, execution)
         else:
             self._show(run, place, execution)
 
-    def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
+    def _find(self, house: House) -> tuple[Run, str, int]:
+        """Find what the token names; only one that names nothing is counted."""
+        try:
+            run_id, step, execution = house.links.read(self._action, self._token)
+            return house.engine.run(run_id), step, execution
+        except NotFoundError:
+            self._tries.count(self._sent.client_ip)
+            raise unknown_link() from None
+
+    async def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
         body, by_page = bytes(self._body), self._by_script or self._visitor == "form"
         request = link_request(self._sent, body, self._path, self._token, by_page=by_page)
         engine = house.engine
         move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
         try:
             run = move(run.id, place.step, execution, "link", request)
+            await asyncio.sleep(0)  # the kernel is told first, while the answer is written
         except AlreadyDecidedError as error:
             self._answer_decided(error.decision, place)
         else:
@@ -240,6 +258,10 @@ class LinkHandler(JupyterHandler):
         """Answer with what went wrong, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
         status, view = error_answer(status_code, error)
+        if status >= SERVER_ERRORS:
+            view["message"] = UNAVAILABLE_WORDS  # what is wrong here is no stranger's business
+        if isinstance(error, TooManyTriesError):
+            self.set_header("Retry-After", str(error.seconds))
         self._answer(status, view, error_page(status, view["message"]))
 
     def _too_large(self) -> HTTPError:
@@ -258,10 +280,3 @@ class LinkHandler(JupyterHandler):
             super()._log()
         else:
             self.log.debug("%d %s %s", self.get_status(), self._sent.method, self._path)
-
-
-def _read(house: House, run_id: str) -> Run:
-    try:
-        return house.engine.run(run_id)
-    except NotFoundError:
-        raise unknown_link() from None

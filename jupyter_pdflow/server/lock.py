@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jupyter_pdflow.exceptions import DataDirLockedError
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The server that holds a data directory."""
+    """The server that holds a data directory; a command has its name as ``url``."""
 
     pid: int
     host: str
@@ -23,12 +24,25 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataLock:
-    """The lock of a data directory; the system frees it when its process dies."""
+    """The lock of a data directory; the system frees it when its process dies.
+
+    Whoever takes it makes the directory, for this user only, where it is missing.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
         self._note = data_dir / "lock.json"
+
+    def holder(self) -> str | None:
+        """Say who holds the lock; None where nobody does."""
+        if not Path(self._lock.lock_file).exists():
+            return None
+        try:
+            with self._lock.acquire(timeout=0):
+                return None
+        except Timeout:
+            return self._who()
 
     def take(self, url: str) -> None:
         """Take the lock and note who holds it.
@@ -37,27 +51,44 @@ class DataLock:
         ------
         DataDirLockedError
             Another server has it; the message says which one.
+        OSError
+            The directory can't be written.
         """
+        _make_private(self._data_dir)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise DataDirLockedError(self._words()) from error
+            msg = (
+                f"{self._data_dir} is in use by {self._who()}; "
+                "stop that one, or set PDFlow.data_dir."
+            )
+            raise DataDirLockedError(msg) from error
         now = datetime.now(UTC)
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
-        self._note.write_bytes(msgspec.json.encode(holder))
+        try:
+            self._note.write_bytes(msgspec.json.encode(holder))
+        except OSError:
+            self._lock.release()
+            raise
 
     def free(self) -> None:
         """Let go of the lock, if it is held."""
         if self._lock.is_locked:
-            self._note.unlink(missing_ok=True)
+            with suppress(OSError):  # an old note does no harm
+                self._note.unlink()
             self._lock.release()
 
-    def _words(self) -> str:
+    def _who(self) -> str:
         try:
             holder = msgspec.json.decode(self._note.read_bytes(), type=Holder)
         except (OSError, msgspec.MsgspecError):
-            who = "another server"
-        else:
-            since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-            who = f"the server at {holder.url} (process {holder.pid} on {holder.host}, {since})"
-        return f"{self._data_dir} is in use by {who}; stop that one, or set PDFlow.data_dir."
+            return "another server"
+        since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
+        who = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"
+        return f"{who} (process {holder.pid} on {holder.host}, {since})"
+
+
+def _make_private(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)

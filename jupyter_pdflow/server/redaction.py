@@ -8,18 +8,22 @@ import re
 from jupyter_pdflow.server.requests import HIDDEN
 
 _LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
+_TOKEN = re.compile(r"(?:WyI|\.eJ)[\w-]{16,}\.[\w-]{43}(?![\w-])")
+"""What `Links.token` makes: a JSON list or its compressed form, a dot, a SHA-256 signature."""
+
+_FORMATTER = logging.Formatter()
 
 
 def redact(text: str) -> str:
     """Hide the secret of each link in a text."""
-    return _LINK.sub(rf"\g<1>{HIDDEN}", text)
+    return _TOKEN.sub(HIDDEN, _LINK.sub(rf"\g<1>{HIDDEN}", text))
 
 
 class Redaction(logging.Filter):
     """Hides the secrets of links in log records.
 
     The handlers of links hide their own; this one sees to what others log, such as the
-    ``Referer`` of a request that failed or a path that was mistyped.
+    ``Referer`` of a request that failed, a path that was mistyped, or a traceback.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -28,4 +32,8 @@ class Redaction(logging.Filter):
         clean = redact(text)
         if clean != text:
             record.msg, record.args = clean, ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _FORMATTER.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
         return True

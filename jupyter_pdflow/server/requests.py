@@ -88,10 +88,14 @@ def link_fields(sent: Incoming, token: str) -> list[tuple[str, str]]:
 
 
 def api_request(sent: Incoming, data: Any) -> Request:
-    """Describe a resume by the private API in the same shape, its data as the body."""
+    """Describe a resume by the private API in the same shape, its data as the body.
+
+    The page that it comes from is left out: its address may have Jupyter's token.
+    """
     pairs = parse_qsl(sent.query, keep_blank_values=True)
     query = urlencode([pair for pair in pairs if pair[0] not in SECRET_ARGUMENTS])
-    return _request(sent, sent.path, query, sent.headers, {"body": data})
+    headers = {name: text for name, text in sent.headers.items() if name != "referer"}
+    return _request(sent, sent.path, query, headers, {"body": data})
 
 
 def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,6 +11,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.server.keys import read_keys
 
 Action: TypeAlias = Literal["resume", "cancel"]
 ACTIONS: tuple[Action, ...] = ("resume", "cancel")
@@ -27,12 +26,18 @@ class Links:
     key_path : Path
         A file with one key per line: the first line signs, all lines verify. It is made, with
         one key, where there is none. Removing a line makes the links that it signed invalid.
+        It is read once, so that a change takes a restart.
     public_url : callable
         Tells this server's address as others reach it, its base URL included.
+
+    Raises
+    ------
+    KeyFileError
+        The keys can't be used.
     """
 
     def __init__(self, key_path: Path, public_url: Callable[[], str]) -> None:
-        keys = _keys(key_path)
+        keys = read_keys(key_path)[::-1]  # itsdangerous signs with the last
         self._serializers = {action: _serializer(action, keys) for action in ACTIONS}
         self._public_url = public_url
 
@@ -87,26 +92,3 @@ def _canonical(token: str) -> str:
         msg = "not canonical"
         raise ValueError(msg)
     return token
-
-
-def _keys(path: Path) -> list[str]:
-    """Read the keys, newest last as itsdangerous wants them; make the file if need be."""
-    if not path.exists():
-        _make_key(path)
-    keys = path.read_text(encoding="ascii").split()
-    if not keys:
-        msg = f"{path} holds no key; delete it to get a new one, which makes old links invalid."
-        raise ValueError(msg)
-    return keys[::-1]
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key; the file is there whole or not at all."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)

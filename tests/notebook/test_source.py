@@ -146,6 +146,35 @@ def test_each_refusal_says_where_and_what(bad: Any, message: str):
     assert "\n" not in str(refused.value)
 
 
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            notebook(*[code(f"x = '{LONG}'")] * 5, step("a")),
+            "more than 500,000; move data to files",
+        ),
+        (notebook(step("a", body=f"{HANDLER}\n" * 20_000)), "move data to files"),
+        (notebook(code("%time\n" * 1000), step("a")), "too many magics .* as cell 1"),
+        (notebook(step("a", body=HANDLER + "\nx = !ls" * 1000)), "too many magics .* as cell 1"),
+        (notebook(*[code("%time\n" * 400), code("print?\n" * 600)], step("a")), "as cell 2"),
+    ],
+)
+def test_what_takes_minutes_to_read_is_refused_at_once(bad: Any, message: str):
+    with pytest.raises(NotebookError, match=message) as refused:
+        read_source(bad)
+    assert "\n" not in str(refused.value)
+
+
+def test_size_is_no_matter_where_production_does_not_look():
+    huge = [code("%time\n" * 10_000, "skip"), v4.new_markdown_cell(LONG * 10)]
+    outputs = v4.new_code_cell("x = 1", outputs=[v4.new_output("stream", text=LONG * 10)])
+    source = read_source(notebook(*huge, outputs, step("a"), code(LONG * 10)))
+    assert source.setup == ("x = 1",)
+
+
 def test_lines_of_a_source_may_be_a_list():
     cell = {"cell_type": "code", "source": ["%%step a\n", "def handler(pd):\n", "    pass"]}
 

@@ -51,10 +51,8 @@ def check(server: JupyterServer, method: str, path: str, template: str, **kw: An
         kw["headers"] = {**server.headers, **kw.get("headers", {})}
     answer = server.http.request(method, path, **kw)
     operation = DESCRIPTION["paths"][template][method.lower()]
-    responses = operation["responses"]
-    known = responses.get(str(answer.status_code), responses["default"])
-    where = ["paths", template, method.lower(), "responses"]
-    where.append(str(answer.status_code) if str(answer.status_code) in responses else "default")
+    known = operation["responses"][str(answer.status_code)]
+    where = ["paths", template, method.lower(), "responses", str(answer.status_code)]
     if "$ref" in known:
         where = known["$ref"].removeprefix("#/").split("/")
     pointer = [*where, "content", "application/json", "schema"]

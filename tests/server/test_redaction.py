@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from jupyter_pdflow.server.redaction import Redaction, redact
+from jupyter_pdflow.server.tokens import ACTIONS, Links
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,22 @@ def test_arguments_of_a_record_are_seen_too(caplog: pytest.LogCaptureFixture) ->
     logging.getLogger("here").warning("%s came from %s", 1, "/pdflow/resume/abc")
     logging.getLogger("here").warning("%d %s", 1, "no link")
     assert caplog.messages == ["1 came from /pdflow/resume/***", "1 no link"]
+
+
+@pytest.mark.parametrize("step", ["a", "approve", "step_" * 40])
+def test_a_secret_that_stands_alone_is_seen_too(tmp_path: Path, step: str) -> None:
+    links = Links(tmp_path / "link_keys", lambda: "http://here/")
+    for action in ACTIONS:
+        token = links.token(action, "01M81ZHT5F913A3DQNJDS79A3W", step, 3)
+        assert redact(f"KeyError: '{token}' in {token}.") == "KeyError: '***' in ***."
+
+
+def test_a_traceback_loses_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(Redaction())
+    try:
+        int("/pdflow/resume/abc")
+    except ValueError:
+        logging.getLogger("here").exception("Uncaught")
+    assert "ValueError: invalid literal" in caplog.text
+    assert "/pdflow/resume/***" in caplog.text
+    assert "abc" not in caplog.text

@@ -69,7 +69,7 @@ def test_a_resume_by_the_api_has_the_same_shape_and_no_secrets() -> None:
     assert request["url"] == "http://here/pdflow/api/runs/1/resume?note=hi"
     assert request["query"] == {"note": "hi"}
     assert request["body"] == {"ok": 1}
-    assert not {"authorization", "cookie", "x-xsrftoken"} & set(request["headers"])
+    assert not {"authorization", "cookie", "x-xsrftoken", "referer"} & set(request["headers"])
     assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.server.keys import KeyFileError
 from jupyter_pdflow.server.tokens import ACTIONS, Action, Links
 
+OLD, NEW = "old-" * 11, "new-" * 11
 PAUSE = ("01M81ZHT5F913A3DQNJDS79A3W", "approve", 3)
 
 
@@ -77,21 +80,78 @@ def test_the_key_is_private_and_stays(tmp_path: Path) -> None:
 
 def test_a_new_first_key_signs_and_the_old_ones_verify(tmp_path: Path) -> None:
     path = tmp_path / "link_keys"
-    path.write_text("old\n")
+    path.write_text(f"{OLD}\n")
     old = links_at(path).token("resume", *PAUSE)
-    path.write_text("new\nold\n")
+    path.write_text(f"{NEW}\n{OLD}\n")
     both = links_at(path)
     assert both.read("resume", old) == PAUSE
     new = both.token("resume", *PAUSE)
-    path.write_text("new\n")
+    path.write_text(f"{NEW}\n")
     only_new = links_at(path)
     assert only_new.read("resume", new) == PAUSE
     with pytest.raises(NotFoundError):
         only_new.read("resume", old)
 
 
-def test_an_empty_key_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n \n",
+        b"\x00" * 44,
+        b"\xff\xfe" + b"k" * 44,
+        OLD.encode()[:20],
+        OLD.encode() + b"\nshort\n",
+        b"two words " * 5,
+        b'{"json": ["' + b"k" * 44 + b'", 1]}',
+    ],
+)
+def test_a_damaged_key_file_is_refused_and_stays(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "link_keys"
-    path.write_text("\n")
-    with pytest.raises(ValueError, match="holds no key"):
+    path.write_bytes(content)
+    with pytest.raises(KeyFileError, match=r"link_keys.*put it right, or delete it") as refused:
         links_at(path)
+    assert "\n" not in str(refused.value)
+    assert OLD[:20] not in str(refused.value)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_in_the_key_files_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link_keys").mkdir()
+    with pytest.raises(KeyFileError, match="can't be read"):
+        links_at(tmp_path / "link_keys")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
+def test_a_key_file_that_others_can_read_is_closed(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "link_keys"
+    token = links_at(path).token("resume", *PAUSE)
+    path.chmod(mode)
+    assert links_at(path).read("resume", token) == PAUSE
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_addresses_are_no_part_of_a_token(tmp_path: Path) -> None:
+    path = tmp_path / "link_keys"
+    old = links_at(path, "http://127.0.0.1:8888/").urls(*PAUSE)
+    new = links_at(path, "https://elsewhere.example/hub/user/me").urls(*PAUSE)
+    assert [token_in(url) for url in old] == [token_in(url) for url in new]
+
+
+def test_signatures_are_compared_in_constant_time(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, compared = links.token("resume", *PAUSE), list[bytes]()
+    compare = hmac.compare_digest
+
+    def seen(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", seen)
+    forged = token[:-2] + ("AA" if token[-2:] != "AA" else "BA")
+    with pytest.raises(NotFoundError):
+        links.read("resume", forged)
+    assert len(compared) == 1
+    assert links.read("resume", token) == PAUSE
+    assert len(compared) == 2
