@@ -12,8 +12,8 @@ from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.rules.run import STATUSES
 
 EPILOG = (
-    "Exit status: 0 done (or the run succeeded), 1 the run failed, 2 the command could not be "
-    "carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
+    "Exit status: 0 done (or the run succeeded), 1 the run failed, or the doctor found problems, "
+    "2 the command could not be carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
 )
 
 
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(command)
     _add_resume(command)
     _add_cancel(command)
+    _add_doctor(command)
+    _add_export(command)
+    _add_import(command)
     return parser
 
 
@@ -112,6 +115,52 @@ def _add_cancel(command: Callable[..., argparse.ArgumentParser]) -> None:
     cancel = command("cancel", "cancel a run that has not ended")
     _add_run_id(cancel)
     cancel.add_argument("--reason", metavar="TEXT", help="why; shown with the run")
+
+
+def _add_doctor(command: Callable[..., argparse.ArgumentParser]) -> None:
+    more = (
+        "It needs no server and changes nothing, unless it is to repair: then it mends what can "
+        "be mended with no risk, and says what. Exit status 1 where problems remain."
+    )
+    doctor = command("doctor", "check a data directory", more=more)
+    _add_data_dir(doctor)
+    doctor.add_argument(
+        "--repair", action="store_true", help="mend what is safe to mend; no server may run"
+    )
+    _add_json(doctor)
+
+
+def _add_export(command: Callable[..., argparse.ArgumentParser]) -> None:
+    more = (
+        "For another machine: with their outputs, mails and workflow versions, and the keys of "
+        "their links. Runs that have not ended are moved, so that no timer fires twice: they are "
+        "kept in the folder exported of the data directory, and `jupyter pdflow import` brings "
+        "them back. The others are copied. No server may be running on the data directory."
+    )
+    export = command("export", "take runs out, into an archive", more=more)
+    export.add_argument("file", metavar="FILE", help="the archive to make, such as runs.zip")
+    export.add_argument("runs", metavar="RUN", nargs="*", help="a run's id; all runs by default")
+    _add_data_dir(export)
+
+
+def _add_import(command: Callable[..., argparse.ArgumentParser]) -> None:
+    more = (
+        "Links that were made for them still work, at the address of the new server. What is "
+        "there already is never overwritten. Use only archives that you trust: their steps are "
+        "code that runs as you. No server may be running on the data directory."
+    )
+    import_ = command("import", "take in the runs of an archive", more=more)
+    import_.add_argument("file", metavar="FILE", help="an archive made by jupyter pdflow export")
+    _add_data_dir(import_)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="the server's PDFlow.data_dir; by default $JUPYTER_PDFLOW_DATA_DIR, what Jupyter's "
+        "configuration files say, or the folder pdflow in Jupyter's data folder",
+    )
 
 
 def _add_notebook(parser: argparse.ArgumentParser) -> None:

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from jupyter_pdflow.cli import words
 from jupyter_pdflow.cli.arguments import UsageError, parse
 from jupyter_pdflow.cli.launcher import OwnServer
-from jupyter_pdflow.cli.progress import STYLES, follow, print_line
+from jupyter_pdflow.cli.output import complain, console, print_json, say
+from jupyter_pdflow.cli.progress import STYLES, follow
 from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
 from jupyter_pdflow.exceptions import PDFlowError, ServerNotFoundError
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 STATUS_OF = {"succeeded": 0, "failed": 1, "canceled": 3}
-WIDE = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parse(arguments)
         return COMMANDS[given.command](given)
     except PDFlowError as error:
-        _complain(f"jupyter pdflow: {error}")
+        complain(f"jupyter pdflow: {error}")
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -65,7 +64,7 @@ def run(given: Namespace) -> int:
     own = OwnServer(Path(given.notebook).resolve().parent)
     kept = False
     try:
-        _say("Starting a Jupyter server for this run …")
+        say("Starting a Jupyter server for this run …")
         status = _run_on(own.wait(), given, own=own)
         kept = given.detach
         return status
@@ -89,14 +88,14 @@ def _server_for(notebook: str) -> Client | None:
 def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
     workflow = client.post("workflows", {"path": client.relative(given.notebook)})
     started = client.post(f"workflows/{workflow['id']}/runs", {"event": given.event})
-    _say(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
+    say(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
     if given.detach:
-        _say(_how_to_follow(client, started["id"], own))
+        say(_how_to_follow(client, started["id"], own))
         return DONE
     try:
-        ended = follow(client, started, _console())
+        ended = follow(client, started, console())
     except KeyboardInterrupt:
-        _complain(_how_to_go_on(client, started["id"], own))
+        complain(_how_to_go_on(client, started["id"], own))
         raise
     _conclude(client, ended)
     return STATUS_OF[ended["status"]]
@@ -106,12 +105,12 @@ def _conclude(client: Client, ended: words.Run) -> None:
     """Show what the steps printed, how the run ended, and why it failed."""
     try:
         for line in words.said(client.get(f"runs/{ended['id']}/notebook")):
-            _say(line)
+            say(line)
     except PDFlowError as error:
-        _complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
-    _say(words.ending(ended))
+        complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
+    say(words.ending(ended))
     if ended["status"] == "failed":
-        _complain(words.trace(ended))
+        complain(words.trace(ended))
 
 
 def _how_to_follow(client: Client, run_id: str, own: OwnServer | None) -> str:
@@ -144,7 +143,7 @@ def deploy(given: Namespace) -> int:
     client = find_server(None if explicit else _existing(given.notebook))
     workflow = client.post("workflows", {"path": client.relative(given.notebook)})
     steps = ", ".join(workflow["steps"])
-    _say(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
+    say(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
     return DONE
 
 
@@ -154,11 +153,12 @@ def runs(given: Namespace) -> int:
         "runs", status=given.status, workflow=given.workflow, limit=given.limit
     )
     if given.json:
-        return _print_json(found)
-    if not found:
-        _complain("No runs.")
+        print_json(found)
         return DONE
-    _console(wide=True).print(_table_of(found))
+    if not found:
+        complain("No runs.")
+        return DONE
+    console(wide=True).print(_table_of(found))
     return DONE
 
 
@@ -180,9 +180,10 @@ def show(given: Namespace) -> int:
     """Show one run."""
     found = find_server().get(f"runs/{given.run}")
     if given.json:
-        return _print_json(found)
+        print_json(found)
+        return DONE
     for line in _description(found):
-        _say(line)
+        say(line)
     return DONE
 
 
@@ -209,15 +210,36 @@ def _exports(step: words.Run) -> list[str]:
 def resume(given: Namespace) -> int:
     """Resume a paused run."""
     found = find_server().post(f"runs/{given.run}/resume", {"data": given.data})
-    _say(f"Run {found['id']} is resumed.")
+    say(f"Run {found['id']} is resumed.")
     return DONE
 
 
 def cancel(given: Namespace) -> int:
     """Cancel a run."""
     found = find_server().post(f"runs/{given.run}/cancel", {"reason": given.reason})
-    _say(f"Run {found['id']} is canceled.")
+    say(f"Run {found['id']} is canceled.")
     return DONE
+
+
+class FilesError(PDFlowError):
+    """The files of a data directory or an archive can't be worked on."""
+
+    reason = "files"
+
+
+def _keep(given: Namespace) -> int:
+    """Carry out a command that works on a data directory; their imports take a while."""
+    from jupyter_pdflow.cli import keeping
+
+    commands = {"doctor": keeping.doctor, "export": keeping.export, "import": keeping.import_}
+    try:
+        return commands[given.command](given)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        msg = f"{what}. Put that right, then do this again."
+        raise FilesError(msg) from error
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
@@ -227,6 +249,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "show": show,
     "resume": resume,
     "cancel": cancel,
+    **dict.fromkeys(("doctor", "export", "import"), _keep),
 }
 
 
@@ -243,24 +266,6 @@ def _existing(notebook: str) -> Path:
 
 def _as_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _console(*, wide: bool = False) -> Console:
-    """Get standard output; `wide` keeps columns whole where no one looks at a screen."""
-    return Console(width=WIDE if wide and not sys.stdout.isatty() else None)
-
-
-def _say(text: str) -> None:
-    print_line(_console(), text)
-
-
-def _complain(text: str) -> None:
-    print_line(Console(stderr=True), text)
-
-
-def _print_json(found: Any) -> int:
-    sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
-    return DONE
 
 
 def _compact(value: Any) -> str:

@@ -1,0 +1,180 @@
+"""What an archive holds, read and checked: it may be damaged, or made by somebody to do harm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import orjson
+from msgspec import Struct
+
+from jupyter_pdflow.engine.letters import StoredLetter, run_of
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.keeping.archive import LINK_KEYS, Archive
+from jupyter_pdflow.keeping.datadir import (
+    ACTIVE,
+    DONE,
+    FINISHED,
+    MAIL_ROOMS,
+    MESSAGES,
+    OUTPUTS,
+    QUEUED,
+    WORKFLOWS,
+    Room,
+)
+from jupyter_pdflow.keeping.sound import flaw_of, has_vague_time
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.workflow import Workflow, version_of
+from jupyter_pdflow.server.keys import is_key
+from jupyter_pdflow.store.outputs import RunOutputs
+from jupyter_pdflow.store.workflows import Versions
+
+R = TypeVar("R", bound=Struct)
+Watch = Callable[[Sequence[str]], Iterable[str]]
+"""Passes names on one by one, for a progress bar."""
+LONGEST_KEY = 200
+LONGEST_PATH = 1000
+
+
+class Contents:
+    """The runs of an archive, and all that comes with them.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where they are read from, each when it is asked for.
+    watch : callable, optional
+        Passes the runs' files on as they are checked.
+
+    Attributes
+    ----------
+    places : dict
+        The name of each run's file in the archive, by run id.
+    mails : dict
+        The names of the files of each run's mails, by run id.
+    workflows : dict
+        The workflows, by id.
+    keys : list of str
+        The keys that the links of the unfinished runs were signed with.
+
+    Raises
+    ------
+    ArchiveError
+        The archive holds something that no export writes.
+    """
+
+    def __init__(self, archive: Archive, watch: Watch = iter) -> None:
+        self._archive = archive
+        self.places = {Path(name).stem: name for name in self._names(FINISHED, ACTIVE)}
+        self.mails: dict[str, list[str]] = defaultdict(list)
+        for name in [*self._names(*MAIL_ROOMS), *archive.names(MESSAGES)]:
+            self.mails[run_of(Path(name).stem)].append(name)
+        self.workflows = {Path(name).stem: self._workflow(name) for name in self._names(WORKFLOWS)}
+        self.keys = self._keys()
+        self._check(watch)
+
+    def run(self, run_id: str) -> Run:
+        """Read a run."""
+        name = self.places[run_id]
+        return self._read(ACTIVE, name)
+
+    def outputs(self, run_id: str) -> RunOutputs | None:
+        """Read a run's outputs; None where it has none."""
+        name = OUTPUTS.name(run_id)
+        return self._read(OUTPUTS, name) if name in self._archive else None
+
+    def letter(self, name: str) -> StoredLetter:
+        """Read a mail."""
+        return self._read(QUEUED, name)
+
+    def message(self, name: str) -> bytes:
+        """Read the file of a mail that was kept as one."""
+        return self._archive.read(name)
+
+    def _names(self, *rooms: Room[R]) -> Iterator[str]:
+        return (name for room in rooms for name in self._archive.names(room.folder))
+
+    def _read(self, room: Room[R], name: str) -> R:
+        try:
+            record = room.parse(self._archive.read(name), name)
+            room.dump(record)  # what is nested deeply can be read and not be written
+        except (StoredFileError, RecursionError, orjson.JSONEncodeError) as error:
+            self._archive.refuse(f"holds {name}, which is no good: {error}", error)
+        return record
+
+    def _keys(self) -> list[str]:
+        keys = self._archive.json(LINK_KEYS) if LINK_KEYS in self._archive else []
+        if not isinstance(keys, list) or not all(map(_is_key, keys)):
+            self._archive.refuse(f"holds {LINK_KEYS}, which is no list of keys")
+        return keys
+
+    def _workflow(self, name: str) -> Versions:
+        found = self._read(WORKFLOWS, name)
+        self._demand(found.newest in found.versions, name, "its newest version is missing")
+        for version, workflow in found.versions.items():
+            self._demand(_is_right(workflow, found.id, version), name, f"{version} is not right")
+        return found
+
+    # --- all of it, before anything is written ---
+
+    def _check(self, watch: Watch) -> None:
+        runs = list(self._names(FINISHED, ACTIVE))
+        self._demand(len(runs) == len(self.places), "a run", "it is there twice")
+        for name in watch(runs):
+            self._check_run(name)
+        for name in self._names(OUTPUTS):
+            self._demand(Path(name).stem in self.places, name, "its run is not there")
+            self._read(OUTPUTS, name)
+        for run_id, names in self.mails.items():
+            self._check_mails(run_id, names)
+
+    def _check_run(self, name: str) -> None:
+        run = self.run(Path(name).stem)
+        flaw = flaw_of(run)
+        self._demand(flaw is None, name, str(flaw))
+        ended = name.startswith(FINISHED.folder)
+        self._demand(run.ended == ended, name, f"it is {run.status}")
+        known = self.workflows.get(run.workflow_id)
+        workflow = known.versions.get(run.version) if known else None
+        self._demand(run.ended or workflow is not None, name, "its workflow is not there")
+        steps = [step.name for step in run.steps]
+        self._demand(
+            workflow is None or workflow.step_names == steps, name, "its workflow has other steps"
+        )
+
+    def _check_mails(self, run_id: str, names: list[str]) -> None:
+        self._demand(run_id in self.places, names[0], "its run is not there")
+        letters = [name for name in names if name.endswith(".json")]
+        ids = {Path(name).stem for name in letters}
+        self._demand(len(ids) == len(letters), letters[0] if letters else "", "it is there twice")
+        for name in letters:
+            letter = self.letter(name)
+            queued = name.startswith(QUEUED.folder)
+            right = letter.run_id == run_id and (letter.status == "queued") == queued
+            self._demand(right and not has_vague_time(letter), name, "it is not right")
+        for name in names:
+            wanted = name in letters or DONE.name(Path(name).stem) in self._archive
+            self._demand(wanted, name, "its mail is not there")
+
+    def _demand(self, right: bool, name: str, flaw: str) -> None:
+        if not right:
+            self._archive.refuse(f"holds {name}, which is no good: {flaw}")
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and len(key) <= LONGEST_KEY and is_key(key)
+
+
+def _is_right(workflow: Workflow, workflow_id: str, version: str) -> bool:
+    path = PurePosixPath(workflow.path)
+    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in workflow.path
+    return (
+        (workflow.id, workflow.version) == (workflow_id, version)
+        and version_of(workflow.source) == version
+        and inside
+        and len(workflow.path) <= LONGEST_PATH
+        and workflow.path.isprintable()
+        and not has_vague_time(workflow)
+    )

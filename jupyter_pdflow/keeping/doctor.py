@@ -1,0 +1,116 @@
+"""Examines a data directory, and mends what is safe to mend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.keeping import files, promises, surroundings
+from jupyter_pdflow.keeping.archive import free_bytes
+from jupyter_pdflow.keeping.datadir import (
+    ACTIVE,
+    FINISHED,
+    MAIL_ROOMS,
+    ROOMS,
+    WORKFLOWS,
+    DataDir,
+    Room,
+)
+from jupyter_pdflow.keeping.findings import Finding, Stock
+
+Watch = Callable[[Sequence[Any]], Iterable[Any]]
+"""Passes what is read on, one by one, for a progress bar."""
+
+
+class Report(NamedTuple):
+    """What an examination came to; `counts` has the active runs by status, and other things."""
+
+    holder: str | None
+    counts: dict[str, int]
+    free: int
+    findings: list[Finding]
+
+
+def examine(data: DataDir, watch: Watch = iter) -> Report:
+    """Look at all that lies in a data directory, and change nothing."""
+    return _examine(data, data.lock.holder(), watch)
+
+
+def repair(data: DataDir, watch: Watch = iter) -> list[str]:
+    """Mend what can be mended without risk, and tell what was done.
+
+    Raises
+    ------
+    DataDirLockedError
+        A server is at work here; nothing was done.
+    """
+    with data.held("jupyter pdflow doctor"):
+        return [_mend(finding) for finding in _examine(data, None, watch).findings if finding.cure]
+
+
+def _mend(finding: Finding) -> str:
+    assert finding.cure is not None  # noqa: S101  only those are mended
+    try:
+        finding.cure.do()
+    except OSError as error:
+        return f"This could not be mended ({error}): {finding.problem}"
+    return finding.cure.done
+
+
+def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
+    stock, bad = _read(data, holder, watch)
+    findings = [
+        *files.modes(data),
+        *(files.leftovers(data) if holder is None else ()),
+        *bad,
+        *promises.misplaced(stock),
+        *promises.unsound(stock),
+        *promises.overdue(stock),
+        *promises.orphans(stock),
+        *surroundings.keys(stock),
+        *surroundings.inputs(data),
+        *surroundings.room(data),
+        *surroundings.kernels(stock),
+        *surroundings.mail(stock),
+        *promises.exported(stock),
+    ]
+    return Report(holder, _counts(stock), free_bytes(data.path), findings)
+
+
+def _read(data: DataDir, holder: str | None, watch: Watch) -> tuple[Stock, list[Finding]]:
+    stock, bad = Stock(data, holder), list[Finding]()
+    rooms: tuple[Room[Any], ...] = ROOMS
+    for room, record_id in watch([(each, name) for each in rooms for name in data.ids(each)]):
+        try:
+            record = data.read(room, record_id)
+        except FileNotFoundError:  # a server has moved it meanwhile
+            continue
+        except (StoredFileError, OSError) as error:
+            bad.append(files.unreadable(room.name(record_id), error))
+            record = None
+        _put(stock, room, record_id, record)
+    return stock, bad
+
+
+def _put(stock: Stock, room: Room[Any], record_id: str, record: Any) -> None:
+    if room is ACTIVE:
+        stock.active[record_id] = record
+    elif room is FINISHED:
+        wanted = record is not None and (not record.ended or record_id in stock.active)
+        stock.finished[record_id] = record if wanted else None
+    elif room is WORKFLOWS and record is not None:
+        stock.workflows[record_id] = record
+    elif room in MAIL_ROOMS and record is not None:
+        stock.letters.append(record)
+
+
+def _counts(stock: Stock) -> dict[str, int]:
+    waiting = Counter(run.status for run in stock.waiting)
+    return {
+        **{status: waiting[status] for status in ("queued", "running", "paused")},
+        "finished": len(stock.finished),
+        "workflows": len(stock.workflows),
+        "mails": len(stock.letters),
+    }

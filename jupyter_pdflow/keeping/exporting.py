@@ -1,0 +1,241 @@
+"""Taking runs out of a data directory, into an archive.
+
+What still has something to happen must be in one place only, or its timers would fire twice and
+its mails be sent twice: unfinished runs and queued mails are moved out of the directory, into its
+folder `EXPORTED`, and all that has ended is copied. The archive gets its name last of all, so
+that whenever the machine stops, no run is both here and in an archive of that name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from msgspec.structs import replace
+
+from jupyter_pdflow.engine.letters import run_of
+from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
+from jupyter_pdflow.keeping.archive import LINK_KEYS, Member, write_archive
+from jupyter_pdflow.keeping.datadir import (
+    ACTIVE,
+    DONE,
+    EXPORTED,
+    FINISHED,
+    KEYS,
+    MAIL_ROOMS,
+    MESSAGES,
+    OUTPUTS,
+    QUEUED,
+    RUN_ROOMS,
+    WORKFLOWS,
+    DataDir,
+)
+from jupyter_pdflow.keeping.sound import flaw_of
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.server.keys import read_keys
+from jupyter_pdflow.store.storage import TEMPORARY, move_file, sync_directory
+
+Watch = Callable[[Sequence[Run]], Iterable[Run]]
+"""Passes runs on one by one, for a progress bar."""
+
+
+class ExportError(PDFlowError):
+    """Runs can't be exported; nothing was changed."""
+
+    reason = "not_exported"
+
+
+class Exported(NamedTuple):
+    """What an export took: runs that were `copied`, runs that were `moved`, mails and keys."""
+
+    copied: list[str]
+    moved: list[str]
+    mails: int
+    keys: int
+
+
+class Parcel(NamedTuple):
+    """A run and its files: `kept` are copied into the archive, `taken` are moved away as well."""
+
+    run: Run
+    kept: list[str]
+    taken: list[str]
+
+
+def export_runs(
+    data: DataDir, target: Path, run_ids: Sequence[str], watch: Watch = iter
+) -> Exported:
+    """Export runs with their outputs, mails, workflow versions and, if unfinished, link keys.
+
+    Parameters
+    ----------
+    data : DataDir
+        Where they are.
+    target : Path
+        The archive to make.
+    run_ids : sequence of str
+        Which; all if there are none.
+    watch : callable, optional
+        Passes the runs on as they are read.
+
+    Raises
+    ------
+    NotFoundError, ExportError, StoredFileError, DataDirLockedError
+    """
+    draft = target.with_name(target.name + TEMPORARY)
+    with data.held("jupyter pdflow export"):
+        _check_target(target, draft)
+        parcels = _parcels(data, _chosen(data, run_ids))
+        keys = _keys(data, parcels)
+        write_archive(draft, _members(data, parcels, keys, watch))
+        _take_out(data, [name for parcel in parcels for name in parcel.taken], draft)
+        draft.rename(target)
+        sync_directory(target.parent)
+    mails = [n for parcel in parcels for n in parcel.kept + parcel.taken if n.startswith(MESSAGES)]
+    return Exported(
+        copied=[parcel.run.id for parcel in parcels if parcel.run.ended],
+        moved=[parcel.run.id for parcel in parcels if not parcel.run.ended],
+        mails=sum(name.endswith(".json") for name in mails),
+        keys=len(keys),
+    )
+
+
+def _check_target(target: Path, draft: Path) -> None:
+    if target.exists():
+        msg = f"{target} exists already; choose another name."
+        raise ExportError(msg)
+    if draft.exists():
+        msg = (
+            f"{draft} is left from an export that was cut short; `jupyter pdflow import {draft}` "
+            "brings its runs back. Then delete it."
+        )
+        raise ExportError(msg)
+
+
+def _chosen(data: DataDir, run_ids: Sequence[str]) -> list[Run]:
+    places = {run_id: room for room in reversed(RUN_ROOMS) for run_id in data.ids(room)}
+    for run_id in run_ids:
+        if run_id not in places:
+            msg = f"There is no run {run_id!r} in {data.path}."
+            raise NotFoundError(msg)
+    runs = [data.read(places[run_id], run_id) for run_id in sorted(set(run_ids) or places)]
+    if not runs:
+        msg = f"There are no runs in {data.path}."
+        raise NotFoundError(msg)
+    for run in runs:
+        _check(data, run)
+    return runs
+
+
+def _check(data: DataDir, run: Run) -> None:
+    flaw = flaw_of(run)
+    if all(data.has(room, run.id) for room in RUN_ROOMS):
+        flaw = "it is among the active runs and among the finished ones"
+    elif not run.ended and not data.has(ACTIVE, run.id):
+        flaw = "it has not ended and is among the finished runs"
+    if flaw is not None:
+        msg = f"Run {run.id} can't be exported: {flaw}; see `jupyter pdflow doctor`."
+        raise ExportError(msg)
+
+
+def _parcels(data: DataDir, runs: list[Run]) -> list[Parcel]:
+    mails = _mails(data)
+    return [_parcel(data, run, mails[run.id]) for run in runs]
+
+
+def _mails(data: DataDir) -> dict[str, list[str]]:
+    """List the files of all mails by run."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for room in MAIL_ROOMS:
+        for letter_id in data.ids(room):
+            found[run_of(letter_id)].append(room.name(letter_id))
+    for path in sorted((data.path / MESSAGES).glob("*.eml")):
+        found[run_of(path.stem)].append(f"{MESSAGES}/{path.name}")
+    return found
+
+
+def _parcel(data: DataDir, run: Run, mails: list[str]) -> Parcel:
+    outputs = [OUTPUTS.name(run.id)] if data.has(OUTPUTS, run.id) else []
+    if not run.ended:
+        return Parcel(run, [], [ACTIVE.name(run.id), *outputs, *mails])
+    queued = [name for name in mails if name.startswith(QUEUED.folder)]
+    kept = [name for name in mails if name not in queued]
+    return Parcel(run, [*outputs, *kept], queued)
+
+
+def _keys(data: DataDir, parcels: list[Parcel]) -> list[str]:
+    path = data.path / KEYS
+    wanted = any(not parcel.run.ended for parcel in parcels) and path.exists()
+    return read_keys(path) if wanted else []
+
+
+def _members(
+    data: DataDir, parcels: list[Parcel], keys: list[str], watch: Watch
+) -> Iterator[Member]:
+    files = {parcel.run.id: parcel.kept + parcel.taken for parcel in parcels}
+    for run in watch([parcel.run for parcel in parcels]):
+        if run.ended:
+            folder = FINISHED if data.has(FINISHED, run.id) else ACTIVE
+            yield Member(FINISHED.name(run.id), data.file(folder, run.id).read_bytes())
+        for name in files[run.id]:
+            yield Member(name, _read(data, name))
+    yield from _workflows(data, [parcel.run for parcel in parcels])
+    if keys:
+        yield Member(LINK_KEYS, orjson.dumps(keys))
+
+
+def _read(data: DataDir, name: str) -> bytes:
+    """Read a file, once it is sure that an import will be able to."""
+    content = (data.path / name).read_bytes()
+    for room in (OUTPUTS, QUEUED, DONE):
+        if Path(name).parent == Path(room.folder):
+            room.parse(content, name)
+    return content
+
+
+def _workflows(data: DataDir, runs: list[Run]) -> Iterator[Member]:
+    """Give the versions that these runs were started with, and the newest of each workflow."""
+    by_workflow: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_workflow[run.workflow_id].append(run)
+    for workflow_id, its_runs in by_workflow.items():
+        known = data.read(WORKFLOWS, workflow_id) if data.has(WORKFLOWS, workflow_id) else None
+        versions = known.versions if known else {}
+        for run in its_runs:
+            _check_version(run, versions)
+        if known:
+            wanted = {known.newest, *(run.version for run in its_runs)}
+            some = {name: version for name, version in versions.items() if name in wanted}
+            yield Member(WORKFLOWS.name(known.id), WORKFLOWS.dump(replace(known, versions=some)))
+
+
+def _check_version(run: Run, versions: dict[str, Workflow]) -> None:
+    if not run.ended and run.version not in versions:
+        msg = (
+            f"Run {run.id} can't be exported: version {run.version} of {run.workflow_id!r}, which "
+            "it was started with, is missing; see `jupyter pdflow doctor`."
+        )
+        raise ExportError(msg)
+
+
+def _take_out(data: DataDir, names: list[str], draft: Path) -> None:
+    """Move files into the folder of exported ones; where that fails, put them back."""
+    taken: list[str] = []
+    try:
+        for name in names:
+            _move(data.path / name, data.path / EXPORTED / name)
+            taken.append(name)
+    except BaseException:
+        for name in reversed(taken):
+            _move(data.path / EXPORTED / name, data.path / name)
+        draft.unlink()
+        raise
+
+
+def _move(file: Path, to: Path) -> None:
+    to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    move_file(file, to.parent)

@@ -1,0 +1,56 @@
+"""What an examination of a data directory knows and finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jupyter_pdflow.engine.letters import StoredLetter
+from jupyter_pdflow.keeping.datadir import DataDir
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.store.workflows import Versions
+
+
+class Cure(NamedTuple):
+    """A repair that can do no harm; `done` says what `do` did."""
+
+    do: Callable[[], object]
+    done: str
+
+
+class Finding(NamedTuple):
+    """Something that was found; one that is not `grave` is only worth knowing."""
+
+    problem: str
+    advice: str
+    cure: Cure | None = None
+    grave: bool = True
+
+
+@dataclass
+class Stock:
+    """What lies in a data directory, as far as it can be read.
+
+    Attributes
+    ----------
+    data : DataDir
+        The directory.
+    holder : str or None
+        Who works on it.
+    active, finished : dict
+        The runs by id, None for one that can't be read. Of the finished ones only those are
+        kept that have not ended or are active too: there may be many.
+    """
+
+    data: DataDir
+    holder: str | None
+    active: dict[str, Run | None] = field(default_factory=dict)
+    finished: dict[str, Run | None] = field(default_factory=dict)
+    workflows: dict[str, Versions] = field(default_factory=dict)
+    letters: list[StoredLetter] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> list[Run]:
+        """The active runs that have not ended."""
+        return [run for run in self.active.values() if run is not None and not run.ended]

@@ -1,0 +1,167 @@
+"""Putting runs from an archive into a data directory.
+
+All that the archive holds is checked before anything is written. Then run by run is taken in,
+each after its workflow, its outputs and its mails: an import that was cut short leaves no run
+without them, and can be done again. What is there already is never overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.keeping.archive import Archive, free_bytes
+from jupyter_pdflow.keeping.contents import Contents, Watch
+from jupyter_pdflow.keeping.datadir import (
+    ACTIVE,
+    DONE,
+    EXPORTED,
+    FINISHED,
+    KEYS,
+    MAIL_ROOMS,
+    OUTPUTS,
+    QUEUED,
+    RUN_ROOMS,
+    WORKFLOWS,
+    DataDir,
+)
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.keys import read_keys
+from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.store.workflows import Versions
+
+State: TypeAlias = Literal["new", "same", "other"]
+
+
+class Imported(NamedTuple):
+    """The runs of an archive: `new` ones, those that were here the `same`, or as an `other`.
+
+    `waiting` counts the new ones that have not ended, `keys` the link keys that were added.
+    """
+
+    new: list[str]
+    same: list[str]
+    other: list[str]
+    waiting: int
+    keys: int
+
+
+def import_runs(data: DataDir, source: Path, watch: Watch = iter) -> Imported:
+    """Take in the runs of an archive, but those that are here already.
+
+    Parameters
+    ----------
+    data : DataDir
+        Where they go.
+    source : Path
+        The archive.
+    watch : callable, optional
+        Passes names on as runs are checked, then as they are taken in.
+
+    Raises
+    ------
+    ArchiveError, StoredFileError, DataDirLockedError
+        Nothing was imported.
+    """
+    with (
+        data.held("jupyter pdflow import"),
+        Archive(source, free_bytes(data.path)) as archive,
+    ):
+        contents = Contents(archive, watch)
+        states = {run_id: _state(data, contents, run_id) for run_id in contents.places}
+        new = [run_id for run_id, state in states.items() if state == "new"]
+        runs = [contents.run(run_id) for run_id in new]
+        merged = _merged(data, contents, runs)
+        keys = _add_keys(data, contents.keys) if new else 0
+        for workflow in merged:
+            data.write(WORKFLOWS, workflow.id, workflow)
+        for run_id in watch(new):
+            _take_in(data, contents, run_id)
+    return Imported(
+        new=new,
+        same=[run_id for run_id, state in states.items() if state == "same"],
+        other=[run_id for run_id, state in states.items() if state == "other"],
+        waiting=sum(not run.ended for run in runs),
+        keys=keys,
+    )
+
+
+def _state(data: DataDir, contents: Contents, run_id: str) -> State:
+    run = contents.run(run_id)
+    for room in RUN_ROOMS:
+        if data.has(room, run_id):
+            return "same" if _here(data, run_id, room.folder) == run else "other"
+    if data.has(OUTPUTS, run_id) and data.read(OUTPUTS, run_id) != contents.outputs(run_id):
+        return "other"
+    return "new"
+
+
+def _here(data: DataDir, run_id: str, folder: str) -> Run | None:
+    try:
+        return data.read(ACTIVE if folder == ACTIVE.folder else FINISHED, run_id)
+    except StoredFileError:
+        return None
+
+
+def _merged(data: DataDir, contents: Contents, runs: list[Run]) -> list[Versions]:
+    """Add the archive's versions to the workflows here; new runs go on using the newest here."""
+    changed = []
+    for workflow_id in sorted({run.workflow_id for run in runs} & contents.workflows.keys()):
+        brought = contents.workflows[workflow_id]
+        if not data.has(WORKFLOWS, workflow_id):
+            changed.append(brought)
+            continue
+        known = data.read(WORKFLOWS, workflow_id)
+        versions = {**brought.versions, **known.versions}
+        if versions.keys() != known.versions.keys():
+            changed.append(replace(known, versions=versions))
+    return changed
+
+
+def _add_keys(data: DataDir, keys: list[str]) -> int:
+    """Add keys to those that verify links; the first, which signs new ones, stays the first."""
+    if not keys:
+        return 0
+    path = data.path / KEYS
+    known = read_keys(path)
+    added = [key for key in dict.fromkeys(keys) if key not in known]
+    if added:
+        replace_file(path, "".join(f"{key}\n" for key in known + added).encode("ascii"))
+    return len(added)
+
+
+def _take_in(data: DataDir, contents: Contents, run_id: str) -> None:
+    outputs = contents.outputs(run_id)
+    if outputs is not None and not data.has(OUTPUTS, run_id):
+        data.write(OUTPUTS, run_id, outputs)
+    for name in contents.mails[run_id]:
+        _take_in_mail(data, contents, name)
+    run = contents.run(run_id)
+    room = FINISHED if run.ended else ACTIVE
+    data.write(room, run_id, run)
+    if run.ended_at is not None:  # PDFlow.keep_days counts from there
+        ended_at = run.ended_at.timestamp()
+        os.utime(data.file(room, run_id), (ended_at, ended_at))
+    _forget_export(data, contents, run_id)
+
+
+def _take_in_mail(data: DataDir, contents: Contents, name: str) -> None:
+    path = data.path / name
+    if path.suffix == ".eml":
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(path, contents.message(name))
+    elif not any(data.has(room, path.stem) for room in MAIL_ROOMS):
+        letter = contents.letter(name)
+        data.write(QUEUED if letter.status == "queued" else DONE, letter.id, letter)
+
+
+def _forget_export(data: DataDir, contents: Contents, run_id: str) -> None:
+    """Remove what an export from here had set aside: the run is back."""
+    names = [contents.places[run_id], OUTPUTS.name(run_id), *contents.mails[run_id]]
+    for name in names:
+        (data.path / EXPORTED / name).unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Where the data directory is, as far as this can be known without its server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from jupyter_core.application import JupyterApp
+from jupyter_core.paths import jupyter_data_dir
+from traitlets.config import Config
+
+from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
+
+
+class Configured(NamedTuple):
+    """What Jupyter's configuration files set for `PDFlow`; empty where they don't."""
+
+    data_dir: str
+    smtp_url: str
+
+
+class _Server(JupyterApp):
+    """Reads the configuration files that a Jupyter server reads, in their order."""
+
+    name = "jupyter-server"
+
+
+def configured() -> Configured:
+    """Read Jupyter's configuration files; a server's command line can't be known."""
+    app = _Server()
+    app.load_config_file()
+    traits = app.config.get("PDFlow", Config())
+    return Configured(str(traits.get("data_dir", "")), str(traits.get("smtp_url", "")))
+
+
+def find_data_dir(given: str | None) -> Path:
+    """Tell which data directory is meant.
+
+    The one that was given; else what the environment says, then the configuration files; else
+    ``pdflow`` in Jupyter's data directory, as the server has it.
+    """
+    chosen = given or os.environ.get(DATA_DIR_VARIABLE) or configured().data_dir
+    path = Path(chosen) if chosen else Path(jupyter_data_dir()) / "pdflow"
+    return path.expanduser().absolute()

@@ -1,0 +1,160 @@
+"""What can be wrong with the runs of a data directory, and with what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from jupyter_pdflow.engine.letters import run_of
+from jupyter_pdflow.keeping.datadir import (
+    ACTIVE,
+    EXPORTED,
+    FINISHED,
+    OUTPUTS,
+    WORKFLOWS,
+    DataDir,
+)
+from jupyter_pdflow.keeping.findings import Cure, Finding, Stock
+from jupyter_pdflow.keeping.sound import flaw_of
+from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.store.storage import move_file
+
+LATE = timedelta(minutes=1)
+"""A timer that is later than this does not fire any more by itself."""
+
+NAMED = 3
+"""So many runs are named, the others counted."""
+
+
+def misplaced(stock: Stock) -> Iterator[Finding]:
+    """Look for runs in both folders, or in the wrong one."""
+    for run_id in sorted(stock.active.keys() & stock.finished.keys()):
+        yield _in_both(stock, run_id)
+    for run_id in sorted(stock.active.keys() - stock.finished.keys()):
+        run = stock.active[run_id]
+        if run is not None and run.ended and stock.holder is None:
+            yield _ended(stock.data, run_id)
+    for run_id in sorted(stock.finished.keys() - stock.active.keys()):
+        run = stock.finished[run_id]
+        if run is not None and not run.ended:
+            yield Finding(
+                f"Run {run_id} is {run.status}, but lies among the finished ones.",
+                f"It goes on if you move its file from {FINISHED.folder} to {ACTIVE.folder} while "
+                "no server runs.",
+            )
+
+
+def _in_both(stock: Stock, run_id: str) -> Finding:
+    text = f"Run {run_id} lies in {ACTIVE.folder} and in {FINISHED.folder}."
+    run, over = stock.active[run_id], stock.finished[run_id]
+    wrong = ACTIVE if over is not None and over.ended else FINISHED
+    cure = Cure(stock.data.file(wrong, run_id).unlink, f"Removed {wrong.name(run_id)}.")
+    if wrong is ACTIVE:
+        return Finding(
+            text, "It has ended; the next start of a server removes the older one.", cure
+        )
+    if run == over:
+        return Finding(text, "They are the same, and it has not ended.", cure)
+    return Finding(
+        text,
+        f"Servers go by the one in {ACTIVE.folder}, as the other one has not ended. Delete the "
+        "one that should not be.",
+    )
+
+
+def _ended(data: DataDir, run_id: str) -> Finding:
+    file = data.file(ACTIVE, run_id)
+    return Finding(
+        f"Run {run_id} has ended, but lies among the active ones.",
+        "The next start of a server moves it.",
+        Cure(
+            partial(move_file, file, data.path / FINISHED.folder),
+            f"Moved run {run_id} to the finished ones.",
+        ),
+    )
+
+
+def unsound(stock: Stock) -> Iterator[Finding]:
+    """Look for runs that no server can carry on."""
+    for run in stock.waiting:
+        flaw = flaw_of(run)
+        if flaw is not None:
+            yield Finding(
+                f"Run {run.id} can't go on: {flaw}.",
+                "Put a copy from a backup in its place, or delete its file.",
+            )
+        known = stock.workflows.get(run.workflow_id)
+        if known is None or run.version not in known.versions:
+            yield Finding(
+                f"Run {run.id} can't go on: version {run.version} of workflow "
+                f"{run.workflow_id!r}, which it was started with, is missing.",
+                f"Put a copy of {WORKFLOWS.name(run.workflow_id)} from a backup in its place, or "
+                "deploy the notebook as it was then.",
+            )
+
+
+def overdue(stock: Stock) -> Iterator[Finding]:
+    """Look for pauses that have lasted longer than they should."""
+    now = datetime.now(UTC)
+    late = sorted(
+        (run.pause.deadline, run.id)
+        for run in stock.waiting
+        if run.pause and flaw_of(run) is None and run.pause.deadline < now - LATE
+    )
+    if not late:
+        return
+    since = late[0][0]
+    yield Finding(
+        f"Paused for longer than they should be: {_some([run_id for _, run_id in late])}; the "
+        f"first should have gone on at {since:%Y-%m-%d %H:%M} UTC, {duration(now - since)} ago.",
+        "See the log of the server, which should have woken them."
+        if stock.holder
+        else "Start a Jupyter server: it wakes them at once.",
+    )
+
+
+def orphans(stock: Stock) -> Iterator[Finding]:
+    """Look for outputs and mails whose run is gone."""
+    data = stock.data
+    known = stock.active.keys() | stock.finished.keys() | _elsewhere(data)
+    for run_id in data.ids(OUTPUTS):
+        if run_id not in known and stock.holder is None:
+            file = data.file(OUTPUTS, run_id)
+            yield Finding(
+                f"There are outputs of run {run_id}, which is gone.",
+                f"Delete {OUTPUTS.name(run_id)}.",
+                Cure(file.unlink, f"Removed the outputs of run {run_id}, which is gone."),
+            )
+    lost = sorted({run_of(letter.id) for letter in stock.letters} - known)
+    if lost:
+        yield Finding(
+            f"There are mails of runs that are gone: {_some(lost)}.",
+            "They do no harm; delete them if you don't want to keep them.",
+            grave=False,
+        )
+
+
+def _elsewhere(data: DataDir) -> set[str]:
+    """List the runs that were set aside: by an export, or because they could not be read."""
+    aside = [path for room in (ACTIVE, FINISHED) for path in data.path.glob(f"{room.folder}/*")]
+    moved = (data.path / EXPORTED / ACTIVE.folder).glob("*")
+    return {path.name.partition(".")[0] for path in [*aside, *moved]}
+
+
+def _some(run_ids: list[str]) -> str:
+    more = f" and {len(run_ids) - NAMED:,} more" if len(run_ids) > NAMED else ""
+    return f"{', '.join(run_ids[:NAMED])}{more}"
+
+
+def exported(stock: Stock) -> Iterator[Finding]:
+    """Say which runs an export has moved out."""
+    folder = stock.data.path / EXPORTED / ACTIVE.folder
+    found = sorted(path.stem for path in folder.glob("*.json"))
+    if found:
+        yield Finding(
+            f"Moved out by an export: {_some(found)}.",
+            "They go on where its archive is imported; importing it here brings them back. Once "
+            f"that is done, {stock.data.path / EXPORTED} can be deleted.",
+            grave=False,
+        )

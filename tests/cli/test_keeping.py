@@ -1,0 +1,132 @@
+"""``jupyter pdflow doctor``, ``export`` and ``import``, with real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import call
+from tests.servers import JupyterServer
+
+ASK = """%%step ask
+def handler(pd):
+    urls = pd.flow.suspend(pd.steps.trigger.event["ms"])
+    print("asked")
+    pd.send.email(subject="Please approve", text=urls["resume_url"])
+"""
+TELL = """%%step tell
+def handler(pd):
+    request = pd.steps["ask"]["$resume_data"]
+    return request and request["body"]
+"""
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[JupyterServer]:
+    yield from stopped(tmp_path / "here")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[JupyterServer]:
+    yield from stopped(tmp_path / "there")
+
+
+def stopped(folder: Path) -> Iterator[JupyterServer]:
+    """Give a server that is not running yet, and stop it in the end."""
+    server = JupyterServer(folder)
+    server.root.mkdir(parents=True)
+    yield server
+    server.stop()
+    server.http.close()
+
+
+def keep(server: JupyterServer, command: str, *arguments: object, status: int = 0) -> str:
+    """Carry out a command on a server's data directory."""
+    done = call(server, command, *map(str, arguments), f"--data-dir={server.data_dir}")
+    assert done.returncode == status, done
+    assert "Traceback" not in done.stderr
+    return done.stderr if status == 2 else done.stdout
+
+
+def shown(server: JupyterServer, run: dict[str, Any]) -> list[Any]:
+    cells = server.api("GET", f"/runs/{run['id']}/notebook").json()["cells"]
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def make_overdue(server: JupyterServer, run: dict[str, Any]) -> None:
+    file = server.data_dir / "active" / f"{run['id']}.json"
+    stored = json.loads(file.read_text())
+    stored["run"]["1"]["pause"]["deadline"] = "2026-01-01T00:00:00Z"
+    file.write_text(json.dumps(stored))
+
+
+def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer) -> None:
+    here.start()
+    workflow = here.deploy("approval", [ASK, TELL])
+    waiting, late = (
+        here.wait_run(here.run(workflow, {"ms": HOUR})["id"], "paused") for _ in range(2)
+    )
+    ended = here.wait_run(here.run(workflow, {"ms": 10})["id"], "succeeded")
+    outputs, mails = shown(here, waiting), here.api("GET", "/mail").json()
+    assert outputs[0]["text"] == ["asked\n"]
+    assert len(mails) == 3
+    assert "In use by the server at" in keep(here, "doctor")
+    assert "stop that first" in keep(here, "export", "runs.zip", status=2)
+    here.stop()
+
+    make_overdue(here, late)
+    assert "should have gone on at 2026-01-01 00:00 UTC" in keep(here, "doctor", status=1)
+    assert "Copied 1 run and moved 2 runs" in keep(here, "export", "runs.zip")
+    assert "Imported 3 runs" in keep(there, "import", here.root / "runs.zip")
+
+    here.start()
+    there.start()
+    there.wait_run(late["id"], "succeeded")
+    run = there.get_run(waiting["id"])
+    assert run["pause"]["deadline"] == waiting["pause"]["deadline"]
+    assert run["usage"]["credits"] == waiting["usage"]["credits"] == 1
+    assert shown(there, run) == outputs
+    assert there.get_run(ended["id"]) == ended
+    assert there.api("GET", "/mail").json() == mails
+
+    link = waiting["pause"]["resume_url"]
+    assert here.http.post(link).status_code == 404
+    assert [each["id"] for each in here.api("GET", "/runs").json()] == [ended["id"]]
+    assert there.http.post(link.replace(here.url, there.url), json="yes").status_code == 200
+    run = there.wait_run(waiting["id"], "succeeded")
+    assert run["steps"][1]["exports"]["$return_value"] == "yes"
+    assert run["usage"]["credits"] == 2
+    assert there.http.post(link.replace(here.url, there.url)).status_code == 410
+
+
+def test_repair(here: JupyterServer) -> None:
+    (here.data_dir / "active").mkdir(parents=True)
+    here.data_dir.chmod(0o755)
+    (here.data_dir / "active" / "x.json.tmp").touch()
+    (here.data_dir / "active" / "y.json").write_text("{")
+    found = keep(here, "doctor", status=1)
+    assert "Problem: active/x.json.tmp was left half-written by a crash.\n  It is of no" in found
+    assert "\n3 problems.\n2 of them can be mended by: jupyter pdflow doctor --repair\n" in found
+    mended = keep(here, "doctor", "--repair", status=1)
+    assert "Repaired: Removed active/x.json.tmp.\n" in mended
+    assert mended.endswith("\n1 problem.\n")
+    (here.data_dir / "active" / "y.json").unlink()
+    report = json.loads(keep(here, "doctor", "--json"))
+    assert (report["findings"], report["held_by"]) == ([], None)
+
+
+def test_errors_are_one_line(here: JupyterServer) -> None:
+    here.data_dir.mkdir(mode=0o700)
+    for arguments, words in (
+        (["import", "nope.zip"], "There is no archive 'nope.zip'."),
+        (["export", "no/runs.zip", "01X"], "There is no run '01X' in "),
+    ):
+        error = keep(here, *arguments, status=2)
+        assert error.startswith("jupyter pdflow: ")
+        assert error.count("\n") == 1
+        assert words in error

@@ -1,0 +1,15 @@
+"""A data directory whenever a test needs one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.keeping.support import Filled, fill
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Filled:
+    """Make a data directory with a paused and a finished run."""
+    return fill(tmp_path / "data")
