@@ -1,0 +1,96 @@
+"""Ways in which the operating system refuses to write, on any machine that runs the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.servers import JupyterServer
+
+KILOBYTES = 512
+FILLER = "filler"
+
+
+def obeying_modes() -> list[str]:
+    """Name the program that starts another one so that folders' modes count, as root too."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
+
+
+def can_mount() -> bool:
+    """Tell whether this machine lets the tests mount a file system."""
+    run = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return run.returncode == 0 and os.geteuid() == 0
+
+
+@contextmanager
+def small_disk(path: Path, kilobytes: int = KILOBYTES) -> Iterator[None]:
+    """Have a small file system in memory at `path`, where it can be mounted."""
+    path.mkdir(parents=True)
+    if not can_mount():
+        yield
+        return
+    options = f"size={kilobytes}k,mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "pdflow", str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+class FullDisk:
+    """There is no space left on the device of the data directory."""
+
+    def strike(self, server: JupyterServer) -> None:
+        with (server.data_dir / FILLER).open("ab", buffering=0) as file:
+            for size in (4096, 1):
+                self._fill(file.fileno(), size)
+
+    def _fill(self, fd: int, size: int) -> None:
+        try:
+            while True:
+                os.write(fd, bytes(size))
+        except OSError:
+            return
+
+    def heal(self, server: JupyterServer) -> None:
+        (server.data_dir / FILLER).unlink()
+
+
+class FileSizeLimit:
+    """The server's process may not write to files."""
+
+    def strike(self, server: JupyterServer) -> None:
+        self._limit(server, 0)
+
+    def heal(self, server: JupyterServer) -> None:
+        self._limit(server, psutil.RLIM_INFINITY)
+
+    def _limit(self, server: JupyterServer, size: int) -> None:
+        assert server.process is not None
+        _, hard = server.process.rlimit(psutil.RLIMIT_FSIZE)
+        server.process.rlimit(psutil.RLIMIT_FSIZE, (size, hard))
+
+
+class ReadOnly:
+    """Folders of the data directory can't be written; all of them, or those that are named."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def strike(self, server: JupyterServer) -> None:
+        self._set_mode(server, 0o500)
+
+    def heal(self, server: JupyterServer) -> None:
+        self._set_mode(server, 0o700)
+
+    def _set_mode(self, server: JupyterServer, mode: int) -> None:
+        every = [path for path in server.data_dir.rglob("*") if path.is_dir()]
+        for path in [server.data_dir / name for name in self._names] or every:
+            path.chmod(mode)

@@ -1,0 +1,143 @@
+"""Files that are not what they should be: set aside and reported, and the others go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.disks import obeying_modes
+from tests.server.conftest import ASK, TELL
+from tests.servers import JupyterServer, wait_until
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    path.write_text('{"cells": [], "nbformat": 4}')
+
+
+def directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "photo.jpg").touch()
+
+
+def loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/nowhere.json")
+
+
+def locked(path: Path) -> None:
+    path.chmod(0o000)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("copy of a run.json"))
+
+
+DAMAGES: list[Callable[[Path], None]] = [
+    cut,
+    empty,
+    foreign,
+    directory,
+    loop,
+    nowhere,
+    locked,
+    pipe,
+    renamed,
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    with JupyterServer(tmp_path_factory.mktemp("files"), prefix=obeying_modes()) as running:
+        yield running
+
+
+def paused(server: JupyterServer, name: str = "flow") -> Any:
+    return server.wait_run(server.run(server.deploy(name, [ASK, TELL]))["id"], "paused")
+
+
+def resumed(server: JupyterServer, run: Any) -> bool:
+    assert server.get_run(run["id"]) == run
+    assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
+    ended = server.wait_run(run["id"], "succeeded")
+    return bool(ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1})
+
+
+def test_damaged_files_among_the_runs(server: JupyterServer) -> None:
+    good = paused(server)
+    bad = [paused(server) for _ in DAMAGES]
+    over = paused(server)
+    server.api("POST", f"/runs/{over['id']}/cancel", {})
+    server.kill()
+    active = server.data_dir / "active"
+    for run, damage in zip(bad, DAMAGES, strict=True):
+        damage(active / f"{run['id']}.json")
+    cut(server.data_dir / "finished" / f"{over['id']}.json")
+    (active / "x.json.tmp").mkdir()
+    logged = len(server.log())
+    server.start()
+    assert [run["id"] for run in server.api("GET", "/runs").json()] == [good["id"]]
+    assert resumed(server, good)
+    for run in bad:
+        assert server.api("GET", f"/runs/{run['id']}").status_code == 404
+        assert server.http.post(run["pause"]["resume_url"]).status_code == 404
+    assert server.api("GET", f"/runs/{over['id']}").json()["reason"] == "unreadable"
+    assert server.log()[logged:].count("It is set aside as") == len(bad)
+    left = {path.name for path in active.iterdir()} - {"x.json.tmp"}
+    assert len(left) == len(bad)
+    assert all(name.endswith(".unreadable") for name in left)
+    server.restart()
+    assert {path.name for path in active.iterdir()} - {"x.json.tmp"} == left
+
+
+def test_a_run_whose_file_is_damaged_while_it_waits(server: JupyterServer) -> None:
+    good, bad = paused(server), paused(server)
+    path = server.data_dir / "active" / f"{bad['id']}.json"
+    content = path.read_bytes()
+    cut(path)
+    answer = server.http.post(bad["pause"]["resume_url"])
+    assert (answer.status_code, answer.json()["reason"]) == (500, "unreadable")
+    assert resumed(server, good)
+    path.write_bytes(content)
+    assert resumed(server, bad)
+
+
+def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None:
+    run, other = paused(server, "damaged"), paused(server, "sound")
+    path = server.data_dir / "workflows" / "damaged.json"
+    content = path.read_bytes()
+    server.kill()
+    cut(path)
+    server.start()
+    assert resumed(server, other)
+    assert server.api("GET", "/workflows/damaged").status_code == 404
+    assert server.get_run(run["id"]) == run
+    assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
+    wait_until(lambda: f"Run {run['id']} can't go on" in server.log(), "the log says why it stays")
+    assert server.get_run(run["id"])["status"] == "queued"
+    path.write_bytes(content)
+    server.restart()
+    ended = server.wait_run(run["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1}

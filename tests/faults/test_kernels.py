@@ -1,0 +1,100 @@
+"""Kernels that die, hang, refuse to start, and handlers that flood: what a run comes to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.servers import JupyterServer, wait_until
+
+GIGABYTE = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    with JupyterServer(tmp_path_factory.mktemp("kernels"), ["--PDFlow.max_kernels=1"]) as server:
+        yield server
+
+
+def ended(server: JupyterServer, name: str, *cells: str) -> Any:
+    run = server.run(server.deploy(name, cells))
+    return server.wait_run(run["id"], ("succeeded", "failed"), 60)
+
+
+def step(body: str, name: str = "work") -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"%%step {name}\ndef handler(pd):\n{lines}\n"
+
+
+def test_kernel_that_dies_fails_its_step_and_the_next_run_has_another(
+    server: JupyterServer,
+) -> None:
+    run = ended(server, "dies", step("import os\nos.kill(os.getpid(), 9)"))
+    assert run["status"] == "failed"
+    assert run["error"]["ename"] == "KernelDied"
+    assert "SIGKILL" in run["error"]["evalue"]
+    assert ended(server, "lives", step("return 1"))["status"] == "succeeded"
+
+
+def test_step_that_hangs_is_cancelled_and_frees_its_kernel(server: JupyterServer) -> None:
+    hang = (
+        "import pathlib, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        "pathlib.Path('hanging').touch()\n"
+        "while True: pass"
+    )
+    run = server.run(server.deploy("hangs", [step(hang)]))
+    wait_until((server.root / "hanging").exists, "the step hangs")
+    server.api("POST", f"/runs/{run['id']}/cancel", {"reason": "it hangs"})
+    assert server.get_run(run["id"])["status"] == "canceled"
+    assert ended(server, "next", step("return 1"))["status"] == "succeeded"
+
+
+def test_kernel_that_refuses_to_start_fails_the_run_with_its_words(server: JupyterServer) -> None:
+    spec = Path(server.env["JUPYTER_DATA_DIR"], "kernels", "moody", "kernel.json")
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "moody", "language": "python"}))
+    workflow = server.deploy("moody", [step("return 1")], "moody")
+    argv = [sys.executable, "-c", "raise SystemExit(5)"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "moody", "language": "python"}))
+    run = server.wait_run(server.run(workflow)["id"], "failed", 60)
+    assert run["error"]["ename"] == "KernelError"
+    assert "status 5" in run["error"]["evalue"]
+    assert ended(server, "after", step("return 1"))["status"] == "succeeded"
+
+
+def test_handler_that_prints_a_gigabyte(server: JupyterServer) -> None:
+    assert server.process is not None
+    before = server.process.memory_info().rss
+    body = f"line = 'x' * 999_999\nfor _ in range({GIGABYTE} // 1_000_000):\n    print(line)\nreturn 'done'"
+    run = ended(server, "prints", step(body))
+    assert run["status"] == "succeeded"
+    assert run["steps"][0]["exports"] == {"$return_value": "done"}
+    cells = server.api("GET", f"/runs/{run['id']}/notebook").json()["cells"]
+    said = [output["text"] for cell in cells for output in cell.get("outputs", [])]
+    assert "output of 998,000,000 more bytes was dropped" in "".join(said[-1])
+    assert sum(map(len, map("".join, said))) < 3_000_000
+    assert server.process.memory_info().rss - before < 150_000_000
+
+
+def test_handler_that_returns_100_megabytes(server: JupyterServer) -> None:
+    run = ended(server, "returns", step("return 'x' * 100_000_000"))
+    assert run["status"] == "failed"
+    assert run["error"]["ename"] == "ExportError"
+    assert "limit is 6,000,000" in run["error"]["evalue"]
+    assert sum(f.stat().st_size for f in server.data_dir.rglob("*") if f.is_file()) < 10_000_000
+
+
+def test_no_kernel_is_left_when_the_server_stops(server: JupyterServer) -> None:
+    ended(server, "last", step("return 1"))
+    kernels = server.kernels()
+    assert kernels
+    server.stop()
+    wait_until(lambda: not any(map(psutil.Process.is_running, kernels)), "the kernels are gone")

@@ -1,0 +1,181 @@
+"""Storage that fails and comes back: a clear answer, nothing half-done, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.disks import (
+    FileSizeLimit,
+    FullDisk,
+    ReadOnly,
+    can_mount,
+    obeying_modes,
+    small_disk,
+)
+from tests.servers import JupyterServer, wait_until
+
+FAULTS: list[Any] = [FileSizeLimit(), ReadOnly(), *([FullDisk()] if can_mount() else [])]
+NAMES = [type(fault).__name__ for fault in FAULTS]
+
+ASK = """%%step ask
+def handler(pd):
+    urls = pd.flow.suspend(int(pd.steps.trigger.event))
+    pd.send.email(subject="Please", text=urls["resume_url"])
+"""
+TELL = """%%step tell
+def handler(pd):
+    return pd.steps["ask"]["$resume_data"]
+"""
+WORK = """%%step work
+def handler(pd):
+    import pathlib, time
+    folder = pathlib.Path(pd.steps.trigger.event)
+    with (folder / "begun").open("a") as file:
+        file.write("begun ")
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    pd.send.email(subject="Done")
+    print("worked")
+    return "worked"
+"""
+LAST = """%%step last
+def handler(pd):
+    return pd.steps.get("work", {}).get("$return_value")
+"""
+LONG = 600_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    folder = tmp_path_factory.mktemp("storage")
+    with (
+        small_disk(folder / "data"),
+        JupyterServer(folder, ["--PDFlow.max_kernels=2"], prefix=obeying_modes()) as running,
+    ):
+        yield running
+
+
+def ask(server: JupyterServer, timeout: int) -> Any:
+    workflow = server.deploy("ask", [ASK, TELL])
+    return server.wait_run(server.run(workflow, timeout)["id"], "paused")
+
+
+def work(server: JupyterServer, folder: Path) -> Any:
+    run = server.run(server.deploy("work", [WORK, LAST]), str(folder))
+    wait_until((folder / "begun").exists, "the step is executing")
+    return run
+
+
+def content(server: JupyterServer) -> dict[str, bytes]:
+    """Read all files, except the one that fills the disk."""
+    files = [path for path in server.data_dir.rglob("*.*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["reason"] == "storage"
+    assert "Nothing was changed" in answer.json()["message"]
+    return True
+
+
+def subjects(server: JupyterServer, run_id: str) -> list[str]:
+    mails = server.api("GET", "/mail").json()
+    return [mail["subject"] for mail in mails if mail["run_id"] == run_id]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+def test_nothing_is_half_done_and_nothing_is_lost(
+    server: JupyterServer, fault: Any, tmp_path: Path
+) -> None:
+    waiting, expiring, working = ask(server, LONG), ask(server, 1500), work(server, tmp_path)
+    link = waiting["pause"]["resume_url"]
+    fault.strike(server)
+    before, logged = content(server), len(server.log())
+    try:
+        assert is_refused(server.http.post(link, json={"yes": 1}))
+        page = server.http.post(link, headers={"Accept": "text/html", "Sec-Fetch-Mode": "navigate"})
+        assert page.status_code == 503
+        assert is_refused(server.api("POST", f"/runs/{waiting['id']}/cancel", {}))
+        assert is_refused(server.api("POST", "/workflows/ask/runs", {"event": LONG}))
+        changed = server.root / "work.ipynb"
+        changed.write_text(changed.read_text().replace("worked", "changed"))
+        assert is_refused(server.api("POST", "/workflows", {"path": "work.ipynb"}))
+        (tmp_path / "go").touch()
+        deadline = datetime.fromisoformat(expiring["pause"]["deadline"])
+        wait_until(lambda: datetime.now(UTC) > deadline, "a deadline is past")
+        assert server.get_run(waiting["id"]) == waiting
+        assert server.get_run(expiring["id"]) == expiring
+        assert server.get_run(working["id"])["status"] == "running"
+        assert content(server) == before
+    finally:
+        fault.heal(server)
+    ended = server.wait_run(expiring["id"], "succeeded")
+    assert ended["steps"][0]["exports"]["$resume_data"] is None
+    ended = server.wait_run(working["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"] == "worked"
+    assert (tmp_path / "begun").read_text() == "begun "
+    assert subjects(server, working["id"]) == ["Done"]
+    assert server.get_run(waiting["id"]) == waiting
+    assert server.http.post(link, json={"yes": 2}).status_code == 200
+    ended = server.wait_run(waiting["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"yes": 2}
+    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "all are filed")
+    assert "The data directory can be written again" in server.log()[logged:]
+
+
+def test_what_follows_from_a_stored_change_is_done_in_the_end(
+    server: JupyterServer, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    asking, working = server.deploy("ask", [ASK, TELL]), server.deploy("work", [LAST, WORK])
+    logged = len(server.log())
+    fault = ReadOnly("mail", "mail/queued", "mail/done")
+    fault.strike(server)
+    try:
+        waiting = server.wait_run(server.run(asking, 1)["id"], "paused")
+        over = server.wait_run(server.run(working, str(tmp_path))["id"], "succeeded")
+        assert is_refused(server.http.post(waiting["pause"]["resume_url"]))
+        assert subjects(server, waiting["id"]) == subjects(server, over["id"]) == []
+    finally:
+        fault.heal(server)
+    ended = server.wait_run(waiting["id"], "succeeded")
+    assert ended["steps"][0]["exports"]["$resume_data"] is None
+    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "both are filed")
+    assert subjects(server, waiting["id"]) == ["Please"]
+    assert subjects(server, over["id"]) == ["Done"]
+    assert "The data directory can't be written" in server.log()[logged:]
+
+
+def test_a_run_that_can_not_be_filed_has_not_ended(server: JupyterServer) -> None:
+    waiting = ask(server, LONG)
+    fault = ReadOnly("finished")
+    fault.strike(server)
+    try:
+        assert is_refused(server.api("POST", f"/runs/{waiting['id']}/cancel", {}))
+        assert server.get_run(waiting["id"]) == waiting
+    finally:
+        fault.heal(server)
+    assert server.http.post(waiting["pause"]["cancel_url"]).status_code == 200
+    assert os.listdir(server.data_dir / "active") == []
+
+
+def test_a_server_that_starts_on_bad_storage_works_when_it_is_good(tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    parent.chmod(0o500)
+    data_dir = parent / "data"
+    with JupyterServer(tmp_path, data_dir=data_dir, prefix=obeying_modes()) as server:
+        assert is_refused(server.api("GET", "/runs"))
+        assert "Workflows don't run on this server yet" in server.log()
+        parent.chmod(0o700)
+        wait_until((data_dir / "active").exists, "it tries again by itself")
+        assert server.api("GET", "/runs").json() == []
+        assert data_dir.stat().st_mode & 0o777 == 0o700
