@@ -10,8 +10,8 @@ from typing import Any
 from jupyter_pdflow.rules.moves import next_runs
 from tests.kills.flows import MAX_RETRIES, STEPS
 
-Place = tuple[str, str]
-"""A step and the link that was used for it."""
+SEGMENT_MS = 30_000
+"""One credit pays for this much compute time."""
 
 
 @dataclass
@@ -22,27 +22,42 @@ class Book:
     sent: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     canceled: bool = False
     cancel_tried: bool = False
-    deadlines: dict[str, str] = field(default_factory=dict)
+    deadlines: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The step and the deadline of each pause that was seen, by its link's token."""
 
 
 class Books:
-    """The runs that were started, and the versions that were deployed."""
+    """The runs that were ordered, and the marks of the versions that were deployed.
+
+    `orders` maps the event of each run that was asked for to the run's id, once it is known:
+    a request may be in effect also where the server died before it answered.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.runs: dict[str, Book] = {}
-        self.marks: dict[str, str] = {}
+        self.orders: dict[str, str | None] = {}
+        self.marks: set[str] = set()
+
+    def enter(self, run: dict[str, Any]) -> None:
+        """Take note of a run that was ordered, and check that it is the only one."""
+        with self.lock:
+            assert run["event"] in self.orders, f"nobody ordered it: {run}"
+            known = self.orders[run["event"]]
+            assert known in (None, run["id"]), f"ordered once, and there twice: {run}"
+            self.orders[run["event"]] = run["id"]
+            self.runs.setdefault(run["id"], Book(run["version"]))
 
     def see(self, run: dict[str, Any]) -> None:
-        """Take note of a pause, and check it against an earlier look at the same pause."""
-        pause = run["pause"]
+        """Take note of the pause of a run that is known, and check it against an earlier look."""
+        book, pause = self.runs[run["id"]], run["pause"]
+        assert run["version"] == book.version, f"it changed its version: {run}"
+        assert book.canceled <= (run["status"] == "canceled"), f"it was canceled: {run}"
         if pause is None:
             return
+        token, now = pause["resume_url"].rpartition("/")[2], (pause["step"], pause["deadline"])
         with self.lock:
-            known = self.runs[run["id"]].deadlines.setdefault(
-                pause["resume_url"].rpartition("/")[2], pause["deadline"]
-            )
-        assert known == pause["deadline"], f"the deadline of {run['id']} moved"
+            assert book.deadlines.setdefault(token, now) == now, f"the deadline moved: {run}"
 
 
 def check(books: Books, run: dict[str, Any]) -> None:
@@ -66,8 +81,19 @@ def check(books: Books, run: dict[str, Any]) -> None:
         if status == 410:
             assert payload not in used, f"{payload} was refused, and used: {run}"
     one_winner_per_link(book)
+    check_deadlines(book, run)
     if run["status"] == "succeeded":
-        check_steps(run, books.marks[book.version])
+        check_steps(run, books.marks)
+
+
+def check_deadlines(book: Book, run: dict[str, Any]) -> None:
+    """Check that no pause timed out before its time."""
+    deadlines = dict(book.deadlines.values())
+    for step in run["steps"]:
+        timed_out = step["exports"].get("$resume_data", "") is None
+        if timed_out and step["name"] in deadlines:
+            deadline = datetime.fromisoformat(deadlines[step["name"]])
+            assert datetime.fromisoformat(step["ended_at"]) >= deadline, f"too early: {run}"
 
 
 def one_winner_per_link(book: Book) -> None:
@@ -86,18 +112,19 @@ def payloads(run: dict[str, Any]) -> list[str]:
     return found
 
 
-def check_steps(run: dict[str, Any], mark: str) -> None:
-    """Check counters, credits and deadlines of a run that went through."""
+def check_steps(run: dict[str, Any], marks: set[str]) -> None:
+    """Check version, counters and credits of a run that went through."""
     assert [step["name"] for step in run["steps"]] == list(STEPS)
-    wakings = 0
+    wakings, used = 0, set()
     for step in run["steps"]:
         value = step["exports"]["$return_value"]
-        assert value["mark"] == mark, "it finished on another version"
+        used.add(value["mark"])
         wakings += 1 if "$resume_data" in step["exports"] else len(value.get("seen", [0])) - 1
         check_numbers(value.get("seen", []))
+    assert len(used & marks) == len(used) == 1, f"it did not stay on its version: {run}"
     usage = run["usage"]
-    assert usage["credits"] >= wakings + 1
-    assert usage["credits"] * 30_000 >= usage["compute_ms"]
+    assert usage["credits"] == wakings + 1 or usage["compute_ms"] >= SEGMENT_MS, run
+    assert usage["credits"] * SEGMENT_MS >= usage["compute_ms"]
     life = datetime.fromisoformat(run["updated_at"]) - datetime.fromisoformat(run["created_at"])
     assert usage["compute_ms"] + usage["paused_ms"] <= life.total_seconds() * 1000 + 2
 

@@ -1,12 +1,13 @@
 """A Jupyter configuration file that kills its own server at a chosen moment.
 
-``PDFLOW_TEST_FAULT`` is ``POINT:N``: the server dies at the N-th time that it gets to POINT.
+The file that ``PDFLOW_TEST_FAULT`` names says which: with ``POINT:N`` in it, the server dies
+at the N-th time that it gets to POINT; without the file it lives.
 
 =======  =====================================================================
-temp     the temporary file is on the disk, and not renamed yet
+temp     a temporary file is on the disk, and not renamed yet
 rename   it is renamed, and nothing else has happened
-filing   the file of a run that has ended is not in its new folder yet
-filed    it is, and nothing else has happened
+filing   a file that goes to another folder, of a run or of a mail, has not left its old one yet
+filed    it has, and nothing else has happened
 answer   all is stored, and the request is not answered yet
 =======  =====================================================================
 """
@@ -15,45 +16,69 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jupyter_pdflow.server.api import PDFlowAPIHandler
 from jupyter_pdflow.server.links import LinkHandler
 
-POINTS = ("temp", "rename", "filing", "filed", "answer")
-_point, _, _number = os.environ.get("PDFLOW_TEST_FAULT", "none:0").partition(":")
-_left = int(_number)
+VARIABLE = "PDFLOW_TEST_FAULT"
 
 
-def reached(point: str) -> None:
-    global _left  # noqa: PLW0603
-    if point == _point:
-        _left -= 1
-        if _left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+class Fault:
+    """Counts how often the server gets to the point at which it is to die."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._armed = ""
+        self._left = 0
+
+    def reached(self, point: str) -> None:
+        armed = ""
+        with suppress(FileNotFoundError):
+            armed = self._file.read_text()
+        chosen, _, number = armed.partition(":")
+        if armed != self._armed:
+            self._armed, self._left = armed, int(number)
+        if chosen == point:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
+_fault = Fault(Path(os.environ.get(VARIABLE, os.devnull)))
 _replace = Path.replace
+_unlink = Path.unlink
 
 
 def replace(self: Path, target: Any) -> Any:
     before, after = ("temp", "rename") if self.suffix == ".tmp" else ("filing", "filed")
-    reached(before)
+    _fault.reached(before)
     found = _replace(self, target)
-    reached(after)
+    _fault.reached(after)
     return found
+
+
+def unlink(self: Path, missing_ok: bool = False) -> None:
+    if self.suffix == ".json":
+        _fault.reached("filing")
+    _unlink(self, missing_ok)
+    if self.suffix == ".json":
+        _fault.reached("filed")
 
 
 def dying(finish: Any) -> Any:
     def finish_or_die(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.request.method != "GET":
-            reached("answer")
+            _fault.reached("answer")
         return finish(self, *args, **kwargs)
 
     return finish_or_die
 
 
-Path.replace = replace  # type: ignore[method-assign]
-for handler in (PDFlowAPIHandler, LinkHandler):
-    handler.finish = dying(handler.finish)  # type: ignore[method-assign]
+if VARIABLE in os.environ:
+    Path.replace = replace  # type: ignore[method-assign]
+    Path.unlink = unlink  # type: ignore[method-assign]
+    for handler in (PDFlowAPIHandler, LinkHandler):
+        handler.finish = dying(handler.finish)  # type: ignore[method-assign]

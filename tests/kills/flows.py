@@ -1,4 +1,4 @@
-"""The workflow that the kill tests run: it waits, waits again, and runs again."""
+"""The workflow that the kill tests run: it sends a mail and waits, waits again, and runs again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ STEPS = ("ask", "confirm", "work")
 
 ASK = """%%step ask
 def handler(pd):
-    pd.flow.suspend(600_000)
+    urls = pd.flow.suspend(600_000)
+    pd.send.email(subject="Please", text=urls["resume_url"], to="someone@example.org")
     return {"mark": MARK}
 """
 CONFIRM = """%%step confirm

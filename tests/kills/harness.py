@@ -6,12 +6,15 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from tests.engine.support import Inbox, smtp_server
 from tests.kills import faults
 from tests.kills.books import Books, check
 from tests.kills.load import CLIENTS, Client, deploy
@@ -19,16 +22,32 @@ from tests.servers import JupyterServer, wait_until
 
 Tell = Callable[[str], None]
 CONFIG = Path(faults.__file__)
+PAGE = 200
+MOST_TIMES = {"temp": 30, "rename": 30, "filing": 6, "filed": 6, "answer": 20}
+"""How often a server gets to each point at most before it dies there."""
+
+
+class Moment(NamedTuple):
+    """When a server dies: a point of its code, or a number of seconds; when it starts, or later."""
+
+    point: str
+    number: float
+    starting: bool
+
+    def __str__(self) -> str:
+        when = f"{self.point}:{self.number}" if self.point else f"after {self.number:.2f} s"
+        return f"{when}, from its start on" if self.starting else when
 
 
 @dataclass
 class Report:
     """What the kills came to."""
 
-    kills: dict[str, int] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     answered: int = 0
     unanswered: int = 0
+    mails: int = 0
 
 
 def kill_and_check(folder: Path, kills: int, seed: int, tell: Tell = lambda _: None) -> Report:
@@ -39,108 +58,169 @@ def kill_and_check(folder: Path, kills: int, seed: int, tell: Tell = lambda _: N
     AssertionError
         Something was lost, done twice, or left behind.
     """
-    chance, books, report = random.Random(seed), Books(), Report()
-    server = JupyterServer(folder, ["--config", str(CONFIG), "--PDFlow.max_kernels=2"])
-    with server:
-        marked(server, books, "first")
-        for number in range(kills):
-            moment = choose(chance, number)
-            server.kill()
-            if started_with(server, moment):
-                load_until_dead(server, books, chance, f"{seed}-{number}", moment)
-            kind = moment.partition(":")[0].partition(" ")[0]
-            report.kills[kind] = report.kills.get(kind, 0) + 1
-            started_with(server, "none:0")
-            check_alive(server, books)
-            tell(f"kill {number + 1} of {kills} ({moment}): {len(books.runs)} runs, books right")
-        settle(server, books)
-    for book in books.runs.values():
-        answers = [status for _, status in book.sent.values()]
-        report.unanswered += answers.count(None)
-        report.answered += len(answers) - answers.count(None)
-    report.runs = len(books.runs)
-    return report
-
-
-def started_with(server: JupyterServer, moment: str) -> bool:
-    """Start the server with a fault; tell whether it lived to answer, overdue timers and all."""
-    server.env["PDFLOW_TEST_FAULT"] = moment if ":" in moment else "none:0"
+    inbox = Inbox()
+    smtp = smtp_server(inbox)
+    smtp.start()
     try:
-        server.start()
-    except RuntimeError:
-        assert moment != "none:0", "the server does not start"
-        return False
-    return True
+        return _Harness(folder, f"smtp://127.0.0.1:{smtp.port}", inbox).run(kills, seed, tell)
+    finally:
+        smtp.stop()
 
 
-def choose(chance: random.Random, number: int) -> str:
-    """Choose how the server dies: at a moment in time, or at a point of its code."""
-    if number % 2:
-        return f"{chance.choice(faults.POINTS)}:{chance.randint(1, 12)}"
-    return f"time {chance.uniform(0.05, 1.5):.2f} s"
+class _Harness:
+    """A server that dies, and the books that are kept beside it."""
 
+    def __init__(self, folder: Path, smtp_url: str, inbox: Inbox) -> None:
+        self.fault = folder / "fault"
+        self.inbox = inbox
+        self.books = Books()
+        self.report = Report()
+        self.server = JupyterServer(
+            folder,
+            [
+                "--config",
+                str(CONFIG),
+                "--PDFlow.max_kernels=4",
+                f"--PDFlow.smtp_url={smtp_url}",
+            ],
+            env={faults.VARIABLE: str(self.fault)},
+        )
 
-def load_until_dead(
-    server: JupyterServer, books: Books, chance: random.Random, seed: str, moment: str
-) -> None:
-    stop = threading.Event()
-    with ThreadPoolExecutor(CLIENTS) as clients:
-        jobs = [
-            clients.submit(Client(server, books, f"{seed}-{n}").run, stop) for n in range(CLIENTS)
-        ]
+    def run(self, kills: int, seed: int, tell: Tell) -> Report:
+        chance = random.Random(seed)
+        with self.server as server:
+            deploy(
+                server, self.books, "first", partial(server.http.request, headers=server.headers)
+            )
+            for number in range(kills):
+                moment = choose(chance, number)
+                self.die(moment, chance, f"{seed}-{number}")
+                self.report.kills[moment.point or "time"] += 1
+                server.start()
+                self.check_alive()
+                tell(f"{number + 1} of {kills} ({moment}): {len(self.books.runs)} runs, all right")
+            self.settle()
+            self.check_mails()
+        self.count()
+        return self.report
+
+    # --- dying ------------------------------------------------------------------------
+
+    def die(self, moment: Moment, chance: random.Random, seed: str) -> None:
+        """Have the server, which runs, die at that moment under load."""
+        if moment.starting:
+            self.server.kill()
+        if moment.point:
+            self.arm(f"{moment.point}:{moment.number}")
+        if not moment.starting or self.starts():
+            self.load_until_dead(moment, chance, seed)
+        self.server.kill()
+        self.fault.unlink(missing_ok=True)
+
+    def arm(self, words: str) -> None:
+        new = self.fault.with_suffix(".new")
+        new.write_text(words)
+        new.replace(self.fault)
+
+    def starts(self) -> bool:
+        """Start the server; tell whether it lived to answer, overdue timers and all."""
         try:
-            if ":" in moment:
-                wait_until(lambda: server.process.poll() is not None, moment, 60)  # type: ignore[union-attr]
-            else:
-                time.sleep(float(moment.split()[1]))
-            server.kill()
-        finally:
-            stop.set()
-        for job in jobs:
-            job.result()
+            self.server.start()
+        except RuntimeError:
+            return False
+        return True
+
+    def load_until_dead(self, moment: Moment, chance: random.Random, seed: str) -> None:
+        stop = threading.Event()
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            jobs = [
+                clients.submit(Client(self.server, self.books, f"{seed}-{n}").run, stop)
+                for n in range(CLIENTS)
+            ]
+            try:
+                if moment.point:
+                    wait_until(self.is_dead, str(moment), 60)
+                else:
+                    time.sleep(moment.number)
+                self.server.kill()
+            finally:
+                stop.set()
+            for job in jobs:
+                job.result()
+
+    def is_dead(self) -> bool:
+        return self.server.process is None or self.server.process.poll() is not None
+
+    # --- checking ---------------------------------------------------------------------
+
+    def all_runs(self) -> list[dict[str, Any]]:
+        """List all runs; each one that was ordered is among them."""
+        runs: list[dict[str, Any]] = []
+        more = True
+        while more:
+            before = f"&before={runs[-1]['id']}" if runs else ""
+            answer = self.server.api("GET", f"/runs?limit={PAGE}{before}")
+            assert answer.is_success, f"{answer.text}; its log:\n{self.server.log()}"
+            runs += answer.json()
+            more = len(answer.json()) == PAGE
+        for run in runs:
+            if run["id"] not in self.books.runs:
+                self.books.enter(self.server.get_run(run["id"]))
+            self.books.see(run)
+        assert {run["id"] for run in runs} == set(self.books.runs), "a run is lost"
+        return runs
+
+    def check_alive(self) -> None:
+        """Check a server that has just come back: every run is there, once, as it was."""
+        self.all_runs()
+        data_dir = self.server.data_dir
+        left = [path for path in data_dir.rglob("*") if path.suffix == ".unreadable"]
+        assert not left, f"left behind: {left}"
+        wait_until(lambda: not list(data_dir.rglob("*.tmp")), "no temporary file is left")
+        active = set(os.listdir(data_dir / "active"))
+        in_both = active & set(os.listdir(data_dir / "finished"))
+        assert not in_both & set(os.listdir(data_dir / "active")), "a run is in two folders"
+
+    def settle(self) -> None:
+        """Let every run go through to its end, and check each."""
+        wait_until(self.all_ended, "all runs have ended", 120)
+        for run_id in self.books.runs:
+            check(self.books, self.server.get_run(run_id))
+        assert os.listdir(self.server.data_dir / "active") == []
+        filed = {path.stem for path in (self.server.data_dir / "finished").iterdir()}
+        assert filed == set(self.books.runs)
+
+    def all_ended(self) -> bool:
+        """Tell whether all runs have ended; those that wait for an answer get it."""
+        runs = self.all_runs()
+        for run in runs:
+            if run["pause"] is not None and run["pause"]["step"] == "ask":
+                link, payload = run["pause"]["resume_url"], f"settled {run['id']}"
+                status = self.server.http.post(link, json={"id": payload}).status_code
+                self.books.runs[run["id"]].sent[payload] = (link, status)
+        return all(run["status"] in ("succeeded", "failed", "canceled") for run in runs)
+
+    def check_mails(self) -> None:
+        """Check that each run's mail is there once, and was delivered under one Message-ID."""
+        mail, wanted = self.server.data_dir / "mail", {f"{run}-1-0-0" for run in self.books.runs}
+        wait_until(lambda: not os.listdir(mail / "queued"), "all mails are delivered", 60)
+        assert sorted(path.stem for path in (mail / "done").iterdir()) == sorted(wanted)
+        delivered = {found["Message-ID"] for found in self.inbox.mails}
+        assert delivered == {f"<{letter}@jupyter-pdflow>" for letter in wanted}
+
+    def count(self) -> None:
+        answers = [
+            status for book in self.books.runs.values() for _, status in book.sent.values()
+        ] + list(self.books.orders.values())
+        self.report.unanswered = answers.count(None)
+        self.report.answered = len(answers) - answers.count(None)
+        self.report.runs = len(self.books.runs)
+        self.report.mails = len(self.inbox.mails)
 
 
-def check_alive(server: JupyterServer, books: Books) -> None:
-    """Check a server that has just come back: every run is there, once, as it was."""
-    folders = {name: set(os.listdir(server.data_dir / name)) for name in ("active", "finished")}
-    assert not folders["active"] & folders["finished"], "a run is in two folders"
-    left = [path for path in server.data_dir.rglob("*") if path.suffix in (".tmp", ".unreadable")]
-    assert not left, f"left behind: {left}"
-    for run_id, book in books.runs.items():
-        run = server.get_run(run_id)
-        books.see(run)
-        assert run["version"] == book.version
-        if book.canceled:
-            assert run["status"] == "canceled", run
-
-
-def settle(server: JupyterServer, books: Books) -> None:
-    """Let every run go through to its end, and check each."""
-    left = set(books.runs)
-
-    def all_ended() -> bool:
-        left.difference_update([run_id for run_id in left if has_ended(server, books, run_id)])
-        return not left
-
-    wait_until(all_ended, "all runs have ended", 120)
-    for run_id in books.runs:
-        check(books, server.get_run(run_id))
-    assert not os.listdir(server.data_dir / "active")
-    known = {f"{run_id}.json" for run_id in books.runs}
-    assert known <= set(os.listdir(server.data_dir / "finished"))
-
-
-def has_ended(server: JupyterServer, books: Books, run_id: str) -> bool:
-    """Tell whether a run has ended; one that waits for an answer gets it."""
-    run = server.get_run(run_id)
-    if run["pause"] is not None and run["pause"]["step"] == "ask":
-        link, book = run["pause"]["resume_url"], books.runs[run_id]
-        payload = f"settled {run_id}"
-        book.sent[payload] = (link, None)
-        book.sent[payload] = (link, server.http.post(link, json={"id": payload}).status_code)
-    return run["status"] in ("succeeded", "failed", "canceled")
-
-
-def marked(server: JupyterServer, books: Books, mark: str) -> None:
-    """Deploy the first version."""
-    deploy(server, books, mark, partial(server.http.request, headers=server.headers))
+def choose(chance: random.Random, number: int) -> Moment:
+    """Choose how the server dies: at a moment in time, or at a point of its code."""
+    if number % 3 == 0:
+        return Moment("", chance.uniform(0.05, 1.5), starting=False)
+    point = chance.choice(list(MOST_TIMES))
+    return Moment(point, chance.randint(1, MOST_TIMES[point]), starting=number % 6 == 5)

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import httpx
 
-from tests.kills.books import Book, Books
+from tests.kills.books import Books
 from tests.kills.flows import cells
 from tests.servers import JupyterServer
 
 CLIENTS = 3
-WAITING = 8
+WAITING = 20
 
 
 class Gone(Exception):  # noqa: N818
@@ -34,9 +34,9 @@ class Client:
     def run(self, stop: threading.Event) -> None:
         """Do one thing after another until told to stop, or until the server is gone."""
         actions: list[tuple[Callable[[], None], int]] = [
-            (self.start, 4),
-            (self.resume, 8),
-            (self.cancel, 1),
+            (self.start, 8),
+            (self.resume, 16),
+            (self.cancel, 2),
             (self.redeploy, 1),
         ]
         choices, weights = zip(*actions, strict=True)
@@ -53,9 +53,11 @@ class Client:
         for status in ("paused", "queued"):
             if len(self.ask("GET", f"/runs?status={status}&limit={WAITING}")) == WAITING:
                 return
-        run = self.ask("POST", "/workflows/flow/runs", {"event": {}})
+        order = self.new_id()
         with self.books.lock:
-            self.books.runs.setdefault(run["id"], Book(run["version"]))
+            self.books.orders[order] = None
+        run = self.ask("POST", "/workflows/flow/runs", {"event": order})
+        self.books.enter(run)
 
     def resume(self) -> None:
         """Send a payload to the link of a run that waits, or call a rerun back."""
@@ -63,7 +65,7 @@ class Client:
         if run is None:
             return
         link = run["pause"]["resume_url"]
-        payload = str(UUID(int=self.random.getrandbits(128)))
+        payload = self.new_id()
         book = self.books.runs[run["id"]]
         with self.books.lock:
             book.sent[payload] = (link, None)
@@ -89,17 +91,21 @@ class Client:
 
     def redeploy(self) -> None:
         """Make a new version of the notebook."""
-        deploy(self.server, self.books, str(self.random.getrandbits(64)), self.send)
+        deploy(self.server, self.books, self.new_id(), self.send)
 
     def waiting(self) -> dict[str, Any] | None:
         """Look at some run that was paused a moment ago."""
         runs = self.ask("GET", "/runs?status=paused&limit=20")
-        known = [run for run in runs if run["id"] in self.books.runs]
-        if not known:
+        if not runs:
             return None
-        run: dict[str, Any] = self.random.choice(known)
+        run: dict[str, Any] = self.random.choice(runs)
+        if run["id"] not in self.books.runs:
+            self.books.enter(self.ask("GET", f"/runs/{run['id']}"))
         self.books.see(run)
         return run
+
+    def new_id(self) -> str:
+        return str(UUID(int=self.random.getrandbits(128)))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.send(method, self.api(path), json=body)
@@ -124,6 +130,6 @@ def deploy(
 
     with books.lock:
         write_notebook(server.root / "flow.ipynb", cells(mark))
+        books.marks.add(mark)
         answer = send("POST", f"{server.url}/pdflow/api/workflows", json={"path": "flow.ipynb"})
         assert answer.is_success, answer.text
-        books.marks[answer.json()["version"]] = mark

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kills.harness import kill_and_check
 
-KILLS = 6
+KILLS = 20
 SEED = 6
 
 
