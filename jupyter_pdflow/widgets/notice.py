@@ -64,7 +64,7 @@ class Notice(TwinBox):
             _button("as if the time ran out", lambda: self._press(timed_out)),
             _button("as if cancelled", lambda: self._press(canceled)),
         ]
-        self.status = ui.HTML()
+        self.status = ui.HTML(layout={"display": "none"})
         self.output = ui.Output()
         resume, expire, cancel = self.buttons
         html = f"<p>{escape(NOTICE)}</p>"
@@ -83,6 +83,7 @@ class Notice(TwinBox):
 
     def say(self, words: str) -> None:
         """Show what came of a button."""
+        self.status.layout.display = None
         self.status.value = f'<p role="status">{escape(words)}</p>'
 
     def add_output(self, output: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-import { button, el, hasFocus, setText, show, uniqueId } from './dom';
+import { button, el, hasFocus, hasShownFocus, setText, show, uniqueId } from './dom';
+import { labelled, questionForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run } from './types';
@@ -73,26 +74,16 @@ export class Actions {
     show(this.cancelOpener, open && this.cancelForm.hidden);
     this.run = run;
     this.enable();
-    if (hadFocus && !hasFocus(this.node)) {
-      this.answer.focus({ preventScroll: true });
+    if (hadFocus && !hasShownFocus(this.node)) {
+      this.takeFocus(open);
     }
   }
 
   private makeCancelForm(): HTMLElement {
-    const form = el(
-      'form',
-      { class: 'cancel', hidden: true },
-      el(
-        'div',
-        { class: 'field' },
-        el(
-          'label',
-          { for: this.reason.id },
-          'Reason',
-          el('span', { class: 'hint' }, ' (shown with the run, may be left empty)')
-        ),
-        this.reason
-      ),
+    return questionForm(
+      'cancel',
+      { onSubmit: () => void this.cancel(), onLeave: () => this.keep() },
+      labelled('Reason', 'shown with the run, may be left empty', this.reason),
       el(
         'div',
         { class: 'buttons' },
@@ -100,17 +91,6 @@ export class Actions {
         button('Keep it', () => this.keep())
       )
     );
-    form.addEventListener('submit', event => {
-      event.preventDefault();
-      void this.cancel();
-    });
-    form.addEventListener('keydown', event => {
-      if (event.key === 'Escape') {
-        event.stopPropagation();
-        this.keep();
-      }
-    });
-    return form;
   }
 
   private askCancel(asked: boolean): void {
@@ -177,6 +157,14 @@ export class Actions {
       this.enable();
       this.onDone(after);
     }
+  }
+
+  /** What had the focus is hidden now: the answer takes it, and tells why if nothing else is told. */
+  private takeFocus(open: boolean): void {
+    if (this.answer.textContent === '') {
+      this.say(open ? 'The run does not wait any more.' : 'The run has ended.', true);
+    }
+    this.answer.focus({ preventScroll: true });
   }
 
   private say(words: string, good: boolean): void {

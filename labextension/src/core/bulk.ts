@@ -1,4 +1,5 @@
-import { button, el, hasFocus, setText, show, uniqueId } from './dom';
+import { button, el, hasFocus, hasShownFocus, setText, show, uniqueId } from './dom';
+import { labelled, questionForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run, RunItem } from './types';
@@ -28,7 +29,7 @@ export class Bulk {
   /**
    * @param host - what carries the actions out
    * @param onRun - told each run that an action answered
-   * @param onClear - nothing is to be selected any more
+   * @param onClear - nothing is to be selected any more; sees to the focus
    */
   constructor(
     private readonly host: Host,
@@ -38,17 +39,7 @@ export class Bulk {
     this.payload = new PayloadField('Data for each step', ok => {
       this.confirm.disabled = !ok;
     });
-    this.reasonField = el(
-      'div',
-      { class: 'field' },
-      el(
-        'label',
-        { for: this.reason.id },
-        'Reason',
-        el('span', { class: 'hint' }, ' (may be left empty)')
-      ),
-      this.reason
-    );
+    this.reasonField = labelled('Reason', 'may be left empty', this.reason);
     this.resumeOpener = button('Resume…', () => this.ask('resume'));
     this.bar = el(
       'div',
@@ -75,15 +66,15 @@ export class Bulk {
       this.verb = null;
     }
     this.drawQuestion();
-    if (hadFocus && !hasFocus(this.node)) {
+    if (hadFocus && !hasShownFocus(this.node)) {
       this.answer.focus({ preventScroll: true });
     }
   }
 
   private makeQuestion(): HTMLFormElement {
-    const form = el(
-      'form',
-      { class: 'bulk-question', hidden: true },
+    return questionForm(
+      'bulk-question',
+      { onSubmit: () => void this.act(), onLeave: () => this.back() },
       this.asked,
       this.payload.node,
       this.reasonField,
@@ -94,17 +85,6 @@ export class Bulk {
         button('Back', () => this.back())
       )
     );
-    form.addEventListener('submit', event => {
-      event.preventDefault();
-      void this.act();
-    });
-    form.addEventListener('keydown', event => {
-      if (event.key === 'Escape') {
-        event.stopPropagation();
-        this.back();
-      }
-    });
-    return form;
   }
 
   private ask(verb: Verb): void {

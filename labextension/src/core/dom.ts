@@ -80,6 +80,11 @@ export function hasFocus(node: Node): boolean {
   return node.contains(focused(node));
 }
 
+/** Whether the focus is in a node, on something that is shown. */
+export function hasShownFocus(node: Node): boolean {
+  return hasFocus(node) && focused(node)?.closest('[hidden]') === null;
+}
+
 /**
  * Make nodes the children of a parent, in that order, moving as few as needed and keeping the focus.
  */

@@ -53,10 +53,12 @@ export class FilterBar {
 
   /**
    * @param fixedWorkflow - the only workflow that is shown; '' for all
+   * @param status - the status that is chosen at first
    * @param onChange - told of a new filter
    */
   constructor(
     private readonly fixedWorkflow: string,
+    status: Filter['status'],
     private readonly onChange: (filter: Filter) => void
   ) {
     this.search = el('input', {
@@ -69,6 +71,7 @@ export class FilterBar {
     });
     this.status = el('select', { 'aria-label': 'Status' });
     this.status.append(...STATUSES.map(([value, words]) => el('option', { value }, words)));
+    this.status.value = status;
     this.workflow = el('select', { 'aria-label': 'Workflow', hidden: fixedWorkflow !== '' });
     this.workflow.append(el('option', { value: '' }, 'All workflows'));
     this.node = el(

@@ -1,4 +1,5 @@
 import { cls, el, setText, uniqueId } from './dom';
+import { labelled } from './form';
 
 /** What was typed: a value, nothing, or something that is not JSON. */
 export type Checked = { ok: true; value: unknown } | { ok: false; message: string };
@@ -70,13 +71,8 @@ export class PayloadField {
     });
     this.area.className = cls('payload');
     this.area.addEventListener('input', () => this.check());
-    this.node = el(
-      'div',
-      { class: 'field' },
-      el('label', { for: id }, label, el('span', { class: 'hint' }, ' (JSON, may be left empty)')),
-      this.area,
-      this.message
-    );
+    this.node = labelled(label, 'JSON, may be left empty', this.area);
+    this.node.append(this.message);
   }
 
   /** What was typed. */

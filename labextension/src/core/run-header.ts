@@ -3,7 +3,7 @@ import { copyButton } from './copy';
 import { button, el, setText, show } from './dom';
 import type { Host } from './host';
 import { timeNode } from './section';
-import { countdown, stopCounting } from './ticker';
+import { countdown, countUp, stopCounting } from './ticker';
 import { duration } from './times';
 import type { Pause, Run } from './types';
 import { deadlineWords, hasEnded, pauseWords, runBadge } from './words';
@@ -15,6 +15,7 @@ export class RunHeader {
   private readonly badge = makeBadge('queued');
   private readonly facts = el('dl', { class: 'facts' });
   private readonly reason = el('p', { class: 'reason', hidden: true });
+  private readonly paused = el('span', {});
   private shown = '';
 
   /**
@@ -53,18 +54,34 @@ export class RunHeader {
         fact(hasEnded(run) ? 'Ended' : 'Last change', timeNode(run.updated_at)),
         fact('Credits', usage.credits.toLocaleString()),
         fact('Compute', duration(usage.compute_ms)),
-        fact('Paused', duration(usage.paused_ms)),
+        fact('Paused', this.paused),
         fact('Version', el('code', {}, run.version.slice(0, 12)))
       );
     }
+    this.updatePaused(run);
     const said = run.reason !== null && run.reason !== '';
     setText(this.reason, said ? `Reason: ${run.reason ?? ''}` : '');
     show(this.reason, said);
   }
 
+  /** Stop what counts. */
+  dispose(): void {
+    stopCounting(this.paused);
+  }
+
   /** Put the focus on the title. */
   focus(): void {
     this.title.focus({ preventScroll: true });
+  }
+
+  /** Say how long it was paused, with what the pause that lasts has taken until now. */
+  private updatePaused({ pause, updated_at, usage }: Run): void {
+    if (pause === null) {
+      stopCounting(this.paused);
+      setText(this.paused, duration(usage.paused_ms));
+    } else {
+      countUp(this.paused, new Date(Date.parse(updated_at) - usage.paused_ms).toISOString());
+    }
   }
 }
 

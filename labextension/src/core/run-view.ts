@@ -63,6 +63,7 @@ export class RunView {
     this.disposed = true;
     this.unsubscribe();
     this.refresher.dispose();
+    this.header.dispose();
     this.pause.dispose();
     this.steps.forEach(step => step.dispose());
     this.frame.remove();

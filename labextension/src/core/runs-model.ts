@@ -42,17 +42,19 @@ export class RunsModel {
   /**
    * @param host - where runs come from
    * @param filter - which runs are asked for
+   * @param page - how many are asked for at once
    * @param onUpdate - told that there is something new to draw
    * @param onWorkflow - told of each workflow that is met
    */
   constructor(
     private readonly host: Host,
     filter: Filter,
+    private readonly page: number,
     private readonly onUpdate: () => void,
     private readonly onWorkflow: (id: string, name: string) => void
   ) {
     this.filter = filter;
-    this.streams = Stream.forFilter(filter);
+    this.streams = Stream.forFilter(filter, page);
     this.unsubscribe = host.onChange(change => this.hear(change));
   }
 
@@ -78,7 +80,7 @@ export class RunsModel {
       await this.findById(filter.text.trim());
       return;
     }
-    this.streams = Stream.forFilter(filter);
+    this.streams = Stream.forFilter(filter, this.page);
     this.runs.clear();
     this.state = 'loading';
     this.onUpdate();

@@ -1,5 +1,5 @@
 import { Bulk } from './bulk';
-import { button, el, setText, show } from './dom';
+import { button, el, hasShownFocus, setText, show } from './dom';
 import type { Filter } from './filters';
 import { FilterBar } from './filters';
 import type { Host } from './host';
@@ -15,7 +15,13 @@ import { counted, readErrorWords } from './words';
 export interface RunsViewOptions {
   /** The id of the only workflow whose runs are shown. */
   workflow?: string;
+  /** The status that is chosen at first. */
+  status?: Filter['status'];
+  /** How many runs are asked for at once. */
+  pageSize?: number;
 }
+
+const PAGE_SIZE = 50;
 
 const HOW_TO_START =
   'No runs yet. Open a notebook whose cells begin with %%step, switch it to production and run ' +
@@ -47,7 +53,9 @@ export class RunsView {
     options: RunsViewOptions = {}
   ) {
     root.classList.add('jp-PDFlow');
-    this.filters = new FilterBar(options.workflow ?? '', filter => this.filter(filter));
+    this.filters = new FilterBar(options.workflow ?? '', options.status ?? '', filter =>
+      this.filter(filter)
+    );
     this.list = new RunList({
       onOpen: id => this.open(id),
       onSelect: () => this.updateBulk(),
@@ -56,13 +64,14 @@ export class RunsView {
     this.model = new RunsModel(
       host,
       this.filters.filter,
+      options.pageSize ?? PAGE_SIZE,
       () => this.requestDraw(),
       (id, name) => this.filters.offer(id, name)
     );
     this.bulk = new Bulk(
       host,
       run => this.model.put(run),
-      () => this.list.clearSelection()
+      () => this.clearSelection()
     );
     this.pane = el(
       'div',
@@ -150,6 +159,13 @@ export class RunsView {
     this.updateBulk();
     this.updateSummary(listing, searching);
     this.updateNotice(listing);
+  }
+
+  private clearSelection(): void {
+    this.list.clearSelection();
+    if (!hasShownFocus(this.pane)) {
+      this.list.node.focus({ preventScroll: true });
+    }
   }
 
   private updateBulk(): void {

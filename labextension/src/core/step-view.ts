@@ -2,10 +2,13 @@ import { makeBadge, setBadge } from './badge';
 import { el, setText, show } from './dom';
 import type { Host } from './host';
 import { errorSlot, outputsSlot, timeNode, treeSlot } from './section';
-import { countUp, stopCounting, stopCountingIn } from './ticker';
+import { countUp, everySecond, stopCounting, stopCountingIn } from './ticker';
 import { between, duration } from './times';
 import type { Output, Run, Step } from './types';
-import { counted, isWaiting } from './words';
+import { counted, hasEnded, isWaiting } from './words';
+
+/** The width of the shortest bar, in per cent. */
+const LEAST = 2;
 
 /** One step of a run: where it stands, how long it took, its error, exports and outputs. */
 export class StepView {
@@ -94,18 +97,36 @@ export class StepView {
     setText(this.took, from !== null && to !== null ? duration(between(from, to)) : '');
   }
 
-  /** Draw the time of the step as a part of the time of the run. */
+  /** Draw the time of the step as a part of the time of the run, which grows until it ends. */
   private updateBar(step: Step, run: Run): void {
-    show(this.track, step.started_at !== null);
-    if (step.started_at === null) {
+    const from = step.started_at;
+    show(this.track, from !== null);
+    if (from === null) {
       return;
     }
-    const ended = run.steps.map(each => each.ended_at ?? '').concat(run.updated_at);
-    const last = ended.reduce((one, other) => (one > other ? one : other));
-    const whole = Math.max(1, between(run.created_at, last));
-    const start = Math.min(1, between(run.created_at, step.started_at) / whole);
-    const length = between(step.started_at, step.ended_at ?? last) / whole;
-    this.bar.style.marginInlineStart = `${start * 98}%`;
-    this.bar.style.inlineSize = `${Math.max(2, Math.min(1 - start, length) * 98)}%`;
+    const draw = (): void => {
+      const { start, length } = partOf(run, from, step.ended_at);
+      this.bar.style.marginInlineStart = `${start * (100 - LEAST)}%`;
+      this.bar.style.inlineSize = `${LEAST + length * (100 - LEAST)}%`;
+    };
+    if (hasEnded(run)) {
+      stopCounting(this.bar);
+      draw();
+    } else {
+      everySecond(this.bar, draw);
+    }
   }
+}
+
+/** Where a span of time lies between the first step's start and the end of a run, or now. */
+function partOf(run: Run, from: string, to: string | null): { start: number; length: number } {
+  const first = run.steps.reduce((least, { started_at: at }) => earlier(least, at), from);
+  const last = hasEnded(run) ? run.updated_at : null;
+  const whole = Math.max(1, between(first, last));
+  const start = Math.min(1, between(first, from) / whole);
+  return { start, length: Math.min(1 - start, between(from, to ?? last) / whole) };
+}
+
+function earlier(one: string, other: string | null): string {
+  return other !== null && other < one ? other : one;
 }

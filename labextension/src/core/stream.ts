@@ -3,8 +3,9 @@ import type { Host } from './host';
 import type { RunItem, RunStatus } from './types';
 import { hasEnded } from './words';
 
-/** Runs that are shown at first, and more at each request for more. */
-const PAGE = 50;
+/** How many pages of paused runs are read at first: what waits for a person comes first. */
+const PAUSED_PAGES = 4;
+const UNDER_WAY: RunStatus[] = ['paused', 'running', 'queued'];
 
 /** One of the server's lists, newest first, of which the first pages are known. */
 export class Stream {
@@ -15,17 +16,25 @@ export class Stream {
   private last: string | null = null;
   private loaded = 0;
 
-  private constructor(private readonly status?: RunStatus) {}
+  private constructor(
+    private readonly page: number,
+    private readonly status?: RunStatus
+  ) {}
 
-  /** The lists that a filter needs: old runs that are paused do not have to be paged to. */
-  static forFilter(filter: Filter): Stream[] {
-    switch (filter.status) {
+  /**
+   * The lists that a filter needs: old runs that are paused do not have to be paged to.
+   *
+   * @param filter - which runs are listed
+   * @param page - how many are read at first, and more at each request for more
+   */
+  static forFilter({ status }: Filter, page: number): Stream[] {
+    switch (status) {
       case '':
-        return [new Stream('paused'), new Stream('running'), new Stream('queued'), new Stream()];
+        return [...UNDER_WAY, undefined].map(each => new Stream(page, each));
       case 'waiting':
-        return [new Stream('paused')];
+        return [new Stream(page, 'paused')];
       default:
-        return [new Stream(filter.status)];
+        return [new Stream(page, status)];
     }
   }
 
@@ -47,7 +56,7 @@ export class Stream {
 
   /** Read again what is known, or the first page. */
   async top(host: Host, workflow: string): Promise<RunItem[]> {
-    const first = this.status === 'paused' ? 4 * PAGE : PAGE;
+    const first = this.status === 'paused' ? PAUSED_PAGES * this.page : this.page;
     const limit = Math.min(Stream.most, Math.max(first, this.loaded));
     const runs = await this.read(host, workflow, limit, null);
     this.loaded = runs.length;
@@ -55,7 +64,7 @@ export class Stream {
   }
 
   /** Read the next page. */
-  async next(host: Host, workflow: string, size = PAGE): Promise<RunItem[]> {
+  async next(host: Host, workflow: string, size = this.page): Promise<RunItem[]> {
     const runs = await this.read(host, workflow, size, this.last);
     this.loaded += runs.length;
     return runs;

@@ -18,7 +18,7 @@ let listening = false;
 /** Count the time down to a deadline in a node's text; `sooner` is said when it has passed. */
 export function countdown(node: Element, deadline: string, sooner = 'due now'): void {
   const until = Date.parse(deadline);
-  count(node, () => {
+  everySecond(node, () => {
     const left = until - Date.now();
     setText(node, left > 0 ? remaining(left) : sooner);
   });
@@ -26,7 +26,7 @@ export function countdown(node: Element, deadline: string, sooner = 'due now'): 
 
 /** Count the time since an instant up in a node's text. */
 export function countUp(node: Element, since: string): void {
-  count(node, () => setText(node, duration(Math.floor(between(since, null) / 1000) * 1000)));
+  everySecond(node, () => setText(node, duration(Math.floor(between(since, null) / 1000) * 1000)));
 }
 
 /** Stop counting in a node. */
@@ -51,7 +51,8 @@ export function isTicking(): boolean {
   return timer !== null;
 }
 
-function count(node: Element, tick: () => void): void {
+/** Call back now, and each second while a node is visible, until {@link stopCounting}. */
+export function everySecond(node: Element, tick: () => void): void {
   tick();
   const known = counts.get(node);
   if (known) {

@@ -5,6 +5,7 @@ import type { IStateDB } from '@jupyterlab/statedb';
 import { Signal, type ISignal } from '@lumino/signaling';
 import { askJson } from './dialogs';
 import { ModeWatch, sayMagic, type Mode } from './kernel-mode';
+import { Saver } from './saver';
 import { wordsOf } from './server';
 import type { Workflows } from './tokens';
 
@@ -21,6 +22,7 @@ export interface Places {
 /** The workflow in an open notebook: its mode, the switch between them, and its runs. */
 export class NotebookWorkflow {
   private readonly watch: ModeWatch;
+  private readonly saver: Saver;
   private readonly _changed = new Signal<this, void>(this);
   private _isBusy = false;
 
@@ -32,6 +34,7 @@ export class NotebookWorkflow {
     private readonly panel: NotebookPanel,
     private readonly places: Places
   ) {
+    this.saver = new Saver(panel.context);
     this.watch = new ModeWatch(panel.sessionContext, () => this._changed.emit());
     panel.disposed.connect(() => {
       this.watch.dispose();
@@ -68,7 +71,7 @@ export class NotebookWorkflow {
     this.setBusy(true);
     try {
       if (mode === 'production') {
-        await this.save();
+        await this.saver.save();
       }
       const said = await sayMagic(kernel, `%pdflow ${mode}`);
       if (said.ok) {
@@ -107,14 +110,6 @@ export class NotebookWorkflow {
       }
     } catch (error) {
       refuse(`The run was not started: ${wordsOf(error)}`);
-    }
-  }
-
-  private async save(): Promise<void> {
-    const { context } = this.panel;
-    await context.save();
-    if (context.model.dirty) {
-      throw new Error('the notebook could not be saved.');
     }
   }
 

@@ -50,6 +50,10 @@ export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
     let side = '';
     const configure = (loaded?: ISettingRegistry.ISettings): void => {
       notifier.enabled = loaded?.composite['notifications'] !== false;
+      const size = loaded?.composite['pageSize'];
+      if (typeof size === 'number') {
+        panel.pageSize = size;
+      }
       const wanted = loaded?.composite['side'] === 'right' ? 'right' : 'left';
       if (wanted !== side) {
         side = wanted;

@@ -9,6 +9,7 @@ export class RunsPanel extends Widget {
   /** The panel's id in the shell. */
   static readonly id = 'jupyter-pdflow-panel';
   private view: RunsView | null = null;
+  private size?: number;
 
   /**
    * @param host - where runs come from
@@ -27,6 +28,17 @@ export class RunsPanel extends Widget {
     this.title.icon = runsIcon;
     waiting.changed.connect(() => this.entitle());
     this.entitle();
+  }
+
+  /** How many runs are read at once; the list is drawn anew where that changes. */
+  set pageSize(size: number) {
+    if (size !== this.size) {
+      this.size = size;
+      if (this.view) {
+        this.view.dispose();
+        this.view = this.draw();
+      }
+    }
   }
 
   /** Open a run. */
@@ -58,12 +70,14 @@ export class RunsPanel extends Widget {
   }
 
   private ready(): RunsView {
-    if (!this.view) {
-      const root = document.createElement('div');
-      this.node.append(root);
-      this.view = new RunsView(root, this.host);
-    }
+    this.view ??= this.draw();
     return this.view;
+  }
+
+  private draw(): RunsView {
+    const root = document.createElement('div');
+    this.node.replaceChildren(root);
+    return new RunsView(root, this.host, { pageSize: this.size });
   }
 
   private entitle(): void {

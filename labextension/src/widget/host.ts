@@ -1,4 +1,4 @@
-import type { Host, Run, RunItem, RunQuery } from '../core';
+import type { Host, Run, RunItem, RunStatus } from '../core';
 import { hasEnded, RestHost } from '../core';
 import type { Model } from './kernel';
 import { KernelChannel, pollingSubscriber } from './kernel';
@@ -11,7 +11,7 @@ export interface View {
   run?: string;
   step?: string;
   workflow?: string | null;
-  status?: string | null;
+  status?: RunStatus | null;
   /** A path below `/pdflow/api` that only the server of these runs answers. */
   probe: string;
 }
@@ -52,19 +52,6 @@ export function kernelHost(model: Model, view: View): OwnHost {
 }
 
 /**
- * Let a host list only runs that have a status.
- *
- * @param host - the host that lists all
- */
-export function withStatus(host: Host, status: string): Host {
-  const list = (query: RunQuery): Promise<RunItem[]> =>
-    query.status === undefined || query.status === status
-      ? host.list({ ...query, status })
-      : Promise.resolve([]);
-  return overlaid(host, { list });
-}
-
-/**
  * Let a host tell each time that it has got a run that rests: paused, or ended.
  *
  * @param settled - called with the run
@@ -77,11 +64,7 @@ export function tellingSettled(host: Host, settled: (run: Run) => void): Host {
     }
     return run;
   };
-  return overlaid(host, { get });
-}
-
-function overlaid(host: Host, over: Partial<Host>): Host {
-  return Object.assign(Object.create(host) as Host, over);
+  return Object.assign(Object.create(host) as Host, { get });
 }
 
 /** Ask for what a change of what is shown would make another. */

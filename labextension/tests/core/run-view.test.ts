@@ -262,6 +262,19 @@ describe('live changes', () => {
     expect(document.activeElement).toBe(field);
   });
 
+  it('take the focus from what is gone to words that tell why', async () => {
+    const host = new FakeHost(makeWaiting('r1'));
+    await showRun(host);
+    area().focus();
+    await host.resume('r1', null);
+    await settle();
+    expect(document.activeElement?.textContent).toBe('The run does not wait any more.');
+    buttonOf(root, 'Cancel…').click();
+    await host.cancel('r1', null);
+    await settle();
+    expect(document.activeElement).toBe(one(root, '.jp-PDFlow-answer'));
+  });
+
   it('warn where the run has come to wait elsewhere meanwhile', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
@@ -299,6 +312,34 @@ describe('live changes', () => {
     await showRun(host);
     await settle(10_000);
     expect(one(root, '.jp-PDFlow-took').textContent).toBe('40 s');
+  });
+});
+
+describe('the bars of a run', () => {
+  function bars(): (string | undefined)[] {
+    const shown = [...root.querySelectorAll<HTMLElement>('.jp-PDFlow-bar')];
+    return shown.map(({ style }) => `${style.marginInlineStart} ${style.inlineSize}`);
+  }
+
+  it('begin with its first step, however long it was queued', async () => {
+    const steps = [
+      { name: 'ask', status: 'succeeded' as const, runs: 1, started_at: at(10), ended_at: at(15) },
+      { name: 'pay', status: 'succeeded' as const, runs: 1, started_at: at(15), ended_at: at(20) }
+    ];
+    const times = { created_at: at(0), updated_at: at(20) };
+    await showRun(new FakeHost(makeRun('r1', { status: 'succeeded', steps, ...times })));
+    expect(bars()).toEqual(['0% 51%', '49% 51%']);
+  });
+
+  it('go on until now while it is under way', async () => {
+    const steps = [
+      { name: 'ask', status: 'succeeded' as const, runs: 1, started_at: at(58), ended_at: at(59) },
+      { name: 'pay', status: 'running' as const, runs: 1, started_at: at(59) }
+    ];
+    await showRun(new FakeHost(makeRun('r1', { steps, created_at: at(58), updated_at: at(59) })));
+    vi.setSystemTime(new Date('2026-11-22T12:02:00Z'));
+    await settle(1000);
+    expect(bars()[1]).toMatch(/^24\.\d+% 75\.\d+%$/);
   });
 });
 

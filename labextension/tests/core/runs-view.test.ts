@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { ApiError } from '../../src/core/host';
+import type { RunsViewOptions } from '../../src/core/runs-view';
 import { RunsView } from '../../src/core/runs-view';
 import { isTicking } from '../../src/core/ticker';
 import { changeOf, FakeHost, makeError, makePause, makeRun, makeWaiting } from './fake-host';
@@ -9,8 +10,8 @@ import { buttonOf, choose, makeRoot, one, settle, shownText, type } from './help
 let root: HTMLElement;
 let view: RunsView | null = null;
 
-async function showRuns(host: FakeHost, workflow?: string): Promise<void> {
-  view = new RunsView(root, host, workflow === undefined ? {} : { workflow });
+async function showRuns(host: FakeHost, options: RunsViewOptions = {}): Promise<void> {
+  view = new RunsView(root, host, options);
   await settle();
 }
 
@@ -165,12 +166,25 @@ describe('filters, search and pages', () => {
   });
 
   it('shows one workflow only, where that is all it is for', async () => {
-    await showRuns(
-      new FakeHost(makeRun('r1'), makeRun('r2', { workflow_name: 'report' })),
-      'notebooks-report'
-    );
+    await showRuns(new FakeHost(makeRun('r1'), makeRun('r2', { workflow_name: 'report' })), {
+      workflow: 'notebooks-report'
+    });
     expect(ids()).toEqual(['r2']);
     expect(selectOf('Workflow').hidden).toBe(true);
+  });
+
+  it('begins with a status, drops a run that leaves it, and shows all on demand', async () => {
+    const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'), makeRun('r3'));
+    await showRuns(host, { status: 'paused' });
+    expect(ids()).toEqual(['r2', 'r1']);
+    expect(selectOf('Status').value).toBe('paused');
+    await host.resume('r1', null);
+    await host.resume('r2', null);
+    await settle();
+    expect(ids()).toEqual([]);
+    buttonOf(root, 'Show all').click();
+    await settle();
+    expect(ids()).toHaveLength(3);
   });
 
   it('searches workflow, run, step and error', async () => {

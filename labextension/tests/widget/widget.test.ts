@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { chooseHost, tellingSettled, withStatus } from '../../src/widget/host';
+import { chooseHost, tellingSettled } from '../../src/widget/host';
 import { offerExtras } from '../../src/widget/shared';
 import widget from '../../src/widget';
 import { FakeModel, run } from './fakes';
@@ -102,16 +102,6 @@ describe('the choice of a host', () => {
 });
 
 describe('hosts upon hosts', () => {
-  it('list one status only', async () => {
-    const model = new FakeModel(() => ({ result: [run('a')] }));
-    const { host } = await chooseHost(model, VIEW);
-    const paused = withStatus(host, 'paused');
-
-    expect(await paused.list({})).toHaveLength(1);
-    expect(await paused.list({ status: 'failed' })).toEqual([]);
-    expect(model.sent.map(({ args }) => args)).toEqual([['runs?status=paused']]);
-  });
-
   it('tell of runs that rest', async () => {
     const states = [run('a', { status: 'running' }), run('a'), run('a', { status: 'failed' })];
     const { host } = await chooseHost(new FakeModel(() => ({ result: states.shift() })), VIEW);
@@ -140,6 +130,25 @@ describe('the widget', () => {
     expect(model.listeners.size).toBe(0);
   });
 
+  it('is not drawn anew while the focus is in one of its views', async () => {
+    let state = run('a', { status: 'running' });
+    const model = new FakeModel(({ method }) => (method === 'GET' ? { result: state } : null), {
+      view: VIEW
+    });
+    const places = [0, 1].map(() => document.body.appendChild(document.createElement('div')));
+    const disposals = await Promise.all(places.map(el => widget.render({ model, el })));
+    const field = places[0].appendChild(document.createElement('input'));
+    field.focus();
+    state = run('a', { status: 'failed' });
+    const again = await widget.render({ model, el: places[1] });
+    await vi.waitFor(() => expect(places[1].textContent).toContain('Ended'));
+    const told = (): unknown[] => model.sent.filter(({ method }) => method === 'settled');
+    expect(told()).toEqual([]);
+    field.blur();
+    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    [...disposals, again].forEach(dispose => dispose());
+  });
+
   it('shows a list', async () => {
     const model = new FakeModel(() => ({ result: [run('a')] }), {
       view: { kind: 'runs', workflow: 'w', status: null, probe: '' }
@@ -147,6 +156,17 @@ describe('the widget', () => {
     const el = document.body.appendChild(document.createElement('div'));
     const dispose = await widget.render({ model, el });
     await vi.waitFor(() => expect(el.textContent).toContain('1 waiting for a person'));
+    dispose();
+  });
+
+  it('asks for the runs of a status only', async () => {
+    const model = new FakeModel(() => ({ result: [run('a')] }), {
+      view: { kind: 'runs', workflow: null, status: 'paused', probe: '' }
+    });
+    const el = document.body.appendChild(document.createElement('div'));
+    const dispose = await widget.render({ model, el });
+    await vi.waitFor(() => expect(el.textContent).toContain('1 waiting for a person'));
+    expect(model.sent.map(({ args }) => args)).toEqual([['runs?limit=200&status=paused']]);
     dispose();
   });
 });
