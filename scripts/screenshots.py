@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def handler(pd: "pipedream"):
     order = pd.steps["trigger"]["event"]
     urls = pd.flow.suspend()
     pd.send.email(
-        subject=f"Approve order {order.get('order')}?",
+        subject="Please approve this order",
         text=f"Yes: {urls['resume_url']}  No: {urls['cancel_url']}",
     )
     return {"order": order}"""
@@ -115,7 +116,7 @@ def open_lab(page: Page, server: JupyterServer, path: str, scheme: Scheme) -> De
         json={"raw": json.dumps(theme)},
     )
     answer.raise_for_status()
-    desk = Desk.at(page, server, f"lab/tree/{path}")
+    desk = Desk.at(page, server, path)
     expect(
         page.locator(f"body[data-jp-theme-light='{str(scheme == 'light').lower()}']")
     ).to_be_attached(timeout=START_MS)
@@ -128,7 +129,7 @@ def show_notebook(page: Page, server: JupyterServer, camera: Camera, scheme: Sch
         server.http.delete(f"/api/sessions/{session['id']}", headers=server.headers)
     cells = [LOAD, ASK, SHIP, "%pdflow runs"]
     write_notebook(server.root / "approval.ipynb", cells)
-    desk = open_lab(page, server, "approval.ipynb", scheme)
+    desk = open_lab(page, server, "lab/tree/approval.ipynb", scheme)
     desk.run(0)
     notice = desk.run(1)
     expect(notice.get_by_role("button", name="as if cancelled")).to_be_visible()
@@ -143,11 +144,17 @@ def show_notebook(page: Page, server: JupyterServer, camera: Camera, scheme: Sch
     runs = desk.run(3)
     expect(runs).to_contain_text("waiting for a person")
     camera.take("runs", runs)
+    desk.toolbar("Run workflow…").click()
+    expect(page.get_by_role("dialog").locator("textarea")).to_be_focused()
+    camera.take("run-dialog", page)
+    page.keyboard.press("Escape")
+    desk.save()
 
 
 def show_panel(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
     """Show the side panel with its list, and with runs opened."""
-    desk = open_lab(page, server, "approval.ipynb", scheme)
+    desk = open_lab(page, server, "lab/tree/approval.ipynb", scheme)
+    expect(desk.run(1)).to_contain_text("waits for a person")
     panel = desk.open_panel()
     page.locator(".lm-SplitPanel-handle:visible").first.hover()
     page.mouse.down()
@@ -155,18 +162,41 @@ def show_panel(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme
     page.mouse.up()
     expect(panel.locator("[data-run]").first).to_be_visible()
     camera.take("panel", page)
+    for box in panel.get_by_role("checkbox").all()[:2]:
+        box.check()
+    panel.get_by_role("button", name="Resume…").click()
+    panel.get_by_label("Data for each step").fill("{'approved': True}")
+    camera.take("panel-several", page)
+    panel.get_by_role("button", name="Back").click()
+    panel.get_by_role("button", name="Clear selection").click()
     for status, name in (
         ("Waiting", "opened"),
         ("Failed", "failed"),
         ("Succeeded", "succeeded"),
         ("Paused", "delayed"),
+        ("Running", "running"),
     ):
         panel.locator("[data-run] button").filter(has_text=status).first.click()
         expect(panel.get_by_role("button", name="All runs")).to_be_visible()
         expect(panel.get_by_text("Credits", exact=True)).to_be_visible()
         expect(panel.locator(".jp-PDFlow-loading")).to_have_count(0)
         camera.take(f"panel-{name}", page)
+        if status == "Succeeded":
+            for tree in ("event", r"\$resume_data", "headers"):
+                panel.locator("summary").filter(has_text=re.compile(rf"^{tree}")).first.click()
+            camera.take("panel-trees", page)
+        if status == "Waiting":
+            panel.get_by_role("button", name="Cancel…").click()
+            camera.take("panel-cancel", page)
+            panel.get_by_role("button", name="Keep it").click()
         panel.get_by_role("button", name="All runs").click()
+
+
+def show_notebook_7(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
+    """Show what Notebook 7 has places for."""
+    desk = open_lab(page, server, "notebooks/approval.ipynb", scheme)
+    expect(desk.run(1)).to_contain_text("waits for a person")
+    camera.take("notebook-7", page)
 
 
 def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
@@ -247,6 +277,8 @@ def main() -> None:
                 show_notebook(page, server, camera, scheme)
             with new_page(browser, scheme, DESKTOP) as page:
                 show_panel(page, server, camera, scheme)
+            with new_page(browser, scheme, DESKTOP) as page:
+                show_notebook_7(page, server, camera, scheme)
             with new_page(browser, scheme, PHONE) as page:
                 show_links(page, server, camera)
             with new_page(browser, scheme, PHONE, java_script_enabled=False) as page:

@@ -14,6 +14,7 @@ START_MS = 60_000
 """JupyterLab takes its time to load on a machine that does other things."""
 KERNEL_MS = 30_000
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
+DIRTY = ".lm-TabBar-tab.jp-mod-dirty"
 NEWS = "@jupyterlab/apputils-extension:announcements"
 
 
@@ -37,6 +38,9 @@ class Desk:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        # Jupyter can't list a folder in the moment in which a file of it is renamed.
+        missing = page.locator(".jp-Dialog", has_text="Directory not found")
+        page.add_locator_handler(missing, lambda found: found.get_by_role("button").last.click())
 
     @classmethod
     def fresh(cls, page: Page, server: JupyterServer) -> Self:
@@ -125,6 +129,14 @@ class Desk:
         expect(self.panel).to_be_visible()
         return self.panel
 
+    def save(self) -> None:
+        """Save the notebook if anything has changed, and wait until that is done."""
+        if self.page.locator(DIRTY).count() == 0:
+            return
+        with self.page.expect_response(_is_save):
+            self.page.keyboard.press("Control+s")
+        expect(self.page.locator(DIRTY)).to_have_count(0)
+
     def save_as(self, name: str) -> None:
         """Save a new notebook under a name, which JupyterLab asks for."""
         self.page.keyboard.press("Escape")
@@ -134,7 +146,7 @@ class Desk:
         with self.page.expect_response(_is_save):
             dialog.get_by_role("button", name="Rename").click()
         expect(dialog).to_have_count(0)
-        expect(self.page.locator(".lm-TabBar-tab.jp-mod-dirty")).to_have_count(0)
+        expect(self.page.locator(DIRTY)).to_have_count(0)
 
 
 def _is_save(response: Response) -> bool:

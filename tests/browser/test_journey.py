@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.lab import KERNEL_MS, Desk, lab_server
+from tests.browser.lab import KERNEL_MS, Desk
 from tests.servers import JupyterServer, wait_until, write_notebook
 
 LOAD = "%load_ext jupyter_pdflow"
@@ -28,18 +26,6 @@ NOTICE = "Workflow execution canceled — this may be due to `pd.flow.suspend()`
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with lab_server(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
-        yield context.new_page()
-
-
 def start_run(desk: Desk, event: str) -> None:
     """Start a run by the toolbar, with an event."""
     desk.toolbar("Run workflow…").click()
@@ -55,8 +41,8 @@ def resume_in_panel(desk: Desk, data: str) -> None:
     panel.get_by_role("button", name="Resume", exact=True).click()
 
 
-def test_from_a_fresh_notebook_to_finished_outputs(server: JupyterServer, page: Page) -> None:
-    desk = Desk.fresh(page, server)
+def test_from_a_fresh_notebook_to_finished_outputs(lab: JupyterServer, page: Page) -> None:
+    desk = Desk.fresh(page, lab)
     desk.write([LOAD, ASK, TELL])
 
     desk.run(0)
@@ -84,11 +70,11 @@ def test_from_a_fresh_notebook_to_finished_outputs(server: JupyterServer, page: 
     expect(desk.run(1)).to_contain_text(NOTICE)
 
 
-def test_buttons_work_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> None:
+def test_buttons_work_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None:
     write_notebook(
-        server.root / "busy.ipynb", [LOAD, ASK, TELL, "%pdflow production", "%pdflow run", BUSY]
+        lab.root / "busy.ipynb", [LOAD, ASK, TELL, "%pdflow production", "%pdflow run", BUSY]
     )
-    desk = Desk.at(page, server, "lab/tree/busy.ipynb")
+    desk = Desk.at(page, lab, "lab/tree/busy.ipynb")
     desk.run(0)
     desk.run(3)
     view = desk.run(4)
@@ -103,20 +89,36 @@ def test_buttons_work_while_the_kernel_is_busy(server: JupyterServer, page: Page
     desk.open_panel()
     expect(desk.panel.get_by_role("button", name="busy step tell")).to_be_visible()
     expect(desk.cell(5).locator(".jp-InputPrompt")).to_have_text("[*]:")
-    (server.root / "free").touch()
+    (lab.root / "free").touch()
     expect(desk.cell(5).locator(".jp-InputPrompt")).not_to_have_text("[*]:", timeout=KERNEL_MS)
 
 
-def test_notebook_7(server: JupyterServer, page: Page) -> None:
-    write_notebook(server.root / "seven.ipynb", [LOAD, ASK, "%pdflow production", "%pdflow runs"])
-    desk = Desk.at(page, server, "notebooks/seven.ipynb")
+def test_widgets_in_notebook_7(lab: JupyterServer, page: Page) -> None:
+    write_notebook(lab.root / "seven.ipynb", [LOAD, ASK, "%pdflow production", "%pdflow runs"])
+    desk = Desk.at(page, lab, "notebooks/seven.ipynb")
     desk.run(0)
     expect(desk.run(1)).to_contain_text(NOTICE)
     expect(desk.output(1).get_by_role("button", name="as if cancelled")).to_be_visible()
     desk.run(2)
     expect(desk.run(3)).to_contain_text("No runs yet")
-    run = server.api("POST", "/workflows/seven/runs", json={"event": {}}).json()
+    run = lab.api("POST", "/workflows/seven/runs", json={"event": {}}).json()
     expect(desk.output(3)).to_contain_text("waiting for a person", timeout=KERNEL_MS)
     desk.output(3).get_by_title(f"Run {run['id']}").click()
     desk.output(3).get_by_role("button", name="Resume", exact=True).click()
-    wait_until(lambda: server.get_run(run["id"])["status"] == "succeeded", "the run goes on")
+    wait_until(lambda: lab.get_run(run["id"])["status"] == "succeeded", "the run goes on")
+
+
+def test_toolbar_and_commands_in_notebook_7(lab: JupyterServer, page: Page) -> None:
+    write_notebook(lab.root / "eight.ipynb", [LOAD, ASK, TELL])
+    desk = Desk.at(page, lab, "notebooks/eight.ipynb")
+    desk.run(0)
+    desk.toolbar("Production").click()
+    expect(desk.toolbar("Production")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
+    start_run(desk, '{"order": 18}')
+    resume_in_panel(desk, '{"approved": "by Grace"}')
+    expect(desk.panel).to_contain_text("told {'approved': 'by Grace'}", timeout=KERNEL_MS)
+    expect(desk.run(2)).to_contain_text("Succeeded")
+    page.keyboard.press("Control+Shift+c")
+    page.keyboard.insert_text("Switch This Notebook to Test")
+    page.locator(".lm-CommandPalette-item", has_text="Switch This Notebook to Test").click()
+    expect(desk.toolbar("Test")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)

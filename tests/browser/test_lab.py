@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import KERNEL_MS, START_MS, lab_server
+from tests.browser.lab import KERNEL_MS, START_MS
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, write_notebook
 
@@ -19,16 +19,10 @@ BUSY = "import pathlib, time\nwhile not pathlib.Path('enough').exists():\n    ti
 FAIL = "%%step boom\ndef handler(pd):\n    raise ValueError('no such order')\n"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with lab_server(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
 @pytest.fixture
-def page(browser: Browser, lab: JupyterServer) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
-        yield context.new_page()
+def page(page: Page, lab: JupyterServer) -> Iterator[Page]:
+    """Settle afterwards what a test has left to wait."""
+    yield page
     for status in ("paused", "running"):
         for run in lab.api("GET", f"/runs?status={status}").json():
             lab.api("POST", f"/runs/{run['id']}/cancel", {})

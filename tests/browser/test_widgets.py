@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.axe import grave_findings
-from tests.browser.lab import Desk, lab_server
+from tests.browser.lab import Desk
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until, write_notebook
 
@@ -29,39 +28,15 @@ LOAD, PRODUCTION, RUN, RUNS = (
 CELLS = [LOAD, ASK, TELL, PRODUCTION, RUN, RUNS, BUSY]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with lab_server(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1300, "height": 1400}) as context:
-        yield context.new_page()
-
-
-def save(page: Page) -> None:
-    """Save the notebook in front if anything has changed, and wait until that is done."""
-
-    def is_save(response: Response) -> bool:
-        return response.request.method == "PUT" and "/api/contents/" in response.url
-
-    if page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0:
-        return
-    with page.expect_response(is_save):
-        page.keyboard.press("Control+s")
-
-
 def saved(path: Path, number: int) -> Any:
     """Read what a saved notebook's cell shows."""
     return nbformat.read(path, as_version=4).cells[number].outputs[0].data
 
 
 @pytest.mark.timeout(240)
-def test_resume_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> None:
-    path = write_notebook(server.root / "approval.ipynb", CELLS)
-    desk = Desk.at(page, server, "lab/tree/approval.ipynb")
+def test_resume_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None:
+    path = write_notebook(lab.root / "approval.ipynb", CELLS)
+    desk = Desk.at(page, lab, "lab/tree/approval.ipynb")
     desk.run(CELLS.index(LOAD))
     desk.run(CELLS.index(PRODUCTION))
     run = desk.run(CELLS.index(RUN))
@@ -75,15 +50,16 @@ def test_resume_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> N
     run.get_by_role("textbox").fill('{"approved": true}')
     run.get_by_role("button", name="Resume", exact=True).click()
     expect(run.get_by_text("Succeeded").first).to_be_visible()
+    expect(run.get_by_text("Resumed, with your data.")).to_be_focused()
     expect(runs.get_by_text("Nothing is waiting for a person.")).to_be_visible()
     expect(desk.cell(CELLS.index(BUSY)).locator(".jp-InputPrompt")).to_have_text("[*]:")
-    (server.root / "go").touch()
+    (lab.root / "go").touch()
     expect(desk.cell(CELLS.index(BUSY)).locator(".jp-InputPrompt")).not_to_have_text("[*]:")
 
     desk.cell(CELLS.index(LOAD)).locator(".cm-content").click()
 
     def is_up_to_date() -> bool:
-        save(page)
+        desk.save()
         return ": succeeded" in saved(path, CELLS.index(RUN))["text/plain"]
 
     wait_until(is_up_to_date, "the saved notebook says how the run ended", 30)
@@ -92,6 +68,6 @@ def test_resume_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> N
         assert "approval" in shown["text/plain"]
         assert "approval" in shown["text/html"]
         assert "pdflow/resume" not in str(shown)
-    (run_item,) = server.api("GET", "/runs").json()
-    told = server.get_run(run_item["id"])["steps"][1]["exports"]["$return_value"]
+    (run_item,) = lab.api("GET", "/runs").json()
+    told = lab.get_run(run_item["id"])["steps"][1]["exports"]["$return_value"]
     assert told["body"] == {"approved": True}
