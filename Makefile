@@ -28,14 +28,15 @@ labextension: $(VENV)/.test
 	$(JLPM) test
 	$(JLPM) build:prod
 
+# A demo in a terminal needs no front end, and building one takes minutes.
 $(VENV)/.demo: $(SOURCES) | $(BIN)/pip
-	@echo "Installing the package; its front end is built, which takes a minute the first time."
-	$(BIN)/pip install --quiet --editable .
+	@echo "Installing the package without its front end, which takes half a minute the first time."
+	SKIP_JUPYTER_BUILDER=1 $(BIN)/pip install --editable .
 	touch $@
 
 $(VENV)/.test: $(SOURCES) | $(BIN)/pip
-	@echo "Installing the package; its front end is built, which takes a minute the first time."
-	$(BIN)/pip install --quiet --editable ".[test,lint]"
+	@echo "Installing the package; its front end is built, which takes minutes the first time."
+	$(BIN)/pip install --editable ".[test,lint]"
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter-builder develop . --overwrite
 	touch $(VENV)/.demo $@
 
