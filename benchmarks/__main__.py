@@ -1,0 +1,73 @@
+"""``python -m benchmarks NAME…``: measure, show, keep."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.archive import DEFAULT, load, result_of, save
+from benchmarks.figures import Figure
+from benchmarks.tables import terminal_table
+
+MEASURES = {
+    "warm": "R with a warm kernel: the request to a resume link until the next step's first line",
+    "waiting": "what 0 to 100,000 waiting runs cost: R, start, memory, kernels, CPU, pages",
+    "throughput": "runs per second, started until paused and resumed until completed",
+    "steps": "a step of a longer run",
+    "cold": "R with no warm kernel",
+    "timers": "how late timers are",
+    "imports": "what the package adds to the start of a kernel",
+}
+REPORT = "report"
+
+
+def main() -> None:
+    """Run the measures that are named on the command line, one after another."""
+    options = _options()
+    console = Console()
+    if options.names == [REPORT]:
+        report.write(load(options.json or DEFAULT), MEASURES)
+        return
+    for name in options.names or MEASURES:
+        figures = _measure(name, options.quick, console)
+        console.print(terminal_table(MEASURES[name], figures))
+        path = options.json or (None if options.quick else DEFAULT)
+        if path is not None:
+            save(path, {name: result_of(figures, quick=options.quick)})
+
+
+def _measure(name: str, quick: bool, console: Console) -> list[Figure]:
+    figures: list[Figure] = []
+    with console.status(name) as status:
+        for figure in import_module(f"benchmarks.{name}").measure(quick):
+            figures.append(figure)
+            status.update(f"{name}: {figure.name} {figure.p50:.3g} {figure.unit}")
+    return figures
+
+
+def _options() -> argparse.Namespace:
+    known = {**MEASURES, REPORT: "write what was measured into README.md, and draw the picture"}
+    lines = "\n".join(f"  {name:<12}{what}" for name, what in known.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Measure speed and cost; all measures where none is named:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="few samples; kept with --json")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"kept here, not in {DEFAULT.name}"
+    )
+    options = parser.parse_args()
+    unknown = set(options.names) - set(MEASURES)
+    if unknown and options.names != [REPORT]:
+        parser.error(f"There is no measure {', '.join(sorted(unknown))}.")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Restate: a handler that awaits an awakeable, and the HTTP request that resolves it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+from benchmarks.baselines import free_port, wait_for_port
+from benchmarks.figures import Figure, Figures
+from benchmarks.lean import Connection, post_all
+from benchmarks.peers import python_with
+
+WORK = Path(__file__).with_name("restate_work.py")
+WARM_UP = 10
+SECONDS = 60.0
+PORTS = ("RESTATE_INGRESS__BIND_ADDRESS", "RESTATE_ADMIN__BIND_ADDRESS", "RESTATE_BIND_ADDRESS")
+
+
+class Restate:
+    """A running server with the service registered."""
+
+    def __init__(self, url: str, service: subprocess.Popen[str]) -> None:
+        self.url = url
+        self.connection = Connection(url)
+        self._lines: dict[str, SimpleQueue[tuple[int, str]]] = {
+            "waits": SimpleQueue(),
+            "goes": SimpleQueue(),
+        }
+        threading.Thread(target=self._read, args=(service.stdout,), daemon=True).start()
+
+    def wait(self, kind: str) -> tuple[int, str]:
+        """Get the next line of that kind that the service prints: a number and what came of it."""
+        return self._lines[kind].get(timeout=SECONDS)
+
+    def first_line_ms(self, number: int) -> float:
+        """Start a handler, resolve what it awaits: milliseconds until its next line."""
+        self.connection.request("POST", "/Approval/ask/send", number)
+        sent = self.connection.send("POST", _resolve(self.wait("waits")[1]), True)
+        self.connection.receive()
+        return (int(self.wait("goes")[1]) - sent) / 1e6
+
+    def _read(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            kind, number, value = line.split()
+            self._lines[kind].put((int(number), value))
+
+
+def resumes(folder: Path, count: int) -> Figures:
+    """R; nothing where Restate is not installed."""
+    with _running(folder) as restate:
+        if restate is not None:
+            times = [restate.first_line_ms(number) for number in range(count + WARM_UP)]
+            yield Figure("Restate", "ms", times[WARM_UP:], "peer")
+
+
+def rates(folder: Path, count: int, rounds: int) -> Figures:
+    """Handlers per second from resolved to their next line, many at once."""
+    with _running(folder) as restate:
+        if restate is not None:
+            found = [_rate(restate, count) for _ in range(rounds + 1)][1:]
+            yield Figure("Restate, resumed → next line", "runs/s", found, "peer")
+
+
+def _rate(restate: Restate, count: int) -> float:
+    post_all(restate.url, [("/Approval/ask/send", number) for number in range(count)])
+    waiting = [restate.wait("waits")[1] for _ in range(count)]
+    sent = post_all(restate.url, [(_resolve(name), True) for name in waiting])
+    last = max(int(restate.wait("goes")[1]) for _ in range(count))
+    return count / (last - min(sent)) * 1e9
+
+
+def _resolve(awakeable: str) -> str:
+    return f"/restate/awakeables/{awakeable}/resolve"
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Restate | None]:
+    binary, python = shutil.which("restate-server"), python_with("restate", "hypercorn")
+    if binary is None or python is None:
+        yield None
+        return
+    ingress, admin, node, port = (free_port() for _ in range(4))
+    addresses = (f"127.0.0.1:{number}" for number in (ingress, admin, node))
+    env = {"RESTATE_BASE_DIR": str(folder / "restate"), **dict(zip(PORTS, addresses, strict=True))}
+    with ExitStack() as stack:
+        service = stack.enter_context(
+            _process([python, "-P", str(WORK), str(port)], {}, subprocess.PIPE)
+        )
+        stack.enter_context(_process([binary], env, subprocess.DEVNULL))
+        for number in (port, ingress, admin):
+            wait_for_port(number)
+        _register(admin, port)
+        restate = Restate(f"http://127.0.0.1:{ingress}", service)
+        yield restate
+        restate.connection.close()
+
+
+def _register(admin: int, port: int) -> None:
+    with Connection(f"http://127.0.0.1:{admin}") as connection:
+        answer = connection.request("POST", "/deployments", {"uri": f"http://127.0.0.1:{port}"})
+        answer.json()
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], env: dict[str, str], stdout: int
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a process in a group of its own: npm's command is a parent of the server."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **env},
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # what they leave goes with the folder
+        process.wait()

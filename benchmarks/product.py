@@ -1,0 +1,106 @@
+"""The server under measurement: a real process with its token, and workflows to measure with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.lean import Answer, Connection
+from tests.servers import JupyterServer
+
+POLL_SECONDS = 0.02
+"""Long enough that what is measured is over before the server is asked about it."""
+
+TIMEOUT_SECONDS = 120.0
+
+APPROVAL = (
+    "import time",
+    """%%step ask
+def handler(pd):
+    pd.flow.suspend(30 * 86_400_000)
+""",
+    """%%step go
+def handler(pd):
+    now = time.time_ns()
+    return now
+""",
+)
+"""Two steps: one that waits for an answer, and one that writes down when it began."""
+
+
+class Product:
+    """A running server and one keep-alive connection to it."""
+
+    def __init__(self, server: JupyterServer) -> None:
+        self.server = server
+        self.connection = self.connect()
+
+    def connect(self) -> Connection:
+        """Open one more keep-alive connection."""
+        return Connection(self.server.url, self.server.headers)
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the REST API."""
+        return self.connection.request(method, f"/pdflow/api{path}", body).json()
+
+    def start(self, workflow: str, event: Any = None) -> str:
+        """Start a run and return its id."""
+        run_id: str = self.api("POST", f"/workflows/{workflow}/runs", {"event": event})["id"]
+        return run_id
+
+    def wait(self, run_id: str, status: str, poll_seconds: float = POLL_SECONDS) -> Any:
+        """Poll until a run has this status, and return it."""
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            time.sleep(poll_seconds)
+            run = self.api("GET", f"/runs/{run_id}")
+            if run["status"] == status:
+                return run
+            if time.monotonic() > end or run["status"] == "failed":
+                msg = f"A run is not {status}: {run}"
+                raise RuntimeError(msg)
+
+    def paused(self, workflow: str) -> Any:
+        """Start a run and wait until it is paused."""
+        return self.wait(self.start(workflow), "paused")
+
+    def resume(self, run: Any) -> tuple[int, Answer]:
+        """Send a request to a run's resume link; also returns when it was sent."""
+        path = urlsplit(run["pause"]["resume_url"]).path
+        sent = self.connection.send("POST", path, {"approved": True})
+        return sent, self.connection.receive()
+
+    def first_line_ms(self, run: Any) -> float:
+        """Resume a paused run: milliseconds until the next step's first line."""
+        sent, answer = self.resume(run)
+        answer.json()
+        first_line = returned(self.wait(run["id"], "succeeded"), "go")
+        return float(first_line - sent) / 1e6
+
+
+def returned(run: Any, step: str) -> Any:
+    """Get what a step of a run returned."""
+    return next(s for s in run["steps"] if s["name"] == step)["exports"]["$return_value"]
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder on the disk of TMPDIR, which should be one that keeps what is synced."""
+    with TemporaryDirectory(prefix="pdflow-benchmark-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def serving(folder: Path, *args: str) -> Iterator[Product]:
+    """Run a server in a folder, with these arguments."""
+    with JupyterServer(folder, args) as server:
+        product = Product(server)
+        try:
+            yield product
+        finally:
+            product.connection.close()

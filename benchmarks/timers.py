@@ -1,0 +1,98 @@
+"""How late timers are: from a pause's deadline until the step's next first line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from benchmarks.baselines import executed, written
+from benchmarks.figures import Figure, Figures, Goal
+from benchmarks.product import Product, returned, serving, temporary_folder
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.store.records import Records
+
+TOGETHER, QUICK_TOGETHER = 200, 50
+ROUNDS, QUICK_ROUNDS = 5, 1
+ALONE, QUICK_ALONE = 200, 20
+SECONDS_TO_PAUSE = 6.0
+SECONDS_ALONE = 0.5
+LOG = logging.getLogger("benchmarks")
+
+POLL = (
+    "import time",
+    """%%step poll
+def handler(pd):
+    now = time.time_ns()
+    if pd.context.run.runs == 1:
+        pd.flow.rerun(max(1, round(pd.steps["trigger"]["event"]["at"] - time.time() * 1000)))
+    return now
+""",
+)
+"""Runs again at the time (ms) that the event names."""
+
+
+class Late(NamedTuple):
+    """Milliseconds after the deadline: stored as woken, and the first line."""
+
+    woken: float
+    first_line: float
+
+
+def measure(quick: bool) -> Figures:
+    """One timer alone, and many that are due at once."""
+    with temporary_folder() as folder, serving(folder) as product:
+        workflow = product.server.deploy("poll", POLL)["id"]
+        _late(product, workflow, 10, 1.0)
+        alone = QUICK_ALONE if quick else ALONE
+        one = [_late(product, workflow, 1, SECONDS_ALONE)[0] for _ in range(alone)]
+        yield from _figures("one alone", one, "first line", 3.0)
+        many: list[Late] = []
+        together = QUICK_TOGETHER if quick else TOGETHER
+        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+            many += _late(product, workflow, together, SECONDS_TO_PAUSE)
+        yield from _figures(f"{together} together", many, "woken", 10.0)
+        yield from executed(alone)
+        yield written(folder, alone)
+
+
+def _figures(name: str, found: list[Late], goal_on: str, limit: float) -> Figures:
+    goals = (Goal("p99", limit),)
+    samples = {"woken": [late.woken for late in found]}
+    samples["first line"] = [late.first_line for late in found]
+    for what, times in samples.items():
+        of_figure = goals if what == goal_on else ()
+        yield Figure(f"{name}: deadline → {what}", "ms", times, goals=of_figure)
+
+
+def _late(product: Product, workflow: str, count: int, seconds: float) -> list[Late]:
+    """Have so many runs due in so many seconds."""
+    event = {"at": (time.time() + seconds) * 1000}
+    ids = [product.start(workflow, event) for _ in range(count)]
+    for run_id in ids:
+        product.wait(run_id, "paused")
+    deadlines = [_deadline(product, run_id) for run_id in ids]
+    time.sleep(max(0.0, event["at"] / 1000 - time.time() + 0.1))
+    runs = [product.wait(run_id, "succeeded") for run_id in ids]
+    return [_late_by(product, run, at) for run, at in zip(runs, deadlines, strict=True)]
+
+
+def _late_by(product: Product, run: Any, deadline: datetime) -> Late:
+    decision = _stored(product, "finished", run["id"]).decisions[-1]
+    first_line = returned(run, "poll") / 1e6
+    due = deadline.timestamp() * 1e3
+    return Late(decision.at.timestamp() * 1e3 - due, first_line - due)
+
+
+def _deadline(product: Product, run_id: str) -> datetime:
+    pause = _stored(product, "active", run_id).pause
+    assert pause is not None, (
+        "It was not paused in time: the machine is busy, or SECONDS_… are too short."
+    )
+    return pause.deadline
+
+
+def _stored(product: Product, folder: str, run_id: str) -> Run:
+    """Read a run as it is stored: the API shows times in whole milliseconds."""
+    return Records(product.server.data_dir / folder, Run, "run", LOG).get(run_id)

@@ -1,0 +1,65 @@
+"""R: from sending the request to a resume link until the next step's first line, warm kernel."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from benchmarks.baselines import baselines
+from benchmarks.figures import Figure, Figures, Goal
+from benchmarks.peers import langgraph, restate
+from benchmarks.product import APPROVAL, Product, returned, serving, temporary_folder
+
+SAMPLES, QUICK = 500, 60
+WARM_UP = 10
+SECONDS = 60.0
+
+
+def measure(quick: bool) -> Figures:
+    """R, one run at a time: one after another, and after a rest."""
+    count = QUICK if quick else SAMPLES
+    with temporary_folder() as folder, serving(folder, "--PDFlow.max_kernels=1") as product:
+        first_lines, answers = zip(*_one_after_another(product, count), strict=True)
+        goals = (Goal("p50", 2.2), Goal("p99", 5.0), Goal("p50", 0.75, of="Restate"))
+        yield Figure("R, warm", "ms", list(first_lines), goals=goals)
+        yield Figure("the link's answer is back", "ms", list(answers))
+        workflow = product.server.deploy("rested", APPROVAL)["id"]
+        rested = [_after_a_rest(product, workflow) for _ in range(count + WARM_UP)]
+        yield Figure("R, after 20 ms of rest", "ms", rested[WARM_UP:])
+    with temporary_folder() as folder:
+        yield from baselines(folder, count)
+        yield from restate.resumes(folder, count)
+        yield from langgraph.resumes(folder, count)
+
+
+def _one_after_another(product: Product, count: int) -> list[tuple[float, float]]:
+    """Resume runs that wait, each when the one before has ended; handlers tell us by datagrams."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as signals:
+        signals.bind(("127.0.0.1", 0))
+        signals.settimeout(SECONDS)
+        cells = _telling(signals.getsockname()[1])
+        workflow = product.server.deploy("approval", cells)["id"]
+        runs = [product.paused(workflow) for _ in range(count + WARM_UP)]
+        return [_resume(product, run, signals) for run in runs][WARM_UP:]
+
+
+def _telling(port: int) -> tuple[str, ...]:
+    setup, ask, go = APPROVAL
+    socket_there = "import socket\nhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
+    tell = f"    here.sendto(str(now).encode(), ('127.0.0.1', {port}))\n    return now\n"
+    return (f"{setup}\n{socket_there}", ask, go.replace("    return now\n", tell))
+
+
+def _resume(product: Product, run: dict[str, str], signals: socket.socket) -> tuple[float, float]:
+    sent, answer = product.resume(run)
+    back = time.time_ns()
+    answer.json()
+    first_line = int(signals.recv(64))
+    product.wait(run["id"], "succeeded", poll_seconds=0)
+    return (first_line - sent) / 1e6, (back - sent) / 1e6
+
+
+def _after_a_rest(product: Product, workflow: str) -> float:
+    sent, answer = product.resume(run := product.paused(workflow))
+    answer.json()
+    return float(returned(product.wait(run["id"], "succeeded"), "go") - sent) / 1e6
