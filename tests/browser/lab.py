@@ -130,9 +130,10 @@ class Desk:
         return self.panel
 
     def save(self) -> None:
-        """Save the notebook if anything has changed, and wait until that is done."""
-        if self.page.locator(DIRTY).count() == 0:
-            return
+        """Save the notebook, and wait until that is done.
+
+        Also where JupyterLab takes it for saved, as it does after a change during a save.
+        """
         with self.page.expect_response(_is_save):
             self.page.keyboard.press("Control+s")
         expect(self.page.locator(DIRTY)).to_have_count(0)
