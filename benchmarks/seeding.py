@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -48,5 +49,9 @@ def _take_out(data_dir: Path, run_id: str) -> Run:
 
 def _copy(data_dir: Path, run: Run, count: int) -> None:
     store = TinyDBStore(data_dir, LOG)
+    asyncio.run(_put(store, run, count))
+
+
+async def _put(store: TinyDBStore, run: Run, count: int) -> None:
     for _ in range(count):
-        store.put(replace(run, id=str(ULID())))
+        await store.put(replace(run, id=str(ULID())))

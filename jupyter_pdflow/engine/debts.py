@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+
+from jupyter_pdflow.engine.turns import Turns
+
+Work = Callable[[], Awaitable[None]]
 
 RETRY_AFTER = 2.0
 """Seconds until something that could not be stored is tried again."""
@@ -44,22 +48,26 @@ class Debts:
     ----------
     trouble : Trouble
         Tells that something could not be stored.
+    turns : Turns
+        The turns of runs, one of which is taken when something is tried again.
     """
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: Trouble, turns: Turns) -> None:
         self._trouble = trouble
-        self._owed: dict[str, list[Callable[[], None]]] = {}
-        self._retry: asyncio.TimerHandle | None = None
+        self._turns = turns
+        self._owed: dict[str, list[Work]] = {}
+        self._retry: asyncio.Task[None] | None = None
 
-    def do(self, run_id: str, work: Callable[[], None]) -> None:
-        """Do this for a run, at once or else later; never raises `OSError`."""
+    async def do(self, run_id: str, work: Work) -> None:
+        """Do this for a run whose turn it is, at once or else later; never raises `OSError`."""
         self._owed.setdefault(run_id, []).append(work)
         with suppress(OSError):
-            self.settle(run_id)
-        self._schedule()
+            await self.settle(run_id)
+        if self._owed and (self._retry is None or self._retry.done()):
+            self._retry = asyncio.create_task(self._try_again(), name="store what is owed")
 
-    def settle(self, run_id: str) -> None:
-        """Do what is still owed to a run.
+    async def settle(self, run_id: str) -> None:
+        """Do what is still owed to a run whose turn it is.
 
         Raises
         ------
@@ -71,32 +79,28 @@ class Debts:
         work = self._owed[run_id]
         try:
             while work:
-                work[0]()
+                await work[0]()
                 del work[0]
         except OSError as error:
             self._trouble.begins(error)
             raise
         del self._owed[run_id]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Try a last time; the next start finds what is left by what is stored."""
-        self._settle_all()
-        self._owed.clear()
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if self._retry is not None and not self._owed:
+        if self._retry is not None:
             self._retry.cancel()
-            self._retry = None
-        if self._retry is None and self._owed:
-            self._retry = asyncio.get_running_loop().call_later(RETRY_AFTER, self._try_again)
+            await asyncio.wait([self._retry])
+        await self._settle_all()
+        self._owed.clear()
 
-    def _try_again(self) -> None:
-        self._retry = None
-        self._settle_all()
-        self._schedule()
+    async def _try_again(self) -> None:
+        while self._owed:
+            await asyncio.sleep(RETRY_AFTER)
+            await self._settle_all()
 
-    def _settle_all(self) -> None:
+    async def _settle_all(self) -> None:
         for run_id in list(self._owed):
-            with suppress(OSError):
-                self.settle(run_id)
+            async with self._turns.of(run_id):
+                with suppress(OSError):
+                    await self.settle(run_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,7 @@ class Drivers:
         """Put the runs at rest whose steps have not ended; end the kernels."""
         kernels = dict(self._kernels)
         for run_id in kernels:
-            self._halt(run_id)
+            await self._halt(run_id)
         interrupts = [kernel.interrupt(INTERRUPTED_SECONDS) for kernel in kernels.values()]
         await asyncio.gather(*interrupts, return_exceptions=True)
         tasks = [*self._tasks.values(), *self._interrupts]
@@ -113,9 +113,9 @@ class Drivers:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pool.shutdown()
 
-    def _halt(self, run_id: str) -> None:
+    async def _halt(self, run_id: str) -> None:
         try:
-            self._engine.halt(run_id)
+            await self._engine.halt(run_id)
         except (PDFlowError, OSError) as error:
             self._log.error("Run %s can't be put at rest: %s", run_id, error)
 
@@ -123,14 +123,18 @@ class Drivers:
         try:
             if kernel is None:
                 await self._take_kernel_and_execute(run.id)
-            else:  # read again: someone may have cancelled it since
-                await self._execute(kernel, run.id, partial(self._engine.run, run.id))
+            else:
+                await self._execute(kernel, run.id, partial(self._again, run.id))
         except PDFlowError as error:
             self._log.error("Run %s can't go on; the next start tries again. %s", run.id, error)
         except Exception:  # noqa: BLE001  one run's trouble must not stop the others
             self._log.exception("Run %s stops here; the next start takes it up again.", run.id)
         finally:
             del self._tasks[run.id]
+
+    async def _again(self, run_id: str) -> Run:
+        """Read a run again that has begun: someone may have cancelled it since."""
+        return self._engine.run(run_id)
 
     async def _take_kernel_and_execute(self, run_id: str) -> None:
         if self._stopping:
@@ -152,7 +156,9 @@ class Drivers:
         finally:
             self._queued.discard(run_id)
 
-    async def _execute(self, kernel: Kernel, run_id: str, begun: Callable[[], Run]) -> None:
+    async def _execute(
+        self, kernel: Kernel, run_id: str, begun: Callable[[], Awaitable[Run]]
+    ) -> None:
         """Execute the steps of the run that `begun` gives, until it pauses or ends."""
         self._kernels[run_id] = kernel
         try:
@@ -169,11 +175,11 @@ class Drivers:
         finish = partial(self._engine.finish, run, outcome, outputs)
         return await self._stored(lambda: finish(go_on=not self._stopping))
 
-    async def _stored(self, change: Callable[[], Run]) -> Run:
+    async def _stored(self, change: Callable[[], Awaitable[Run]]) -> Run:
         """Make a change, however often it takes: the kernel's work is not thrown away."""
         while True:
             try:
-                return change()
+                return await change()
             except OSError as error:
                 self._trouble.begins(error)
                 await asyncio.sleep(RETRY_AFTER)

@@ -16,6 +16,7 @@ from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.engine.mailbox import Mailbox
 from jupyter_pdflow.engine.pruning import Pruning
 from jupyter_pdflow.engine.timers import Timers, utc_now
+from jupyter_pdflow.engine.turns import Turns
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
@@ -42,12 +43,15 @@ from jupyter_pdflow.rules.run import By, Execution, Outcome, Request, Run, RunSt
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
 
+WAKING_AT_ONCE = 4
+"""So many runs that are due are stored at once: requests are not kept waiting by thousands."""
+
 
 class Engine:
     """All that can be done to runs. What a method changed is durable when it returns.
 
-    Every change is made without awaiting, on the event loop's thread: two requests can't
-    interleave, so the first of a resume, a cancel and a timer wins, and the others see it.
+    Changes of one run take turns: each is stored before the next is looked at. So the first of a
+    resume, a cancel and a timer wins, and the others see it.
 
     Parameters
     ----------
@@ -85,16 +89,19 @@ class Engine:
         self._clock = clock
         self._timers = Timers(self._on_due, clock)
         self._trouble = Trouble(log)
-        self._debts = Debts(self._trouble)
+        self._turns = Turns()
+        self._debts = Debts(self._trouble, self._turns)
+        self._waking = asyncio.Semaphore(WAKING_AT_ONCE)
+        self._wakings: set[asyncio.Task[None]] = set()
         self._drivers = Drivers(self, pool, self._trouble, log)
         self._ids = Ids()
         self._pruning = Pruning(store, mailbox, keep_days=keep_days, clock=clock, log=log)
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
-        self._mailbox.open()
+        await self._mailbox.open()
         for run in self._store.active():
-            self._apply(run, [Recover()])
+            await self._apply(run, [Recover()])
         self._ids = Ids(after=[run.id for run in self._store.page(limit=1)])
         self._pruning.open()
         for workflow in sorted(self.workflows(), key=lambda known: known.created_at)[-1:]:
@@ -108,8 +115,11 @@ class Engine:
         """Stop all that is going on; runs that were executing are executed again at `open`."""
         self._pruning.close()
         self._timers.close()
+        for task in self._wakings:
+            task.cancel()
         await self._drivers.close()
-        self._debts.close()
+        await self._turns.over()
+        await self._debts.close()
         await self._mailbox.close()
 
     @property
@@ -119,7 +129,7 @@ class Engine:
 
     # --- workflows ---
 
-    def deploy(self, path: str, source: Source) -> tuple[Workflow, bool]:
+    async def deploy(self, path: str, source: Source) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
 
         Returns
@@ -129,7 +139,7 @@ class Engine:
         changed : bool
             Whether that is another one than before.
         """
-        return self._store.deploy(path, source, self._clock())
+        return await self._store.deploy(path, source, self._clock())
 
     def workflows(self) -> list[Workflow]:
         """Get the newest version of each workflow."""
@@ -141,10 +151,12 @@ class Engine:
 
     # --- runs ---
 
-    def start(self, workflow_id: str, event: Any = None) -> Run:
+    async def start(self, workflow_id: str, event: Any = None) -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown."""
         workflow, now = self._store.workflow(workflow_id), self._clock()
-        return self._commit(None, new_run(self._ids.new(now), workflow, event, now))
+        move = new_run(self._ids.new(now), workflow, event, now)
+        async with self._turns.of(move.run.id):
+            return await self._commit(None, move)
 
     def run(self, run_id: str) -> Run:
         """Read a run; `NotFoundError` where there is none."""
@@ -164,26 +176,31 @@ class Engine:
         """Read what the steps of a run showed; `NotFoundError` where there is no such run."""
         return self._store.outputs(self._store.get(run_id).id)
 
-    def resume(self, run_id: str, by: By, request: Request) -> Run:
+    async def resume(self, run_id: str, by: By, request: Request) -> Run:
         """Resume a paused run.
 
         Raises
         ------
         NotFoundError, NotPausedError
         """
-        pause = waiting_for(self._store.get(run_id))
-        return self.resume_pause(run_id, pause.step, pause.execution, by, request)
+        async with self._turns.of(run_id):
+            run = self._store.get(run_id)
+            pause = waiting_for(run)
+            resume = Resume(step=pause.step, execution=pause.execution, by=by, request=request)
+            return await self._apply(run, [resume])
 
-    def cancel(self, run_id: str, by: By, reason: str | None = None) -> Run:
+    async def cancel(self, run_id: str, by: By, reason: str | None = None) -> Run:
         """Cancel a run, whatever it is doing.
 
         Raises
         ------
         NotFoundError, RunEndedError
         """
-        return self.move(run_id, Cancel(by=by, reason=reason))
+        return await self.move(run_id, Cancel(by=by, reason=reason))
 
-    def resume_pause(self, run_id: str, step: str, execution: int, by: By, request: Request) -> Run:
+    async def resume_pause(
+        self, run_id: str, step: str, execution: int, by: By, request: Request
+    ) -> Run:
         """Resume the pause of one execution of a step, or keep the request for its end.
 
         Returns
@@ -196,12 +213,14 @@ class Engine:
         NotFoundError, AlreadyDecidedError
         """
         event = Resume(step=step, execution=execution, by=by, request=request)
-        return self.move(run_id, event)
+        return await self.move(run_id, event)
 
-    def cancel_pause(self, run_id: str, step: str, execution: int, by: By, request: Request) -> Run:
+    async def cancel_pause(
+        self, run_id: str, step: str, execution: int, by: By, request: Request
+    ) -> Run:
         """Cancel the run at the pause of one execution of a step; else as `resume_pause`."""
         event = CancelPause(step=step, execution=execution, by=by, request=request)
-        return self.move(run_id, event)
+        return await self.move(run_id, event)
 
     # --- mail ---
 
@@ -215,26 +234,27 @@ class Engine:
 
     # --- what drives a run ---
 
-    def move(self, run_id: str, *events: Event) -> Run:
+    async def move(self, run_id: str, *events: Event) -> Run:
         """Move a run by events that happen at once, with one durable write."""
-        return self._apply(self._store.get(run_id), list(events))
+        async with self._turns.of(run_id):
+            return await self._apply(self._store.get(run_id), list(events))
 
-    def begin(self, run_id: str) -> Run:
+    async def begin(self, run_id: str) -> Run:
         """Say that a kernel takes up the run's current step."""
-        return self.move(run_id, Begin())
+        return await self.move(run_id, Begin())
 
-    def finish(
+    async def finish(
         self, run: Run, outcome: Outcome, outputs: list[Output], *, go_on: bool = True
     ) -> Run:
         """Store what a step came to and showed; to `go_on` is to begin the next at once."""
         step = run.current.name
-        self._store.put_outputs(run.id, step, run.execution, outputs)
+        await self._store.put_outputs(run.id, step, run.execution, outputs)
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
-        return self.move(run.id, finish, *([Begin()] if go_on else []))
+        return await self.move(run.id, finish, *([Begin()] if go_on else []))
 
-    def halt(self, run_id: str) -> Run:
+    async def halt(self, run_id: str) -> Run:
         """Put a run at rest whose step can't be waited for."""
-        return self.move(run_id, Halt())
+        return await self.move(run_id, Halt())
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""
@@ -244,30 +264,30 @@ class Engine:
         """Get the version that a run was started with."""
         return self._store.workflow(run.workflow_id, run.version)
 
-    def _apply(self, run: Run, events: list[Event]) -> Run:
+    async def _apply(self, run: Run, events: list[Event]) -> Run:
         now, before, effects = self._clock(), run, list[Effect]()
         for event in events:
             run, more = apply(run, event, now)
             effects += more
-        return self._commit(before, Move(run, tuple(effects)))
+        return await self._commit(before, Move(run, tuple(effects)))
 
-    def _commit(self, before: Run | None, move: Move) -> Run:
+    async def _commit(self, before: Run | None, move: Move) -> Run:
         kernel = self._drivers.take(move.run) if _wants_kernel(move) else None
         run = move.run if kernel is None else apply(move.run, Begin(), self._clock()).run
         if run is not before:
-            self._put(run, move.effects, kernel)
+            await self._put(run, move.effects, kernel)
         for effect in move.effects:
-            self._see_to(run, effect, kernel)
+            await self._see_to(run, effect, kernel)
         if run is not before:
             asyncio.get_running_loop().call_soon(self._on_change, run)
         return run
 
-    def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
+    async def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
         to_deliver = any(isinstance(effect, Deliver) for effect in effects)
         put = self._store.finish if run.ended and not to_deliver else self._store.put
         try:
-            self._debts.settle(run.id)
-            put(run)
+            await self._debts.settle(run.id)
+            await put(run)
         except BaseException:
             self._drivers.give_back(kernel)
             raise
@@ -275,7 +295,7 @@ class Engine:
         if run.pause is None:
             self._timers.unset(run.id)
 
-    def _see_to(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
+    async def _see_to(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
         match effect:
             case Execute() if run.status == "queued" or kernel is not None:
                 self._drivers.start(run, kernel)
@@ -284,16 +304,25 @@ class Engine:
             case Interrupt():
                 self._drivers.interrupt(run.id)
             case Deliver(letters=letters):
-                self._debts.do(run.id, partial(self._mailbox.accept, letters))
+                await self._debts.do(run.id, partial(self._mailbox.accept, letters))
             case End():
                 self._drivers.forget(run.id)
-                self._debts.do(run.id, partial(self._store.finish, run))
+                await self._debts.do(run.id, partial(self._store.finish, run))
 
     def _on_due(self, run_id: str) -> None:
+        task = asyncio.create_task(self._wake(run_id), name=f"wake {run_id}")
+        self._wakings.add(task)
+        task.add_done_callback(self._wakings.discard)
+
+    async def _wake(self, run_id: str) -> None:
+        async with self._waking:
+            await self._expire(run_id)
+
+    async def _expire(self, run_id: str) -> None:
         try:
             pause = self._store.get(run_id).pause
             if pause is not None:
-                self.move(run_id, Expire(step=pause.step, execution=pause.execution))
+                await self.move(run_id, Expire(step=pause.step, execution=pause.execution))
         except OSError as error:
             self._trouble.begins(error)
             self._timers.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))

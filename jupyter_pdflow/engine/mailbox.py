@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Letter
 from jupyter_pdflow.store.records import SUFFIX, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
+from jupyter_pdflow.store.threads import in_thread
 
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
@@ -66,11 +68,11 @@ class Mailbox:
         self._sending = asyncio.Semaphore(SENDING_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Take up what is queued: deliver it, or keep it where no server is configured now."""
         for letter in self._queued.all():
             if self._post is None:
-                self._keep(letter)
+                await self._keep(letter)
                 self._queued.path(letter.id).unlink()
             else:
                 self._timers.set(letter.id, self._clock())
@@ -83,11 +85,11 @@ class Mailbox:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def accept(self, letters: list[Letter]) -> None:
+    async def accept(self, letters: list[Letter]) -> None:
         """Take mails over, durably; one that was taken before is not taken again."""
         for letter in letters:
             if not self._knows(letter.id):
-                self._take(self._addressed(letter))
+                await self._take(self._addressed(letter))
 
     def letters(self) -> list[StoredLetter]:
         """List the newest `LISTED` mails, newest first."""
@@ -119,10 +121,11 @@ class Mailbox:
         return any(box.path(letter_id).exists() for box in (self._queued, self._done))
 
     def _read(self, letter_id: str) -> StoredLetter | None:
-        for box in (self._queued, self._done):
-            if box.path(letter_id).exists():
-                return box.get(letter_id)
-        return None
+        if self._queued.path(letter_id).exists():
+            with suppress(StoredFileError):  # settled just now, or damaged
+                return self._queued.get(letter_id)
+        box = self._done if self._done.path(letter_id).exists() else self._queued
+        return box.get(letter_id) if box.path(letter_id).exists() else None
 
     def _readable(self, letter_id: str) -> StoredLetter | None:
         try:
@@ -144,17 +147,18 @@ class Mailbox:
             created_at=letter.created_at,
         )
 
-    def _take(self, letter: StoredLetter) -> None:
+    async def _take(self, letter: StoredLetter) -> None:
         if self._post is None:
-            self._keep(letter)
+            await self._keep(letter)
         else:
-            self._queued.put(letter.id, letter)
+            await self._queued.put(letter.id, letter)
             self._timers.set(letter.id, self._clock())
 
-    def _keep(self, letter: StoredLetter) -> None:
+    async def _keep(self, letter: StoredLetter) -> None:
         message = message_of(letter, self._from)
-        replace_file(self._directory / f"{letter.id}{MESSAGE}", message.as_bytes())
-        self._done.put(letter.id, replace(letter, status="kept"))
+        path = self._directory / f"{letter.id}{MESSAGE}"
+        await in_thread(replace_file, path, message.as_bytes())
+        await self._done.put(letter.id, replace(letter, status="kept"))
 
     def _on_due(self, letter_id: str) -> None:
         task = asyncio.create_task(self._deliver(letter_id), name=f"mail {letter_id}")
@@ -165,18 +169,19 @@ class Mailbox:
         letter = self._queued.get(letter_id)
         async with self._sending:
             letter = await self._attempt(letter)
-        while not self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
+        while not await self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
             await asyncio.sleep(STORE_AGAIN_SECONDS)
         if letter.status == "queued":
             wait = min(FIRST_RETRY * 2 ** min(letter.attempts - 1, 20), LONGEST_RETRY)
             self._timers.set(letter.id, self._clock() + wait)
 
-    def _store(self, letter: StoredLetter) -> bool:
+    async def _store(self, letter: StoredLetter) -> bool:
         """Store what became of an attempt, if the disk takes it: a mail is not sent twice."""
         try:
-            self._queued.put(letter.id, letter)
+            await self._queued.put(letter.id, letter)
             if letter.status != "queued":
-                move_file(self._queued.path(letter.id), self._done.directory)
+                path = self._queued.path(letter.id)
+                await in_thread(move_file, path, self._done.directory)
         except OSError:
             self._log.exception("What became of mail %s can't be stored; retrying.", letter.id)
             return False

@@ -140,7 +140,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
         house = await self.house()
         source = await read_notebook(self.contents_manager, path)
         await house.pool.check(source.kernel_name)
-        workflow, changed = house.engine.deploy(path, source)
+        workflow, changed = await house.engine.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
         self.answer(workflow_view(workflow), 201 if changed else 200)
 
@@ -164,7 +164,7 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
         """Start a run."""
         event = self.read(Start).event
         house = await self.house()
-        run = house.engine.start(workflow_id, event)
+        run = await house.engine.start(workflow_id, event)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
         self.answer(run_view(run, house.links.urls), 201)
 
@@ -242,7 +242,8 @@ class ResumeHandler(PDFlowAPIHandler):
         body = self.read(Resume)
         house = await self.house()
         request = api_request(incoming(self.request), body.data)
-        self.answer(run_view(house.engine.resume(run_id, body.by, request), house.links.urls))
+        run = await house.engine.resume(run_id, body.by, request)
+        self.answer(run_view(run, house.links.urls))
 
 
 class CancelHandler(PDFlowAPIHandler):
@@ -254,7 +255,8 @@ class CancelHandler(PDFlowAPIHandler):
         """Cancel a run, whatever it is doing."""
         body = self.read(Cancel)
         house = await self.house()
-        self.answer(run_view(house.engine.cancel(run_id, body.by, body.reason), house.links.urls))
+        run = await house.engine.cancel(run_id, body.by, body.reason)
+        self.answer(run_view(run, house.links.urls))
 
 
 class MailsHandler(PDFlowAPIHandler):

@@ -194,7 +194,7 @@ class LinkHandler(JupyterHandler):
         engine = house.engine
         move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
         try:
-            run = move(run.id, place.step, execution, "link", request)
+            run = await move(run.id, place.step, execution, "link", request)
             await asyncio.sleep(0)  # the kernel is told first, while the answer is written
         except AlreadyDecidedError as error:
             self._answer_decided(error.decision, place)

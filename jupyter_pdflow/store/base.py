@@ -14,7 +14,10 @@ Output = dict[str, Any]
 
 
 class Store(Protocol):
-    """Keeps workflows, runs and their outputs. What a call wrote is durable when it returns."""
+    """Keeps workflows, runs and their outputs. What a call wrote is durable when it returns.
+
+    Of one run there is one write at a time; meanwhile it is read as it was before.
+    """
 
     def active(self) -> Iterator[Run]:
         """Read all runs that have not been filed as finished."""
@@ -22,10 +25,10 @@ class Store(Protocol):
     def get(self, run_id: str) -> Run:
         """Read a run; `NotFoundError` where there is none."""
 
-    def put(self, run: Run) -> None:
+    async def put(self, run: Run) -> None:
         """Store a run as it now is."""
 
-    def finish(self, run: Run) -> None:
+    async def finish(self, run: Run) -> None:
         """Store a run that has ended among the finished ones; may be called again."""
 
     def page(
@@ -41,7 +44,9 @@ class Store(Protocol):
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
         """Read a run's outputs by step name."""
 
-    def put_outputs(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
+    async def put_outputs(
+        self, run_id: str, step: str, execution: int, outputs: list[Output]
+    ) -> None:
         """Keep the outputs of one execution of a step."""
 
     def ended_before(self, moment: datetime) -> list[str]:
@@ -50,7 +55,7 @@ class Store(Protocol):
     def remove(self, run_id: str) -> None:
         """Remove a run that has ended, its outputs first."""
 
-    def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""
 
     def workflows(self) -> list[Workflow]:

@@ -47,14 +47,14 @@ class Outputs:
             found.setdefault(shown.step, []).extend(shown.outputs)
         return found
 
-    def put(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
+    async def put(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
         """Keep the outputs of one execution, in place of an earlier attempt's."""
         kept = self._read(run_id)
         others = [s for s in kept.shown if (s.step, s.execution) != (step, execution)]
         if not outputs and len(others) == len(kept.shown):
             return
         shown = [*others, Shown(step=step, execution=execution, outputs=outputs)]
-        self._records.put(run_id, _bounded(replace(kept, shown=shown), step))
+        await self._records.put(run_id, _bounded(replace(kept, shown=shown), step))
 
     def remove(self, run_id: str) -> None:
         """Forget a run's outputs."""

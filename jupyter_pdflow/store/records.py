@@ -17,6 +17,7 @@ from msgspec.json import Decoder
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.store.storage import TEMPORARY, Record, beginning, parse_record, read_file
+from jupyter_pdflow.store.threads import in_thread
 
 R = TypeVar("R", bound=Struct)
 Stamp = tuple[int, int, int]
@@ -74,6 +75,7 @@ class Records(Generic[R]):
         self._start = beginning(table)
         self._decoder = Decoder(dict[str, dict[str, kind]])  # type: ignore[valid-type]
         self._recent: OrderedDict[str, tuple[Stamp, R]] = OrderedDict()
+        self._replaced: dict[str, R] = {}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, record_id: str) -> Path:
@@ -81,24 +83,30 @@ class Records(Generic[R]):
         return self.directory / f"{record_id}{SUFFIX}"
 
     def ids(self) -> list[str]:
-        """List the ids that have a file, in order; clears what a crash left half-written."""
-        found = []
+        """List the ids that have a file, in order."""
+        return sorted(name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
+
+    def start(self) -> list[str]:
+        """Remove what a crash left half-written, before anything is written; then as `ids`."""
+        for name in self._names(TEMPORARY):
+            if not (self.directory / name).is_dir():
+                (self.directory / name).unlink(missing_ok=True)
+        return self.ids()
+
+    def _names(self, suffix: str) -> list[str]:
         with os.scandir(self.directory) as entries:
-            for entry in entries:
-                if entry.name.endswith(TEMPORARY) and not entry.is_dir():
-                    Path(entry.path).unlink(missing_ok=True)
-                elif entry.name.endswith(SUFFIX):
-                    found.append(entry.name.removesuffix(SUFFIX))
-        return sorted(found)
+            return [entry.name for entry in entries if entry.name.endswith(suffix)]
 
     def newest(self, limit: int) -> list[Path]:
         """List the files that were written last, newest first."""
-        with os.scandir(self.directory) as entries:
-            found = [(e.stat().st_mtime, e.path) for e in entries if e.name.endswith(SUFFIX)]
-        return [Path(path) for _, path in sorted(found, reverse=True)[:limit]]
+        found = []
+        for path in self.directory.glob(f"*{SUFFIX}"):
+            with suppress(FileNotFoundError):  # moved on just now
+                found.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(found, reverse=True)[:limit]]
 
     def get(self, record_id: str) -> R:
-        """Read one record.
+        """Read one record; one that is being written is as it was before.
 
         Raises
         ------
@@ -107,6 +115,8 @@ class Records(Generic[R]):
         OSError
             The system has no room to read any file.
         """
+        if record_id in self._replaced:
+            return self._replaced[record_id]
         path = self.path(record_id)
         try:
             stamp = _stamp(path)
@@ -120,12 +130,20 @@ class Records(Generic[R]):
         self._remember(record_id, stamp, record)
         return record
 
-    def put(self, record_id: str, record: R) -> None:
-        """Write one record; durable when this returns."""
-        fields: dict[str, Any] = to_builtins(record)
+    async def put(self, record_id: str, record: R) -> None:
+        """Write one record, of which no other write is under way; durable when this returns."""
+        if record_id in self._recent:
+            self._replaced[record_id] = self._recent[record_id][1]
+        try:
+            stamp = await in_thread(self._write, record_id, record)
+        finally:
+            self._replaced.pop(record_id, None)
+        self._remember(record_id, stamp, record)
+
+    def _write(self, record_id: str, record: R) -> Stamp:
         path = self.path(record_id)
-        Record(path, self._table).write(fields)
-        self._remember(record_id, _stamp(path), record)
+        Record(path, self._table).write(to_builtins(record))
+        return _stamp(path)
 
     def _remember(self, record_id: str, stamp: Stamp, record: R) -> None:
         """Keep a record at hand: what happens to one comes in bursts."""
@@ -135,14 +153,14 @@ class Records(Generic[R]):
             self._recent.popitem(last=False)
 
     def all(self, ids: Iterable[str] | None = None) -> Iterator[R]:
-        """Read every record; a file that can't be read is set aside and reported.
+        """Read every record when a server starts; a file that can't be read is set aside.
 
         Parameters
         ----------
         ids : iterable of str, optional
-            What `ids` gives, where that has been asked already.
+            What `start` gave, where that has been asked already.
         """
-        for record_id in self.ids() if ids is None else ids:
+        for record_id in self.start() if ids is None else ids:
             try:
                 yield self._load(f"{record_id}{SUFFIX}")
             except NewerFormatError as error:

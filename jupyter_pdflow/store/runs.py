@@ -30,7 +30,7 @@ class Runs:
 
     def active(self) -> Iterator[Run]:
         """Read all runs in ``active/`` and index them, and the finished ones by name."""
-        finished, active = self._finished.ids(), self._active.ids()
+        finished, active = self._finished.start(), self._active.start()
         for run_id in finished:
             self._index.set(run_id, None)
         both = set(finished).intersection(active)
@@ -58,19 +58,19 @@ class Runs:
             self._log.error("Run %s can't be read: %s", run_id, error)
             raise
 
-    def put(self, run: Run) -> None:
+    async def put(self, run: Run) -> None:
         """Store a run among the active ones."""
-        self._active.put(run.id, run)
+        await self._active.put(run.id, run)
         self._note(run, live=True)
 
-    def finish(self, run: Run) -> None:
+    async def finish(self, run: Run) -> None:
         """Store a run that has ended among the finished ones; may be called again.
 
         It is written there before it goes from the active ones, without syncing that: the next
         start clears what is left when that fails or a crash comes in between.
         """
         if run.id in self._live or run.id not in self._index:
-            self._finished.put(run.id, run)
+            await self._finished.put(run.id, run)
             self._note(run, live=False)
             with suppress(OSError):
                 self._active.path(run.id).unlink()

@@ -39,13 +39,13 @@ class TinyDBStore:
         """Read a run; `NotFoundError` where there is none."""
         return self._runs.get(run_id)
 
-    def put(self, run: Run) -> None:
+    async def put(self, run: Run) -> None:
         """Store a run as it now is."""
-        self._runs.put(run)
+        await self._runs.put(run)
 
-    def finish(self, run: Run) -> None:
+    async def finish(self, run: Run) -> None:
         """Store a run that has ended among the finished ones; may be called again."""
-        self._runs.finish(run)
+        await self._runs.finish(run)
 
     def page(
         self,
@@ -62,9 +62,11 @@ class TinyDBStore:
         """Read a run's outputs by step name."""
         return self._outputs.get(run_id)
 
-    def put_outputs(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
+    async def put_outputs(
+        self, run_id: str, step: str, execution: int, outputs: list[Output]
+    ) -> None:
         """Keep the outputs of one execution of a step."""
-        self._outputs.put(run_id, step, execution, outputs)
+        await self._outputs.put(run_id, step, execution, outputs)
 
     def ended_before(self, moment: datetime) -> list[str]:
         """List the ids of runs that ended before that time."""
@@ -75,9 +77,9 @@ class TinyDBStore:
         self._outputs.remove(run_id)
         self._runs.remove(run_id)
 
-    def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""
-        return self._workflows.deploy(path, source, now)
+        return await self._workflows.deploy(path, source, now)
 
     def workflows(self) -> list[Workflow]:
         """Get the newest version of each workflow, by id."""

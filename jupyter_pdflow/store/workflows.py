@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from datetime import datetime
@@ -30,8 +31,9 @@ class Workflows:
     def __init__(self, data_dir: Path, log: logging.Logger) -> None:
         self._records = Records(data_dir / "workflows", Versions, "workflow", log)
         self._known = {known.id: known for known in self._records.all()}
+        self._deploying = asyncio.Lock()
 
-    def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
 
         Returns
@@ -41,6 +43,10 @@ class Workflows:
         changed : bool
             Whether new runs used another one before.
         """
+        async with self._deploying:
+            return await self._deploy(path, source, now)
+
+    async def _deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         workflow_id, version = self._id_for(path), version_of(source)
         known = self._known.get(workflow_id)
         if known is not None and known.newest == version:
@@ -53,7 +59,7 @@ class Workflows:
             source=source,
             created_at=now,
         )
-        self._keep(known, workflow)
+        await self._keep(known, workflow)
         return workflow, True
 
     def all(self) -> list[Workflow]:
@@ -75,13 +81,13 @@ class Workflows:
             raise NotFoundError(msg)
         return workflow
 
-    def _keep(self, known: Versions | None, workflow: Workflow) -> None:
+    async def _keep(self, known: Versions | None, workflow: Workflow) -> None:
         version = workflow.version
         if known is None:
             known = Versions(id=workflow.id, newest=version, versions={})
         versions = {**known.versions, version: workflow}
         known = replace(known, newest=version, versions=versions)
-        self._records.put(known.id, known)
+        await self._records.put(known.id, known)
         self._known[known.id] = known
 
     def _id_for(self, path: str) -> str:

@@ -9,7 +9,9 @@ import pytest
 
 from jupyter_pdflow.engine import debts as debts_module
 from jupyter_pdflow.engine.debts import Debts, Trouble
+from jupyter_pdflow.engine.turns import Turns
 from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.store.threads import in_thread
 from tests.engine.support import until
 
 
@@ -20,18 +22,19 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def debts() -> AsyncIterator[Debts]:
-    debts = Debts(Trouble(logging.getLogger("test")))
+    debts = Debts(Trouble(logging.getLogger("test")), Turns())
     yield debts
-    debts.close()
+    await debts.close()
 
 
-def write(path: Path, done: list[str]) -> None:
-    replace_file(path, b"x")
+async def write(path: Path, done: list[str]) -> None:
+    await in_thread(replace_file, path, b"x")
     done.append(path.name)
 
 
 async def test_done_at_once(debts: Debts, tmp_path: Path) -> None:
-    debts.do("run", (tmp_path / "a").touch)
+    done: list[str] = []
+    await debts.do("run", lambda: write(tmp_path / "a", done))
     assert (tmp_path / "a").exists()
 
 
@@ -40,9 +43,9 @@ async def test_done_in_order_as_soon_as_it_is_possible(
 ) -> None:
     done: list[str] = []
     folder = tmp_path / "missing"
-    debts.do("run", lambda: write(folder / "a", done))
-    debts.do("run", lambda: write(tmp_path / "b", done))
-    debts.do("other", lambda: write(tmp_path / "c", done))
+    await debts.do("run", lambda: write(folder / "a", done))
+    await debts.do("run", lambda: write(tmp_path / "b", done))
+    await debts.do("other", lambda: write(tmp_path / "c", done))
     assert done == ["c"]
     folder.mkdir()
     await until(lambda: len(done) == 3)
@@ -54,22 +57,22 @@ async def test_done_in_order_as_soon_as_it_is_possible(
 async def test_nothing_else_is_done_for_a_run_before(debts: Debts, tmp_path: Path) -> None:
     done: list[str] = []
     folder = tmp_path / "missing"
-    debts.do("run", lambda: write(folder / "a", done))
+    await debts.do("run", lambda: write(folder / "a", done))
     with pytest.raises(FileNotFoundError):
-        debts.settle("run")
-    debts.settle("other")
+        await debts.settle("run")
+    await debts.settle("other")
     folder.mkdir()
-    debts.settle("run")
+    await debts.settle("run")
     assert done == ["a"]
 
 
 async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
-    debts = Debts(Trouble(logging.getLogger("test")))
+    debts = Debts(Trouble(logging.getLogger("test")), Turns())
     done: list[str] = []
     folder = tmp_path / "missing"
-    debts.do("run", lambda: write(folder / "a", done))
+    await debts.do("run", lambda: write(folder / "a", done))
     folder.mkdir()
-    debts.close()
+    await debts.close()
     assert done == ["a"]
 
 

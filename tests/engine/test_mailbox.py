@@ -37,7 +37,9 @@ def url(smtp: Controller) -> str:
     return f"smtp://127.0.0.1:{smtp.port}"
 
 
-def open_box(data_dir: Path, post: Post | None, clock=utc_now, mail_to=("owner@example.org",)):  # type: ignore[no-untyped-def]
+async def open_box(
+    data_dir: Path, post: Post | None, clock=utc_now, mail_to=("owner@example.org",)
+):  # type: ignore[no-untyped-def]
     box = Mailbox(
         data_dir,
         post,
@@ -46,13 +48,13 @@ def open_box(data_dir: Path, post: Post | None, clock=utc_now, mail_to=("owner@e
         clock=clock,
         log=logging.getLogger("test"),
     )
-    box.open()
+    await box.open()
     return box
 
 
 @pytest.fixture
 async def box(tmp_path: Path, smtp: Controller) -> AsyncIterator[Mailbox]:
-    box = open_box(tmp_path, Post.at(url(smtp)))
+    box = await open_box(tmp_path, Post.at(url(smtp)))
     yield box
     await box.close()
 
@@ -69,7 +71,7 @@ def status(box: Mailbox, letter_id: str = "r-1-0-0") -> str:
 
 
 async def test_delivered_to_the_owner_by_default(box: Mailbox, inbox: Inbox) -> None:
-    box.accept([letter(html="<b>Yes</b>")])
+    await box.accept([letter(html="<b>Yes</b>")])
     await until(lambda: status(box) == "sent")
     mail = inbox.mails[0]
     assert (mail["To"], mail["From"]) == ("owner@example.org", "flows@example.org")
@@ -83,16 +85,16 @@ async def test_delivered_to_the_owner_by_default(box: Mailbox, inbox: Inbox) -> 
 
 
 async def test_delivered_to_whom_the_step_named(box: Mailbox, inbox: Inbox) -> None:
-    box.accept([letter(to=["a@example.org", "Bé <b@example.org>"], subject="Ünïcode …")])
+    await box.accept([letter(to=["a@example.org", "Bé <b@example.org>"], subject="Ünïcode …")])
     await until(lambda: status(box) == "sent")
     assert inbox.envelopes == [("flows@example.org", ["a@example.org", "b@example.org"])]
     assert inbox.mails[0]["Subject"] == "Ünïcode …"
 
 
 async def test_handed_over_twice_is_sent_once(box: Mailbox, inbox: Inbox) -> None:
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: status(box) == "sent")
-    box.accept([letter(), letter("r-1-0-1")])
+    await box.accept([letter(), letter("r-1-0-1")])
     await until(lambda: status(box, "r-1-0-1") == "sent")
     assert len(inbox.mails) == 2
 
@@ -102,7 +104,7 @@ async def test_tried_again_until_it_works(
 ) -> None:
     monkeypatch.setattr(mailbox_module, "FIRST_RETRY", timedelta(milliseconds=20))
     inbox.replies = ["451 busy", "452 full"]
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: status(box) == "sent")
     found = box.letter("r-1-0-0")
     assert (found.attempts, found.error) == (3, None)
@@ -110,15 +112,15 @@ async def test_tried_again_until_it_works(
 
 async def test_a_refusal_for_good_is_not_tried_again(box: Mailbox, inbox: Inbox) -> None:
     inbox.replies = ["554 no spam please"]
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: status(box) == "failed")
     assert "no spam please" in (box.letter("r-1-0-0").error or "")
     assert inbox.mails == []
 
 
 async def test_no_recipient(tmp_path: Path, smtp: Controller) -> None:
-    box = open_box(tmp_path, Post.at(url(smtp)), mail_to=())
-    box.accept([letter()])
+    box = await open_box(tmp_path, Post.at(url(smtp)), mail_to=())
+    await box.accept([letter()])
     await until(lambda: status(box) == "failed")
     assert "PDFlow.mail_to" in (box.letter("r-1-0-0").error or "")
     await box.close()
@@ -127,22 +129,22 @@ async def test_no_recipient(tmp_path: Path, smtp: Controller) -> None:
 async def test_queued_mail_outlives_a_restart(
     tmp_path: Path, smtp: Controller, inbox: Inbox
 ) -> None:
-    nobody = open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    nobody.accept([letter()])
+    nobody = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
+    await nobody.accept([letter()])
     await until(lambda: nobody.letter("r-1-0-0").error is not None)
     assert status(nobody) == "queued"
     await nobody.close()
-    box = open_box(tmp_path, Post.at(url(smtp)))
+    box = await open_box(tmp_path, Post.at(url(smtp)))
     await until(lambda: status(box) == "sent")
     assert len(inbox.mails) == 1
     await box.close()
 
 
 async def test_queued_mail_is_kept_where_no_server_is_configured_any_more(tmp_path: Path) -> None:
-    nobody = open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    nobody.accept([letter()])
+    nobody = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
+    await nobody.accept([letter()])
     await nobody.close()
-    box = open_box(tmp_path, None)
+    box = await open_box(tmp_path, None)
     assert status(box) == "kept"
     assert (tmp_path / "mail" / "r-1-0-0.eml").exists()
     assert not list((tmp_path / "mail" / "queued").iterdir())
@@ -156,7 +158,7 @@ async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
     done = tmp_path / "mail" / "done"
     done.rmdir()
     done.touch()  # nothing can be moved there
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: inbox.mails)
     done.unlink()
     done.mkdir()
@@ -167,7 +169,7 @@ async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
 async def test_a_damaged_file_does_not_hide_the_other_mails(
     box: Mailbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: status(box) == "sent")
     (tmp_path / "mail" / "done" / "damaged.json").write_bytes(b"{")
     assert [found.id for found in box.letters()] == ["r-1-0-0"]
@@ -175,10 +177,10 @@ async def test_a_damaged_file_does_not_hide_the_other_mails(
 
 
 async def test_given_up_after_three_days(tmp_path: Path) -> None:
-    box = open_box(
+    box = await open_box(
         tmp_path, Post.at("smtp://127.0.0.1:9"), clock=lambda: utc_now() + timedelta(days=3.1)
     )
-    box.accept([letter()])
+    await box.accept([letter()])
     await until(lambda: status(box) == "failed")
     await box.close()
 
@@ -186,8 +188,8 @@ async def test_given_up_after_three_days(tmp_path: Path) -> None:
 async def test_logs_in(tmp_path: Path, inbox: Inbox) -> None:
     controller = smtp_server(inbox, authenticator=inbox.authenticate, auth_require_tls=False)
     controller.start()
-    box = open_box(tmp_path, Post.at(f"smtp://me%40x:p%2Fw@127.0.0.1:{controller.port}"))
-    box.accept([letter()])
+    box = await open_box(tmp_path, Post.at(f"smtp://me%40x:p%2Fw@127.0.0.1:{controller.port}"))
+    await box.accept([letter()])
     await until(lambda: status(box) == "sent")
     assert inbox.login == (b"me@x", b"p/w")
     await box.close()
@@ -195,8 +197,8 @@ async def test_logs_in(tmp_path: Path, inbox: Inbox) -> None:
 
 
 async def test_without_a_server_mails_are_kept_as_files(tmp_path: Path) -> None:
-    box = open_box(tmp_path, None)
-    box.accept([letter(text="Zeile 1\nZeile 2 …")])
+    box = await open_box(tmp_path, None)
+    await box.accept([letter(text="Zeile 1\nZeile 2 …")])
     assert status(box) == "kept"
     content = (tmp_path / "mail" / "r-1-0-0.eml").read_bytes()
     body = message_from_bytes(content, policy=SMTP).get_body()
@@ -206,9 +208,9 @@ async def test_without_a_server_mails_are_kept_as_files(tmp_path: Path) -> None:
 
 
 async def test_listed_newest_first(tmp_path: Path) -> None:
-    box = open_box(tmp_path, None)
+    box = await open_box(tmp_path, None)
     for number in range(3):
-        box.accept([letter(f"m{number}")])
+        await box.accept([letter(f"m{number}")])
     assert [found.id for found in box.letters()] == ["m2", "m1", "m0"]
     assert isinstance(box.letter("m1"), StoredLetter)
     for unknown in ("nope", "../done/m1", ""):

@@ -42,16 +42,16 @@ class House:
     def pruning(self, keep_days: float | None = 9) -> Pruning:
         return Pruning(self.store, self.mailbox, keep_days=keep_days, clock=utc_now, log=log)
 
-    def make(self, *, ended: bool = True, old: bool = True) -> str:
+    async def make(self, *, ended: bool = True, old: bool = True) -> str:
         run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run
-        self.store.put(run)
-        self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
+        await self.store.put(run)
+        await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
         letter = Letter(
             id=f"{run.id}-1-0-0", run_id=run.id, step="a", created_at=START, mail=Mail(subject="s")
         )
-        self.mailbox.accept([letter])
+        await self.mailbox.accept([letter])
         if ended:
-            self.store.finish(apply(run, Cancel(by="api"), START).run)
+            await self.store.finish(apply(run, Cancel(by="api"), START).run)
         if old:
             folder = "finished" if ended else "active"
             os.utime(self.data_dir / folder / f"{run.id}.json", (LONG_AGO, LONG_AGO))
@@ -76,7 +76,11 @@ def all_of(run_id: str, folder: str) -> list[str]:
 
 
 async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> None:
-    old, new, waiting = house.make(), house.make(old=False), house.make(ended=False)
+    old, new, waiting = (
+        await house.make(),
+        await house.make(old=False),
+        await house.make(ended=False),
+    )
     pruning = house.pruning()
     pruning.open()
     pruning.close()
@@ -88,14 +92,14 @@ async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> Non
 
 
 async def test_without_keep_days_all_stays(house: House) -> None:
-    old = house.make()
+    old = await house.make()
     house.pruning(keep_days=None).open()
     assert house.traces(old) == all_of(old, "finished")
 
 
 async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None:
     house = House(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    old = house.make()
+    old = await house.make()
     pruning = house.pruning()
     pruning.open()
     pruning.close()
@@ -109,7 +113,7 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
     tmp_path: Path, removals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = House(tmp_path)
-    old = first.make()
+    old = await first.make()
     left, unlink = removals, Path.unlink
 
     def unlink_or_crash(path: Path, missing_ok: bool = False) -> None:
@@ -133,7 +137,7 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
 
 async def test_many_go_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning_module, "AT_ONCE", 2)
-    ids = [house.make() for _ in range(5)]
+    ids = [await house.make() for _ in range(5)]
     pruning = house.pruning()
     pruning.open()
     assert [run.id for run in house.store.page()] == ids[:1:-1]
@@ -145,7 +149,7 @@ async def test_trouble_with_the_disk_is_told_and_tried_again(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pruning_module, "PRUNE_EVERY", 0.01)
-    old = house.make()
+    old = await house.make()
     finished, set_aside = house.data_dir / "finished", house.data_dir / "set aside"
     outputs = house.data_dir / "outputs" / f"{old}.json"
     outputs.rename(set_aside)

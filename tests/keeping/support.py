@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ def fill(path: Path, source: Source = SOURCE) -> Filled:
     path.mkdir(mode=0o700)
     store = TinyDBStore(path, logging.getLogger("test"))
     list(store.active())
-    store.deploy("flow.ipynb", source, datetime.now(UTC))
+    asyncio.run(store.deploy("flow.ipynb", source, datetime.now(UTC)))
     read_keys(path / KEYS)
     data = DataDir(path)
     return Filled(data, make_run(data, store, SUSPEND), make_run(data, store, None))
@@ -63,12 +64,17 @@ def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
     run = apply(run, Begin(), now).run
     finish = Finish(step="a", execution=1, attempt=1, outcome=Outcome(flow=pause))
     run = apply(run, finish, now).run
-    store.put(run)
-    store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "name": "stdout", "text": "t"}])
-    if run.ended:
-        store.finish(run)
+    asyncio.run(keep(store, run))
     add_mail(data, run, status="kept")
     return run
+
+
+async def keep(store: TinyDBStore, run: Run) -> None:
+    await store.put(run)
+    output = {"output_type": "stream", "name": "stdout", "text": "t"}
+    await store.put_outputs(run.id, "a", 1, [output])
+    if run.ended:
+        await store.finish(run)
 
 
 def add_mail(data: DataDir, run: Run, number: int = 0, **fields: Any) -> StoredLetter:

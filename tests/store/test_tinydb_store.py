@@ -32,62 +32,64 @@ def reopen(tmp_path: Path) -> Open:
     return open_store
 
 
-def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = False) -> Run:
+async def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = False) -> Run:
     run = new_run(str(ULID()), workflow("a"), {"é": [1, None, 2.5]}, datetime.now(UTC)).run
-    store.put(run)
+    await store.put(run)
     if ended:
         run = apply(run, Cancel(by="api"), START).run
-        store.finish(run)
+        await store.finish(run)
     return run
 
 
 class TestRuns:
-    def test_a_run_is_read_back_as_it_was(self, reopen: Open) -> None:
+    async def test_a_run_is_read_back_as_it_was(self, reopen: Open) -> None:
         play = Play("a", "b", event={"deep": [{"x": "…"}]})
         play.step(**suspend(), exports={"$return_value": {"n": 1}})
         store = reopen()
-        store.put(play.run)
+        await store.put(play.run)
         assert store.get("r") == play.run
         assert reopen().get("r") == play.run
 
-    def test_a_run_that_a_crash_left_in_both_folders_has_ended(
+    async def test_a_run_that_a_crash_left_in_both_folders_has_ended(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         store = reopen()
-        run = make(store)
+        run = await make(store)
         path = tmp_path / "active" / f"{run.id}.json"
         before = path.read_bytes()
-        store.finish(apply(run, Cancel(by="api"), START).run)
+        await store.finish(apply(run, Cancel(by="api"), START).run)
         path.write_bytes(before)
         store = reopen()
         assert store.get(run.id).status == "canceled"
         assert not path.exists()
 
-    def test_ended_runs_move_and_are_not_read_at_start(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_ended_runs_move_and_are_not_read_at_start(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
         store = reopen()
-        ended, waiting = make(store, ended=True), make(store)
+        ended, waiting = await make(store, ended=True), await make(store)
         assert os.listdir(tmp_path / "finished") == [f"{ended.id}.json"]
         assert os.listdir(tmp_path / "active") == [f"{waiting.id}.json"]
         again = TinyDBStore(tmp_path, log)
         assert [run.id for run in again.active()] == [waiting.id]
         assert again.get(ended.id) == ended
 
-    def test_unknown(self, reopen: Open) -> None:
+    async def test_unknown(self, reopen: Open) -> None:
         for run_id in ("nope", "../active/x", ""):
             with pytest.raises(NotFoundError):
                 reopen().get(run_id)
 
-    def test_a_deleted_file_is_an_unknown_run(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_a_deleted_file_is_an_unknown_run(self, reopen: Open, tmp_path: Path) -> None:
         store = reopen()
-        run = make(store)
+        run = await make(store)
         (tmp_path / "active" / f"{run.id}.json").unlink()
         with pytest.raises(NotFoundError):
             store.get(run.id)
         assert store.page() == []
 
-    def test_pages_newest_first_also_after_a_start(self, reopen: Open) -> None:
+    async def test_pages_newest_first_also_after_a_start(self, reopen: Open) -> None:
         store = reopen()
-        ids = [make(store, ended=number % 2 == 0).id for number in range(7)]
+        ids = [(await make(store, ended=number % 2 == 0)).id for number in range(7)]
         for each in (store, reopen()):
             first = [run.id for run in each.page(limit=3)]
             rest = [run.id for run in each.page(limit=10, before=first[-1])]
@@ -97,10 +99,10 @@ class TestRuns:
             assert each.page(status="failed") == []
             assert each.page(workflow_id="other") == []
 
-    def test_unreadable_files_are_set_aside_and_the_others_go_on(
+    async def test_unreadable_files_are_set_aside_and_the_others_go_on(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        run = make(reopen())
+        run = await make(reopen())
         active = tmp_path / "active"
         (active / "damaged.json").write_bytes(b'{"run"')
         (active / "empty.json").touch()
@@ -123,7 +125,7 @@ class TestRuns:
         assert (active / "damaged.json.unreadable").read_bytes() == b'{"run"'
         assert "damaged.json is not JSON" in caplog.text
 
-    def test_setting_aside_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_setting_aside_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
         active = tmp_path / "active"
         for content in (b"one", b"two"):
             active.mkdir(exist_ok=True)
@@ -132,12 +134,18 @@ class TestRuns:
         assert (active / "x.json.unreadable").read_bytes() == b"one"
         assert (active / "x.json.unreadable-2").read_bytes() == b"two"
 
-    def test_only_old_finished_runs_are_told_and_removed(
+    async def test_only_old_finished_runs_are_told_and_removed(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         store = reopen()
-        old, new, waiting = make(store, ended=True), make(store, ended=True), make(store)
-        store.put_outputs(old.id, "a", 1, [{"output_type": "stream", "name": "x", "text": "t"}])
+        old, new, waiting = (
+            await make(store, ended=True),
+            await make(store, ended=True),
+            await make(store),
+        )
+        await store.put_outputs(
+            old.id, "a", 1, [{"output_type": "stream", "name": "x", "text": "t"}]
+        )
         past = (datetime.now(UTC) - timedelta(days=10)).timestamp()
         os.utime(tmp_path / "finished" / f"{old.id}.json", (past, past))
         os.utime(tmp_path / "active" / f"{waiting.id}.json", (past, past))
@@ -152,31 +160,31 @@ class TestWorkflows:
         step = StepSource(name="a", source=text)
         return Source(kernel_name="python3", setup=(), steps=(step,))
 
-    def test_versions(self, reopen: Open) -> None:
+    async def test_versions(self, reopen: Open) -> None:
         store = reopen()
-        first, new = store.deploy("sub/My Flow.ipynb", self.source("1"), START)
+        first, new = await store.deploy("sub/My Flow.ipynb", self.source("1"), START)
         assert new
         assert (first.id, first.name) == ("sub-my-flow", "My Flow")
-        assert store.deploy("sub/My Flow.ipynb", self.source("1"), START) == (first, False)
-        second, new = store.deploy("sub/My Flow.ipynb", self.source("2"), START)
+        assert await store.deploy("sub/My Flow.ipynb", self.source("1"), START) == (first, False)
+        second, new = await store.deploy("sub/My Flow.ipynb", self.source("2"), START)
         assert new
         assert second.version != first.version
         for each in (store, reopen()):
             assert each.workflow("sub-my-flow") == second
             assert each.workflow("sub-my-flow", first.version) == first
             assert each.workflows() == [second]
-        assert store.deploy("sub/My Flow.ipynb", self.source("1"), START)[1]
+        assert (await store.deploy("sub/My Flow.ipynb", self.source("1"), START))[1]
         assert reopen().workflow("sub-my-flow").version == first.version
 
-    def test_two_paths_never_share_an_id(self, reopen: Open) -> None:
+    async def test_two_paths_never_share_an_id(self, reopen: Open) -> None:
         store = reopen()
         paths = ["a/b.ipynb", "a-b.ipynb", "A-B.ipynb", "日本.ipynb", "…/…ipynb"]
-        ids = [store.deploy(path, self.source("1"), START)[0].id for path in paths]
+        ids = [(await store.deploy(path, self.source("1"), START))[0].id for path in paths]
         assert len(set(ids)) == len(paths)
-        again = [reopen().deploy(path, self.source("1"), START)[0].id for path in paths]
+        again = [(await reopen().deploy(path, self.source("1"), START))[0].id for path in paths]
         assert again == ids
 
-    def test_unknown(self, reopen: Open) -> None:
+    async def test_unknown(self, reopen: Open) -> None:
         with pytest.raises(NotFoundError, match="nope"):
             reopen().workflow("nope")
 
@@ -185,21 +193,21 @@ class TestOutputs:
     def output(self, text: str) -> dict[str, str]:
         return {"output_type": "stream", "name": "stdout", "text": text}
 
-    def test_by_step_and_in_order(self, reopen: Open) -> None:
+    async def test_by_step_and_in_order(self, reopen: Open) -> None:
         store = reopen()
-        store.put_outputs("r", "a", 1, [self.output("1")])
-        store.put_outputs("r", "a", 2, [self.output("2")])
-        store.put_outputs("r", "b", 2, [])
-        store.put_outputs("r", "a", 1, [self.output("again")])
+        await store.put_outputs("r", "a", 1, [self.output("1")])
+        await store.put_outputs("r", "a", 2, [self.output("2")])
+        await store.put_outputs("r", "b", 2, [])
+        await store.put_outputs("r", "a", 1, [self.output("again")])
         found = reopen().outputs("r")
         assert [output["text"] for output in found["a"]] == ["2", "again"]
         assert "b" not in found
         assert store.outputs("other") == {}
 
-    def test_bounded_and_said_so(self, reopen: Open) -> None:
+    async def test_bounded_and_said_so(self, reopen: Open) -> None:
         store = reopen()
         for execution in range(1, EXECUTIONS_KEPT + 4):
-            store.put_outputs("r", "a", execution, [self.output(str(execution))])
+            await store.put_outputs("r", "a", execution, [self.output(str(execution))])
         found = store.outputs("r")["a"]
         assert len(found) == EXECUTIONS_KEPT + 1
         assert "first 3 executions" in found[0]["text"]
