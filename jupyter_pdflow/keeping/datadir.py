@@ -15,7 +15,7 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.store.outputs import RunOutputs
 from jupyter_pdflow.store.records import SUFFIX, as_record
-from jupyter_pdflow.store.storage import Record, dump_record, parse_record
+from jupyter_pdflow.store.storage import dump_record, parse_record, write_record
 from jupyter_pdflow.store.workflows import Versions
 
 R = TypeVar("R", bound=Struct)
@@ -106,7 +106,7 @@ class DataDir:
         """Write a record; durable when this returns."""
         path = self.file(room, record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        Record(path, room.table).write(to_builtins(record))
+        write_record(path, to_builtins(record), room.table)
 
     @contextlib.contextmanager
     def held(self, command: str) -> Iterator[None]:

@@ -16,7 +16,7 @@ from msgspec import MsgspecError, Struct, ValidationError, convert, to_builtins
 from msgspec.json import Decoder
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.store.storage import TEMPORARY, Record, beginning, parse_record, read_file
+from jupyter_pdflow.store.storage import TEMPORARY, beginning, parse_record, read_file, write_record
 from jupyter_pdflow.store.threads import in_thread
 
 R = TypeVar("R", bound=Struct)
@@ -123,10 +123,9 @@ class Records(Generic[R]):
             known = self._recent.get(record_id)
             if known is not None and known[0] == stamp:
                 return known[1]
-            fields = Record(path, self._table).read()
         except OSError as error:
             raise _unreadable(path.name, error) from error
-        record = as_record(fields, self._kind, path.name)
+        record = self._load(path.name)
         self._remember(record_id, stamp, record)
         return record
 
@@ -142,7 +141,7 @@ class Records(Generic[R]):
 
     def _write(self, record_id: str, record: R) -> Stamp:
         path = self.path(record_id)
-        Record(path, self._table).write(to_builtins(record))
+        write_record(path, to_builtins(record), self._table)
         return _stamp(path)
 
     def _remember(self, record_id: str, stamp: Stamp, record: R) -> None:
@@ -170,7 +169,7 @@ class Records(Generic[R]):
                 self._log.error("%s It is set aside as %s.", error, aside)
 
     def _load(self, name: str) -> R:
-        """Read one of many, in the leanest way: a TinyDB for each would take five times as long."""
+        """Read a file in the leanest way: a TinyDB for each would take five times as long."""
         try:
             content = read_file(f"{self.directory}{os.sep}{name}")
         except OSError as error:

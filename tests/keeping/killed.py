@@ -32,15 +32,14 @@ class Killer:
 
     def __init__(self, moment: int) -> None:
         self.left = moment
-        Path.replace = self.around(Path.replace)  # type: ignore[method-assign]
-        Path.rename = self.around(Path.rename)  # type: ignore[method-assign]
+        os.replace = self.around(os.replace)
+        os.rename = self.around(os.rename)
 
-    def around(self, move: Callable[..., Any]) -> Callable[..., Any]:
-        def move_or_die(path: Path, to: Path) -> Any:
+    def around(self, move: Callable[..., None]) -> Callable[..., None]:
+        def move_or_die(path: Any, to: Any) -> None:
             self.strike()
-            found = move(path, to)
+            move(path, to)
             self.strike()
-            return found
 
         return move_or_die
 

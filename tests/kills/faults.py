@@ -48,16 +48,15 @@ class Fault:
 
 
 _fault = Fault(Path(os.environ.get(VARIABLE, os.devnull)))
-_replace = Path.replace
+_replace = os.replace
 _unlink = Path.unlink
 
 
-def replace(self: Path, target: Any) -> Any:
-    before, after = ("temp", "rename") if self.suffix == ".tmp" else ("filing", "filed")
+def replace(source: Any, target: Any) -> None:
+    before, after = ("temp", "rename") if Path(source).suffix == ".tmp" else ("filing", "filed")
     _fault.reached(before)
-    found = _replace(self, target)
+    _replace(source, target)
     _fault.reached(after)
-    return found
 
 
 def unlink(self: Path, missing_ok: bool = False) -> None:
@@ -78,7 +77,7 @@ def dying(finish: Any) -> Any:
 
 
 if VARIABLE in os.environ:
-    Path.replace = replace  # type: ignore[method-assign]
+    os.replace = replace
     Path.unlink = unlink  # type: ignore[method-assign]
     for handler in (PDFlowAPIHandler, LinkHandler):
         handler.finish = dying(handler.finish)  # type: ignore[method-assign]

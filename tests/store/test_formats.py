@@ -19,7 +19,7 @@ from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.store import formats
 from jupyter_pdflow.store.records import Records
-from jupyter_pdflow.store.storage import Record
+from jupyter_pdflow.store.storage import parse_record, write_record
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 FILES = Path(__file__).parent / "files" / "format-1"
@@ -75,15 +75,15 @@ def test_an_old_file_is_migrated_when_it_is_read_and_written_anew_at_its_next_wr
     with_two_more_formats(monkeypatch)
     path = data_dir / "active" / f"{PAUSED}.json"
     before = path.read_bytes()
-    fields = Record(path, "run").read()
+    fields = parse_record(path.read_bytes(), "run", path.name)
     assert (fields["format"], fields["trigger"]) == (3, {"event": {"amount": 12}})
     assert fields["seen"] == [2, "run"]
     assert "event" not in fields
     assert path.read_bytes() == before
-    Record(path, "run").write({"id": PAUSED, "trigger": None})
+    write_record(path, {"id": PAUSED, "trigger": None}, "run")
     stored = json.loads(path.read_bytes())["run"]["1"]
     assert stored == {"format": 3, "id": PAUSED, "trigger": None}
-    assert Record(path, "run").read() == stored
+    assert parse_record(path.read_bytes(), "run", path.name) == stored
 
 
 @pytest.mark.parametrize(

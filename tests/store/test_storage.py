@@ -9,7 +9,7 @@ from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.store import storage
-from jupyter_pdflow.store.storage import AtomicJSONStorage, Record, replace_file
+from jupyter_pdflow.store.storage import AtomicJSONStorage, parse_record, replace_file, write_record
 
 
 def test_it_is_a_tinydb_storage(tmp_path: Path) -> None:
@@ -48,9 +48,8 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         replace(path, content)
 
     monkeypatch.setattr(storage, "replace_file", count)
-    record = Record(tmp_path / "r.json", "run")
     for number in (1, 2):
-        record.write({"n": number})
+        write_record(tmp_path / "r.json", {"n": number}, "run")
     assert written == [
         b'{"run":{"1":{"format":1,"n":1}}}',
         b'{"run":{"1":{"format":1,"n":2}}}',
@@ -58,10 +57,10 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_record(tmp_path: Path) -> None:
-    record = Record(tmp_path / "r.json", "run")
-    record.write({"id": "r", "n": 1})
-    record.write({"id": "r", "n": 2})
-    assert record.read() == {"format": 1, "id": "r", "n": 2}
+    write_record(tmp_path / "r.json", {"id": "r", "n": 1}, "run")
+    write_record(tmp_path / "r.json", {"id": "r", "n": 2}, "run")
+    with TinyDB(tmp_path / "r.json", storage=AtomicJSONStorage) as db:
+        assert db.table("run").get(doc_id=1) == {"format": 1, "id": "r", "n": 2}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_a_damaged_or_foreign_file_is_told_apart(tmp_path: Path, content: bytes)
     path = tmp_path / "r.json"
     path.write_bytes(content)
     with pytest.raises(StoredFileError, match=r"r\.json"):
-        Record(path, "run").read()
+        parse_record(path.read_bytes(), "run", path.name)
     assert path.read_bytes() == content
 
 
@@ -92,4 +91,4 @@ def test_a_newer_format_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(b'{"run": {"1": {"format": 2, "id": "r"}}}')
     with pytest.raises(NewerFormatError, match="newer"):
-        Record(path, "run").read()
+        parse_record(path.read_bytes(), "run", path.name)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +12,11 @@ import pytest
 from ulid import ULID
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.rules.events import Cancel
+from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, StepSource
+from jupyter_pdflow.store import storage
 from jupyter_pdflow.store.outputs import EXECUTIONS_KEPT
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 from tests.rules.support import START, Play, suspend, workflow
@@ -49,6 +52,32 @@ class TestRuns:
         await store.put(play.run)
         assert store.get("r") == play.run
         assert reopen().get("r") == play.run
+
+    async def test_what_is_being_written_is_read_as_it_was_before(
+        self, reopen: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = reopen()
+        run = await make(store)
+        renamed, go = threading.Event(), threading.Event()
+
+        def sync(_path: object) -> None:
+            renamed.set()
+            go.wait(10)
+
+        monkeypatch.setattr(storage, "sync_directory", sync)
+        for write, change in ((store.put, Begin()), (store.finish, Cancel(by="api"))):
+            changed = apply(run, change, START).run
+            writing = asyncio.create_task(write(changed))
+            await asyncio.to_thread(renamed.wait, 10)
+            assert store.get(run.id) == run
+            assert [found.id for found in store.page(status=run.status)] == [run.id]
+            go.set()
+            await writing
+            assert store.get(run.id) == changed
+            assert store.page(status=run.status) == []
+            run = changed
+            renamed.clear()
+            go.clear()
 
     async def test_a_run_that_a_crash_left_in_both_folders_has_ended(
         self, reopen: Open, tmp_path: Path

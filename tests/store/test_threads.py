@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from jupyter_pdflow.store.threads import in_thread
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    go = threading.Event()
+    working = asyncio.create_task(in_thread(go.wait, 10))
+    await asyncio.sleep(0)
+    go.set()
+    assert await working
+
+
+async def test_errors_come_back() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        await in_thread(int, "x")
+
+
+async def test_who_is_cancelled_is_held_until_it_is_done() -> None:
+    begun, go, done = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(10)
+        done.set()
+
+    working = asyncio.create_task(in_thread(work))
+    await asyncio.to_thread(begun.wait, 10)
+    working.cancel()
+    await asyncio.sleep(0.01)
+    assert not working.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert done.is_set()
