@@ -15,6 +15,7 @@ from benchmarks.tables import terminal_table
 
 MEASURES = {
     "warm": "R with a warm kernel: the request to a resume link until the next step's first line",
+    "path": "where that time goes",
     "waiting": "what 0 to 100,000 waiting runs cost: R, start, memory, kernels, CPU, pages",
     "throughput": "runs per second, started until paused and resumed until completed",
     "steps": "a step of a longer run",

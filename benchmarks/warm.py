@@ -19,10 +19,12 @@ def measure(quick: bool) -> Figures:
     """R, one run at a time: one after another, and after a rest."""
     count = QUICK if quick else SAMPLES
     with temporary_folder() as folder, serving(folder, "--PDFlow.max_kernels=1") as product:
-        first_lines, answers = zip(*_one_after_another(product, count), strict=True)
+        found = resumes(product, count)
+        first_lines = [(line - sent) / 1e6 for sent, _, line in found]
+        answers = [(back - sent) / 1e6 for sent, back, _ in found]
         goals = (Goal("p50", 2.2), Goal("p99", 5.0), Goal("p50", 0.75, of="Restate"))
-        yield Figure("R, warm", "ms", list(first_lines), goals=goals)
-        yield Figure("the link's answer is back", "ms", list(answers))
+        yield Figure("R, warm", "ms", first_lines, goals=goals)
+        yield Figure("the link's answer is back", "ms", answers)
         workflow = product.server.deploy("rested", APPROVAL)["id"]
         rested = [_after_a_rest(product, workflow) for _ in range(count + WARM_UP)]
         yield Figure("R, after 20 ms of rest", "ms", rested[WARM_UP:])
@@ -32,8 +34,15 @@ def measure(quick: bool) -> Figures:
         yield from langgraph.resumes(folder, count)
 
 
-def _one_after_another(product: Product, count: int) -> list[tuple[float, float]]:
-    """Resume runs that wait, each when the one before has ended; handlers tell us by datagrams."""
+def resumes(product: Product, count: int) -> list[tuple[int, int, int]]:
+    """Resume runs that wait, each when the one before has ended; handlers tell us by datagrams.
+
+    Returns
+    -------
+    list of (int, int, int)
+        `time.time_ns()` when the request was sent, when its answer was back, and in the next
+        step's first line.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as signals:
         signals.bind(("127.0.0.1", 0))
         signals.settimeout(SECONDS)
@@ -50,13 +59,13 @@ def _telling(port: int) -> tuple[str, ...]:
     return (f"{setup}\n{socket_there}", ask, go.replace("    return now\n", tell))
 
 
-def _resume(product: Product, run: dict[str, str], signals: socket.socket) -> tuple[float, float]:
+def _resume(product: Product, run: dict[str, str], signals: socket.socket) -> tuple[int, int, int]:
     sent, answer = product.resume(run)
     back = time.time_ns()
     answer.json()
     first_line = int(signals.recv(64))
     product.wait(run["id"], "succeeded", poll_seconds=0)
-    return (first_line - sent) / 1e6, (back - sent) / 1e6
+    return sent, back, first_line
 
 
 def _after_a_rest(product: Product, workflow: str) -> float:
