@@ -132,9 +132,10 @@ class Desk:
     def save(self) -> None:
         """Save the notebook, and wait until that is done.
 
-        Also where JupyterLab takes it for saved, as it does after a change during a save.
+        Also where JupyterLab takes it for saved, as it does after a change during a save. The
+        checkpoint comes last: a save before it would be taken for a change by someone else.
         """
-        with self.page.expect_response(_is_save):
+        with self.page.expect_response(_is_checkpoint):
             self.page.keyboard.press("Control+s")
         expect(self.page.locator(DIRTY)).to_have_count(0)
 
@@ -148,6 +149,10 @@ class Desk:
             dialog.get_by_role("button", name="Rename").click()
         expect(dialog).to_have_count(0)
         expect(self.page.locator(DIRTY)).to_have_count(0)
+
+
+def _is_checkpoint(response: Response) -> bool:
+    return response.request.method == "POST" and "/checkpoints" in response.url
 
 
 def _is_save(response: Response) -> bool:
