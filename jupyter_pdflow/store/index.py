@@ -31,10 +31,6 @@ class Index:
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._entries
 
-    def get(self, run_id: str) -> Entry | None:
-        """Tell what is known of a run."""
-        return self._entries.get(run_id)
-
     def set(self, run_id: str, entry: Entry | None) -> None:
         """Note what is known of a run."""
         if run_id in self._entries:
