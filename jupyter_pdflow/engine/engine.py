@@ -121,6 +121,7 @@ class Engine:
         await self._turns.over()
         await self._debts.close()
         await self._mailbox.close()
+        await self._store.close()
 
     @property
     def busy(self) -> bool:

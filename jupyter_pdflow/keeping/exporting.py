@@ -37,7 +37,8 @@ from jupyter_pdflow.keeping.sound import flaw_of
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.server.keys import read_keys
-from jupyter_pdflow.store.storage import TEMPORARY, move_file, sync_directory
+from jupyter_pdflow.store.spares import TEMPORARY
+from jupyter_pdflow.store.storage import move_file, sync_directory
 
 Watch = Callable[[Sequence[Run]], Iterable[Run]]
 """Passes runs on one by one, for a progress bar."""

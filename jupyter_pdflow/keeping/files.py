@@ -10,11 +10,12 @@ from pathlib import Path
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.keeping.datadir import KEYS, MESSAGES, ROOMS, WORKFLOWS, DataDir
 from jupyter_pdflow.keeping.findings import Cure, Finding
+from jupyter_pdflow.store import spares
 from jupyter_pdflow.store.records import UNREADABLE
-from jupyter_pdflow.store.storage import TEMPORARY
+from jupyter_pdflow.store.spares import TEMPORARY
 
 INPUTS = "inputs.toml"
-FOLDERS = (".", MESSAGES, *(room.folder for room in ROOMS))
+FOLDERS = (".", MESSAGES, spares.FOLDER, *(room.folder for room in ROOMS))
 
 
 def modes(data: DataDir) -> Iterator[Finding]:

@@ -12,6 +12,10 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from jupyter_pdflow.exceptions import DataDirLockedError
+from jupyter_pdflow.store import writer_process
+
+WRITER_SECONDS = 1.0
+"""How long the writer of a server that has just died may take to end."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +36,7 @@ class DataLock:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
+        self._writer = FileLock(data_dir / writer_process.LOCK, mode=0o600)
         self._note = data_dir / "lock.json"
 
     def holder(self) -> str | None:
@@ -55,14 +60,7 @@ class DataLock:
             The directory can't be written.
         """
         _make_private(self._data_dir)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            msg = (
-                f"{self._data_dir} is in use by {self._who()}; "
-                "stop that one, or set PDFlow.data_dir."
-            )
-            raise DataDirLockedError(msg) from error
+        self._acquire()
         now = datetime.now(UTC)
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
         try:
@@ -77,6 +75,23 @@ class DataLock:
             with suppress(OSError):  # an old note does no harm
                 self._note.unlink()
             self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            msg = (
+                f"{self._data_dir} is in use by {self._who()}; "
+                "stop that one, or set PDFlow.data_dir."
+            )
+            raise DataDirLockedError(msg) from error
+        try:
+            with self._writer.acquire(timeout=WRITER_SECONDS):
+                pass
+        except Timeout as error:
+            self._lock.release()
+            msg = f"A server that has died is still writing to {self._data_dir}; try again soon."
+            raise DataDirLockedError(msg) from error
 
     def _who(self) -> str:
         try:

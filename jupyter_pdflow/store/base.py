@@ -63,3 +63,6 @@ class Store(Protocol):
 
     def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+
+    async def close(self) -> None:
+        """Free what it took; nothing is asked of it any more."""

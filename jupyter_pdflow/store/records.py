@@ -5,22 +5,21 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from msgspec import MsgspecError, Struct, ValidationError, convert, to_builtins
+from msgspec import MsgspecError, Struct, ValidationError, convert
 from msgspec.json import Decoder
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.store.storage import TEMPORARY, beginning, parse_record, read_file, write_record
-from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.store.orders import Order, Stamp, Write, stamp_of, write_in_thread
+from jupyter_pdflow.store.spares import TEMPORARY
+from jupyter_pdflow.store.storage import beginning, parse_record, read_file
 
 R = TypeVar("R", bound=Struct)
-Stamp = tuple[int, int, int]
 
 SUFFIX = ".json"
 UNREADABLE = ".unreadable"
@@ -65,13 +64,23 @@ class Records(Generic[R]):
         The msgspec struct of the records; it has an ``id``.
     table : str
         What a record is called in its file.
+    write : Write
+        Carries out writes; by default, threads do.
     """
 
-    def __init__(self, directory: Path, kind: type[R], table: str, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kind: type[R],
+        table: str,
+        log: logging.Logger,
+        write: Write = write_in_thread,
+    ) -> None:
         self.directory = directory
         self._kind = kind
         self._table = table
         self._log = log
+        self._write = write
         self._start = beginning(table)
         self._decoder = Decoder(dict[str, dict[str, kind]])  # type: ignore[valid-type]
         self._recent: OrderedDict[str, tuple[Stamp, R]] = OrderedDict()
@@ -119,7 +128,7 @@ class Records(Generic[R]):
             return self._replaced[record_id]
         path = self.path(record_id)
         try:
-            stamp = _stamp(path)
+            stamp = stamp_of(path)
             known = self._recent.get(record_id)
             if known is not None and known[0] == stamp:
                 return known[1]
@@ -129,20 +138,30 @@ class Records(Generic[R]):
         self._remember(record_id, stamp, record)
         return record
 
-    async def put(self, record_id: str, record: R) -> None:
-        """Write one record, of which no other write is under way; durable when this returns."""
-        if record_id in self._recent:
-            self._replaced[record_id] = self._recent[record_id][1]
-        try:
-            stamp = await in_thread(self._write, record_id, record)
-        finally:
-            self._replaced.pop(record_id, None)
+    async def put(self, record_id: str, record: R, leaving: Path | None = None) -> None:
+        """Write one record, of which no other write is under way; durable when this returns.
+
+        Parameters
+        ----------
+        record_id : str
+        record : Struct
+        leaving : Path, optional
+            A file that is removed when the record is written.
+        """
+        path, gone = str(self.path(record_id)), None if leaving is None else str(leaving)
+        with self.as_before(record_id):
+            stamp = await self._write(Order(path, self._table, record, gone))
         self._remember(record_id, stamp, record)
 
-    def _write(self, record_id: str, record: R) -> Stamp:
-        path = self.path(record_id)
-        write_record(path, to_builtins(record), self._table)
-        return _stamp(path)
+    @contextmanager
+    def as_before(self, record_id: str) -> Iterator[None]:
+        """Meanwhile, `get` gives a record as it now is, if there is one."""
+        with suppress(StoredFileError):
+            self._replaced[record_id] = self.get(record_id)
+        try:
+            yield
+        finally:
+            self._replaced.pop(record_id, None)
 
     def _remember(self, record_id: str, stamp: Stamp, record: R) -> None:
         """Keep a record at hand: what happens to one comes in bursts."""
@@ -187,15 +206,6 @@ class Records(Generic[R]):
             aside = path.with_name(f"{path.name}{UNREADABLE}-{number}")
         path.rename(aside)
         return aside
-
-
-def _stamp(path: Path) -> Stamp:
-    """Tell a state of a file from others; `OSError` where it is none."""
-    status = os.stat(path)  # noqa: PTH116  half the time of Path.stat
-    if not stat.S_ISREG(status.st_mode):
-        msg = f"{path.name} is not a file"
-        raise OSError(msg)
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _unreadable(name: str, error: OSError) -> Exception:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.store.index import Entry, Index, fits
+from jupyter_pdflow.store.orders import Write
 from jupyter_pdflow.store.records import Records
 
 
@@ -21,9 +21,9 @@ class Runs:
     active ones: of finished runs the index knows the ids, and the rest when it was asked for.
     """
 
-    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._active = Records(data_dir / "active", Run, "run", log)
-        self._finished = Records(data_dir / "finished", Run, "run", log)
+    def __init__(self, data_dir: Path, log: logging.Logger, write: Write) -> None:
+        self._active = Records(data_dir / "active", Run, "run", log, write)
+        self._finished = Records(data_dir / "finished", Run, "run", log, write)
         self._log = log
         self._live: set[str] = set()
         self._index = Index()
@@ -70,10 +70,9 @@ class Runs:
         start clears what is left when that fails or a crash comes in between.
         """
         if run.id in self._live or run.id not in self._index:
-            await self._finished.put(run.id, run)
+            with self._active.as_before(run.id):
+                await self._finished.put(run.id, run, leaving=self._active.path(run.id))
             self._note(run, live=False)
-            with suppress(OSError):
-                self._active.path(run.id).unlink()
 
     def page(
         self,

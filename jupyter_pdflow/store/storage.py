@@ -12,8 +12,7 @@ from tinydb import Storage, TinyDB
 
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.store import formats
-
-TEMPORARY = ".tmp"
+from jupyter_pdflow.store.spares import TEMPORARY, Spares
 
 
 class AtomicJSONStorage(Storage):
@@ -27,10 +26,13 @@ class AtomicJSONStorage(Storage):
     ----------
     path : str or Path
         The database file; it need not exist yet, its directory has to.
+    spares : Spares, optional
+        Files to write in place of new ones.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, spares: Spares | None = None) -> None:
         self._path = path if isinstance(path, Path) else Path(path)
+        self._spares = spares
 
     def read(self) -> dict[str, dict[str, Any]] | None:
         """Read the file; None where there is none.
@@ -48,7 +50,8 @@ class AtomicJSONStorage(Storage):
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the file; when this returns, the new content survives a power cut."""
-        replace_file(self._path, orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
+        content = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+        replace_file(self._path, content, self._spares)
 
 
 def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
@@ -89,28 +92,32 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, spares: Spares | None = None) -> None:
     """Write a file whole or not at all, readable by its owner only, and sync it to disk.
 
     With names as text: the objects of pathlib take as long as a fifth of the rest.
     """
-    name = os.fspath(path)
-    temporary = name + TEMPORARY
+    name, held = os.fspath(path), None
+    temporary = name + TEMPORARY if spares is None else spares.take()
     try:
         _write_synced(temporary, content)
+        held = None if spares is None else spares.hold(name)
         os.replace(temporary, name)  # noqa: PTH105
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_directory(os.path.dirname(name))  # noqa: PTH120
+    if spares is not None and held is not None:
+        spares.add(held)
 
 
 def _write_synced(name: str, content: bytes) -> None:
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(fd, rest) :]
+        os.ftruncate(fd, len(content))
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -170,7 +177,9 @@ def _checked(document: object, table: str, name: str) -> dict[str, Any]:
     return formats.migrate(document, table, name)
 
 
-def write_record(path: Path, record: dict[str, Any], table: str) -> None:
+def write_record(
+    path: Path, record: dict[str, Any], table: str, spares: Spares | None = None
+) -> None:
     """Make a record the one that its TinyDB file holds, in one atomic write.
 
     Parameters
@@ -181,7 +190,9 @@ def write_record(path: Path, record: dict[str, Any], table: str) -> None:
         The record's fields; the version of their format is put beside them.
     table : str
         What the record is called in the file: ``run``, ``mail``, ….
+    spares : Spares, optional
+        Files to write in place of new ones.
     """
-    with TinyDB(path, storage=AtomicJSONStorage) as db:
+    with TinyDB(path, storage=AtomicJSONStorage, spares=spares) as db:
         # Not `upsert` or `update`: they read the file again, and may write it twice.
         db.storage.write(_tables(record, table))

@@ -11,12 +11,16 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do something in a thread; whoever is cancelled meanwhile is held until it is done.
+    """Do something in a thread, `held`."""
+    loop = asyncio.get_running_loop()
+    return await held(loop.run_in_executor(None, lambda: work(*args, **kwargs)))
+
+
+async def held(working: asyncio.Future[T]) -> T:
+    """Wait for work; whoever is cancelled meanwhile is held until it is done.
 
     So nothing is being written any more when a task has ended, however it ended.
     """
-    loop = asyncio.get_running_loop()
-    working = loop.run_in_executor(None, lambda: work(*args, **kwargs))
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:

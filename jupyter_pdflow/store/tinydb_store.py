@@ -13,6 +13,7 @@ from jupyter_pdflow.store.base import Output
 from jupyter_pdflow.store.outputs import Outputs
 from jupyter_pdflow.store.runs import Runs
 from jupyter_pdflow.store.workflows import Workflows
+from jupyter_pdflow.store.writer import Writer
 
 
 class TinyDBStore:
@@ -27,7 +28,8 @@ class TinyDBStore:
     """
 
     def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._runs = Runs(data_dir, log)
+        self._writer = Writer(data_dir, log)
+        self._runs = Runs(data_dir, log, self._writer.write)
         self._workflows = Workflows(data_dir, log)
         self._outputs = Outputs(data_dir, log)
 
@@ -88,3 +90,7 @@ class TinyDBStore:
     def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return self._workflows.get(workflow_id, version)
+
+    async def close(self) -> None:
+        """End what writing has started; nothing is written any more."""
+        await self._writer.close()

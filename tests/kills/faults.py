@@ -10,26 +10,31 @@ filing   a file that goes to another folder, of a run or of a mail, has not left
 filed    it has, and nothing else has happened
 answer   all is stored, and the request is not answered yet
 =======  =====================================================================
+
+It is also the program of the server's writer, which takes its server along.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_pdflow.server.api import PDFlowAPIHandler
-from jupyter_pdflow.server.links import LinkHandler
+from jupyter_pdflow.store import writer, writer_process
 
 VARIABLE = "PDFLOW_TEST_FAULT"
+MANY = 20
+"""Writes within some seconds that are a load: both ways to write get their share of the kills."""
 
 
 class Fault:
-    """Counts how often the server gets to the point at which it is to die."""
+    """Counts how often a process gets to the point at which the server is to die."""
 
     def __init__(self, file: Path) -> None:
+        self.victims = [os.getpid()]
         self._file = file
         self._armed = ""
         self._left = 0
@@ -44,7 +49,8 @@ class Fault:
         if chosen == point:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                for victim in self.victims:
+                    os.kill(victim, signal.SIGKILL)
 
 
 _fault = Fault(Path(os.environ.get(VARIABLE, os.devnull)))
@@ -76,8 +82,25 @@ def dying(finish: Any) -> Any:
     return finish_or_die
 
 
-if VARIABLE in os.environ:
+def beset_files() -> None:
     os.replace = replace
     Path.unlink = unlink  # type: ignore[method-assign]
+
+
+def beset_server() -> None:
+    from jupyter_pdflow.server.api import PDFlowAPIHandler
+    from jupyter_pdflow.server.links import LinkHandler
+
+    beset_files()
     for handler in (PDFlowAPIHandler, LinkHandler):
         handler.finish = dying(handler.finish)  # type: ignore[method-assign]
+    writer.MANY = MANY
+    writer_process.COMMAND = (sys.executable, "-P", __file__)
+
+
+if __name__ == "__main__":
+    _fault.victims.insert(0, os.getppid())
+    beset_files()
+    writer_process.main(Path(sys.argv[1]))
+elif VARIABLE in os.environ:
+    beset_server()

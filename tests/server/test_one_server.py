@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jupyter_pdflow.store import writer_process
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
@@ -91,3 +93,20 @@ def test_a_server_that_is_not_configured_right_says_so(tmp_path: Path) -> None:
         assert "smtp_url must look like" in answer.json()["message"]
         assert "smtp_url must look like" in server.log()
         assert "pa55word" not in server.log()
+
+
+def test_a_writer_that_outlives_its_server_is_waited_for(first: JupyterServer) -> None:
+    run = first.run(first.deploy("flow", [ASK, TELL]))
+    run = first.wait_run(run["id"], "paused")
+    first.kill()
+    command = [*writer_process.COMMAND, str(first.data_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == writer_process.READY
+        first.start()
+        answer = first.api("GET", "/runs")
+        assert (answer.status_code, answer.json()["reason"]) == (503, "locked")
+        assert "is still writing" in answer.json()["message"]
+    wait_until(lambda: answers(first), "it takes over by itself")
+    assert first.http.post(run["pause"]["resume_url"]).status_code == 200
+    first.wait_run(run["id"], "succeeded")

@@ -43,9 +43,9 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     written: list[bytes] = []
     replace = storage.replace_file
 
-    def count(path: Path, content: bytes) -> None:
+    def count(path: Path, content: bytes, spares: None) -> None:
         written.append(content)
-        replace(path, content)
+        replace(path, content, spares)
 
     monkeypatch.setattr(storage, "replace_file", count)
     for number in (1, 2):

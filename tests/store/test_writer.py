@@ -1,0 +1,182 @@
+"""Writing under load, by a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from jupyter_pdflow.store import writer, writer_process
+from jupyter_pdflow.store.orders import Order
+from jupyter_pdflow.store.storage import parse_record
+from jupyter_pdflow.store.writer import Writer
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="threads do it all there")
+log = logging.getLogger("test")
+SECONDS = 10.0
+
+
+def processes() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if writer_process.__name__ in child.cmdline()]
+
+
+def order(path: Path, number: int = 0, leaving: Path | None = None) -> Order:
+    fields = {"id": path.stem, "n": number, "text": "é\n…"}
+    return Order(str(path), "run", fields, None if leaving is None else str(leaving))
+
+
+def read(path: Path) -> dict[str, Any]:
+    return parse_record(path.read_bytes(), "run", path.name)
+
+
+async def load(busy: Writer, path: Path) -> None:
+    """Write until a process does it."""
+    async with asyncio.timeout(SECONDS):
+        while busy._process is None:
+            await busy.write(order(path))
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Writer]:
+    found = Writer(path, log)
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MANY", 5)
+
+
+async def test_at_rest_there_is_no_process(tmp_path: Path) -> None:
+    async with opened(tmp_path) as calm:
+        for number in range(writer.MANY - 1):
+            await calm.write(order(tmp_path / "r.json", number))
+        assert processes() == []
+        assert os.listdir(tmp_path) == ["r.json"]
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_under_load_a_process_writes(tmp_path: Path) -> None:
+    path, other = tmp_path / "r.json", tmp_path / "other.json"
+    async with opened(tmp_path) as busy:
+        await load(busy, path)
+        stamp = await busy.write(order(path, 7))
+        assert read(path) == {"format": 1, "id": "r", "n": 7, "text": "é\n…"}
+        status = path.stat()
+        assert stamp == (status.st_ino, status.st_mtime_ns, status.st_size)
+        await asyncio.gather(*(busy.write(order(tmp_path / f"{n}.json", n)) for n in range(50)))
+        assert all(read(tmp_path / f"{n}.json")["n"] == n for n in range(50))
+        await busy.write(order(other, 8, leaving=path))
+        assert read(other)["n"] == 8
+        assert not path.exists()
+        assert len(processes()) == 1
+    assert processes() == []
+    assert not (tmp_path / "spare").exists()
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_it_ends_when_there_is_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.1)
+    async with opened(tmp_path) as busy:
+        for _ in range(2):
+            await load(busy, tmp_path / "r.json")
+            async with asyncio.timeout(SECONDS):
+                while processes():
+                    await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_what_it_can_not_write_is_told(tmp_path: Path) -> None:
+    async with opened(tmp_path) as busy:
+        await load(busy, tmp_path / "r.json")
+        with pytest.raises(FileNotFoundError, match="No such file"):
+            await busy.write(order(tmp_path / "missing" / "r.json"))
+        await busy.write(order(tmp_path / "r.json", 3))
+    assert read(tmp_path / "r.json")["n"] == 3
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_nothing_is_lost_when_it_dies(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as busy:
+        await load(busy, tmp_path / "r.json")
+        process = processes()[0]
+        process.suspend()
+        writing = [
+            asyncio.create_task(busy.write(order(tmp_path / f"{n}.json", n))) for n in range(9)
+        ]
+        await asyncio.sleep(0.05)
+        process.kill()
+        await asyncio.gather(*writing)
+        assert all(read(tmp_path / f"{n}.json")["n"] == n for n in range(9))
+        await busy.write(order(tmp_path / "r.json", 1))
+        assert processes() == []
+    assert "written by threads for a while" in caplog.text
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_nothing_is_lost_when_it_can_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_process, "COMMAND", (sys.executable, "-c", "print('no')"))
+    async with opened(tmp_path) as busy:
+        async with asyncio.timeout(SECONDS):
+            while not caplog.text:
+                await busy.write(order(tmp_path / "r.json", 5))
+                await asyncio.sleep(0.01)
+        assert read(tmp_path / "r.json")["n"] == 5
+    assert "has ended before it was ready" in caplog.text
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_who_is_cancelled_is_held_until_it_is_written(tmp_path: Path) -> None:
+    async with opened(tmp_path) as busy:
+        await load(busy, tmp_path / "r.json")
+        process = processes()[0]
+        process.suspend()
+        writing = asyncio.create_task(busy.write(order(tmp_path / "r.json", 4)))
+        await asyncio.sleep(0.05)
+        writing.cancel()
+        await asyncio.sleep(0.05)
+        assert not writing.done()
+        process.resume()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert read(tmp_path / "r.json")["n"] == 4
+
+
+async def test_it_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> None:
+    async with writer_process.running(tmp_path) as running:
+        process = processes()[0]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process.send_signal(number)
+        await running.write(order(tmp_path / "r.json"))
+        with pytest.raises(TimeoutError), FileLock(tmp_path / writer_process.LOCK).acquire(0):
+            pass
+    with FileLock(tmp_path / writer_process.LOCK).acquire(0):
+        assert processes() == []
+
+
+def test_what_a_crash_left_is_cleared(tmp_path: Path) -> None:
+    left = tmp_path / "spare" / "1.tmp"
+    left.parent.mkdir()
+    left.touch()
+    Writer(tmp_path, log)
+    assert os.listdir(tmp_path) == []
