@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,9 +91,14 @@ def returned(run: Any, step: str) -> Any:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder on the disk of TMPDIR, which should be one that keeps what is synced."""
-    with TemporaryDirectory(prefix="pdflow-benchmark-") as name:
-        yield Path(name)
+    """Make a folder on the disk of TMPDIR, which should be one that keeps what is synced.
+
+    It is removed when all is over: on ext4, files that were removed slow down for a minute the
+    making of others.
+    """
+    folder = TemporaryDirectory(prefix="pdflow-benchmark-")
+    atexit.register(folder.cleanup)
+    yield Path(folder.name)
 
 
 @contextmanager

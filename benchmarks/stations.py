@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.kernels.connection import Connection
 from jupyter_pdflow.server.links import LinkHandler
-from jupyter_pdflow.store import storage
+from jupyter_pdflow.store.writer import Writer
 
 VARIABLE = "PDFLOW_STATIONS"
 STATIONS = ("sent", "handler", "engine", "disk", "on disk", "kernel", "first line")
@@ -31,15 +31,27 @@ def note(station: str) -> None:
     _times.append(f"{station}\t{time.time_ns()}\n")
 
 
-def noting(function: Callable[..., Any], before: str, after: str = "") -> Callable[..., Any]:
-    """Have a function say when it is called, and when it returns."""
+def noting(function: Callable[..., Any], station: str) -> Callable[..., Any]:
+    """Have a function say when it is called."""
 
     @wraps(function)
     def noted(*args: Any, **kwargs: Any) -> Any:
+        note(station)
+        return function(*args, **kwargs)
+
+    return noted
+
+
+def noting_both(
+    function: Callable[..., Awaitable[Any]], before: str, after: str
+) -> Callable[..., Awaitable[Any]]:
+    """Have a coroutine function say when it is called, and when it is done."""
+
+    @wraps(function)
+    async def noted(*args: Any, **kwargs: Any) -> Any:
         note(before)
-        found = function(*args, **kwargs)
-        if after:
-            note(after)
+        found = await function(*args, **kwargs)
+        note(after)
         return found
 
     return noted
@@ -48,6 +60,6 @@ def noting(function: Callable[..., Any], before: str, after: str = "") -> Callab
 if VARIABLE in os.environ:
     LinkHandler.initialize = noting(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
     Engine.resume_pause = noting(Engine.resume_pause, "engine")  # type: ignore[method-assign]
-    storage.replace_file = noting(storage.replace_file, "disk", "on disk")
+    Writer.write = noting_both(Writer.write, "disk", "on disk")  # type: ignore[method-assign]
     Connection.ask = noting(Connection.ask, "kernel")  # type: ignore[method-assign]
     atexit.register(lambda: Path(os.environ[VARIABLE]).write_text("".join(_times)))

@@ -49,7 +49,7 @@ def measure(quick: bool) -> Figures:
         _late(product, workflow, 10, 1.0)
         alone = QUICK_ALONE if quick else ALONE
         one = [_late(product, workflow, 1, SECONDS_ALONE)[0] for _ in range(alone)]
-        yield from _figures("one alone", one, "first line", 3.0)
+        yield from _figures("one alone", one, "woken", 3.0)
         many: list[Late] = []
         together = QUICK_TOGETHER if quick else TOGETHER
         for _ in range(QUICK_ROUNDS if quick else ROUNDS):

@@ -22,7 +22,8 @@ def measure(quick: bool) -> Figures:
         found = resumes(product, count)
         first_lines = [(line - sent) / 1e6 for sent, _, line in found]
         answers = [(back - sent) / 1e6 for sent, back, _ in found]
-        goals = (Goal("p50", 2.2), Goal("p99", 5.0), Goal("p50", 0.75, of="Restate"))
+        peers = (Goal("p50", 0.75, of=peer) for peer in ("Restate", restate.SUSPENDED))
+        goals = (Goal("p50", 2.2), Goal("p99", 5.0), *peers)
         yield Figure("R, warm", "ms", first_lines, goals=goals)
         yield Figure("the link's answer is back", "ms", answers)
         workflow = product.server.deploy("rested", APPROVAL)["id"]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,8 +19,15 @@ from benchmarks.lean import Connection, post_all
 from benchmarks.peers import python_with
 
 WORK = Path(__file__).with_name("restate_work.py")
+SUSPENDED = "Restate, nothing held while it waits"
 WARM_UP = 10
 SECONDS = 60.0
+SUSPENDED_SECONDS = 1.0
+"""Long enough for a handler to be suspended."""
+
+AT_ONCE = {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}
+"""Has the server suspend a handler as soon as it waits, in place of a minute later."""
+
 PORTS = ("RESTATE_INGRESS__BIND_ADDRESS", "RESTATE_ADMIN__BIND_ADDRESS", "RESTATE_BIND_ADDRESS")
 
 
@@ -46,6 +54,22 @@ class Restate:
         self.connection.receive()
         return (int(self.wait("goes")[1]) - sent) / 1e6
 
+    def suspended(self, count: int) -> list[str]:
+        """Start handlers and wait until they are suspended; gives the names of what they await."""
+        for number in range(count):
+            self.connection.request("POST", "/Approval/ask/send", number)
+        names = [self.wait("waits")[1] for _ in range(count)]
+        time.sleep(SUSPENDED_SECONDS)
+        return names
+
+    def next_line_ms(self, name: str) -> float:
+        """Resolve what a handler awaits: milliseconds until its next line."""
+        sent = self.connection.send("POST", _resolve(name), True)
+        self.connection.receive()
+        goes = int(self.wait("goes")[1])
+        assert self.wait("waits")[1] == name, "it was not suspended, or it would begin again"
+        return (goes - sent) / 1e6
+
     def _read(self, lines: Iterator[str]) -> None:
         for line in lines:
             kind, number, value = line.split()
@@ -54,15 +78,19 @@ class Restate:
 
 def resumes(folder: Path, count: int) -> Figures:
     """R; nothing where Restate is not installed."""
-    with _running(folder) as restate:
+    with _running(folder, {}) as restate:
         if restate is not None:
             times = [restate.first_line_ms(number) for number in range(count + WARM_UP)]
             yield Figure("Restate", "ms", times[WARM_UP:], "peer")
+    with _running(folder / "suspended", AT_ONCE) as restate:
+        if restate is not None:
+            times = [restate.next_line_ms(name) for name in restate.suspended(count + WARM_UP)]
+            yield Figure(SUSPENDED, "ms", times[WARM_UP:], "peer")
 
 
 def rates(folder: Path, count: int, rounds: int) -> Figures:
     """Handlers per second from resolved to their next line, many at once."""
-    with _running(folder) as restate:
+    with _running(folder, {}) as restate:
         if restate is not None:
             found = [_rate(restate, count) for _ in range(rounds + 1)][1:]
             yield Figure("Restate, resumed → next line", "runs/s", found, "peer")
@@ -81,14 +109,15 @@ def _resolve(awakeable: str) -> str:
 
 
 @contextmanager
-def _running(folder: Path) -> Iterator[Restate | None]:
+def _running(folder: Path, options: dict[str, str]) -> Iterator[Restate | None]:
     binary, python = shutil.which("restate-server"), python_with("restate", "hypercorn")
     if binary is None or python is None:
         yield None
         return
     ingress, admin, node, port = (free_port() for _ in range(4))
     addresses = (f"127.0.0.1:{number}" for number in (ingress, admin, node))
-    env = {"RESTATE_BASE_DIR": str(folder / "restate"), **dict(zip(PORTS, addresses, strict=True))}
+    base = {"RESTATE_BASE_DIR": str(folder / "restate")}
+    env = {**base, **dict(zip(PORTS, addresses, strict=True)), **options}
     with ExitStack() as stack:
         service = stack.enter_context(
             _process([python, "-P", str(WORK), str(port)], {}, subprocess.PIPE)

@@ -86,12 +86,16 @@ class DataLock:
             )
             raise DataDirLockedError(msg) from error
         try:
-            with self._writer.acquire(timeout=WRITER_SECONDS):
-                pass
+            self._wait_for_writer()
         except Timeout as error:
             self._lock.release()
             msg = f"A server that has died is still writing to {self._data_dir}; try again soon."
             raise DataDirLockedError(msg) from error
+
+    def _wait_for_writer(self) -> None:
+        if Path(self._writer.lock_file).exists():
+            with self._writer.acquire(timeout=WRITER_SECONDS):
+                pass
 
     def _who(self) -> str:
         try:

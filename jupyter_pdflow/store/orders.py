@@ -52,16 +52,34 @@ async def write_in_thread(order: Order) -> Stamp:
 def carry_out(order: Order, spares: Spares | None = None) -> Stamp:
     """Write the record; durable when this returns.
 
+    Parameters
+    ----------
+    order : Order
+    spares : Spares, optional
+        Files to write in place of new ones, where that is possible.
+
     Raises
     ------
     OSError
         It could not be written.
     """
+    if spares is not None:
+        with suppress(OSError):
+            return _carry_out(order, spares)
+    return _carry_out(order, None)
+
+
+def _carry_out(order: Order, spares: Spares | None) -> Stamp:
     write_record(Path(order.path), to_builtins(order.record), order.table, spares)
     if order.leaving is not None:
         with suppress(OSError):
-            spares.move(order.leaving) if spares else Path(order.leaving).unlink()
+            _remove(order.leaving, spares)
     return stamp_of(order.path)
+
+
+def _remove(name: str, spares: Spares | None) -> None:
+    if spares is None or not spares.move(name):
+        Path(name).unlink()
 
 
 def stamp_of(path: str | Path) -> Stamp:

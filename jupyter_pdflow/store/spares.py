@@ -78,14 +78,17 @@ class Spares:
         """Keep what `hold` has named; its old name is gone for good."""
         self._resting.append(Spare(spare, time.monotonic()))
 
-    def move(self, name: str) -> None:
-        """Take a file that is not needed any more, in place of removing it."""
-        if self._has_use_for(name):
-            spare = self._new_name()
+    def move(self, name: str) -> bool:
+        """Take a file that is not needed any more, if there is use for it."""
+        if not self._has_use_for(name):
+            return False
+        spare = self._new_name()
+        try:
             os.replace(name, spare)  # noqa: PTH105
-            self.add(spare)
-        else:
-            Path(name).unlink()
+        except OSError:
+            return False
+        self.add(spare)
+        return True
 
     def _has_use_for(self, name: str) -> bool:
         if len(self._resting) >= MOST:

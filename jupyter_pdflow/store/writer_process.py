@@ -142,6 +142,7 @@ def main(data_dir: Path) -> None:
         spares.clear(folder)
         _serve(sys.stdin.buffer, sys.stdout.buffer, spares.Spares(folder))
         spares.clear(folder)
+        (data_dir / LOCK).unlink()
 
 
 def _serve(orders: BinaryIO, answers: BinaryIO, kept: spares.Spares) -> None:

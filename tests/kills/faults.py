@@ -26,8 +26,8 @@ from typing import Any
 from jupyter_pdflow.store import writer, writer_process
 
 VARIABLE = "PDFLOW_TEST_FAULT"
-MANY = 20
-"""Writes within some seconds that are a load: both ways to write get their share of the kills."""
+LOAD_VARIABLE = "PDFLOW_TEST_LOAD"
+"""So many writes within some seconds are a load, under which a process of its own writes."""
 
 
 class Fault:
@@ -94,7 +94,7 @@ def beset_server() -> None:
     beset_files()
     for handler in (PDFlowAPIHandler, LinkHandler):
         handler.finish = dying(handler.finish)  # type: ignore[method-assign]
-    writer.MANY = MANY
+    writer.MANY = int(os.environ[LOAD_VARIABLE])
     writer_process.COMMAND = (sys.executable, "-P", __file__)
 
 

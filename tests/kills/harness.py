@@ -24,19 +24,31 @@ from tests.servers import JupyterServer, wait_until
 Tell = Callable[[str], None]
 CONFIG = Path(faults.__file__)
 PAGE = 200
+LOADS = (2, 1000)
+"""With the first, a process of its own writes nearly all; with the other, none."""
+
 MOST_TIMES = {"temp": 30, "rename": 30, "filing": 6, "filed": 6, "answer": 20}
 """How often a server gets to each point at most before it dies there."""
 
 
 class Moment(NamedTuple):
-    """When a server dies: a point of its code, or a number of seconds; when it starts, or later."""
+    """When a server dies: a point of its code, or a number of seconds; when it starts, or later.
+
+    ``load`` is one of `LOADS`, of the life that ends thus.
+    """
 
     point: str
     number: float
     starting: bool
+    load: int
+
+    @property
+    def kind(self) -> str:
+        """What is chosen, and who writes."""
+        return f"{self.point or 'time'}, {'process' if self.load == LOADS[0] else 'threads'}"
 
     def __str__(self) -> str:
-        when = f"{self.point}:{self.number}" if self.point else f"after {self.number:.2f} s"
+        when = f"{self.kind}: {self.number:.3g}"
         return f"{when}, from its start on" if self.starting else when
 
 
@@ -84,7 +96,7 @@ class _Harness:
                 "--PDFlow.max_kernels=4",
                 f"--PDFlow.smtp_url={smtp_url}",
             ],
-            env={faults.VARIABLE: str(self.fault)},
+            env={faults.VARIABLE: str(self.fault), faults.LOAD_VARIABLE: str(load_of(0))},
         )
 
     def run(self, kills: int, seed: int, tell: Tell) -> Report:
@@ -96,7 +108,8 @@ class _Harness:
             for number in range(kills):
                 moment = choose(chance, number)
                 self.die(moment, chance, f"{seed}-{number}")
-                self.report.kills[moment.point or "time"] += 1
+                self.report.kills[moment.kind] += 1
+                server.env[faults.LOAD_VARIABLE] = str(load_of(number + 1))
                 server.start()
                 self.check_alive()
                 tell(f"{number + 1} of {kills} ({moment}): {len(self.books.runs)} runs, all right")
@@ -224,9 +237,16 @@ def half_written(data_dir: Path) -> list[Path]:
     return [path for path in data_dir.rglob("*.tmp") if path.parent.name != spares.FOLDER]
 
 
+def load_of(number: int) -> int:
+    """Tell who writes in the life that ends with a kill: both ways have all kinds of kills."""
+    return LOADS[number // 2 % 2]
+
+
 def choose(chance: random.Random, number: int) -> Moment:
     """Choose how the server dies: at a moment in time, or at a point of its code."""
+    load = load_of(number)
     if number % 3 == 0:
-        return Moment("", chance.uniform(0.05, 1.5), starting=False)
+        return Moment("", chance.uniform(0.05, 1.5), starting=False, load=load)
     point = chance.choice(list(MOST_TIMES))
-    return Moment(point, chance.randint(1, MOST_TIMES[point]), starting=number % 6 == 5)
+    times = chance.randint(1, MOST_TIMES[point])
+    return Moment(point, times, starting=number % 6 == 5, load=load)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from jupyter_pdflow.store import spares
+from jupyter_pdflow.store.orders import Order, carry_out
 from jupyter_pdflow.store.spares import Spares, clear
-from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.store.storage import parse_record, replace_file
 
 
 class Place:
@@ -80,14 +82,13 @@ def test_not_more_than_enough(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(5):
         place.write(b"x")
     assert len(os.listdir(place.folder)) == 2
-    place.spares.move(str(place.file))
-    assert not place.file.exists()
-    assert len(os.listdir(place.folder)) == 2
+    assert not place.spares.move(str(place.file))
+    assert place.file.exists()
 
 
 def test_a_file_that_is_not_needed_is_one(place: Place) -> None:
     first = place.write(b"1")
-    place.spares.move(str(place.file))
+    assert place.spares.move(str(place.file))
     assert not place.file.exists()
     place.rest()
     assert place.write(b"2") == first
@@ -121,6 +122,19 @@ def test_a_disk_that_knows_no_second_names(place: Place, monkeypatch: pytest.Mon
         place.rest()
         place.write(b"%d" % number)
     assert os.listdir(place.folder) == []
+
+
+def test_orders_are_carried_out_without_their_folder_too(place: Place, tmp_path: Path) -> None:
+    path, other = str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    for number in range(2):
+        carry_out(Order(path, "run", {"n": number}), place.spares)
+    place.rest()
+    shutil.rmtree(place.folder)
+    for number in range(2, 4):
+        carry_out(Order(path, "run", {"n": number}), place.spares)
+        assert parse_record(Path(path).read_bytes(), "run", path)["n"] == number
+    carry_out(Order(other, "run", {"n": 4}, leaving=path), place.spares)
+    assert os.listdir(tmp_path) == ["b.json"]
 
 
 def test_clearing_leaves_nothing(place: Place) -> None:
