@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 LONGEST_SLEEP = 1.0
 """Seconds after which the wall clock is looked at again, in case someone has set it."""
 
+EARLY_SECONDS = 0.002
+"""The event loop wakes up so much before a key is due, and looks again and again: it sleeps in
+whole milliseconds, and a processor at rest takes one more to get to speed."""
+
 TURN_SECONDS = 0.005
 """How long due keys are handed out before others get their turn on the event loop."""
 
@@ -68,7 +72,7 @@ class Timers:
             self._handle = None
         if self._heap:
             wait = (self._heap[0][0] - self._clock()).total_seconds()
-            wait = min(max(wait, 0.0), LONGEST_SLEEP)
+            wait = min(max(wait - EARLY_SECONDS, 0.0), LONGEST_SLEEP)
             self._handle = asyncio.get_running_loop().call_later(wait, self._run)
 
     def _run(self) -> None:

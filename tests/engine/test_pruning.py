@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -98,14 +99,15 @@ async def test_without_keep_days_all_stays(house: House) -> None:
 
 
 async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None:
-    house = House(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    old = await house.make()
-    pruning = house.pruning()
-    pruning.open()
-    pruning.close()
-    assert f"mail/queued/{old}-1-0-0.json" in house.traces(old)
-    assert house.store.get(old)
-    await house.mailbox.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        house = House(tmp_path, Post.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}"))
+        old = await house.make()
+        pruning = house.pruning()
+        pruning.open()
+        pruning.close()
+        assert f"mail/queued/{old}-1-0-0.json" in house.traces(old)
+        assert house.store.get(old)
+        await house.mailbox.close()
 
 
 @pytest.mark.parametrize("removals", range(4))
