@@ -13,6 +13,7 @@ from ulid import ULID
 
 from benchmarks.product import APPROVAL, serving
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.store.records import Records
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 EVENT = {"text": "x" * 1200}
@@ -48,10 +49,10 @@ def _take_out(data_dir: Path, run_id: str) -> Run:
 
 
 def _copy(data_dir: Path, run: Run, count: int) -> None:
-    store = TinyDBStore(data_dir, LOG)
-    asyncio.run(_put(store, run, count))
+    asyncio.run(_put(Records(data_dir / "active", Run, "run", LOG), run, count))
 
 
-async def _put(store: TinyDBStore, run: Run, count: int) -> None:
+async def _put(active: Records[Run], run: Run, count: int) -> None:
     for _ in range(count):
-        await store.put(replace(run, id=str(ULID())))
+        copy = replace(run, id=str(ULID()))
+        await active.put(copy.id, copy)

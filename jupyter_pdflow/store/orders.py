@@ -7,9 +7,9 @@ import stat
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from msgspec import Struct, to_builtins
+from msgspec import Raw, Struct
 
 from jupyter_pdflow.store.spares import Spares
 from jupyter_pdflow.store.storage import write_record
@@ -28,15 +28,15 @@ class Order(Struct, frozen=True, array_like=True):
         The record's file.
     table : str
         What the record is called in it.
-    record : Struct or dict
-        The record, or its fields.
+    fields : Raw
+        The record's fields, as a JSON object.
     leaving : str, optional
         A file that is removed then, without syncing that.
     """
 
     path: str
     table: str
-    record: Any
+    fields: Raw
     leaving: str | None = None
 
 
@@ -70,7 +70,7 @@ def carry_out(order: Order, spares: Spares | None = None) -> Stamp:
 
 
 def _carry_out(order: Order, spares: Spares | None) -> Stamp:
-    write_record(Path(order.path), to_builtins(order.record), order.table, spares)
+    write_record(Path(order.path), bytes(order.fields), order.table, spares)
     if order.leaving is not None:
         with suppress(OSError):
             _remove(order.leaving, spares)

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from msgspec import MsgspecError, Struct, ValidationError, convert
-from msgspec.json import Decoder
+from msgspec import MsgspecError, Raw, Struct, ValidationError, convert
+from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.store.orders import Order, Stamp, Write, stamp_of, write_in_thread
@@ -150,7 +150,7 @@ class Records(Generic[R]):
         """
         path, gone = str(self.path(record_id)), None if leaving is None else str(leaving)
         with self.as_before(record_id):
-            stamp = await self._write(Order(path, self._table, record, gone))
+            stamp = await self._write(Order(path, self._table, Raw(encode(record)), gone))
         self._remember(record_id, stamp, record)
 
     @contextmanager

@@ -18,10 +18,10 @@ FOLDER = "spare"
 REST_SECONDS = 1.0
 """A file that was replaced is left alone for so long: somebody may have opened it just before."""
 
-MOST = 4096
+MOST = 2048
 """So many are kept."""
 
-LARGEST = 1 << 14
+LARGEST = 1 << 16
 """Bytes; a larger file is not kept."""
 
 OURS = stat.S_IFREG | 0o600

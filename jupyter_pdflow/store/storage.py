@@ -156,18 +156,21 @@ def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
     return _checked(document, table, name)
 
 
-def dump_record(record: dict[str, Any], table: str) -> bytes:
+def dump_record(fields: bytes, table: str) -> bytes:
     """Write a record as the content of a file that `parse_record` reads."""
-    return orjson.dumps(_tables(record, table))
+    return orjson.dumps(_tables(fields, table))
 
 
 def beginning(table: str) -> bytes:
     """Tell how the content of each file of this version begins."""
-    return dump_record({}, table).rstrip(b"}") + b","
+    return dump_record(b"{}", table).rstrip(b"}") + b","
 
 
-def _tables(record: dict[str, Any], table: str) -> dict[str, dict[str, Any]]:
-    return {table: {"1": {"format": formats.FORMAT, **record}}}
+def _tables(fields: bytes, table: str) -> dict[str, dict[str, Any]]:
+    """Put a record into a TinyDB database, with the version of its format, as the JSON it is."""
+    comma = b"" if fields == b"{}" else b","
+    document = b'{"format":%d%b%b' % (formats.FORMAT, comma, fields[1:])
+    return {table: {"1": orjson.Fragment(document)}}
 
 
 def _checked(document: object, table: str, name: str) -> dict[str, Any]:
@@ -177,17 +180,15 @@ def _checked(document: object, table: str, name: str) -> dict[str, Any]:
     return formats.migrate(document, table, name)
 
 
-def write_record(
-    path: Path, record: dict[str, Any], table: str, spares: Spares | None = None
-) -> None:
+def write_record(path: Path, fields: bytes, table: str, spares: Spares | None = None) -> None:
     """Make a record the one that its TinyDB file holds, in one atomic write.
 
     Parameters
     ----------
     path : Path
         The file.
-    record : dict
-        The record's fields; the version of their format is put beside them.
+    fields : bytes
+        The record's fields, as a JSON object; the version of their format is put beside them.
     table : str
         What the record is called in the file: ``run``, ``mail``, ….
     spares : Spares, optional
@@ -195,4 +196,4 @@ def write_record(
     """
     with TinyDB(path, storage=AtomicJSONStorage, spares=spares) as db:
         # Not `upsert` or `update`: they read the file again, and may write it twice.
-        db.storage.write(_tables(record, table))
+        db.storage.write(_tables(fields, table))

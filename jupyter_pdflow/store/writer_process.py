@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from msgspec import Struct
 from msgspec.json import decode, encode
 
@@ -137,7 +137,12 @@ def main(data_dir: Path) -> None:
     """Write what the server asks for, until it has closed its end."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with FileLock(data_dir / LOCK, mode=0o600).acquire(timeout=LOCK_SECONDS):
+    lock = FileLock(data_dir / LOCK, mode=0o600)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        sys.exit(f"Another process writes to {data_dir}.")
+    with lock:
         folder = data_dir / spares.FOLDER
         spares.clear(folder)
         _serve(sys.stdin.buffer, sys.stdout.buffer, spares.Spares(folder))

@@ -80,7 +80,7 @@ def test_an_old_file_is_migrated_when_it_is_read_and_written_anew_at_its_next_wr
     assert fields["seen"] == [2, "run"]
     assert "event" not in fields
     assert path.read_bytes() == before
-    write_record(path, {"id": PAUSED, "trigger": None}, "run")
+    write_record(path, json.dumps({"id": PAUSED, "trigger": None}).encode(), "run")
     stored = json.loads(path.read_bytes())["run"]["1"]
     assert stored == {"format": 3, "id": PAUSED, "trigger": None}
     assert parse_record(path.read_bytes(), "run", path.name) == stored

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
 from jupyter_pdflow.store import spares
 from jupyter_pdflow.store.orders import Order, carry_out
@@ -127,13 +128,13 @@ def test_a_disk_that_knows_no_second_names(place: Place, monkeypatch: pytest.Mon
 def test_orders_are_carried_out_without_their_folder_too(place: Place, tmp_path: Path) -> None:
     path, other = str(tmp_path / "a.json"), str(tmp_path / "b.json")
     for number in range(2):
-        carry_out(Order(path, "run", {"n": number}), place.spares)
+        carry_out(Order(path, "run", Raw(b'{"n":%d}' % number)), place.spares)
     place.rest()
     shutil.rmtree(place.folder)
     for number in range(2, 4):
-        carry_out(Order(path, "run", {"n": number}), place.spares)
+        carry_out(Order(path, "run", Raw(b'{"n":%d}' % number)), place.spares)
         assert parse_record(Path(path).read_bytes(), "run", path)["n"] == number
-    carry_out(Order(other, "run", {"n": 4}, leaving=path), place.spares)
+    carry_out(Order(other, "run", Raw(b'{"n":%d}' % 4), leaving=path), place.spares)
     assert os.listdir(tmp_path) == ["b.json"]
 
 

@@ -49,7 +49,7 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(storage, "replace_file", count)
     for number in (1, 2):
-        write_record(tmp_path / "r.json", {"n": number}, "run")
+        write_record(tmp_path / "r.json", b'{"n":%d}' % number, "run")
     assert written == [
         b'{"run":{"1":{"format":1,"n":1}}}',
         b'{"run":{"1":{"format":1,"n":2}}}',
@@ -57,8 +57,8 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_record(tmp_path: Path) -> None:
-    write_record(tmp_path / "r.json", {"id": "r", "n": 1}, "run")
-    write_record(tmp_path / "r.json", {"id": "r", "n": 2}, "run")
+    write_record(tmp_path / "r.json", b'{"id":"r","n":1}', "run")
+    write_record(tmp_path / "r.json", b'{"id":"r","n":2}', "run")
     with TinyDB(tmp_path / "r.json", storage=AtomicJSONStorage) as db:
         assert db.table("run").get(doc_id=1) == {"format": 1, "id": "r", "n": 2}
 

@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 import pytest
 from filelock import FileLock
+from msgspec import Raw
 
 from jupyter_pdflow.store import writer, writer_process
 from jupyter_pdflow.store.orders import Order
@@ -33,7 +35,9 @@ def processes() -> list[psutil.Process]:
 
 def order(path: Path, number: int = 0, leaving: Path | None = None) -> Order:
     fields = {"id": path.stem, "n": number, "text": "é\n…"}
-    return Order(str(path), "run", fields, None if leaving is None else str(leaving))
+    return Order(
+        str(path), "run", Raw(orjson.dumps(fields)), None if leaving is None else str(leaving)
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
