@@ -15,7 +15,8 @@ from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from msgspec.json import decode, encode
 
 from jupyter_pdflow.store import spares
 from jupyter_pdflow.store.orders import Order, Stamp, carry_out
+from jupyter_pdflow.store.spares import Spares
 from jupyter_pdflow.store.threads import held
 
 COMMAND = (sys.executable, "-P", "-m", "jupyter_pdflow.store.writer_process")
@@ -137,28 +139,29 @@ def main(data_dir: Path) -> None:
     """Write what the server asks for, until it has closed its end."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    lock = FileLock(data_dir / LOCK, mode=0o600)
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
+        lock = FileLock(data_dir / LOCK, mode=0o600).acquire(timeout=LOCK_SECONDS)
     except Timeout:
         sys.exit(f"Another process writes to {data_dir}.")
     with lock:
         folder = data_dir / spares.FOLDER
         spares.clear(folder)
-        _serve(sys.stdin.buffer, sys.stdout.buffer, spares.Spares(folder))
+        with suppress(BrokenPipeError):  # nobody waits for the answer any more
+            _serve(sys.stdin.buffer, Spares(folder))
         spares.clear(folder)
         (data_dir / LOCK).unlink()
 
 
-def _serve(orders: BinaryIO, answers: BinaryIO, kept: spares.Spares) -> None:
-    answers.write(READY)
-    answers.flush()
+def _serve(orders: BinaryIO, kept: Spares) -> None:
+    answer = partial(os.write, sys.stdout.fileno())
+    answer(READY)
     for line in orders:
-        answers.write(encode(_answer(line, kept)) + b"\n")
-        answers.flush()
+        if not line.endswith(b"\n"):
+            return  # its server died while it wrote this
+        answer(encode(_answer(line, kept)) + b"\n")
 
 
-def _answer(line: bytes, kept: spares.Spares) -> Answer:
+def _answer(line: bytes, kept: Spares) -> Answer:
     try:
         return Answer(carry_out(decode(line, type=Order), kept))
     except OSError as error:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from filelock import FileLock
 from msgspec import Raw
+from msgspec.json import encode
 
 from jupyter_pdflow.store import writer, writer_process
 from jupyter_pdflow.store.orders import Order
@@ -175,6 +177,25 @@ async def test_it_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> No
         with pytest.raises(TimeoutError), FileLock(tmp_path / writer_process.LOCK).acquire(0):
             pass
     assert processes() == []
+    assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_it_ends_without_a_word_when_its_server_has_died(tmp_path: Path) -> None:
+    command = [*writer_process.COMMAND, str(tmp_path)]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, **pipes)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == writer_process.READY
+    process.stdout.close()
+    process.stdin.write(encode(order(tmp_path / "r.json", 1)) + b"\n")
+    process.stdin.write(encode(order(tmp_path / "r.json", 2))[:-9])
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(SECONDS) == 0
+    assert read(tmp_path / "r.json")["n"] == 1
     assert os.listdir(tmp_path) == ["r.json"]
 
 
