@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from jupyter_pdflow.engine.debts import RETRY_AFTER
 from jupyter_pdflow.engine.letters import StoredLetter, message_of, run_of
 from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.engine.timers import Timers
@@ -24,7 +25,6 @@ FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 SENDING_AT_ONCE = 4
-STORE_AGAIN_SECONDS = 2.0
 LISTED = 500
 MESSAGE = ".eml"
 
@@ -170,7 +170,7 @@ class Mailbox:
         async with self._sending:
             letter = await self._attempt(letter)
         while not await self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
-            await asyncio.sleep(STORE_AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_AFTER)
         if letter.status == "queued":
             wait = min(FIRST_RETRY * 2 ** min(letter.attempts - 1, 20), LONGEST_RETRY)
             self._timers.set(letter.id, self._clock() + wait)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 
+from jupyter_pdflow.rules.links import without_secrets
 from jupyter_pdflow.server.requests import HIDDEN
 
-_LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
 _TOKEN = re.compile(r"(?:WyI|\.eJ)[\w-]{16,}\.[\w-]{43}(?![\w-])")
 """What `Links.token` makes: a JSON list or its compressed form, a dot, a SHA-256 signature."""
 
@@ -16,7 +16,7 @@ _FORMATTER = logging.Formatter()
 
 def redact(text: str) -> str:
     """Hide the secret of each link in a text."""
-    return _TOKEN.sub(HIDDEN, _LINK.sub(rf"\g<1>{HIDDEN}", text))
+    return _TOKEN.sub(HIDDEN, without_secrets(text, HIDDEN))
 
 
 class Redaction(logging.Filter):

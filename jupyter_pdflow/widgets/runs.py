@@ -5,7 +5,6 @@ A link to resume or cancel is a key: none is ever written here, since notebooks 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 
 from jupyter_pdflow.cli.words import elapsed, moment, waits
 from jupyter_pdflow.handler.tree import tree_html
+from jupyter_pdflow.rules.links import without_secrets
 from jupyter_pdflow.rules.times import duration
 from jupyter_pdflow.widgets.text import Twins, exports_twins
 
@@ -21,7 +21,6 @@ View: TypeAlias = dict[str, Any]
 
 NO_RUN = "There is no production run yet; start one with `%pdflow run`."
 _CELL = "text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0"
-_LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
 
 
 def run_twins(run: View) -> Twins:
@@ -100,7 +99,7 @@ def _as_of(run: View, words: str = "As of") -> str:
 def _without_keys(value: Any) -> Any:
     """Hide the secrets of links that a step has exported."""
     if isinstance(value, str):
-        return _LINK.sub(r"\g<1>…", value)
+        return without_secrets(value, "…")
     if isinstance(value, dict):
         return {name: _without_keys(item) for name, item in value.items()}
     return [_without_keys(item) for item in value] if isinstance(value, list) else value

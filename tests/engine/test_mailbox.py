@@ -154,7 +154,7 @@ async def test_queued_mail_is_kept_where_no_server_is_configured_any_more(tmp_pa
 async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
     box: Mailbox, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailbox_module, "STORE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(mailbox_module, "RETRY_AFTER", 0.01)
     done = tmp_path / "mail" / "done"
     done.rmdir()
     done.touch()  # nothing can be moved there
