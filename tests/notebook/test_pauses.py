@@ -33,7 +33,8 @@ def test_a_pause_shows_the_notice_and_stops_the_queue(kernel: Kernel):
 
 
 def test_cells_that_are_queued_behind_a_pause_do_not_run(kernel: Kernel):
-    first, second = kernel.send(SUSPEND), kernel.send("ran = True")
+    slowly = SUSPEND.replace("pd):\n", "pd):\n    __import__('time').sleep(0.5)\n")
+    first, second = kernel.send(slowly), kernel.send("ran = True")
     replies = [kernel.reply_to(message_id)["content"] for message_id in (first, second)]
     kernel.until_idle(first)
     kernel.until_idle(second)
