@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -42,6 +43,8 @@ from jupyter_pdflow.rules.moves import Move, apply, new_run, waiting_for
 from jupyter_pdflow.rules.run import By, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
+
+HANDED_OVER_SECONDS = 0.5
 
 WAKING_AT_ONCE = 4
 """So many runs that are due are stored at once: requests are not kept waiting by thousands."""
@@ -225,8 +228,15 @@ class Engine:
 
     # --- mail ---
 
-    def letters(self) -> list[StoredLetter]:
-        """List the mails that steps have made, newest first."""
+    async def letters(self) -> list[StoredLetter]:
+        """List the mails that steps have made, newest first.
+
+        A run is seen as it now is a moment before its mails are handed over; that is waited for,
+        unless the storage takes long.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HANDED_OVER_SECONDS):
+                await self._turns.over()
         return self._mailbox.letters()
 
     def letter(self, letter_id: str) -> StoredLetter:

@@ -266,7 +266,7 @@ class MailsHandler(PDFlowAPIHandler):
     @authorized
     async def get(self) -> None:
         """List the mails that steps have made, newest first."""
-        self.answer([mail_view(letter) for letter in (await self.engine()).letters()])
+        self.answer([mail_view(letter) for letter in await (await self.engine()).letters()])
 
 
 class MailHandler(PDFlowAPIHandler):

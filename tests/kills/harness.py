@@ -170,7 +170,7 @@ class _Harness:
     def all_runs(self) -> list[dict[str, Any]]:
         """List all runs; each one that was ordered is among them."""
         runs: list[dict[str, Any]] = []
-        more = True
+        canceled, more = self.books.canceled(), True
         while more:
             before = f"&before={runs[-1]['id']}" if runs else ""
             answer = self.server.api("GET", f"/runs?limit={PAGE}{before}")
@@ -180,7 +180,7 @@ class _Harness:
         for run in runs:
             if run["id"] not in self.books.runs:
                 self.books.enter(self.server.get_run(run["id"]))
-            self.books.see(run)
+            self.books.see(run, canceled)
         assert {run["id"] for run in runs} == set(self.books.runs), "a run is lost"
         return runs
 

@@ -95,13 +95,14 @@ class Client:
 
     def waiting(self) -> dict[str, Any] | None:
         """Look at some run that was paused a moment ago."""
+        canceled = self.books.canceled()
         runs = self.ask("GET", "/runs?status=paused&limit=20")
         if not runs:
             return None
         run: dict[str, Any] = self.random.choice(runs)
         if run["id"] not in self.books.runs:
             self.books.enter(self.ask("GET", f"/runs/{run['id']}"))
-        self.books.see(run)
+        self.books.see(run, canceled)
         return run
 
     def new_id(self) -> str:
