@@ -116,3 +116,13 @@ def test_without_smtp_mails_are_files(tmp_path: Path) -> None:
         link = re.search(r"http\S+/resume/\S+", mail["text"])
         assert link
         assert link[0] == run["pause"]["resume_url"]
+
+
+def test_a_run_that_is_seen_as_paused_has_its_mail_in_the_list(tmp_path: Path) -> None:
+    with JupyterServer(tmp_path) as alone:
+        workflow = alone.deploy("ask", [ASK])
+        for _ in range(30):
+            run_id = alone.run(workflow)["id"]
+            while alone.get_run(run_id)["status"] != "paused":
+                pass
+            assert run_id in {mail["run_id"] for mail in alone.api("GET", "/mail").json()}
