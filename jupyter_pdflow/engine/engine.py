@@ -45,6 +45,7 @@ from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
 
 HANDED_OVER_SECONDS = 0.5
+"""How long a list of mails waits at most for those of runs that have just been stored."""
 
 WAKING_AT_ONCE = 4
 """So many runs that are due are stored at once: requests are not kept waiting by thousands."""

@@ -9,7 +9,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 import orjson
 from msgspec import Struct, to_builtins
-from msgspec.json import encode
 
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
@@ -34,9 +33,13 @@ class Room(NamedTuple, Generic[R]):
         """Tell the path of a record below the data directory."""
         return f"{self.folder}/{record_id}{SUFFIX}"
 
+    def fields(self, record: R) -> bytes:
+        """Write a record's fields as JSON; by orjson, which refuses what it could not read."""
+        return orjson.dumps(to_builtins(record))
+
     def dump(self, record: R) -> bytes:
         """Write a record as its file holds it."""
-        return dump_record(orjson.dumps(to_builtins(record)), self.table)
+        return dump_record(self.fields(record), self.table)
 
     def parse(self, content: bytes, name: str) -> R:
         """Read a record from the content of a file of that name; `StoredFileError` if it is none."""
@@ -108,7 +111,7 @@ class DataDir:
         """Write a record; durable when this returns."""
         path = self.file(room, record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_record(path, encode(record), room.table)
+        write_record(path, room.fields(record), room.table)
 
     @contextlib.contextmanager
     def held(self, command: str) -> Iterator[None]:
