@@ -22,6 +22,7 @@ from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.events import (
+    MAX_CRASHES,
     Begin,
     Cancel,
     CancelPause,
@@ -71,6 +72,8 @@ class Engine:
         Called with a run each time it has changed.
     keep_days : float or None
         After how many days finished runs are removed; None keeps them.
+    max_crashes : int
+        After how many crashes of its server a step is not executed again.
     """
 
     def __init__(
@@ -82,10 +85,12 @@ class Engine:
         on_change: Callable[[Run], None],
         *,
         keep_days: float | None = None,
+        max_crashes: int = MAX_CRASHES,
         log: logging.Logger,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
+        self._max_crashes = max_crashes
         self._mailbox = mailbox
         self._links_for = links_for
         self._on_change = on_change
@@ -105,11 +110,20 @@ class Engine:
         """Take up the runs as the last server left them; overdue timers fire at once."""
         await self._mailbox.open()
         for run in self._store.active():
-            await self._apply(run, [Recover()])
+            await self._recover(run)
         self._ids = Ids(after=[run.id for run in self._store.page(limit=1)])
         self._pruning.open()
         for workflow in sorted(self.workflows(), key=lambda known: known.created_at)[-1:]:
             self._drivers.expect(workflow)
+
+    async def _recover(self, run: Run) -> None:
+        """Take up one run; whatever is wrong with it stays with it."""
+        try:
+            await self._apply(run, [Recover(max_crashes=self._max_crashes)])
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  a stored run may be wrong in ways that no check knows
+            self._log.exception("Run %s can't be taken up; the others go on.", run.id)
 
     async def stop(self) -> None:
         """Begin no step any more, and give those that are executing a short time to end."""
@@ -264,9 +278,16 @@ class Engine:
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
         return await self.move(run.id, finish, *([Begin()] if go_on else []))
 
-    async def halt(self, run_id: str) -> Run:
-        """Put a run at rest whose step can't be waited for."""
-        return await self.move(run_id, Halt())
+    async def halt(self, run_id: str, *, crashed: bool = False) -> Run:
+        """Queue a run again whose step can't be waited for.
+
+        Parameters
+        ----------
+        run_id : str
+        crashed : bool
+            Whether what executed the step ended without an answer, such as a gateway.
+        """
+        return await self.move(run_id, Halt(crashed=crashed, max_crashes=self._max_crashes))
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""
@@ -304,14 +325,14 @@ class Engine:
             self._drivers.give_back(kernel)
             raise
         self._trouble.is_over()
-        if run.pause is None:
+        if run.pause is None and run.not_before is None:
             self._timers.unset(run.id)
 
     async def _see_to(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
         match effect:
             case Execute() if run.status == "queued" or kernel is not None:
                 self._drivers.start(run, kernel)
-            case Wake(at=at) if run.pause is not None:
+            case Wake(at=at) if run.pause is not None or run.not_before is not None:
                 self._timers.set(run.id, at)
             case Interrupt():
                 self._drivers.interrupt(run.id)
@@ -332,14 +353,15 @@ class Engine:
 
     async def _expire(self, run_id: str) -> None:
         try:
-            pause = self._store.get(run_id).pause
-            if pause is not None:
-                await self.move(run_id, Expire(step=pause.step, execution=pause.execution))
+            run = self._store.get(run_id)
+            await self.move(run_id, Expire(step=run.current.name, execution=run.execution))
         except OSError as error:
             self._trouble.begins(error)
             self._timers.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
         except PDFlowError as error:
             self._log.error("Run %s can't be woken: %s", run_id, error)
+        except Exception:  # noqa: BLE001  a stored run may be wrong in ways that no check knows
+            self._log.exception("Run %s can't be woken; the others go on.", run_id)
 
 
 def _wants_kernel(move: Move) -> bool:

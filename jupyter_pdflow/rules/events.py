@@ -33,7 +33,7 @@ class Resume(Struct, frozen=True, kw_only=True):
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """The time of a pause may have run out."""
+    """The time of a pause, or of the wait after a crash, may have run out."""
 
     step: str
     execution: int
@@ -55,12 +55,27 @@ class CancelPause(Struct, frozen=True, kw_only=True):
     request: Request | None = None
 
 
-class Halt(Struct, frozen=True):
-    """The server stops and could not wait any longer for the step that is executing."""
+MAX_CRASHES = 3
+"""Default of the number of crashes after which a step is not executed again."""
 
 
-class Recover(Struct, frozen=True):
+class Halt(Struct, frozen=True, kw_only=True):
+    """The step that is executing can't be waited for: it is queued again.
+
+    Attributes
+    ----------
+    crashed : bool
+        Whether what executed it ended without an answer; False where the server stops in order.
+    """
+
+    crashed: bool = False
+    max_crashes: int = MAX_CRASHES
+
+
+class Recover(Struct, frozen=True, kw_only=True):
     """A server starts and finds the run as the last one left it."""
+
+    max_crashes: int = MAX_CRASHES
 
 
 Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Halt | Recover
@@ -71,7 +86,7 @@ class Execute(Struct, frozen=True):
 
 
 class Wake(Struct, frozen=True):
-    """Send `Expire` for the run's pause at this time."""
+    """Send `Expire` for the run's current execution at this time."""
 
     at: datetime
 

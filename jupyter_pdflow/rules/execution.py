@@ -20,6 +20,7 @@ def execution_of(run: Run, resume_url: str = "", cancel_url: str = "") -> Execut
         steps={done.name: done.exports for done in run.steps[: run.position]},
         attempt=run.attempt,
         runs=max(1, step.runs),
+        reruns=step.reruns,
         context=run.context,
         woken=run.woken,
         callback_request=run.callback_request,

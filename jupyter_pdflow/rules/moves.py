@@ -3,14 +3,15 @@
 ========  ==============  ====================================================
 event     counts when     the run is then
 ========  ==============  ====================================================
-Begin     queued          running
+Begin     queued, due     running
 Finish    running         queued (next step), paused, succeeded or failed
 Resume    paused          queued (next step, or the same one for a rerun)
 Resume    queued/running  the same, with the request kept for the step's end
 Expire    paused, due     queued; canceled or failed where `on_timeout` says so
+Expire    queued, due     queued, and executed now that its wait is over
 Cancel    not ended       canceled
-Halt      running         queued, one more attempt
-Recover   running         queued, one more attempt
+Halt      running         queued, one more attempt; failed after too many crashes
+Recover   running         queued, one more attempt; failed after too many crashes
 ========  ==============  ====================================================
 
 An event that does not count changes nothing: one that a person sent raises, one that a
@@ -23,10 +24,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import orjson
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
+from jupyter_pdflow.rules.crashes import crash_error, wait_after
 from jupyter_pdflow.rules.credits import credits_for
 from jupyter_pdflow.rules.decisions import (
     decided_words,
@@ -72,7 +74,7 @@ from jupyter_pdflow.rules.workflow import Workflow
 
 DECISIONS_KEPT = 100
 EXPORTS_LIMIT = 6_000_000
-"""Bytes of JSON that the exports of one run may take."""
+"""Bytes of JSON that the exports of one run may take, the context of its rerun included."""
 
 
 class Move(NamedTuple):
@@ -131,7 +133,7 @@ def waiting_for(run: Run) -> Pause:
 
 
 def _begin(run: Run, _event: Begin, now: datetime) -> Move:
-    if run.status != "queued":
+    if run.status != "queued" or run.not_before is not None:
         return Move(run)
     step = run.current
     runs = step.runs or 1
@@ -146,7 +148,7 @@ def _finish(run: Run, event: Finish, now: datetime) -> Move:
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
     run = replace(run, outbox=addressed(run, outcome, now))
-    error = outcome.error or _too_large(run)
+    error = outcome.error or _too_large(run, outcome)
     move = _fail(run, error, now) if error else _after_return(run, outcome, now)
     return Move(move.run, (*deliver(run), *move.effects))
 
@@ -172,6 +174,8 @@ def _resume(run: Run, event: Resume, now: datetime) -> Move:
 
 def _expire(run: Run, event: Expire, now: datetime) -> Move:
     pause = run.pause
+    if run.not_before is not None and is_under_way(run, event.step, event.execution):
+        return _end_wait(run, run.not_before, now)
     if not is_paused_at(run, event.step, event.execution) or pause is None:
         return Move(run)
     if now < pause.deadline:
@@ -204,19 +208,28 @@ def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Move:
     return _cancel_now(_decide(run, "canceled", event.by, now), None, now)
 
 
-def _halt(run: Run, _event: Halt, now: datetime) -> Move:
-    return Move(_once_more(_close_segment(run, now)) if run.status == "running" else run)
+def _halt(run: Run, event: Halt, now: datetime) -> Move:
+    if run.status != "running":
+        return Move(run)
+    if event.crashed:
+        return _crash(run, event.max_crashes, now)
+    return Move(_once_more(_close_segment(run, now)))
 
 
-def _recover(run: Run, _event: Recover, _now: datetime) -> Move:
+def _recover(run: Run, event: Recover, now: datetime) -> Move:
     """Find out what a run needs when a server starts: nothing is taken for done."""
-    if run.ended:
-        return Move(run, (*deliver(run), End()))
-    if run.pause is not None:
-        return Move(run, (*deliver(run), Wake(run.pause.deadline)))
     if run.status == "running":
-        run = _once_more(run)
-    return Move(run, (*deliver(run), Execute()))
+        move = _crash(run, event.max_crashes, now)
+        return Move(move.run, (*deliver(run), *move.effects))
+    return Move(run, (*deliver(run), _needed(run)))
+
+
+def _needed(run: Run) -> Effect:
+    if run.ended:
+        return End()
+    if run.pause is not None:
+        return Wake(run.pause.deadline)
+    return Execute() if run.not_before is None else Wake(run.not_before)
 
 
 _RULES: dict[type[Event], Callable[[Run, Any, datetime], Move]] = {
@@ -257,7 +270,7 @@ def _pause(run: Run, call: PauseCall, now: datetime) -> Move:
 def _wake(run: Run, how: How, by: By, request: Request | None, now: datetime) -> Move:
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    run = replace(_decide(run, how, by, now), execution=run.execution + 1, attempt=1)
+    run = replace(_decide(run, how, by, now), execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":
         return _rerun(run, pause, request)
     if pause.kind == "suspend" or request is not None:
@@ -294,7 +307,7 @@ def _next_step(run: Run, now: datetime) -> Move:
     run = replace(run, context=None, woken=False, callback_request=None, early=None)
     if run.position + 1 == len(run.steps):
         return _end(replace(run, woken_at=run.woken_at or now), "succeeded", now)
-    run = replace(run, status="queued", position=run.position + 1, attempt=1)
+    run = replace(run, status="queued", position=run.position + 1, attempt=1, crashes=0)
     return Move(run, (Execute(),))
 
 
@@ -302,6 +315,23 @@ def _once_more(run: Run) -> Run:
     """Queue the step that was executing, for another attempt."""
     run = _with_step(run, replace(run.current, status="pending"))
     return replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
+
+
+def _crash(run: Run, max_crashes: int, now: datetime) -> Move:
+    """Queue a step whose server ended; give it up where it has done that too often."""
+    run = replace(_once_more(run), crashes=run.crashes + 1)
+    if run.crashes >= max_crashes:
+        return _fail(run, crash_error(run.current.name, run.crashes), now)
+    wait = wait_after(run.crashes)
+    if not wait:
+        return Move(run, (Execute(),))
+    return Move(replace(run, not_before=now + wait), (Wake(now + wait),))
+
+
+def _end_wait(run: Run, not_before: datetime, now: datetime) -> Move:
+    if now < not_before:
+        return Move(run, (Wake(not_before),))
+    return Move(replace(run, not_before=None), (Execute(),))
 
 
 def _fail(run: Run, error: Error, now: datetime) -> Move:
@@ -322,7 +352,7 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Move:
         replace(step, status="skipped") if step.status == "pending" else step for step in run.steps
     )
     ended_at = max(now, run.updated_at)
-    run = replace(run, steps=steps, status=status, early=None, ended_at=ended_at)
+    run = replace(run, steps=steps, status=status, early=None, not_before=None, ended_at=ended_at)
     return Move(_close_segment(run, now), (End(),))
 
 
@@ -363,16 +393,22 @@ def _with_step(run: Run, step: Step) -> Run:
     return replace(run, steps=(*before, step, *after))
 
 
-def _too_large(run: Run) -> Error | None:
+def _too_large(run: Run, outcome: Outcome) -> Error | None:
     commas_and_brackets = len(run.steps) + 1
-    size = len(orjson.dumps([step.exports for step in run.steps])) - commas_and_brackets
-    if size <= EXPORTS_LIMIT:
-        return None
-    text = (
-        f"The exports of this run take {size:,} bytes; the limit is {EXPORTS_LIMIT:,}. "
-        "Write large data to a file and export its path."
+    size = len(encode([step.exports for step in run.steps])) - commas_and_brackets
+    if isinstance(outcome.flow, PauseCall) and outcome.flow.context is not None:
+        size += len(encode(outcome.flow.context))
+    return (
+        Error(ename="ExportError", evalue=too_large_words(size)) if size > EXPORTS_LIMIT else None
     )
-    return Error(ename="ExportError", evalue=text)
+
+
+def too_large_words(size: int) -> str:
+    """Say that exports, and the context of a rerun with them, take too many bytes."""
+    return (
+        f"The exports of this run and the context of its rerun take {size:,} bytes; the limit is "
+        f"{EXPORTS_LIMIT:,}. Write large data to a file and export its path."
+    )
 
 
 def _reruns_used_up(run: Run, call: PauseCall) -> bool:

@@ -97,6 +97,8 @@ class Execution(Struct, frozen=True, kw_only=True):
         This execution, new at every reawakening; ``pd.context.id``.
     runs : int
         ``pd.context.run.runs``, starting at 1.
+    reruns : int
+        How many reruns of this step have been used up.
     woken : bool
         Whether an HTTP request or button woke it, so that ``callback_request`` is there.
     steps : dict
@@ -114,6 +116,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     steps: dict[str, dict[str, Any]] = {}
     attempt: int = 1
     runs: int = 1
+    reruns: int = 0
     context: Any = None
     woken: bool = False
     callback_request: Request | None = None
@@ -187,7 +190,12 @@ class Run(Struct, frozen=True, kw_only=True):
     execution : int
         Starts at 1 and grows at every reawakening; with a step's name it identifies a link.
     attempt : int
-        How often this execution was begun; more than 1 after a server ended in it.
+        The number of this execution's latest begin, from 1; late answers of earlier ones are
+        ignored.
+    crashes : int
+        How often a server or gateway ended without an answer while this execution was running.
+    not_before : datetime or None
+        When a queued run may begin, if it has to wait because of its crashes.
     woken_at : datetime or None
         When the execution segment under way began.
     decisions : tuple of Decision
@@ -208,6 +216,8 @@ class Run(Struct, frozen=True, kw_only=True):
     position: int = 0
     execution: int = 1
     attempt: int = 1
+    crashes: int = 0
+    not_before: datetime | None = None
     context: Any = None
     woken: bool = False
     callback_request: Request | None = None

@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, RunEndedError
+from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.events import (
+    MAX_CRASHES,
     Begin,
     Cancel,
     CancelPause,
     Event,
+    Execute,
     Expire,
     Finish,
     Halt,
@@ -78,8 +81,8 @@ class AnyRun(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        was = self.run.status
-        assert self.send(Begin()) == (was == "queued")
+        was = self.run
+        assert self.send(Begin()) == (was.status == "queued" and was.not_before is None)
 
     @rule(outcome=outcomes)
     def finish(self, outcome: Outcome) -> None:
@@ -129,9 +132,10 @@ class AnyRun(RuleBasedStateMachine):
     @rule(place=places)
     def expire(self, place: tuple[str, int]) -> None:
         step, execution = place
-        pause = self.run.pause
-        due = pause is not None and self.play.now >= pause.deadline
-        mine = pause is not None and (pause.step, pause.execution) == place
+        run = self.run
+        deadline = run.pause.deadline if run.pause else run.not_before
+        due = deadline is not None and self.play.now >= deadline
+        mine = (run.current.name, run.execution) == place
         assert self.send(Expire(step=step, execution=execution)) == (due and mine)
 
     @precondition(lambda self: self.run.pause is not None)
@@ -147,14 +151,25 @@ class AnyRun(RuleBasedStateMachine):
         ended = self.run.ended
         assert self.send(Cancel(by="api")) == (not ended)
 
-    @rule(event=st.sampled_from([Halt(), Recover()]))
+    @rule(event=st.sampled_from([Halt(), Recover(), Halt(crashed=True)]))
     def the_server_stops_or_dies(self, event: Event) -> None:
         before = self.run
         changed = self.send(event)
         assert changed == (before.status == "running")
-        if changed:
-            assert self.run.attempt == before.attempt + 1
-            assert self.run.current.status == "pending"
+        if not changed:
+            return
+        assert self.run.attempt == before.attempt + 1
+        assert self.run.crashes == before.crashes + (event != Halt())
+        given_up = self.run.crashes == MAX_CRASHES and event != Halt()
+        assert self.run.current.status == ("failed" if given_up else "pending")
+
+    @precondition(lambda self: self.run.not_before is not None)
+    @rule()
+    def the_wait_after_a_crash_is_over(self) -> None:
+        assert self.run.not_before is not None
+        self.play.now = max(self.play.now, self.run.not_before)
+        self.expire((self.run.current.name, self.run.execution))
+        assert self.play.effects == (Execute(),)
 
     @invariant()
     def status_and_pause_agree(self) -> None:
@@ -165,6 +180,12 @@ class AnyRun(RuleBasedStateMachine):
             assert run.current.status == "paused"
         assert run.early is None or run.status in ("queued", "running")
         assert run.ended == (run.ended_at is not None)
+
+    @invariant()
+    def only_a_step_that_crashed_waits_to_begin(self) -> None:
+        run = self.run
+        assert run.crashes < MAX_CRASHES or run.ended
+        assert run.not_before is None or (run.status, is_alone(run)) == ("queued", True)
 
     @invariant()
     def steps_are_done_in_order(self) -> None:

@@ -74,6 +74,17 @@ class TestSteps:
         assert play.run.error is not None
         assert "6,000,000" in play.run.error.evalue
 
+    def test_the_context_of_a_rerun_counts_as_the_exports_do(self) -> None:
+        play = Play()
+        half = "x" * (EXPORTS_LIMIT // 2)
+        play.step(exports={"$return_value": half}, **rerun(context=half[:-100]))
+        assert play.run.status == "paused"
+        play.time_out()
+        play.step(exports={"$return_value": half}, **rerun(context=half))
+        assert play.run.status == "failed"
+        assert play.run.error is not None
+        assert "the context of its rerun" in play.run.error.evalue
+
     def test_mails_are_delivered_once_the_outcome_is_there_even_of_a_failed_step(self) -> None:
         play = Play()
         play.step(**boom(), mails=[Mail(subject="help"), Mail(subject="again")])

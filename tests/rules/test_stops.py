@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.events import (
     Begin,
+    Cancel,
     Deliver,
+    End,
     Execute,
+    Expire,
     Halt,
     Recover,
     Wake,
@@ -90,3 +94,86 @@ class TestRecover:
         play.step(**suspend(), mails=[Mail(subject="please")])
         play.send(Recover())
         assert play.effects[0] == Deliver(play.run.outbox)
+
+
+class TestCrashes:
+    @staticmethod
+    def crash(play: Play) -> None:
+        play.send(Begin())
+        play.send(Recover())
+
+    def test_after_the_first_it_is_executed_again_at_once(self) -> None:
+        play = Play()
+        self.crash(play)
+        assert (play.run.status, play.run.crashes, is_alone(play.run)) == ("queued", 1, False)
+        assert play.effects == (Execute(),)
+
+    def test_after_the_second_it_waits_and_is_executed_alone(self) -> None:
+        play = Play()
+        self.crash(play)
+        self.crash(play)
+        due = START + timedelta(seconds=10)
+        assert (play.run.status, play.run.not_before, is_alone(play.run)) == ("queued", due, True)
+        assert play.effects == (Wake(due),)
+        before = play.run
+        assert play.send(Begin()) is before
+        assert play.wait(9_000).send(Recover()) is before
+        assert play.effects == (Wake(due),)
+        play.wait(1_000).send(Expire(step="a", execution=1))
+        assert play.effects == (Execute(),)
+        play.send(Begin())
+        assert (play.run.status, play.run.attempt) == ("running", 3)
+
+    def test_after_the_third_it_fails_in_words(self) -> None:
+        play = Play()
+        self.crash(play)
+        self.crash(play)
+        play.wait(10_000).send(Expire(step="a", execution=1))
+        self.crash(play)
+        assert (play.run.status, play.effects) == ("failed", (End(),))
+        assert play.run.error is not None
+        assert play.run.error.evalue.startswith(
+            "The server ended 3 times while it executed step 'a'"
+        )
+
+    def test_the_number_is_the_owners_and_waits_grow(self) -> None:
+        play = Play()
+        waits = []
+        for _ in range(4):
+            play.send(Begin(), Recover(max_crashes=5))
+            if play.run.not_before is not None:
+                waits.append(play.run.not_before - play.now)
+                play.now = play.run.not_before
+                play.send(Expire(step="a", execution=1))
+        assert [wait.total_seconds() for wait in waits] == [10, 20, 40]
+        play.send(Begin(), Recover(max_crashes=5))
+        assert play.run.status == "failed"
+
+    def test_a_stop_in_order_counts_for_none(self) -> None:
+        play = Play()
+        for _ in range(5):
+            play.send(Begin(), Halt())
+        assert (play.run.attempt, play.run.crashes, play.run.status) == (6, 0, "queued")
+
+    def test_a_gateway_that_ended_counts_as_a_server_does(self) -> None:
+        play = Play()
+        play.send(Begin(), Halt(crashed=True))
+        assert (play.run.crashes, play.effects) == (1, (Execute(),))
+
+    def test_each_execution_has_its_own(self) -> None:
+        play = Play()
+        self.crash(play)
+        play.step(**suspend())
+        play.resume()
+        assert play.run.crashes == 0
+        self.crash(play)
+        assert play.run.crashes == 1
+
+    def test_a_run_that_waits_can_be_canceled_and_keeps_a_request(self) -> None:
+        play = Play()
+        self.crash(play)
+        self.crash(play)
+        play.resume(early=True)
+        assert play.run.early is not None
+        play.send(Cancel(by="api"))
+        assert (play.run.status, play.run.not_before) == ("canceled", None)
