@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_pdflow.engine.debts import RETRY_AFTER, Trouble
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.run import Error, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.store.base import Output
@@ -19,11 +22,77 @@ from jupyter_pdflow.store.base import Output
 if TYPE_CHECKING:
     from jupyter_pdflow.engine.engine import Engine
 
+T = TypeVar("T")
+
 GRACE_SECONDS = 5.0
 """How long a server that is told to stop waits for the steps that are executing."""
 
 INTERRUPTED_SECONDS = 1.0
 """How long a step that was interrupted then may take to clean up."""
+
+
+class Admission:
+    """Lets steps execute side by side, or one of them alone."""
+
+    def __init__(self) -> None:
+        self._executing = 0
+        self._alone: str | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def try_enter(self) -> bool:
+        """Let a run execute beside the others, if none wants to be alone."""
+        if self._alone is not None:
+            return False
+        self._executing += 1
+        return True
+
+    async def enter(self, run_id: str, *, alone: bool) -> None:
+        """Wait until a run may execute; none begins beside one that is alone, or waits for that."""
+        while self._alone is not None:
+            await self._change()
+        if alone:
+            await self._until_empty(run_id)
+        self._executing += 1
+
+    def leave(self, run_id: str) -> None:
+        """Note that a run executes no more."""
+        self._executing -= 1
+        self.share(run_id)
+        self._notify()
+
+    def share(self, run_id: str) -> None:
+        """Let others execute beside this run, if it was alone."""
+        if self._alone == run_id:
+            self._alone = None
+            self._notify()
+
+    async def _until_empty(self, run_id: str) -> None:
+        self._alone = run_id
+        try:
+            while self._executing:
+                await self._change()
+        except BaseException:
+            self.share(run_id)
+            raise
+
+    async def _change(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    def _notify(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
+
+
+@dataclass
+class Slot:
+    """A place for a kernel in the pool, and the kernel that is in it, if there is one already."""
+
+    kernel: Kernel | None
+    held: bool = True
 
 
 class Drivers:
@@ -39,7 +108,9 @@ class Drivers:
         self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queued: set[str] = set()
+        self._preparing: set[str] = set()
         self._kernels: dict[str, Kernel] = {}
+        self._admission = Admission()
         self._interrupts: set[asyncio.Task[None]] = set()
 
     @property
@@ -53,16 +124,25 @@ class Drivers:
 
     def take(self, run: Run) -> Kernel | None:
         """Take a kernel that is warm for a run, if there is one, for `start` or `give_back`."""
-        if self._stopping or run.id in self._tasks:
+        if self._stopping or run.id in self._tasks or is_alone(run):
             return None
+        if not self._admission.try_enter():
+            return None
+        kernel = self._warm(run)
+        if kernel is None:
+            self._admission.leave(run.id)
+        return kernel
+
+    def _warm(self, run: Run) -> Kernel | None:
         try:
             return self._pool.take(self._engine.workflow_of(run))
         except PDFlowError:
             return None
 
-    def give_back(self, kernel: Kernel | None) -> None:
+    def give_back(self, run_id: str, kernel: Kernel | None) -> None:
         """Let others have a kernel that was taken."""
         if kernel is not None:
+            self._admission.leave(run_id)
             self._pool.release(kernel)
 
     def start(self, run: Run, kernel: Kernel | None = None) -> None:
@@ -80,7 +160,9 @@ class Drivers:
             self._tasks[run.id] = asyncio.create_task(drive, name=f"run {run.id}")
 
     def interrupt(self, run_id: str) -> None:
-        """Interrupt the kernel that executes a run."""
+        """Interrupt the kernel that executes a run; one that prepares for it is ended."""
+        if run_id in self._preparing:
+            self._tasks[run_id].cancel()
         kernel = self._kernels.get(run_id)
         if kernel is not None:
             task = asyncio.create_task(kernel.interrupt(), name=f"interrupt {run_id}")
@@ -95,7 +177,7 @@ class Drivers:
     async def stop(self) -> None:
         """Begin no step any more; give those that are executing a short time to end."""
         self._stopping = True
-        for run_id in self._queued:
+        for run_id in self._queued | self._preparing:
             self._tasks[run_id].cancel()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=GRACE_SECONDS)
@@ -122,9 +204,9 @@ class Drivers:
     async def _drive(self, run: Run, kernel: Kernel | None) -> None:
         try:
             if kernel is None:
-                await self._take_kernel_and_execute(run.id)
+                await self._drive_queued(run.id)
             else:
-                await self._execute(kernel, run.id, partial(self._again, run.id))
+                await self._drive_warm(run.id, kernel)
         except PDFlowError as error:
             self._log.error("Run %s can't go on; the next start tries again. %s", run.id, error)
         except Exception:  # noqa: BLE001  one run's trouble must not stop the others
@@ -132,43 +214,82 @@ class Drivers:
         finally:
             del self._tasks[run.id]
 
-    async def _again(self, run_id: str) -> Run:
-        """Read a run again that has begun: someone may have cancelled it since."""
-        return self._engine.run(run_id)
+    async def _drive_warm(self, run_id: str, kernel: Kernel) -> None:
+        try:
+            # Read again: it may have been canceled since it began.
+            await self._execute(kernel, self._engine.run(run_id))
+        finally:
+            self.give_back(run_id, kernel)
 
-    async def _take_kernel_and_execute(self, run_id: str) -> None:
+    async def _drive_queued(self, run_id: str) -> None:
         if self._stopping:
             return
-        workflow = self._engine.workflow_of(self._engine.run(run_id))
-        begin = partial(self._engine.begin, run_id)
-        try:
-            kernel = self._pool.take(workflow) or await self._queue(run_id, workflow)
-        except PDFlowError as error:
-            run = await self._stored(begin)
-            await self._store_outcome(run, Outcome(error=_error(error)), [])
-            return
-        await self._execute(kernel, run_id, begin)
+        run = self._engine.run(run_id)
+        workflow, alone = self._engine.workflow_of(run), is_alone(run)
+        async with self._slot(run_id, workflow) as slot, self._admitted(run_id, alone=alone):
+            try:
+                run = await self._begin(run_id, slot, workflow)
+            except PDFlowError as error:
+                run = self._engine.run(run_id)
+                await self._store_outcome(run, Outcome(error=_error(error)), [])
+            else:
+                if slot.kernel is not None:
+                    await self._execute(slot.kernel, run)
 
-    async def _queue(self, run_id: str, workflow: Workflow) -> Kernel:
+    @asynccontextmanager
+    async def _slot(self, run_id: str, workflow: Workflow) -> AsyncIterator[Slot]:
+        """Wait for a kernel that is warm for a version, or for a slot to start one in."""
+        slot = Slot(await self._while_queued(run_id, self._pool.reserve(workflow)))
+        try:
+            yield slot
+        finally:
+            if slot.held:
+                self._pool.give_back(slot.kernel)
+
+    @asynccontextmanager
+    async def _admitted(self, run_id: str, *, alone: bool) -> AsyncIterator[None]:
+        """Wait until a run may execute, alone or beside others."""
+        await self._while_queued(run_id, self._admission.enter(run_id, alone=alone))
+        try:
+            yield
+        finally:
+            self._admission.leave(run_id)
+
+    async def _while_queued(self, run_id: str, waiting: Awaitable[T]) -> T:
         self._queued.add(run_id)
         try:
-            return await self._pool.acquire(workflow, workflow.path)
+            return await waiting
         finally:
             self._queued.discard(run_id)
 
-    async def _execute(
-        self, kernel: Kernel, run_id: str, begun: Callable[[], Awaitable[Run]]
-    ) -> None:
-        """Execute the steps of the run that `begun` gives, until it pauses or ends."""
-        self._kernels[run_id] = kernel
+    async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
+        """Begin a run's step, then see that there is a kernel that has run the setup."""
+        self._preparing.add(run_id)
         try:
-            run = await self._stored(begun)
+            run = await self._stored(partial(self._engine.begin, run_id))
+            if slot.kernel is None and run.status == "running":
+                slot.held = False  # if it can't be started, the pool frees the slot
+                slot.kernel = await self._pool.start(workflow, workflow.path)
+                slot.held = True
+        except asyncio.CancelledError:
+            if self._stopping:
+                await self._halt(run_id)
+            raise
+        finally:
+            self._preparing.discard(run_id)
+        return run
+
+    async def _execute(self, kernel: Kernel, run: Run) -> None:
+        """Execute the steps of a run that has begun, until it pauses or ends."""
+        self._kernels[run.id] = kernel
+        try:
             while run.status == "running":
                 result = await kernel.execute(self._engine.execution(run))
                 run = await self._store_outcome(run, result.outcome, result.outputs)
+                if not is_alone(run):
+                    self._admission.share(run.id)
         finally:
-            del self._kernels[run_id]
-            self._pool.release(kernel)
+            del self._kernels[run.id]
 
     async def _store_outcome(self, run: Run, outcome: Outcome, outputs: list[Output]) -> Run:
         """Store an outcome, and begin the next step unless the server stops."""

@@ -322,7 +322,7 @@ class Engine:
             await self._debts.settle(run.id)
             await put(run)
         except BaseException:
-            self._drivers.give_back(kernel)
+            self._drivers.give_back(run.id, kernel)
             raise
         self._trouble.is_over()
         if run.pause is None and run.not_before is None:

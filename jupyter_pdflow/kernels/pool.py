@@ -129,10 +129,31 @@ class KernelPool:
         KernelError
             The kernel did not start, or the setup raised; ``error`` is the author's then.
         """
+        return await self.reserve(workflow) or await self.start(workflow, cwd_path)
+
+    async def reserve(self, workflow: Workflow) -> Kernel | None:
+        """Wait for a kernel that is warm for this version, or for a slot to `start` one in.
+
+        Returns
+        -------
+        Kernel or None
+            None for a slot. What it gives goes back by `release`, or unused by `give_back`.
+
+        Raises
+        ------
+        KernelError
+            The pool is shut down.
+        """
         if self._max == 0:
             raise KernelError(STOPPING)
-        kernel = self.take(workflow) or await self._wait(workflow)
-        return kernel or await self._start(workflow, cwd_path)
+        return self.take(workflow) or await self._wait(workflow)
+
+    def give_back(self, kernel: Kernel | None) -> None:
+        """Give back what `reserve` gave, or `start` made of it."""
+        if kernel is not None:
+            self.release(kernel)
+        else:
+            self._free_place()
 
     def release(self, kernel: Kernel) -> None:
         """Give a kernel back; one that has died is dropped."""
@@ -175,14 +196,8 @@ class KernelPool:
         except asyncio.CancelledError:
             self._queue.remove(_key(workflow), turn)
             if turn.answer.done() and not turn.answer.cancelled():
-                self._give_back(turn.answer.result())
+                self.give_back(turn.answer.result())
             raise
-
-    def _give_back(self, answer: Kernel | None) -> None:
-        if answer is not None:
-            self.release(answer)
-        else:
-            self._free_place()
 
     def _pass_on(self) -> None:
         """Answer those who wait, as far as there are kernels and places; else make room."""
@@ -222,7 +237,11 @@ class KernelPool:
         self._count -= 1
         self._pass_on()
 
-    async def _start(self, workflow: Workflow, cwd_path: str) -> Kernel:
+    async def start(self, workflow: Workflow, cwd_path: str) -> Kernel:
+        """Start a kernel in a slot that `reserve` gave, and run the setup; raises as `acquire`.
+
+        Where that fails, the slot is free again.
+        """
         kernel = self._spares.take(workflow.source.kernel_name)
         cwd = self._manager.cwd_for_path(cwd_path) if kernel is not None else None
         if kernel is None:

@@ -15,6 +15,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Float, Int, List, Unicode, Union, default
 
 from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
+from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
 from jupyter_pdflow.server.activity import Activity
@@ -70,6 +71,14 @@ class PDFlow(ExtensionApp):
         help="""
         How many more kernels are kept started for runs that find none that is warm. By default
         none: nothing runs while all runs wait.
+        """,
+    ).tag(config=True)
+    max_crashes = Int(
+        MAX_CRASHES,
+        min=MAX_CRASHES,
+        help="""
+        After how many crashes of the server, or of its gateway, the step that was executing each
+        time is not executed again. From the second on it waits, and is executed alone.
         """,
     ).tag(config=True)
     smtp_url = Unicode(
@@ -161,6 +170,7 @@ class PDFlow(ExtensionApp):
             max_kernels=self.max_kernels,
             idle_kernel_seconds=self.idle_kernel_seconds,
             spare_kernels=self.spare_kernels,
+            max_crashes=self.max_crashes,
             smtp_url=self.smtp_url,
             mail_from=self.mail_from,
             mail_to=_addresses(self.mail_to),

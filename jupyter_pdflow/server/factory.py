@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     max_kernels: int
     idle_kernel_seconds: float
     spare_kernels: int
+    max_crashes: int
     smtp_url: str
     mail_from: str
     mail_to: list[str]
@@ -84,7 +85,16 @@ def build_house(
         log=log,
         spare_kernels=plan.spare_kernels,
     )
-    engine = Engine(store, pool, mailbox, links.urls, on_change, keep_days=plan.keep_days, log=log)
+    engine = Engine(
+        store,
+        pool,
+        mailbox,
+        links.urls,
+        on_change,
+        keep_days=plan.keep_days,
+        max_crashes=plan.max_crashes,
+        log=log,
+    )
     return House(engine=engine, links=links, address=address, pool=pool, manager=manager)
 
 
