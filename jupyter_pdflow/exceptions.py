@@ -37,6 +37,12 @@ class StepError(PDFlowError):
     reason = "bad_step"
 
 
+class StepOverError(PDFlowError):
+    """``pd`` was used after its step was over, by a thread or task that the step left behind."""
+
+    reason = "step_over"
+
+
 class KernelSpecError(PDFlowError):
     """The notebook's kernelspec is missing or its environment lacks this package."""
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import orjson
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError, StepError
@@ -15,8 +15,8 @@ from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.loops import outside_loop
 from jupyter_pdflow.handler.pd import RETURN_VALUE, Pd
-from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
-from jupyter_pdflow.rules.run import Outcome
+from jupyter_pdflow.rules.moves import EXPORTS_LIMIT, too_large_words
+from jupyter_pdflow.rules.run import Outcome, PauseCall
 
 
 async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
@@ -57,15 +57,19 @@ async def invoke(handler: Callable[[Pd], Any], pd: Pd) -> None:
     if inspect.isawaitable(result):
         result = await result
     if result is not None:
-        pd.exports[RETURN_VALUE] = to_json(result, RETURN_VALUE)
-    size = len(orjson.dumps(pd.exports))
+        pd.exports[RETURN_VALUE] = to_json(result, RETURN_VALUE, pd.scope.warn)
+    _check_size(pd)
+
+
+def _check_size(pd: Pd) -> None:
+    """Refuse what the rules would refuse, before it travels."""
+    size = len(encode(pd.exports))
+    if isinstance(pd.flow.call, PauseCall):
+        size += len(encode(pd.flow.call.context))
     if size > EXPORTS_LIMIT:
         pd.exports.clear()
-        msg = (
-            f"The exports of this step take {size:,} bytes; the limit is {EXPORTS_LIMIT:,}. "
-            "Write large data to a file and export its path."
-        )
-        raise ExportError(msg)
+        pd.flow.call = None
+        raise ExportError(too_large_words(size, "step"))
 
 
 def _check(handler: object, pd: Pd) -> None:
@@ -84,6 +88,7 @@ def _check(handler: object, pd: Pd) -> None:
 
 
 def _outcome(pd: Pd) -> Outcome:
+    pd.scope.end()
     return Outcome(exports=pd.exports, flow=pd.flow.call, mails=pd.send.mails)
 
 

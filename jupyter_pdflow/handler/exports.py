@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
 import orjson
@@ -12,14 +15,47 @@ import orjson
 from jupyter_pdflow.exceptions import ExportError
 
 DEPTH_LIMIT = 250
+INTEGER_BITS = 4096
+LOST_COUNTED = 1000
+_HINTS = {
+    ("pandas", "DataFrame"): 'use .to_dict("records"), or write it to a file and export its path',
+    ("pandas", "Series"): "use .to_dict(), which keeps its index, or .to_list()",
+    ("pandas", "Index"): "use .to_list()",
+    ("polars", "DataFrame"): "use .to_dicts(), or write it to a file and export its path",
+    ("polars", "Series"): "use .to_list()",
+    ("pydantic", "BaseModel"): 'use .model_dump(mode="json")',
+    ("msgspec", "Struct"): "use msgspec.to_builtins()",
+    ("decimal", "Decimal"): "use str(), which keeps its digits, or float()",
+    ("fractions", "Fraction"): "use str() or float()",
+    ("builtins", "set"): "use sorted() or list()",
+    ("builtins", "frozenset"): "use sorted() or list()",
+    ("builtins", "bytes"): "decode it, or write it to a file and export its path",
+    ("builtins", "bytearray"): "decode it, or write it to a file and export its path",
+    ("builtins", "complex"): "use [z.real, z.imag]",
+    ("builtins", "generator"): "use list()",
+    ("builtins", "range"): "use list()",
+    ("builtins", "dict_keys"): "use list()",
+    ("builtins", "dict_values"): "use list()",
+    ("builtins", "map"): "use list()",
+    ("builtins", "filter"): "use list()",
+    ("builtins", "zip"): "use list()",
+    ("builtins", "function"): "call it, and export what it returns",
+    ("builtins", "coroutine"): "await it, and export what it returns",
+    ("datetime", "timedelta"): "use .total_seconds()",
+    ("requests", "Response"): "use .json() or .text",
+    ("httpx", "Response"): "use .json() or .text",
+    ("matplotlib", "Figure"): "show it, or save it to a file and export its path",
+}
+"""What to do with a value of a type, by its package and name."""
+
 _PLAIN = orjson.OPT_SERIALIZE_NUMPY
 _ANY_KEYS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def to_json(value: Any, path: str) -> Any:
+def to_json(value: Any, path: str, warn: Callable[[str], None] | None = None) -> Any:
     """Convert a value to what JSON holds: dicts with str keys, lists, str, numbers, bool, None.
 
-    Converted are dataclasses, datetimes, UUIDs, enums, numpy scalars and arrays, tuples, and
+    Converted are dataclasses, datetimes, UUIDs, enums, paths, numpy scalars and arrays, tuples, and
     keys that are numbers, dates and the like. NaN and infinities become None, as JSON has none.
 
     Parameters
@@ -28,6 +64,8 @@ def to_json(value: Any, path: str) -> Any:
         What the author gave.
     path : str
         What to call it in an error, such as ``$return_value``.
+    warn : callable, optional
+        Is told where a number became None.
 
     Raises
     ------
@@ -35,18 +73,32 @@ def to_json(value: Any, path: str) -> Any:
         Some part of it can't be converted; the message names its path and type.
     """
     try:
-        return orjson.loads(orjson.dumps(value, _convert, _PLAIN))
+        content = orjson.dumps(value, _convert, _PLAIN)
+        plain = orjson.loads(content)
     except (TypeError, RecursionError):
-        return _with_other_keys(value, path)
+        plain = _with_other_keys(value, path)
+        content = b"null"
+    if warn is not None and b"null" in content:
+        _warn_of_lost_number(value, plain, path, warn)
+    return plain
+
+
+def _is_lost(value: Any) -> bool:
+    try:
+        return not math.isfinite(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _with_other_keys(value: Any, path: str) -> Any:
     try:
         plain = orjson.loads(orjson.dumps(value, _convert, _ANY_KEYS))
-    except (TypeError, RecursionError) as error:
-        where, what = _find(value, path, ()) or (path, f"can't be written as JSON ({error})")
-        msg = f"{where} {what}"
-        raise ExportError(msg) from None
+    except (TypeError, RecursionError):
+        found = _find(value, path, ())
+        if found is not None:
+            msg = f"{found[0]} {found[1]}"
+            raise ExportError(msg) from None
+        plain = _with_large_integers(value)
     clash = _key_clash(value, plain, path)
     if clash:
         msg = f"{clash} has two keys that are the same in JSON, such as 1 and '1'"
@@ -54,13 +106,59 @@ def _with_other_keys(value: Any, path: str) -> Any:
     return plain
 
 
+def _with_large_integers(value: Any) -> Any:
+    """Convert a value that has integers beyond 64 bits, which JSON can hold and orjson can't."""
+    if isinstance(value, dict):
+        return {_key(key): _with_large_integers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_large_integers(item) for item in value]
+    if _is_dataclass(value):
+        return {name[1:]: _with_large_integers(item) for name, item in _parts(value)}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return orjson.loads(orjson.dumps(value, _convert, _ANY_KEYS))
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(int(key))
+    (name,) = orjson.loads(orjson.dumps({key: None}, option=_ANY_KEYS))
+    return str(name)
+
+
 def _convert(value: Any) -> Any:
-    """Convert what orjson leaves: arrays that are not contiguous, subclasses of dates."""
+    """Convert what orjson leaves: odd arrays, subclasses of dates and of tuples, paths."""
     if type(value).__module__ == "numpy":
         return value.tolist()
     if isinstance(value, date):
         return None if value != value else value.isoformat()  # noqa: PLR0124  pandas.NaT
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError
+
+
+def _warn_of_lost_number(value: Any, plain: Any, path: str, warn: Callable[[str], None]) -> None:
+    lost = list(islice(_lost_numbers(value, plain, path), LOST_COUNTED + 1))
+    if lost:
+        number = f"more than {LOST_COUNTED}" if len(lost) > LOST_COUNTED else len(lost) - 1
+        more = f" (and {number} more)" if len(lost) > 1 else ""
+        warn(f"{lost[0]}{more} is NaN or infinite, which JSON can't hold, and became None.")
+
+
+def _lost_numbers(value: Any, plain: Any, path: str) -> Iterator[str]:
+    """Find the paths of what became None and was none of that before."""
+    if plain is None:
+        if _is_lost(value):
+            yield path
+    elif isinstance(plain, list):
+        items = value.tolist() if hasattr(value, "tolist") else value
+        for index, (item, got) in enumerate(zip(items, plain, strict=False)):
+            yield from _lost_numbers(item, got, f"{path}[{index}]")
+    elif isinstance(plain, dict):
+        for (name, item), got in zip(_parts(value), plain.values(), strict=False):
+            yield from _lost_numbers(item, got, path + name)
 
 
 def _find(value: Any, path: str, above: tuple[int, ...]) -> tuple[str, str] | None:
@@ -86,15 +184,21 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
             name = str(key)
             is_plain = name.removeprefix("$").isidentifier()
             yield f".{name}" if is_plain else f"[{name!r}]", part
-    elif isinstance(value, list) or type(value) is tuple:
+    elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield f"[{index}]", part
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+    elif _is_dataclass(value):
         for field in dataclasses.fields(value):
             yield f".{field.name}", getattr(value, field.name, None)
 
 
+def _is_dataclass(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
 def _is_key(key: object) -> bool:
+    if _is_large_integer(key):
+        return True
     try:
         orjson.dumps({key: None}, option=_ANY_KEYS)
     except TypeError:
@@ -103,7 +207,7 @@ def _is_key(key: object) -> bool:
 
 
 def _is_leaf_ok(value: Any) -> bool:
-    if isinstance(value, dict | list) or type(value) is tuple:
+    if isinstance(value, dict | list | tuple) or _is_dataclass(value) or _is_large_integer(value):
         return True
     try:
         orjson.dumps(value, _convert, _ANY_KEYS)
@@ -112,17 +216,29 @@ def _is_leaf_ok(value: Any) -> bool:
     return True
 
 
+def _is_large_integer(value: Any) -> bool:
+    return isinstance(value, int) and value.bit_length() <= INTEGER_BITS
+
+
 def _describe(value: Any) -> str:
     kind = type(value)
     if isinstance(value, int):
-        return "is an integer beyond 64 bits, which JSON can't hold; make it a str"
+        return f"is an integer beyond {INTEGER_BITS:,} bits; export its str()"
     if isinstance(value, str):
         return "is a str with half a surrogate pair, which JSON can't hold"
     text = f"is {_a(kind)}, which JSON can't hold"
-    if kind.__module__.partition(".")[0] != "pandas":
-        return text
-    how = '.to_dict("records")' if kind.__name__ == "DataFrame" else ".to_list()"
-    return f"{text}; use {how}"
+    hint = _hint(kind)
+    return f"{text}; {hint}" if hint else text
+
+
+def _hint(kind: type) -> str | None:
+    """Say what to export in place of a value of this type, or of one that it derives from."""
+    for base in kind.__mro__:
+        package = base.__module__.partition(".")[0]
+        hint = _HINTS.get((package, base.__name__))
+        if hint is not None:
+            return hint
+    return None
 
 
 def _a(kind: type) -> str:
@@ -136,7 +252,7 @@ def _key_clash(value: Any, plain: Any, path: str) -> str | None:
         if len(value) != len(plain):
             return path
         pairs = zip(_parts(value), plain.values(), strict=True)
-    elif isinstance(value, list) or type(value) is tuple:
+    elif isinstance(value, list | tuple):
         pairs = zip(_parts(value), plain, strict=True)
     else:
         return None

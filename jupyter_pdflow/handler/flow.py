@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from jupyter_pdflow.handler.attrs import Attrs
 from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.rules.run import Execution, ExitCall, OnTimeout, PauseCall
 from jupyter_pdflow.rules.times import check_ms
 
@@ -17,16 +18,19 @@ RETRIES_LIMIT = 2**62
 class Flow:
     """What a handler calls to pause its run at the end of the step.
 
-    The last call counts. All times are milliseconds, from 1 to one year.
+    Of several pauses the last one counts, and `exit` wins over all of them. All times are
+    milliseconds, from 1 to one year.
 
     Attributes
     ----------
     call : PauseCall or ExitCall or None
-        The last call, as the rules of a run take it.
+        The call that counts, as the rules of a run take it.
     """
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, scope: Scope) -> None:
         self._links = (execution.resume_url, execution.cancel_url)
+        self._reruns = execution.reruns
+        self._scope = scope
         self.call: PauseCall | ExitCall | None = None
 
     def suspend(self, timeout: float = DAY_MS, *, on_timeout: OnTimeout = "resume") -> Attrs:
@@ -48,6 +52,8 @@ class Flow:
         ------
         ValueError
             An argument is not one of those above.
+        StepOverError
+            The step is over.
         """
         ms = check_ms("timeout", timeout)
         if on_timeout not in get_args(OnTimeout):
@@ -78,12 +84,14 @@ class Flow:
             `delay` or `maxRetries` is out of its range.
         ExportError
             `context` can't be written as JSON.
+        StepOverError
+            The step is over.
         """
         ms = check_ms("delay", delay)
         call = PauseCall(
             kind="rerun",
             ms=ms,
-            context=to_json(context, "context"),
+            context=to_json(context, "context", self._scope.warn),
             max_retries=_retries(maxRetries),
         )
         return self._pause(call)
@@ -107,11 +115,16 @@ class Flow:
         ------
         ValueError
             `ms` is out of its range.
+        StepOverError
+            The step is over.
         """
         return self._pause(PauseCall(kind="delay", ms=check_ms("ms", ms)))
 
     def exit(self, reason: str | None = None) -> None:
         """End the run as succeeded once this step is finished; no later step runs.
+
+        It wins over the pauses of this step, whichever comes first: code of Pipedream seldom
+        returns after it.
 
         Parameters
         ----------
@@ -122,13 +135,34 @@ class Flow:
         ------
         TypeError
             `reason` is not a str.
+        StepOverError
+            The step is over.
         """
+        self._scope.check("pd.flow.exit")
         self.call = ExitCall(exit_reason=_reason(reason))
 
     def _pause(self, call: PauseCall) -> Attrs:
-        self.call = call
+        self._scope.check(f"pd.flow.{call.kind}")
+        self._warn(call)
+        if not isinstance(self.call, ExitCall):
+            self.call = call
         resume_url, cancel_url = self._links
         return Attrs(resume_url=resume_url, cancel_url=cancel_url)
+
+    def _warn(self, call: PauseCall) -> None:
+        name = f"pd.flow.{call.kind}"
+        if isinstance(self.call, ExitCall):
+            self._scope.warn(f"pd.flow.exit was called before, so {name} does not pause the run.")
+        elif self.call is not None:
+            self._scope.warn(
+                f"{name} replaces the pd.flow.{self.call.kind} that this step called before: a "
+                "step pauses once, at its end."
+            )
+        if call.kind == "rerun" and self._reruns >= call.max_retries:
+            self._scope.warn(
+                f"The {call.max_retries} reruns of this step are used up: the run goes on to the "
+                "next step. To end it instead, raise an exception."
+            )
 
 
 def _retries(value: object) -> int:

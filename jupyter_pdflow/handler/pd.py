@@ -10,6 +10,7 @@ from jupyter_pdflow.handler.attrs import Attrs, attrs
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.flow import Flow
 from jupyter_pdflow.handler.inputs import Inputs
+from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.handler.send import Send
 from jupyter_pdflow.rules.run import Execution
 
@@ -42,6 +43,8 @@ class Pd:
         What has been exported, as plain JSON.
     exception : BaseException or None
         What the handler raised, its traceback cut down to the author's frames.
+    scope : Scope
+        Whether the step is over.
     """
 
     def __init__(
@@ -50,8 +53,9 @@ class Pd:
         self.steps = _steps(execution, test=test)
         self.inputs = Inputs() if inputs is None else inputs
         self.context = _context(execution, test=test)
-        self.flow = Flow(execution)
-        self.send = Send()
+        self.scope = Scope()
+        self.flow = Flow(execution, self.scope)
+        self.send = Send(self.scope)
         self.exports: dict[str, Any] = {}
         self.exception: BaseException | None = None
 
@@ -72,8 +76,19 @@ class Pd:
         ------
         ExportError
             The name is reserved, or the value can't be written as JSON.
+        StepOverError
+            The step is over.
         """
-        self.exports[_export_name(name)] = to_json(value, str(name))
+        self.scope.check("pd.export")
+        self.exports[_export_name(name)] = to_json(value, str(name), self.scope.warn)
+
+    def respond(self, response: Any = None) -> None:  # noqa: ARG002  there is nobody to send it to
+        """Do nothing but warn: no HTTP request that waits for an answer started this run."""
+        self.scope.check("pd.respond")
+        self.scope.warn(
+            "pd.respond does nothing here: no HTTP request that waits for an answer started this "
+            "run."
+        )
 
 
 def _export_name(name: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.rules.run import Mail
 
 
@@ -15,7 +16,8 @@ class Send:
         The mails asked for so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self.mails: list[Mail] = []
 
     def email(
@@ -42,7 +44,10 @@ class Send:
             An argument is not of the type above.
         ValueError
             `subject` or an address is not one line, or an address has no ``@``.
+        StepOverError
+            The step is over.
         """
+        self._scope.check("pd.send.email")
         mail = Mail(
             subject=_line("subject", subject),
             text=_text("text", text),

@@ -403,11 +403,11 @@ def _too_large(run: Run, outcome: Outcome) -> Error | None:
     )
 
 
-def too_large_words(size: int) -> str:
-    """Say that exports, and the context of a rerun with them, take too many bytes."""
+def too_large_words(size: int, of: str = "run") -> str:
+    """Say that the exports of a run, or of a step, take too many bytes."""
     return (
-        f"The exports of this run and the context of its rerun take {size:,} bytes; the limit is "
-        f"{EXPORTS_LIMIT:,}. Write large data to a file and export its path."
+        f"The exports of this {of} take {size:,} bytes, the context of a rerun included; the limit "
+        f"is {EXPORTS_LIMIT:,}. Write large data to a file and export its path."
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.exceptions import ExportError, StepOverError
+from jupyter_pdflow.handler.call import call_handler
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
 from tests.handler.conftest import MakePd
@@ -145,13 +146,85 @@ def test_pause_calls(pd: Pd, call: Any, record: PauseCall) -> None:
     assert pd.flow.call == record
 
 
-def test_the_last_call_counts(pd: Pd) -> None:
+def test_of_several_pauses_the_last_counts_and_a_warning_says_so(
+    pd: Pd, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert pd.flow.call is None
-    pd.flow.suspend()
-    pd.flow.exit("enough")
-    assert pd.flow.call == ExitCall(exit_reason="enough")
-    pd.flow.delay(1)
-    assert pd.flow.call == PauseCall(kind="delay", ms=1)
+    assert pd.flow.suspend() == LINKS
+    assert capsys.readouterr().err == ""
+    for _ in range(3):
+        assert pd.flow.rerun(1) == LINKS
+    assert pd.flow.call == PauseCall(kind="rerun", ms=1)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Warning: pd.flow.rerun replaces the pd.flow.suspend that this step")
+    assert second.startswith("Warning: pd.flow.rerun replaces the pd.flow.rerun that this step")
+
+
+@pytest.mark.parametrize("pause", ["suspend", "rerun", "delay"])
+def test_exit_wins_over_every_pause_whatever_the_order(
+    pd: Pd, capsys: pytest.CaptureFixture[str], pause: str
+) -> None:
+    call = getattr(pd.flow, pause)
+    call(50)
+    pd.flow.exit("no files")
+    assert call(50) == LINKS
+    assert pd.flow.call == ExitCall(exit_reason="no files")
+    assert capsys.readouterr().err == (
+        f"Warning: pd.flow.exit was called before, so pd.flow.{pause} does not pause the run.\n"
+    )
+
+
+def test_reruns_that_are_used_up_are_told(
+    make_pd: MakePd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pd(reruns=2, runs=3).flow.rerun(1, None, 3)
+    assert capsys.readouterr().err == ""
+    make_pd(reruns=3, runs=4).flow.retry(1, None, 3)
+    assert capsys.readouterr().err.startswith("Warning: The 3 reruns of this step are used up: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("pd.flow.suspend", lambda pd: pd.flow.suspend()),
+        ("pd.flow.rerun", lambda pd: pd.flow.rerun(1)),
+        ("pd.flow.delay", lambda pd: pd.flow.delay(1)),
+        ("pd.flow.exit", lambda pd: pd.flow.exit()),
+        ("pd.send.email", lambda pd: pd.send.email("s", to="a@b")),
+        ("pd.export", lambda pd: pd.export("a", 1)),
+        ("pd.respond", lambda pd: pd.respond({"status": 200})),
+    ],
+)
+async def test_a_pd_whose_step_is_over_refuses_what_would_be_lost(
+    pd: Pd, name: str, call: Any
+) -> None:
+    outcome = await call_handler(lambda pd: pd.steps.trigger.event, pd)
+    assert outcome.error is None
+    with pytest.raises(StepOverError, match=f"{name} was called after its step was over"):
+        call(pd)
+    assert (outcome.flow, outcome.mails, outcome.exports) == (None, [], {})
+    assert pd.context.run.runs == 1
+
+
+async def test_a_pd_is_over_after_an_error_too(pd: Pd) -> None:
+    await call_handler(lambda pd: 1 / 0, pd)
+    with pytest.raises(StepOverError):
+        pd.flow.suspend()
+
+
+def test_respond_does_nothing_and_says_so(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.respond({"status": 200, "headers": {}, "body": "ok"})
+    pd.respond({"status": 200})
+    assert capsys.readouterr().err.count("Warning: pd.respond does nothing here") == 1
+    assert pd.exports == {}
+
+
+def test_a_number_that_an_export_loses_is_told(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.export("score", [1.0, float("nan")])
+    pd.flow.rerun(1, {"a": float("inf")})
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Warning: score[1] is NaN")
+    assert second.startswith("Warning: context.a is NaN")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class TestSteps:
         play.step(exports={"$return_value": half}, **rerun(context=half))
         assert play.run.status == "failed"
         assert play.run.error is not None
-        assert "the context of its rerun" in play.run.error.evalue
+        assert "the context of a rerun included" in play.run.error.evalue
 
     def test_mails_are_delivered_once_the_outcome_is_there_even_of_a_failed_step(self) -> None:
         play = Play()
