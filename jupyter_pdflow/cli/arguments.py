@@ -88,7 +88,11 @@ def _add_deploy(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
     runs = command("runs", "list runs, the newest first")
     runs.add_argument("--status", choices=STATUSES, help="only runs with this status")
-    runs.add_argument("--workflow", metavar="ID", help="only runs of this workflow")
+    runs.add_argument(
+        "--workflow",
+        metavar="WORKFLOW",
+        help="only runs of this workflow: its id, name or notebook",
+    )
     runs.add_argument("--limit", metavar="N", type=_positive, default=50, help="at most N runs")
     _add_json(runs)
 

@@ -149,9 +149,9 @@ def deploy(given: Namespace) -> int:
 
 def runs(given: Namespace) -> int:
     """List runs."""
-    found = find_server().get(
-        "runs", status=given.status, workflow=given.workflow, limit=given.limit
-    )
+    client = find_server()
+    workflow = _workflow_id(client, given.workflow) if given.workflow else None
+    found = client.get("runs", status=given.status, workflow=workflow, limit=given.limit)
     if given.json:
         print_json(found)
         return DONE
@@ -160,6 +160,33 @@ def runs(given: Namespace) -> int:
         return DONE
     console(wide=True).print(_table_of(found))
     return DONE
+
+
+def _workflow_id(client: Client, named: str) -> str:
+    """Find a workflow by its id, its name or the path of its notebook.
+
+    Raises
+    ------
+    UsageError
+        There is none, or several have that name.
+    """
+    known = client.get("workflows")
+    paths = {named, client.relative(named)} if client.contains(named) else {named}
+    for fits in (
+        lambda workflow: workflow["id"] == named,
+        lambda workflow: workflow["path"] in paths,
+        lambda workflow: workflow["name"] == named,
+    ):
+        ids = [str(workflow["id"]) for workflow in known if fits(workflow)]
+        if len(ids) == 1:
+            return ids[0]
+        if ids:
+            msg = f"Several workflows are named {named!r}; give the id: {', '.join(ids)}."
+            raise UsageError(msg)
+    ids = [str(workflow["id"]) for workflow in known]
+    there = f"deployed are {', '.join(ids)}" if ids else "none is deployed"
+    msg = f"There is no workflow {named!r}; {there}."
+    raise UsageError(msg)
 
 
 def _table_of(found: list[words.Run]) -> Table:

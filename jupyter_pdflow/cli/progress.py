@@ -79,7 +79,7 @@ def _follow_plainly(looks: Iterator[words.Run], console: Console) -> words.Run:
 
 
 def _follow_live(looks: Iterator[words.Run], console: Console) -> words.Run:
-    run, told = next(looks), ""
+    run, told = next(looks), ("", "")
     with Live(
         console=console,
         get_renderable=lambda: drawing(run, datetime.now(UTC)),
@@ -93,15 +93,19 @@ def _follow_live(looks: Iterator[words.Run], console: Console) -> words.Run:
     return run
 
 
-def _tell_links(run: words.Run, told: str, console: Console) -> str:
-    """Print the links of a pause that has not been told yet, above the drawing."""
+def _tell_links(run: words.Run, told: tuple[str, str], console: Console) -> tuple[str, str]:
+    """Print the links of a pause that has not been told yet, above the drawing.
+
+    Those of the first rerun of a step are told only: a poll has new ones each time.
+    """
     pause = run["pause"]
-    if not pause or pause["resume_url"] == told:
+    if not pause or told == (pause["step"], pause["deadline"]):
         return told
-    print_line(console, f"{pause['step']} {words.waits(pause)}")
-    for line in words.links(pause):
-        print_line(console, line)
-    return str(pause["resume_url"])
+    step = next(step for step in run["steps"] if step["name"] == pause["step"])
+    if not words.is_repeated(step, pause):
+        for line in (f"{pause['step']} {words.waits(pause)}", *words.links(pause)):
+            print_line(console, line)
+    return pause["step"], pause["deadline"]
 
 
 def drawing(run: words.Run, now: datetime) -> Group:

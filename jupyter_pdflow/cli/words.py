@@ -41,7 +41,15 @@ def changes(before: Run | None, after: Run) -> list[str]:
 
 
 def _step_lines(step: Run, run: Run) -> list[str]:
-    return [] if step["status"] in ("pending", "skipped") else state(step, run)
+    if step["status"] in ("pending", "skipped"):
+        return []
+    lines = state(step, run)
+    return lines[:1] if is_repeated(step, run["pause"]) else lines
+
+
+def is_repeated(step: Run, pause: Run | None) -> bool:
+    """Whether a pause is one of a poll whose first links have been shown; each has its own."""
+    return pause is not None and pause["kind"] == "rerun" and step["runs"] > 1
 
 
 def state(step: Run, run: Run) -> list[str]:
@@ -75,7 +83,9 @@ def counts_down(pause: Run, now: datetime) -> str:
 
 
 def links(pause: Run) -> list[str]:
-    """Give both links of a pause, each in full on a line of its own."""
+    """Give both links of a pause, each in full on a line of its own; none if they are hidden."""
+    if not pause["resume_url"]:
+        return []
     return [f"  resume: {pause['resume_url']}", f"  cancel: {pause['cancel_url']}"]
 
 

@@ -140,4 +140,17 @@ def _joined(output: dict[str, Any]) -> dict[str, Any]:
     """Join the text of a stream, which may be cut in the middle of a letter."""
     if output["output_type"] != "stream":
         return output
-    return {**output, "text": b"".join(output["text"]).decode("utf-8", "replace")}
+    text = b"".join(output["text"]).decode("utf-8", "replace")
+    return {**output, "text": _as_a_terminal_shows(text) if "\r" in text else text}
+
+
+def _as_a_terminal_shows(text: str) -> str:
+    """Apply carriage returns, by which progress bars write over themselves."""
+    return "\n".join(map(_overwritten, text.split("\n")))
+
+
+def _overwritten(line: str) -> str:
+    shown = ""
+    for part in line.split("\r"):
+        shown = part + shown[len(part) :]
+    return shown

@@ -110,8 +110,32 @@ def test_runs_are_listed(server: JupyterServer) -> None:
     assert line.split()[:3] == [paused["id"], paused["workflow_id"], "paused"]
     done = call(server, "runs", *filters, "--json")
     assert [run["id"] for run in json.loads(done.stdout)] == [paused["id"]]
+    for named in ("listed", "listed.ipynb", str(server.root / "listed.ipynb")):
+        done = call(server, "runs", "--workflow", named, "--json")
+        assert [run["id"] for run in json.loads(done.stdout)] == [paused["id"]]
+
+
+def test_runs_of_a_workflow_that_is_not_there_are_an_error(server: JupyterServer) -> None:
+    server.deploy("one/same", [ECHO])
+    server.deploy("two/same", [ECHO])
     done = call(server, "runs", "--workflow", "no-such", "--json")
-    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("jupyter pdflow: There is no workflow 'no-such'; deployed are ")
+    done = call(server, "runs", "--workflow", "same")
+    assert done.returncode == 2
+    assert "Several workflows are named 'same'; give the id: one-same, two-same." in done.stderr
+
+
+def test_a_poll_prints_its_first_links_only(server: JupyterServer) -> None:
+    poll = """%%step poll
+def handler(pd):
+    if pd.context.run.runs < 4:
+        pd.flow.rerun(1500)"""
+    write_notebook(server.root / "poll.ipynb", [poll])
+    done = call(server, "run", "poll.ipynb")
+    assert done.returncode == 0
+    assert (done.stdout.count("resume: "), done.stdout.count("cancel: ")) == (1, 1)
+    assert re.search(r"(?m)^poll \(run 4\): succeeded", done.stdout)
 
 
 def test_show_tells_everything(server: JupyterServer) -> None:

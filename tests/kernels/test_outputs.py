@@ -1,0 +1,33 @@
+"""What is kept of what a step shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_pdflow.kernels.outputs import Outputs
+
+
+def shown(*texts: str) -> str:
+    outputs = Outputs()
+    for text in texts:
+        outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": text}})
+    (output,) = outputs.finish()
+    return str(output["text"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        (
+            ["\r  0%|   | 0/2", "\r 50%|=  | 1/2", "\r100%|== | 2/2\n", "done\n"],
+            "100%|== | 2/2\ndone\n",
+        ),
+        (["loading ...\rdone"], "doneing ..."),
+        (["a\r\nb\r\n"], "a\nb\n"),
+        (["a\r"], "a"),
+        (["plain\n"], "plain\n"),
+        (["ü\r", "é\n"], "é\n"),
+    ],
+)
+def test_progress_bars_write_over_themselves(texts: list[str], kept: str) -> None:
+    assert shown(*texts) == kept
