@@ -32,6 +32,10 @@ class Trouble:
                 error,
             )
 
+    def gives_up(self, run_id: str, error: Exception) -> None:
+        """Say that something of a run can't be stored at all."""
+        self._log.error("Something of run %s can't be stored.", run_id, exc_info=error)
+
     def is_over(self) -> None:
         """Say that something was stored."""
         if self._told:
@@ -77,14 +81,20 @@ class Debts:
         if run_id not in self._owed:
             return
         work = self._owed[run_id]
+        while work:
+            await self._attempt(run_id, work[0])
+            del work[0]
+        del self._owed[run_id]
+
+    async def _attempt(self, run_id: str, work: Work) -> None:
+        """Do one piece of work; one that can't be done at all must not hold up its run."""
         try:
-            while work:
-                await work[0]()
-                del work[0]
+            await work()
         except OSError as error:
             self._trouble.begins(error)
             raise
-        del self._owed[run_id]
+        except Exception as error:  # noqa: BLE001  whatever it is, it would be the same next time
+            self._trouble.gives_up(run_id, error)
 
     async def close(self) -> None:
         """Try a last time; the next start finds what is left by what is stored."""

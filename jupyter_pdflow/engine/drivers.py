@@ -292,9 +292,20 @@ class Drivers:
             del self._kernels[run.id]
 
     async def _store_outcome(self, run: Run, outcome: Outcome, outputs: list[Output]) -> Run:
-        """Store an outcome, and begin the next step unless the server stops."""
+        """Store an outcome, and begin the next step unless the server stops.
+
+        An outcome that no rule can take fails the step: its kernel is not trusted to be right.
+        """
         finish = partial(self._engine.finish, run, outcome, outputs)
-        return await self._stored(lambda: finish(go_on=not self._stopping))
+        try:
+            return await self._stored(lambda: finish(go_on=not self._stopping))
+        except PDFlowError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it concerns this run alone
+            self._log.exception("What step %s of run %s came to is odd", run.current.name, run.id)
+            text = f"What the step came to can't be stored ({error!r}); the server's log says more."
+            odd = Outcome(error=Error(ename="OddOutcome", evalue=text))
+            return await self._stored(partial(self._engine.finish, run, odd, []))
 
     async def _stored(self, change: Callable[[], Awaitable[Run]]) -> Run:
         """Make a change, however often it takes: the kernel's work is not thrown away."""

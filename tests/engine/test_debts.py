@@ -54,6 +54,22 @@ async def test_done_in_order_as_soon_as_it_is_possible(
     assert "missing" in caplog.text
 
 
+async def test_what_can_never_be_done_holds_up_nothing(
+    debts: Debts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    async def never() -> None:
+        msg = "odd"
+        raise ValueError(msg)
+
+    await debts.do("run", never)
+    await debts.do("run", lambda: write(tmp_path / "a", done))
+    assert done == ["a"]
+    await debts.settle("run")
+    assert "Something of run run can't be stored." in caplog.text
+
+
 async def test_nothing_else_is_done_for_a_run_before(debts: Debts, tmp_path: Path) -> None:
     done: list[str] = []
     folder = tmp_path / "missing"

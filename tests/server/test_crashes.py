@@ -117,3 +117,14 @@ def test_a_server_that_stops_while_a_setup_runs_counts_no_crash(server: JupyterS
     server.start()
     ended = server.wait_run(run["id"], "succeeded")
     assert ended["steps"][0]["exports"]["$return_value"] == 2
+
+
+def test_an_outcome_that_no_rule_can_take_fails_its_step(server: JupyterServer) -> None:
+    odd = """%%step odd
+def handler(pd):
+    from jupyter_pdflow.rules.run import PauseCall
+    pd.flow.call = PauseCall(kind="delay", ms=10**18)
+"""
+    ended = server.wait_run(server.run(server.deploy("odd", [odd]))["id"], "failed")
+    assert ended["error"]["message"].startswith("OddOutcome: What the step came to can't be stored")
+    assert ended["error"]["step"] == "odd"
