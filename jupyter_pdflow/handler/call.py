@@ -52,8 +52,10 @@ def failed(pd: Pd, exception: BaseException) -> Outcome:
 async def invoke(handler: Callable[[Pd], Any], pd: Pd) -> None:
     """Call a handler and keep what it returns; everything that the author raises gets out."""
     _check(handler, pd)
-    with outside_loop():
+    with outside_loop() as loop:
         result = handler(pd)
+        if asyncio.isfuture(result) and result.get_loop() is not loop:
+            result = result.get_loop().run_until_complete(result)
     if inspect.isawaitable(result):
         result = await result
     if result is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from jupyter_pdflow.handler import call
 from jupyter_pdflow.handler.frames import cut, error_of
+from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.kernels.messages import (
     WORKER_VARIABLE,
@@ -60,7 +61,7 @@ class Worker:
         index = [step.name for step in self.steps].index(execution.step)
         pd = Pd(execution)
         try:
-            with interrupts():
+            with interrupts(), canceling_tasks():
                 await self._define_steps_before(index)
                 handler = await self._define(index)
                 outcome = await call.call_handler(handler, pd)

@@ -9,12 +9,13 @@ import linecache
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.handler.call import invoke
+from jupyter_pdflow.handler.loops import is_switching, outside_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -80,10 +81,17 @@ async def run_source(shell: InteractiveShell, source: str, filename: str) -> Non
 
 
 async def run_code(shell: InteractiveShell, code: CodeType) -> None:
-    """Run compiled source in the shell's namespace; raises what it raises."""
-    with shell.builtin_trap:
+    """Run compiled source in the shell's namespace, as a script's where it does not await.
+
+    Raises
+    ------
+    BaseException
+        What the source raised.
+    """
+    awaits = code.co_flags & inspect.CO_COROUTINE
+    with shell.builtin_trap, nullcontext() if awaits else outside_loop():
         result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
-    if inspect.iscoroutine(result):
+    if awaits:
         await result
 
 
@@ -115,7 +123,7 @@ def interrupts() -> Iterator[None]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
-        while frame is not None:
+        while frame is not None and not is_switching(frame):
             if frame.f_code in _INTERRUPTIBLE:
                 raise KeyboardInterrupt
             frame = frame.f_back

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.call import call_handler, failed
 from jupyter_pdflow.handler.frames import error_of
+from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.notebook.cell import interrupts, load_handler
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
@@ -106,7 +107,7 @@ class Trial:
 
     async def _outcome(self, pd: Pd) -> Outcome:
         try:
-            with interrupts():
+            with interrupts(), canceling_tasks():
                 if self.handler is None:
                     self.handler = await self._load()
                 return await call_handler(self.handler, pd)
