@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.handler.call import invoke
 from jupyter_pdflow.handler.loops import is_switching, outside_loop
+from jupyter_pdflow.notebook.parsing import leave_out_main, parse
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -54,8 +55,9 @@ def compile_step(
 ) -> CodeType:
     """Compile a step's body, for `run_step`; parameters as those of `load_handler`."""
     # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
-    first_line = f"# %%step {name}\n"
-    return compile_source(shell, body, filename or f"<step {name}>", first_line=first_line)
+    filename = filename or f"<step {name}>"
+    tree = _read(shell, body, filename, first_line=f"# %%step {name}\n")
+    return _compile(shell, leave_out_main(tree), filename)
 
 
 async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callable[[Any], Any]:
@@ -77,7 +79,7 @@ async def run_source(shell: InteractiveShell, source: str, filename: str) -> Non
     BaseException
         What the source raised.
     """
-    await run_code(shell, compile_source(shell, source, filename))
+    await run_code(shell, _compile(shell, _read(shell, source, filename), filename))
 
 
 async def run_code(shell: InteractiveShell, code: CodeType) -> None:
@@ -95,15 +97,19 @@ async def run_code(shell: InteractiveShell, code: CodeType) -> None:
         await result
 
 
-def compile_source(
+def _read(
     shell: InteractiveShell, source: str, filename: str, *, first_line: str = ""
-) -> CodeType:
-    """Compile IPython source, and keep its lines for tracebacks."""
+) -> ast.Module:
+    """Parse IPython source, and keep its lines for tracebacks."""
     python = first_line + cast("str", shell.transform_cell(source))  # type: ignore[no-untyped-call]
     linecache.cache[filename] = (len(python), None, python.splitlines(keepends=True), filename)
-    tree = shell.transform_ast(ast.parse(python, filename))  # type: ignore[no-untyped-call]
+    return parse(python, filename)
+
+
+def _compile(shell: InteractiveShell, tree: ast.Module, filename: str) -> CodeType:
+    final: Any = shell.transform_ast(tree)  # type: ignore[no-untyped-call]
     with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
-        return shell.compile(tree, filename, "exec")
+        return shell.compile(final, filename, "exec")
 
 
 _INTERRUPTIBLE = frozenset({invoke.__code__, run_code.__code__})

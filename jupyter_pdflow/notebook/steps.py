@@ -9,6 +9,7 @@ from textwrap import dedent
 
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.notebook.cell import HANDLER
+from jupyter_pdflow.notebook.parsing import leave_out_main, parse
 
 STEP = "%%step"
 _STEP_LINE = re.compile(rf"{STEP}(?=\s|$)(.*)")
@@ -71,7 +72,8 @@ def check_body(name: str, body: str) -> None:
     StepError
         It has a syntax error or, as far as the source tells, no handler.
     """
-    if not _may_define_handler(_parse(f"Step {name!r}", body, first_line=2)):
+    module = leave_out_main(_parse(f"Step {name!r}", body, first_line=2))
+    if not _may_define_handler(module):
         msg = f"Step {name!r} defines no handler: write `def handler(pd):` in its cell."
         raise StepError(msg)
 
@@ -105,7 +107,7 @@ def _compiled(python: str) -> ast.Module:
     """Parse and compile, which finds more errors; the author sees the warnings in the kernel."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(python)
+        tree = parse(python)
         compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     return tree
 
