@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Coroutine
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.kernels.messages import WORKER_VARIABLE
+from jupyter_pdflow.notebook.headers import STEP_MAGIC, find_headers
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import STEP, check_name, split_step
 from jupyter_pdflow.notebook.testmode import try_step
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "pdflow"
 """Where the shell keeps the magics, for the code that a step cell becomes."""
+_ME = f"get_ipython().{ATTRIBUTE}"
 
 
 @magics_class
@@ -34,6 +38,8 @@ class PDFlowMagics(Magics):
     async def run_step(self, line: str, body: str) -> None:
         """Run a step cell: what ``%%step`` becomes, so that handlers can be awaited."""
         name = check_name(line)
+        for header in find_headers(f"\n{body}", (STEP_MAGIC,), bodies=False):
+            self.refuse(header.refusal("This cell"))
         if self.session.production:
             from jupyter_pdflow.notebook.production import show_step
 
@@ -46,12 +52,26 @@ class PDFlowMagics(Magics):
         """Turn the lines of a step cell into code that awaits it; others stay as they are.
 
         A cell magic can't await, and an ``async`` handler has to run in the kernel's own loop.
+        Where a step's header would not count, the code refuses to run.
         """
-        parts = split_step("".join(lines)) if self.here.autoawait else None
-        return lines if parts is None else [f"await get_ipython().{ATTRIBUTE}.run_step{parts!r}\n"]
+        source = "".join(lines)
+        parts = split_step(source)
+        if parts is None or _in_cell_magic():
+            return _refusing(source) or lines
+        return [f"await {_ME}.run_step{parts!r}\n"] if self.here.autoawait else lines
 
     # Not while a terminal asks whether a cell that is being typed is complete.
     await_step.has_side_effects = True  # type: ignore[attr-defined]
+
+    def refuse(self, why: str) -> None:
+        """Refuse to run a cell: what a header that would not count becomes.
+
+        Raises
+        ------
+        StepError
+            Always.
+        """
+        raise StepError(why)
 
     @cell_magic
     def step(self, line: str, cell: str) -> None:
@@ -110,6 +130,23 @@ def unload(shell: InteractiveShell) -> None:
     delattr(shell, ATTRIBUTE)
     for kind, name in (("cell", "step"), ("line", "pdflow")):
         shell.magics_manager.magics[kind].pop(name, None)
+
+
+def _refusing(source: str) -> list[str]:
+    """Make the code that refuses to run this source, if a step's header in it would not count."""
+    headers = find_headers(source, (STEP_MAGIC,), bodies=False)
+    where = "What is below this cell magic" if _in_cell_magic() else "This cell"
+    return [f"{_ME}.refuse({header.refusal(where)!r})\n" for header in headers[:1]]
+
+
+def _in_cell_magic() -> bool:
+    """Whether a cell magic, such as ``%%time``, has its body read."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not InteractiveShell.run_cell_magic.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _cell_id(shell: Any) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jupyter_pdflow.exceptions import NotebookError, StepError
+from jupyter_pdflow.notebook.headers import STEP_MAGIC, find_headers, may_have_headers
 from jupyter_pdflow.notebook.steps import check_body, check_name, check_setup, split_step
 from jupyter_pdflow.rules.workflow import Source, StepSource
 
@@ -20,6 +21,9 @@ MOST_LETTERS = 500_000
 MOST_WORK = 2_000_000
 """What IPython's reading may take, which goes through a whole cell again for each magic in it:
 magics times letters, summed up over the cells. That many take about 10 s."""
+
+HEADERS = (STEP_MAGIC,)
+"""Magics that count where they should stand, and nowhere else."""
 
 _MAGIC = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 
@@ -57,7 +61,10 @@ def read_source(notebook: Mapping[str, Any]) -> Source:
     kernel_name = _kernel_name(notebook)
     steps = [cell for cell in cells if cell.name is not None and not cell.skipped]
     setup = _setup(cells, steps)
-    _check_size([*setup, *steps])
+    suspects = [cell for cell in cells if _is_suspect(cell)]
+    looked_at = {cell.number for cell in [*setup, *steps, *suspects]}
+    _check_size([cell for cell in cells if cell.number in looked_at])
+    _check_headers(suspects)
     try:
         return Source(
             kernel_name=kernel_name, setup=tuple(_sources(setup)), steps=tuple(_steps(steps))
@@ -151,20 +158,40 @@ def _setup(cells: list[CodeCell], steps: list[CodeCell]) -> list[CodeCell]:
     ]
 
 
+def _is_suspect(cell: CodeCell) -> bool:
+    return not cell.skipped and may_have_headers(_without_header(cell), HEADERS)
+
+
+def _check_headers(suspects: list[CodeCell]) -> None:
+    """Refuse a step that would be left out without a word, and an approval with it."""
+    for cell in suspects:
+        for header in find_headers(_without_header(cell), HEADERS):
+            where = f"Cell {cell.number} of the notebook"
+            raise NotebookError(header.refusal(where, ", or give this one the tag `skip`"))
+
+
+def _without_header(cell: CodeCell) -> str:
+    """Get a cell's source without a step's own header; its lines keep their numbers."""
+    if cell.body is None:
+        return cell.source
+    above = cell.source[: len(cell.source) - len(cell.source.lstrip())].count("\n")
+    return "\n" * (above + 1) + cell.body
+
+
 def _check_size(cells: list[CodeCell]) -> None:
     """Refuse what would take Python and IPython minutes, or gigabytes, to read."""
     letters = sum(len(cell.source) for cell in cells)
     if letters > MOST_LETTERS:
         msg = (
             f"The setup and the steps have {letters:,} letters, more than {MOST_LETTERS:,}; move "
-            "data to files, and code to a module."
+            "data to files, and code to a module, or give cells that are neither the tag `skip`."
         )
         raise NotebookError(msg)
     if sum(map(_work, cells)) > MOST_WORK:
         largest = max(cells, key=_work)
         msg = (
             f"There are too many magics (%, !, ?) in cells as long as cell {largest.number} of "
-            "the notebook; split it, or write them in Python."
+            "the notebook; split it, write them in Python, or give it the tag `skip`."
         )
         raise NotebookError(msg)
 
