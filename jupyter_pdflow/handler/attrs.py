@@ -42,10 +42,13 @@ class Attrs(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
-        raise MissingAttributeError(missing(name, self))
+        raise MissingAttributeError(self._missing(name))
 
     def __missing__(self, key: object) -> Any:
-        raise MissingKeyError(missing(key, self))
+        raise MissingKeyError(self._missing(key))
+
+    def _missing(self, name: object) -> str:
+        return missing(name, self)
 
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *(name for name in self if str(name).isidentifier())]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_pdflow.exceptions import ExportError
-from jupyter_pdflow.handler.attrs import Attrs, attrs
+from jupyter_pdflow.handler.attrs import Attrs, MissingAttributeError, attrs
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.flow import Flow
 from jupyter_pdflow.handler.inputs import Inputs
@@ -62,6 +63,10 @@ class Pd:
     def __repr__(self) -> str:
         return f"<pd of {self.context.workflow_name}, run {self.context.trace_id}>"
 
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what `pd` is, above all where the author takes it for pandas."""
+        raise MissingAttributeError(_no_attribute(name))
+
     def export(self, name: str, value: Any) -> None:
         """Keep a value for later steps: ``pd.steps["this step"]["name"]``.
 
@@ -89,6 +94,15 @@ class Pd:
             "pd.respond does nothing here: no HTTP request that waits for an answer started this "
             "run."
         )
+
+
+def _no_attribute(name: str) -> str:
+    if not name.startswith("_") and hasattr(sys.modules.get("pandas"), name):
+        return (
+            f"pd has no {name!r}: pd is the argument of this step's handler here, not pandas; "
+            f"import pandas under another name, such as `import pandas`, and write pandas.{name}."
+        )
+    return f"pd has no {name!r}; it has context, export, flow, inputs, send and steps."
 
 
 def _export_name(name: object) -> str:

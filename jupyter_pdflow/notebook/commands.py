@@ -13,6 +13,7 @@ from jupyter_pdflow.notebook.shown import publish_words
 
 HELP = dedent("""\
     %pdflow test           step cells execute here, and pauses are only shown
+    %pdflow event [JSON]   set the event of test mode, or show it
     %pdflow production     deploy the saved notebook; step cells show its latest run
     %pdflow run [JSON]     start a production run with that event
     %pdflow runs           show the notebook's production runs
@@ -51,6 +52,15 @@ def _test(session: Session, rest: str) -> None:
     publish_words("Test mode: step cells execute here, and pauses are only shown.")
 
 
+def _event(session: Session, rest: str) -> None:
+    from jupyter_pdflow.notebook.shown import publish
+    from jupyter_pdflow.widgets.text import event_twins
+
+    if rest:
+        session.event = _json(rest, "event")
+    publish(*event_twins(session.event))
+
+
 def _production(session: Session, rest: str) -> None:
     _check_empty("production", rest)
     from jupyter_pdflow.notebook.production import deploy
@@ -66,7 +76,7 @@ def _production(session: Session, rest: str) -> None:
 def _run(_session: Session, rest: str) -> None:
     from jupyter_pdflow.notebook.production import start
 
-    start(_event(rest))
+    start(_json(rest, "run") if rest else {})
 
 
 def _runs(_session: Session, rest: str) -> None:
@@ -90,6 +100,7 @@ def _load(session: Session, rest: str) -> None:
 _COMMANDS: dict[str, Callable[[Session, str], None]] = {
     "": _status,
     "test": _test,
+    "event": _event,
     "production": _production,
     "run": _run,
     "runs": _runs,
@@ -107,11 +118,18 @@ def _check_empty(verb: str, rest: str) -> None:
         raise BadRequestError(msg)
 
 
-def _event(text: str) -> Any:
-    if not text:
-        return {}
+def _json(text: str, verb: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        msg = f'The event is not JSON ({error}); write it as in `%pdflow run {{"name": "value"}}`.'
+        value = json.loads(text, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair
+    except (ValueError, RecursionError) as error:
+        msg = (
+            f'The event is not JSON ({error}); write it as in `%pdflow {verb} {{"name": "value"}}`.'
+        )
         raise BadRequestError(msg) from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is none of its values"
+    raise ValueError(msg)

@@ -90,6 +90,7 @@ class PDFlowMagics(Magics):
 
         ``%pdflow``                 shows the mode and these lines
         ``%pdflow test``            step cells execute here
+        ``%pdflow event [JSON]``    sets the event of test mode, or shows it
         ``%pdflow production``      deploys the saved notebook; step cells show its latest run
         ``%pdflow run [JSON]``      starts a production run with that event
         ``%pdflow runs``            shows the notebook's production runs

@@ -41,7 +41,8 @@ def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
 
 def _lines(shell: Any, error: BaseException) -> Any:
     kind, frames = type(error), error.__traceback__
-    if hasattr(error, "_render_traceback_"):
+    has_line = isinstance(error, PDFlowError) and frames is not None
+    if hasattr(error, "_render_traceback_") and not has_line:
         return list(error._render_traceback_())
     if isinstance(error, SyntaxError):
         return shell.SyntaxTB.structured_traceback(kind, error, [])

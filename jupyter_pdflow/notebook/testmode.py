@@ -15,6 +15,7 @@ from jupyter_pdflow.handler.call import call_handler, failed
 from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.notebook.advice import with_advice
 from jupyter_pdflow.notebook.cell import interrupts, load_handler
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.shown import (
@@ -57,6 +58,7 @@ class Trial:
         """Execute the step once, and move its run on."""
         self._move(Begin())
         pd = Pd(self._execution(), test=True)
+        pd.steps = with_advice(pd.steps, self.session.tests)
         self.outcome = await self._outcome(pd)
         finish = Finish(
             step=self.name,
@@ -90,6 +92,15 @@ class Trial:
     def stops(self) -> bool:
         """Whether production would not go on to the next step by itself now."""
         return self.run.pause is not None or isinstance(self.outcome.flow, ExitCall)
+
+    @property
+    def words(self) -> str:
+        """What to say of a Run All that stops here, where no output is shown."""
+        if isinstance(self.outcome.flow, ExitCall):
+            return _exit_words(self.outcome.flow)
+        from jupyter_pdflow.widgets.notice import NOTICE
+
+        return NOTICE
 
     def _move(self, event: Event, at: datetime | None = None) -> None:
         self.run = apply(self.run, event, at or datetime.now(UTC)).run
@@ -177,9 +188,7 @@ async def try_step(shell: InteractiveShell, session: Session, name: str, body: s
     if trial.exception is not None:
         raise_from_cell(shell, trial.exception)
     if trial.stops:
-        from jupyter_pdflow.widgets.notice import NOTICE
-
-        raise_from_cell(shell, StopRunAll(NOTICE))
+        raise_from_cell(shell, StopRunAll(trial.words))
 
 
 def _one_step_run(name: str, body: str, event: Any) -> Run:
@@ -231,8 +240,11 @@ def _pause_words(pause: Pause) -> str:
 
 
 def _exit_words(call: ExitCall) -> str:
-    reason = f": {call.exit_reason}" if call.exit_reason else "."
-    return f"pd.flow.exit() — in production the run would end here as succeeded{reason}"
+    reason = f": {call.exit_reason.rstrip('.')}" if call.exit_reason else ""
+    return (
+        f"pd.flow.exit() — in production the run would end here as succeeded{reason}. "
+        "No later step would run, so a Run All stops here."
+    )
 
 
 def _decided_words(run: Run) -> str:

@@ -25,6 +25,12 @@ def exports_twins(step: str, exports: dict[str, Any]) -> Twins:
     return "\n".join(text), tree_html(exports, title)
 
 
+def event_twins(event: Any) -> Twins:
+    """Show the event that steps are given in test mode."""
+    title = "Event of test mode"
+    return f"{title}: {_short(event)}", tree_html(event, title)
+
+
 def mail_twins(mail: Mail) -> Twins:
     """Show a mail that production would send; its HTML can't run anything."""
     parts = [("To", ", ".join(mail.to) or "(the configured owner)"), ("Subject", mail.subject)]
