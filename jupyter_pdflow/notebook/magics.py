@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.kernels.messages import WORKER_VARIABLE
-from jupyter_pdflow.notebook.headers import STEP_MAGIC, find_headers
+from jupyter_pdflow.notebook.headers import STEP_MAGIC, Header, find_headers
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import STEP, check_name, split_step
 from jupyter_pdflow.notebook.testmode import try_step
@@ -38,7 +38,7 @@ class PDFlowMagics(Magics):
     async def run_step(self, line: str, body: str) -> None:
         """Run a step cell: what ``%%step`` becomes, so that handlers can be awaited."""
         name = check_name(line)
-        for header in find_headers(f"\n{body}", (STEP_MAGIC,), bodies=False):
+        for header in _headers(f"\n{body}"):
             self.refuse(header.refusal("This cell"))
         if self.session.production:
             from jupyter_pdflow.notebook.production import show_step
@@ -135,9 +135,14 @@ def unload(shell: InteractiveShell) -> None:
 
 def _refusing(source: str) -> list[str]:
     """Make the code that refuses to run this source, if a step's header in it would not count."""
-    headers = find_headers(source, (STEP_MAGIC,), bodies=False)
     where = "What is below this cell magic" if _in_cell_magic() else "This cell"
-    return [f"{_ME}.refuse({header.refusal(where)!r})\n" for header in headers[:1]]
+    return [f"{_ME}.refuse({header.refusal(where)!r})\n" for header in _headers(source)[:1]]
+
+
+def _headers(source: str) -> list[Header]:
+    """Find what IPython would not run as a step; the bodies of cell magics come here by themselves."""
+    headers = find_headers(source, (STEP_MAGIC,), bodies=False)
+    return [header for header in headers if "_magic(" not in header.text]
 
 
 def _in_cell_magic() -> bool:

@@ -80,7 +80,7 @@ def test_the_step_line_is_the_first_that_is_not_blank(cell: str):
     )
 
 
-@pytest.mark.parametrize("cell", ["%%steps a", "x = 1\n%%step a", "# %%step a"])
+@pytest.mark.parametrize("cell", ["%%steps a", "x = '''\n%%step a'''", "# %%step a"])
 def test_other_cells_are_no_steps(cell: str):
     assert len(read_source(notebook(step("b"), code(cell))).steps) == 1
 
