@@ -7,9 +7,11 @@ import re
 import sys
 from collections.abc import Iterator
 
-_NESTED_QUOTES = re.compile(
-    r"""(?<![\w"'])r?fr?(["'])(?:(?!\1).)*\{[^}]*\1[^}]*\1[^}]*\}""", re.IGNORECASE
+_OPEN_F_STRING = re.compile(
+    r"""(?<![\w"'])r?fr?(?:'(?:[^'{]|\{[^}']*\})*\{[^}']*(')|"(?:[^"{]|\{[^}"]*\})*\{[^}"]*("))""",
+    re.IGNORECASE,
 )
+"""An f-string up to a quote of its own kind in its braces."""
 _REFUSED = "f-string expression part cannot include"
 _NEWER = (
     "Python 3.12 or newer reads it; before, use other quotes inside an f-string, or take that "
@@ -65,4 +67,9 @@ def _is_main(test: ast.expr) -> bool:
 
 def _is_newer(error: SyntaxError) -> bool:
     """Whether Python 3.12, where an f-string may hold its own quotes, is likely to read it."""
-    return _REFUSED in error.msg or _NESTED_QUOTES.search(error.text or "") is not None
+    if _REFUSED in error.msg:
+        return True
+    text = error.text or ""
+    opened = _OPEN_F_STRING.search(text)
+    rest = text[opened.end() :] if opened else ""
+    return opened is not None and (opened[1] or opened[2]) in rest and "}" in rest

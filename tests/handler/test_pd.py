@@ -319,3 +319,25 @@ def test_bad_mails(pd: Pd, arguments: Any, kind: type[Exception], message: str) 
     with pytest.raises(kind, match=message):
         pd.send.email(**arguments)
     assert pd.send.mails == []
+
+
+# --- names that pd does not have --------------------------------------------------------
+
+
+def test_pd_is_not_pandas(pd: Pd) -> None:
+    import pandas  # noqa: ICN001
+
+    assert pandas.read_csv is not None
+    with pytest.raises(AttributeError) as raised:
+        pd.read_csv("orders.csv")
+    assert str(raised.value) == (
+        "pd has no 'read_csv': pd is the argument of this step's handler here, not pandas; import "
+        "pandas under another name, such as `import pandas`, and write pandas.read_csv."
+    )
+
+
+def test_a_name_that_nobody_has(pd: Pd) -> None:
+    with pytest.raises(AttributeError, match="pd has no 'flwo'; it has context, export, flow,"):
+        pd.flwo  # noqa: B018
+    assert not hasattr(pd, "_repr_html_")
+    assert getattr(pd, "DataFrame", None) is None

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.notebook.conftest import Kernel
-from tests.notebook.support import EXPORTS, SUSPEND, assert_stopped_quietly, plain
+from tests.notebook.support import EXPORTS, SUSPEND, assert_stopped_quietly, notice_of, plain
 
 
 def test_a_step_runs_here_and_shows_its_exports(kernel: Kernel):
@@ -182,7 +182,76 @@ def test_exit_ends_the_run_here(kernel: Kernel):
     ran = kernel.run("%%step a\ndef handler(pd): pd.flow.exit('nothing to do')")
 
     assert_stopped_quietly(ran)
-    assert "would end here as succeeded: nothing to do" in ran.text
+    assert "would end here as succeeded: nothing to do. No later step would run" in ran.text
+    assert "would end here as succeeded: nothing to do." in ran.reply["evalue"]
+
+
+def test_a_run_all_stops_after_exit(kernel: Kernel):
+    first = kernel.send("%%step a\ndef handler(pd): pd.flow.exit()")
+    second = kernel.send("%%step b\ndef handler(pd): print('went on')")
+
+    assert kernel.reply_to(first)["content"]["status"] == "error"
+    assert kernel.reply_to(second)["content"]["status"] == "aborted"
+    assert kernel.until_idle(second) == []
+
+
+# --- the event, and what is not there yet -----------------------------------------------
+
+EVENT = "def handler(pd): return pd.steps['trigger']['event']"
+
+
+def test_the_event_is_set_and_shown(kernel: Kernel):
+    assert kernel.run("%pdflow event").text == "Event of test mode: {}"
+    assert kernel.run(f"%%step a\n{EVENT}").text.endswith("$return_value = {}")
+
+    ran = kernel.run('%pdflow event {"body": {"id": 1, "of": "<b>"}}')
+    assert ran.text == 'Event of test mode: {"body": {"id": 1, "of": "<b>"}}'
+    assert "&lt;b&gt;" in ran.shown[0]["text/html"]
+    assert kernel.run("%pdflow event").text == ran.text
+    kernel.run(f"%%step a\n{EVENT}.body.id")
+    assert kernel.value(EXPORTS)["a"]["$return_value"] == 1
+
+    kernel.run("%pdflow event null")
+    assert kernel.run("%pdflow event").text == "Event of test mode: null"
+
+
+MISSING = "%%step b\ndef handler(pd):\n    x = 1\n    return pd.steps['ask']['$resume_data']"
+
+
+def test_what_to_do_where_resume_data_is_missing(kernel: Kernel):
+    ran = kernel.run(MISSING)
+    assert ran.error is not None
+    assert ran.error["ename"] == "MissingKeyError"
+    assert "There is no 'ask' here; there is 'trigger'." in ran.error["evalue"]
+    assert "run its cell first" in ran.error["evalue"]
+    assert "----> 4     return pd.steps['ask']['$resume_data']" in plain(ran.error)
+
+    notice = notice_of(kernel.run("%%step ask\ndef handler(pd): pd.flow.suspend()"))
+    ran = kernel.run(MISSING)
+    assert ran.error is not None
+    assert ran.error["ename"] == "MissingKeyError"
+    assert "There is no '$resume_data' here yet: press *as if resumed with*" in ran.error["evalue"]
+    assert "----> 4     return pd.steps['ask']['$resume_data']" in plain(ran.error)
+    assert "jupyter_pdflow/" not in plain(ran.error)
+    attribute = kernel.run(MISSING.replace("['$resume_data']", ".other")).error
+    assert attribute is not None
+    assert attribute["evalue"] == "There is no 'other' here; there is '$return_value'."
+
+    kernel.click(notice, "as if resumed with")
+    assert kernel.run(MISSING).reply["status"] == "ok"
+
+
+def test_steps_are_real_mappings_in_test_mode_too(kernel: Kernel):
+    kernel.run("%%step ask\ndef handler(pd): pd.flow.suspend()")
+    ran = kernel.run(
+        "%%step a\nimport json\ndef handler(pd):\n    s = pd.steps\n"
+        "    return [json.loads(json.dumps(s)) == s, 'x' in s, s.get('x'), list(s.copy()), "
+        "s.ask.get('$resume_data', 5), hasattr(s, 'x')]"
+    )
+    assert ran.error is None
+    assert kernel.value(EXPORTS)["a"]["$return_value"] == [
+        True, False, None, ["trigger", "ask"], 5, False,
+    ]  # fmt: skip
 
 
 def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
@@ -200,6 +269,9 @@ def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
     ("line", "message"),
     [
         ("%pdflow run {a}", "The event is not JSON"),
+        ("%pdflow event {a}", 'write it as in `%pdflow event {"name": "value"}`'),
+        ("%pdflow event [NaN]", "The event is not JSON (NaN is none of its values)"),
+        ('%pdflow event "\\ud800"', "The event is not JSON"),
         ("%pdflow load", "Name the run to load"),
         ("%pdflow produktion", "There is no `%pdflow produktion`"),
         ("%pdflow test now", "`%pdflow test` takes nothing after it"),
@@ -220,7 +292,7 @@ def test_lines_that_are_refused(kernel: Kernel, line: str, message: str):
 def test_the_mode_and_help(kernel: Kernel):
     ran = kernel.run("%pdflow")
     assert "This session is in test mode." in ran.text
-    for verb in ("test", "production", "run [JSON]", "runs", "load RUN"):
+    for verb in ("test", "event [JSON]", "production", "run [JSON]", "runs", "load RUN"):
         assert f"%pdflow {verb}" in ran.text
     assert "Test mode" in kernel.run("%pdflow test").text
 
