@@ -108,6 +108,14 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     assert "Workflow execution canceled" in notebook.run(ASK).text
 
 
+def test_a_step_that_would_vanish_keeps_the_session_in_test_mode(notebook: NotebookKernel):
+    notebook.save(LOAD, ASK, f"# tell them\n{TELL}")
+
+    line = refused(notebook.run("%pdflow production"))
+    assert "Cell 3 of the notebook has a step's header in line 2 that would not count" in line
+    assert "This session is in test mode." in notebook.run("%pdflow").text
+
+
 def test_load_brings_a_run_into_the_session(notebook: NotebookKernel):
     notebook.run("%pdflow production")
     run_id = run_id_of(notebook.run('%pdflow run {"n": 7}'))
