@@ -16,6 +16,8 @@ from jupyter_pdflow.handler.send import Send
 from jupyter_pdflow.rules.run import Execution
 
 RETURN_VALUE = "$return_value"
+_INTERNAL = {"exception", "exports", "scope"}
+"""Attributes that are not the author's."""
 
 
 class Pd:
@@ -65,7 +67,8 @@ class Pd:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say what `pd` is, above all where the author takes it for pandas."""
-        raise MissingAttributeError(_no_attribute(name))
+        there = sorted({*vars(Pd), *vars(self)} - _INTERNAL)
+        raise MissingAttributeError(_no_attribute(name, there))
 
     def export(self, name: str, value: Any) -> None:
         """Keep a value for later steps: ``pd.steps["this step"]["name"]``.
@@ -96,13 +99,14 @@ class Pd:
         )
 
 
-def _no_attribute(name: str) -> str:
+def _no_attribute(name: str, there: list[str]) -> str:
     if not name.startswith("_") and hasattr(sys.modules.get("pandas"), name):
         return (
             f"pd has no {name!r}: pd is the argument of this step's handler here, not pandas; "
             f"import pandas under another name, such as `import pandas`, and write pandas.{name}."
         )
-    return f"pd has no {name!r}; it has context, export, flow, inputs, send and steps."
+    names = ", ".join(one for one in there if not one.startswith("_"))
+    return f"pd has no {name!r}; it has {names}."
 
 
 def _export_name(name: object) -> str:
