@@ -121,8 +121,9 @@ def test_context(kernel: Kernel):
 def test_all_arguments(kernel: Kernel):
     example = Example(kernel, "context")
     (second,) = example.again(example.notice("arguments"), 1)
-    (shown,) = example.again(second["data"], 1)
+    warned, shown = example.again(second["data"], 2)
 
+    assert "used up" in warned["text"]
     assert '{"runs": 3, "context": {"after": 2}}' in shown["data"]["text/plain"]
 
 

@@ -189,7 +189,9 @@ def test_a_call_beyond_max_retries_does_not_pause(kernel: Kernel):
     notice = notice_of(kernel.run(rerun(retries=1, again="pd.flow.rerun(1000, None, 1)")))
     kernel.click(notice, "as if the time ran out")
 
-    _, shown = kernel.wait_for_outputs(notice, 2)
+    _, warned, shown = kernel.wait_for_outputs(notice, 3)
+    assert warned["name"] == "stderr"
+    assert "used up" in warned["text"]
     assert shown["data"]["text/plain"] == "Exports of step poll:\n  $return_value = 2"
 
 
