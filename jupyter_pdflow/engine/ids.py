@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ulid import ULID
+
+LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
+"""An id from here on was made up: counting on from one could run out of ids."""
 
 
 class Ids:
@@ -28,6 +31,7 @@ class Ids:
 
 def _number(run_id: str) -> int:
     try:
-        return int(ULID.from_str(run_id))
+        number = int(ULID.from_str(run_id))
     except ValueError:
         return 0
+    return number if number < LATEST else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from jupyter_pdflow.engine.debts import RETRY_AFTER
+from jupyter_pdflow.engine.email_records import EMAIL
 from jupyter_pdflow.engine.letters import StoredLetter, message_of, run_of
 from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.engine.timers import Timers
@@ -20,6 +21,7 @@ from jupyter_pdflow.rules.run import Letter
 from jupyter_pdflow.store.records import SUFFIX, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
 from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.store.validation import is_id
 
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
@@ -56,8 +58,8 @@ class Mailbox:
         clock: Callable[[], datetime],
         log: logging.Logger,
     ) -> None:
-        self._queued = Records(data_dir / "mail" / "queued", StoredLetter, "mail", log)
-        self._done = Records(data_dir / "mail" / "done", StoredLetter, "mail", log)
+        self._queued = Records(data_dir / "mail" / "queued", EMAIL, log)
+        self._done = Records(data_dir / "mail" / "done", EMAIL, log)
         self._directory = data_dir / "mail"
         self._post = post
         self._from = mail_from
@@ -99,7 +101,7 @@ class Mailbox:
 
     def letter(self, letter_id: str) -> StoredLetter:
         """Get one mail; `NotFoundError` where there is none."""
-        letter = self._read(letter_id) if Path(letter_id).name == letter_id else None
+        letter = self._read(letter_id) if is_id(letter_id) else None
         if letter is None:
             msg = f"There is no mail {letter_id!r}."
             raise NotFoundError(msg)

@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from jupyter_pdflow.exceptions import DataDirLockedError
 from jupyter_pdflow.store import writer_process
+from jupyter_pdflow.store.records import set_aside
+from jupyter_pdflow.store.storage import read_file
 
 WRITER_SECONDS = 1.0
 """How long the writer of a server that has just died may take to end."""
@@ -64,6 +66,8 @@ class DataLock:
         now = datetime.now(UTC)
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
         try:
+            if os.path.lexists(self._note) and not self._note.is_file():
+                set_aside(self._note)
             self._note.write_bytes(msgspec.json.encode(holder))
         except OSError:
             self._lock.release()
@@ -99,8 +103,8 @@ class DataLock:
 
     def _who(self) -> str:
         try:
-            holder = msgspec.json.decode(self._note.read_bytes(), type=Holder)
-        except (OSError, msgspec.MsgspecError):
+            holder = msgspec.json.decode(read_file(str(self._note)), type=Holder)
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
             return "another server"
         since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
         who = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.store.base import Output
-from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.records import Records, RecordType
+from jupyter_pdflow.store.validation import flaw_of_values, is_writable
 
 EXECUTIONS_KEPT = 20
 """Of a step that runs again and again, the outputs of this many executions are kept."""
@@ -32,11 +33,21 @@ class RunOutputs(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
 
 
+def flaw_of_outputs(kept: RunOutputs) -> str | None:
+    """Say what is wrong with stored outputs; None if nothing is."""
+    writable = is_writable([shown.outputs for shown in kept.shown])
+    return flaw_of_values(kept) or (None if writable else "its data can't be written again")
+
+
+RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
+"""How the outputs of a run are stored."""
+
+
 class Outputs:
     """The outputs of a data directory, ``outputs/<run>.json``."""
 
     def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._records = Records(data_dir / "outputs", RunOutputs, "outputs", log)
+        self._records = Records(data_dir / "outputs", RUN_OUTPUTS, log)
         self._log = log
 
     def get(self, run_id: str) -> dict[str, list[Output]]:
@@ -49,7 +60,7 @@ class Outputs:
 
     async def put(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
         """Keep the outputs of one execution, in place of an earlier attempt's."""
-        kept = self._read(run_id)
+        kept = self._read(run_id, to_replace=True)
         others = [s for s in kept.shown if (s.step, s.execution) != (step, execution)]
         if not outputs and len(others) == len(kept.shown):
             return
@@ -60,13 +71,16 @@ class Outputs:
         """Forget a run's outputs."""
         self._records.path(run_id).unlink(missing_ok=True)
 
-    def _read(self, run_id: str) -> RunOutputs:
-        if not self._records.path(run_id).exists():
+    def _read(self, run_id: str, *, to_replace: bool = False) -> RunOutputs:
+        """Read a run's outputs; what can't be read is not overwritten, but set aside."""
+        if not self._records.has(run_id):
             return RunOutputs(id=run_id)
         try:
             return self._records.get(run_id)
         except StoredFileError as error:
             self._log.error("The outputs of run %s are lost: %s", run_id, error)
+            if to_replace:
+                self._records.set_aside(run_id, error)
             return RunOutputs(id=run_id)
 
 

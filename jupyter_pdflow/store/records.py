@@ -6,18 +6,19 @@ import errno
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from msgspec import MsgspecError, Raw, Struct, ValidationError, convert
+from msgspec import MsgspecError, Raw, Struct, convert
 from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.store.orders import Order, Stamp, Write, stamp_of, write_in_thread
 from jupyter_pdflow.store.spares import TEMPORARY
-from jupyter_pdflow.store.storage import beginning, parse_record, read_file
+from jupyter_pdflow.store.storage import beginning, dump_record, parse_record, read_file
+from jupyter_pdflow.store.validation import is_id
 
 R = TypeVar("R", bound=Struct)
 
@@ -26,31 +27,94 @@ UNREADABLE = ".unreadable"
 REMEMBERED = 32
 """Records that are kept in memory, to be used as long as their files are the same."""
 
+LONGEST_NAME = 230
+"""Bytes of a name that can still be made longer."""
+
+SHOWN = 100
+"""Letters of a wrong id that a message repeats."""
+
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that are no fault of the file that was to be read."""
 
 
-def as_record(fields: dict[str, Any], kind: type[R], name: str) -> R:
-    """Make a record of what its file holds.
+class RecordType(NamedTuple, Generic[R]):
+    """What the records of one kind are, wherever they lie.
+
+    Attributes
+    ----------
+    kind : type
+        Their msgspec struct; it has an ``id``.
+    table : str
+        What a record is called in its file.
+    flaw : callable
+        Says what is wrong with a record; None if nothing is.
+    """
+
+    kind: type[R]
+    table: str
+    flaw: Callable[[R], str | None]
+
+    def parse(self, content: bytes, name: str) -> R:
+        """Read a record from the content of a file of that name.
+
+        Raises
+        ------
+        StoredFileError
+            It is none of this kind, not the one that the name tells, or it has a flaw.
+        """
+        fields = parse_record(content, self.table, name)
+        try:
+            record = convert(fields, self.kind)
+        except (MsgspecError, ValueError, RecursionError) as error:
+            msg = f"{name} can't be read: {error}"
+            raise StoredFileError(msg) from error
+        return self.checked(record, name)
+
+    def checked(self, record: R, name: str) -> R:
+        """Return a record that the file of that name holds; `StoredFileError` as for `parse`."""
+        if getattr(record, "id", None) != name.removesuffix(SUFFIX):
+            msg = f"{name} is a copy of another record."
+            raise StoredFileError(msg)
+        flaw = self.flaw(record)
+        if flaw is not None:
+            msg = f"{name} can't be used: {flaw}."
+            raise StoredFileError(msg)
+        return record
+
+    def dump(self, record: R) -> bytes:
+        """Write a record as its file holds it."""
+        return dump_record(encode(record), self.table)
+
+
+def file_name(record_id: str) -> str:
+    """Tell the name of a record's file; every path that is made from an id has it from here.
 
     Raises
     ------
     StoredFileError
-        Its fields are not those of such a record, or it is not the one that `name` tells.
+        It is not an id, and might name a file anywhere.
     """
-    try:
-        record = convert(fields, kind)
-    except (ValidationError, RecursionError) as error:
-        msg = f"{name} can't be read: {error}"
-        raise StoredFileError(msg) from error
-    return _checked(record, name)
-
-
-def _checked(record: R, name: str) -> R:
-    if getattr(record, "id", None) != name.removesuffix(SUFFIX):
-        msg = f"{name} is a copy of another record."
+    if not is_id(record_id):
+        msg = f"{record_id[:SHOWN]!a} is not the id of a record."
         raise StoredFileError(msg)
-    return record
+    return f"{record_id}{SUFFIX}"
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file that can't be used a name under which it is left alone; return that.
+
+    Raises
+    ------
+    OSError
+        It could not be renamed.
+    """
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
+    aside, number = path.with_name(name + UNREADABLE), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{name}{UNREADABLE}-{number}")
+    path.rename(aside)
+    return aside
 
 
 class Records(Generic[R]):
@@ -60,10 +124,8 @@ class Records(Generic[R]):
     ----------
     directory : Path
         Where the files are; made, for its owner only, where it is missing.
-    kind : type
-        The msgspec struct of the records; it has an ``id``.
-    table : str
-        What a record is called in its file.
+    kind : RecordType
+        What they are.
     write : Write
         Carries out writes; by default, threads do.
     """
@@ -71,35 +133,46 @@ class Records(Generic[R]):
     def __init__(
         self,
         directory: Path,
-        kind: type[R],
-        table: str,
+        kind: RecordType[R],
         log: logging.Logger,
         write: Write = write_in_thread,
     ) -> None:
         self.directory = directory
         self._kind = kind
-        self._table = table
         self._log = log
         self._write = write
-        self._start = beginning(table)
-        self._decoder = Decoder(dict[str, dict[str, kind]])  # type: ignore[valid-type]
+        self._start = beginning(kind.table)
+        self._decoder = Decoder(dict[str, dict[str, kind.kind]])  # type: ignore[name-defined]
         self._recent: OrderedDict[str, tuple[Stamp, R]] = OrderedDict()
         self._replaced: dict[str, R] = {}
+        if os.path.lexists(directory) and not directory.is_dir():
+            self._set_aside(directory, f"{directory} is not a folder.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, record_id: str) -> Path:
-        """Tell which file holds the record of that id."""
-        return self.directory / f"{record_id}{SUFFIX}"
+        """Tell which file holds the record of that id; `StoredFileError` where it is none."""
+        return self.directory / file_name(record_id)
+
+    def has(self, record_id: str) -> bool:
+        """Whether there is a file for that id, readable or not."""
+        return is_id(record_id) and self.path(record_id).exists()
 
     def ids(self) -> list[str]:
         """List the ids that have a file, in order."""
-        return sorted(name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
+        found = (name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
+        return sorted(filter(is_id, found))
 
     def start(self) -> list[str]:
-        """Remove what a crash left half-written, before anything is written; then as `ids`."""
+        """Remove what a crash left half-written, set aside what has no right name; then as `ids`.
+
+        Call it before anything is written.
+        """
         for name in self._names(TEMPORARY):
-            if not (self.directory / name).is_dir():
-                (self.directory / name).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder, for instance
+                (self.directory / name).unlink()
+        for name in self._names(SUFFIX):
+            if not is_id(name.removesuffix(SUFFIX)):
+                self._set_aside(self.directory / name, f"{name!a} is no name of a record.")
         return self.ids()
 
     def _names(self, suffix: str) -> list[str]:
@@ -150,7 +223,7 @@ class Records(Generic[R]):
         """
         path, gone = str(self.path(record_id)), None if leaving is None else str(leaving)
         with self.as_before(record_id):
-            stamp = await self._write(Order(path, self._table, Raw(encode(record)), gone))
+            stamp = await self._write(Order(path, self._kind.table, Raw(encode(record)), gone))
         self._remember(record_id, stamp, record)
 
     @contextmanager
@@ -184,8 +257,7 @@ class Records(Generic[R]):
             except NewerFormatError as error:
                 self._log.error("%s It is left alone.", error)
             except StoredFileError as error:
-                aside = self._set_aside(self.path(record_id))
-                self._log.error("%s It is set aside as %s.", error, aside)
+                self._set_aside(self.path(record_id), error)
 
     def _load(self, name: str) -> R:
         """Read a file in the leanest way: a TinyDB for each would take five times as long."""
@@ -193,19 +265,28 @@ class Records(Generic[R]):
             content = read_file(f"{self.directory}{os.sep}{name}")
         except OSError as error:
             raise _unreadable(name, error) from error
-        if content.startswith(self._start):
-            with suppress(MsgspecError, RecursionError, KeyError):
-                return _checked(self._decoder.decode(content)[self._table]["1"], name)
-        return as_record(parse_record(content, self._table, name), self._kind, name)
+        record = self._decode(content) if content.startswith(self._start) else None
+        if record is None:
+            return self._kind.parse(content, name)
+        return self._kind.checked(record, name)
 
-    def _set_aside(self, path: Path) -> Path:
-        aside = path.with_name(path.name + UNREADABLE)
-        number = 1
-        while aside.exists():
-            number += 1
-            aside = path.with_name(f"{path.name}{UNREADABLE}-{number}")
-        path.rename(aside)
-        return aside
+    def _decode(self, content: bytes) -> R | None:
+        with suppress(MsgspecError, RecursionError, LookupError, ValueError):
+            record: R = self._decoder.decode(content)[self._kind.table]["1"]
+            return record
+        return None
+
+    def set_aside(self, record_id: str, why: object) -> None:
+        """Take a file that can't be used out of the way, and say so."""
+        self._set_aside(self.path(record_id), why)
+
+    def _set_aside(self, path: Path, why: object) -> None:
+        try:
+            aside = ascii(str(set_aside(path)))[1:-1]
+        except OSError as error:
+            self._log.error("%s It can't be set aside: %s.", why, error)
+        else:
+            self._log.error("%s It is set aside as %s.", why, aside)
 
 
 def _unreadable(name: str, error: OSError) -> Exception:

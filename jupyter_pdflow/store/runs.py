@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.store.index import Entry, Index, fits
 from jupyter_pdflow.store.orders import Write
-from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.records import Records, RecordType
+from jupyter_pdflow.store.validation import flaw_of_run
+
+RUN = RecordType(Run, "run", flaw_of_run)
+"""How a run is stored."""
 
 
 class Runs:
@@ -22,8 +27,8 @@ class Runs:
     """
 
     def __init__(self, data_dir: Path, log: logging.Logger, write: Write) -> None:
-        self._active = Records(data_dir / "active", Run, "run", log, write)
-        self._finished = Records(data_dir / "finished", Run, "run", log, write)
+        self._active = Records(data_dir / "active", RUN, log, write)
+        self._finished = Records(data_dir / "finished", RUN, log, write)
         self._log = log
         self._live: set[str] = set()
         self._index = Index()
@@ -53,7 +58,7 @@ class Runs:
         try:
             return records.get(run_id)
         except StoredFileError as error:
-            if not records.path(run_id).exists():
+            if not records.has(run_id):
                 raise _unknown(run_id) from None
             self._log.error("Run %s can't be read: %s", run_id, error)
             raise
@@ -107,10 +112,12 @@ class Runs:
         """Do what is left of a `finish` that a crash cut short, if it is that."""
         try:
             has_ended = self._finished.get(run_id).ended
-        except StoredFileError:
-            has_ended = False
+        except StoredFileError as error:
+            self._finished.set_aside(run_id, error)
+            return False
         if has_ended:
-            self._active.path(run_id).unlink()
+            with suppress(OSError):  # it counts no more, even where it stays
+                self._active.path(run_id).unlink()
         else:
             self._log.error("Run %s is in finished/ too, where it has not ended.", run_id)
         return has_ended

@@ -106,7 +106,8 @@ class Spares:
 def clear(folder: Path) -> None:
     """Remove the spares that lie in a folder, and the folder."""
     for path in folder.glob(f"*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is a folder, for instance
+            path.unlink()
     with suppress(OSError):  # there is none, or something else is in it
         folder.rmdir()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import MsgspecError
+from msgspec.json import decode
 from tinydb import Storage, TinyDB
 
 from jupyter_pdflow.exceptions import StoredFileError
@@ -63,8 +65,8 @@ def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
         It is damaged, foreign, or of a newer format.
     """
     try:
-        tables = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        tables = decode(content)
+    except (MsgspecError, ValueError, RecursionError) as error:
         msg = f"{name} is not JSON ({error})."
         raise StoredFileError(msg) from error
     if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
@@ -150,8 +152,8 @@ def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
         There is none that this version can read.
     """
     try:
-        document = orjson.loads(content)[table]["1"]
-    except (ValueError, LookupError, TypeError):
+        document = decode(content)[table]["1"]
+    except (MsgspecError, ValueError, RecursionError, LookupError, TypeError):
         document = parse(content, name).get(table, {}).get("1")
     return _checked(document, table, name)
 

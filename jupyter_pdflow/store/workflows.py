@@ -14,7 +14,8 @@ from slugify import slugify
 
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
-from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.records import Records, RecordType
+from jupyter_pdflow.store.validation import flaw_of_workflow
 
 
 class Versions(Struct, frozen=True, kw_only=True):
@@ -25,11 +26,28 @@ class Versions(Struct, frozen=True, kw_only=True):
     versions: dict[str, Workflow]
 
 
+def flaw_of_versions(known: Versions) -> str | None:
+    """Say what is wrong with a stored workflow; None if nothing is."""
+    if known.newest not in known.versions:
+        return "its newest version is missing"
+    for version, workflow in known.versions.items():
+        if (workflow.id, workflow.version) != (known.id, version):
+            return f"version {version[:80]!r} is that of another workflow, or another version"
+        flaw = flaw_of_workflow(workflow)
+        if flaw is not None:
+            return f"version {version!r}: {flaw}"
+    return None
+
+
+WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
+"""How a workflow is stored."""
+
+
 class Workflows:
     """The workflows of a data directory, ``workflows/<id>.json``, all held in memory."""
 
     def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._records = Records(data_dir / "workflows", Versions, "workflow", log)
+        self._records = Records(data_dir / "workflows", WORKFLOW, log)
         self._known = {known.id: known for known in self._records.all()}
         self._deploying = asyncio.Lock()
 
@@ -48,7 +66,7 @@ class Workflows:
 
     async def _deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         workflow_id, version = self._id_for(path), version_of(source)
-        known = self._known.get(workflow_id)
+        known = self._known.get(workflow_id) or self._left_alone(workflow_id)
         if known is not None and known.newest == version:
             return known.versions[version], False
         workflow = Workflow(
@@ -89,6 +107,16 @@ class Workflows:
         known = replace(known, newest=version, versions=versions)
         await self._records.put(known.id, known)
         self._known[known.id] = known
+
+    def _left_alone(self, workflow_id: str) -> Versions | None:
+        """Read a file that was not read when the server started, instead of overwriting it.
+
+        Raises
+        ------
+        StoredFileError
+            It can't be read: a newer version of this package wrote it, for instance.
+        """
+        return self._records.get(workflow_id) if self._records.has(workflow_id) else None
 
     def _id_for(self, path: str) -> str:
         """Make a slug of a path; two paths never share one."""

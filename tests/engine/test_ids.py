@@ -23,4 +23,6 @@ def test_greater_than_those_of_an_earlier_server() -> None:
 
 
 def test_foreign_ids_are_ignored() -> None:
-    assert Ids(after=["copy of a run"]).new(NOW)
+    for foreign in ("copy of a run", "7" + "Z" * 25, "Z" * 26):
+        ids = Ids(after=[foreign])
+        assert ids.new(NOW) < ids.new(NOW)

@@ -24,6 +24,7 @@ from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import apply
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.store.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, Play
 
 STEPS = ("a", "b", "c")
@@ -180,6 +181,10 @@ class AnyRun(RuleBasedStateMachine):
             assert run.current.status == "paused"
         assert run.early is None or run.status in ("queued", "running")
         assert run.ended == (run.ended_at is not None)
+
+    @invariant()
+    def it_can_be_stored_and_read_again(self) -> None:
+        assert flaw_of_run(self.run) is None
 
     @invariant()
     def only_a_step_that_crashed_waits_to_begin(self) -> None:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from ulid import ULID
 
-from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Run
@@ -154,6 +155,78 @@ class TestRuns:
         assert (active / "damaged.json.unreadable").read_bytes() == b'{"run"'
         assert "damaged.json is not JSON" in caplog.text
 
+    async def test_what_is_wrong_in_its_meaning_is_set_aside(
+        self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = reopen()
+        run, bad = await make(store), await make(store)
+        path = tmp_path / "active" / f"{bad.id}.json"
+        path.write_bytes(path.read_bytes().replace(b'"position":0', b'"position":1'))
+        again = TinyDBStore(tmp_path, log)
+        assert [found.id for found in again.active()] == [run.id]
+        assert f"{path.name} can't be used: it is at a step that it does not have." in caplog.text
+        assert path.with_name(f"{path.name}.unreadable").exists()
+
+    async def test_a_finished_run_that_is_wrong_is_unreadable(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        run, bad = await make(reopen(), ended=True), await make(reopen(), ended=True)
+        path = tmp_path / "finished" / f"{bad.id}.json"
+        path.write_bytes(path.read_bytes().replace(b'Z",', b'",'))
+        store = reopen()
+        assert [found.id for found in store.page()] == [run.id]
+        with pytest.raises(StoredFileError, match="has no time zone"):
+            store.get(bad.id)
+
+    async def test_names_that_no_record_has(
+        self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run = await make(reopen())
+        names = ["a b.json", ".json", "\udcff.json", "x\ny.json", f"{'x' * 250}.json"]
+        for folder in ("active", "finished"):
+            for name in names:
+                (tmp_path / folder / name).write_bytes(b"{")
+        assert [found.id for found in reopen().page()] == [run.id]
+        for folder in ("active", "finished"):
+            left = set(os.listdir(tmp_path / folder)) - {f"{run.id}.json"}
+            assert len(left) == len(names)
+            assert all(".unreadable" in name for name in left)
+        assert "'x\\ny.json' is no name of a record" in caplog.text
+
+    @pytest.mark.parametrize("folder", ["active", "finished", "outputs", "workflows"])
+    async def test_a_file_in_the_place_of_a_folder(
+        self, reopen: Open, tmp_path: Path, folder: str
+    ) -> None:
+        (tmp_path / folder).write_bytes(b"mine")
+        store = reopen()
+        run = await make(store)
+        assert reopen().get(run.id) == run
+        assert (tmp_path / f"{folder}.unreadable").read_bytes() == b"mine"
+
+    async def test_a_file_that_can_not_be_set_aside_stays(
+        self, reopen: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = await make(reopen())
+        (tmp_path / "active" / "x.json").write_bytes(b"{")
+
+        def refuse(path: Path, target: Path) -> Path:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "rename", refuse)
+        assert [found.id for found in reopen().page()] == [run.id]
+        assert (tmp_path / "active" / "x.json").exists()
+
+    async def test_no_path_is_made_of_what_is_no_id(self, reopen: Open, tmp_path: Path) -> None:
+        store = reopen()
+        run = await make(store)
+        for wrong in ("../../pwn", "/tmp/pwn", "a/b", "..", "", "a\n", "a\0", "ä", "x" * 300):
+            with pytest.raises(StoredFileError, match="is not the id of a record"):
+                await store.put(replace(run, id=wrong))
+            with pytest.raises(StoredFileError, match="is not the id of a record"):
+                await store.finish(replace(run, id=wrong))
+            assert store.outputs(wrong) == {}
+        assert not list(tmp_path.parent.glob("pwn*"))
+
     async def test_setting_aside_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
         active = tmp_path / "active"
         for content in (b"one", b"two"):
@@ -205,6 +278,21 @@ class TestWorkflows:
         assert (await store.deploy("sub/My Flow.ipynb", self.source("1"), START))[1]
         assert reopen().workflow("sub-my-flow").version == first.version
 
+    async def test_a_file_that_was_left_alone_is_not_overwritten(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        first, _ = await reopen().deploy("flow.ipynb", self.source("1"), START)
+        path = tmp_path / "workflows" / "flow.json"
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b'"format":1', b'"format":9'))
+        store = reopen()
+        with pytest.raises(NewerFormatError):
+            await store.deploy("flow.ipynb", self.source("2"), START)
+        path.write_bytes(content)
+        second, _ = await store.deploy("flow.ipynb", self.source("2"), START)
+        assert reopen().workflow("flow", first.version) == first
+        assert reopen().workflow("flow") == second
+
     async def test_two_paths_never_share_an_id(self, reopen: Open) -> None:
         store = reopen()
         paths = ["a/b.ipynb", "a-b.ipynb", "A-B.ipynb", "日本.ipynb", "…/…ipynb"]
@@ -241,3 +329,15 @@ class TestOutputs:
         assert len(found) == EXECUTIONS_KEPT + 1
         assert "first 3 executions" in found[0]["text"]
         assert found[1]["text"] == "4"
+
+    async def test_what_can_not_be_read_is_not_overwritten(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store = reopen()
+        for number, content in enumerate((b"{", b'{"outputs": {"1": {"format": 9}}}'), start=1):
+            (tmp_path / "outputs" / "r.json").write_bytes(content)
+            assert store.outputs("r") == {}
+            await store.put_outputs("r", "a", 1, [self.output("1")])
+            assert store.outputs("r") == {"a": [self.output("1")]}
+            aside = "r.json.unreadable" + ("" if number == 1 else f"-{number}")
+            assert (tmp_path / "outputs" / aside).read_bytes() == content

@@ -1,0 +1,196 @@
+"""What a stored record has to be beyond its types, so that all later code can rely on it.
+
+The start of a server, the doctor, exports and imports all ask here; a record with a flaw is
+treated like a file that can't be read. Each active run is checked when a server starts, so the
+checks take a few microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import cache
+from types import NoneType
+from typing import Any, NamedTuple, get_args
+
+import orjson
+from msgspec import Struct
+from msgspec.structs import fields
+
+from jupyter_pdflow.rules.run import Letter, Pause, Run
+from jupyter_pdflow.rules.workflow import Workflow
+
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+"""Years of any time; arithmetic with times between them can't overflow."""
+
+LARGEST_COUNT = 2**53
+"""What every reader of JSON can hold exactly."""
+
+MOST_LEVELS = 260
+"""Levels of lists and objects in a record's data; handlers and requests can give 254."""
+
+LONGEST_PATH = 4096
+RESERVED_NAME = "trigger"
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", re.ASCII)
+_NUMBERS = re.compile(r"\d{1,16}-\d{1,16}-\d{1,16}", re.ASCII)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a record, and so the name of a file."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_email_id(text: str, run_id: str) -> bool:
+    """Whether a text is the id of an email of that run."""
+    own, numbers = f"{run_id}-", text[len(run_id) + 1 :]
+    return text.startswith(own) and is_id(text) and _NUMBERS.fullmatch(numbers) is not None
+
+
+def is_writable(value: Any) -> bool:
+    """Whether JSON that was read can be written again: it may be nested too deeply for that."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # too deep for orjson, or an integer of more than 64 bits
+        return _is_flat_enough(value)
+    return True
+
+
+def _is_flat_enough(value: Any) -> bool:
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        level = [inner for each in level for inner in _items(each)]
+        if not level:
+            return True
+    return False
+
+
+# --- runs and workflows ---------------------------------------------------------------
+
+
+def flaw_of_run(run: Run) -> str | None:
+    """Say what is wrong with a run; None if nothing is."""
+    flaw = flaw_of_values(run) or _flaw_of_names([step.name for step in run.steps])
+    if flaw is not None:
+        return flaw
+    if not is_id(run.id) or not is_id(run.workflow_id):
+        return "its id, or its workflow's, is not well-formed"
+    if not 0 <= run.position < len(run.steps):
+        return "it is at a step that it does not have"
+    if run.outbox and not _are_of_run(run, run.outbox):
+        return "it has emails with ids that are not its own"
+    if not is_writable(_data_of(run)):
+        return "its data can't be written again"
+    return _flaw_of_pause(run, run.pause)
+
+
+def flaw_of_workflow(workflow: Workflow) -> str | None:
+    """Say what is wrong with one version of a workflow; None if nothing is."""
+    flaw = flaw_of_values(workflow) or _flaw_of_names(workflow.step_names)
+    if flaw is not None:
+        return flaw
+    if not workflow.source.steps:
+        return "it has no step"
+    if not is_id(workflow.id):
+        return "its id is not well-formed"
+    if not _is_inside(workflow.path):
+        return "its path is not that of a notebook below a server's root folder"
+    return None if workflow.source.kernel_name.isprintable() else "its kernelspec has no name"
+
+
+def _flaw_of_pause(run: Run, pause: Pause | None) -> str | None:
+    if (run.status == "paused") != (pause is not None):
+        return f"it is {run.status} and has {'a' if pause else 'no'} pause"
+    here = (run.current.name, run.execution)
+    if pause is not None and (pause.step, pause.execution) != here:
+        return "its pause is not at its step"
+    return None
+
+
+def _are_of_run(run: Run, letters: Sequence[Letter]) -> bool:
+    own = all(each.run_id == run.id and is_email_id(each.id, run.id) for each in letters)
+    return own and len({each.id for each in letters}) == len(letters)
+
+
+def _data_of(run: Run) -> list[Any]:
+    """Get all in a run that may be nested as deeply as its author likes."""
+    data = [run.event, run.context, run.callback_request, *(step.exports for step in run.steps)]
+    if run.pause is not None:
+        data.append(run.pause.context)
+    if run.early is not None:
+        data.append(run.early.request)
+    return data
+
+
+def _is_inside(path: str) -> bool:
+    parts = re.split(r"[/\\]", path)
+    return bool(parts[0]) and ".." not in parts and "\0" not in path and len(path) <= LONGEST_PATH
+
+
+def _flaw_of_names(names: list[str]) -> str | None:
+    for name in names:
+        if not name.isidentifier() or name == RESERVED_NAME:
+            return f"{name[:80]!r} is not a step's name"
+    return None if len(set(names)) == len(names) else "two of its steps have the same name"
+
+
+# --- times and numbers ----------------------------------------------------------------
+
+
+class _Places(NamedTuple):
+    """The fields of a record type that hold times, numbers, and records that hold some."""
+
+    times: tuple[str, ...]
+    counts: tuple[str, ...]
+    records: tuple[str, ...]
+
+
+def flaw_of_values(record: Struct) -> str | None:
+    """Find a time or a number in a record, or in a record within it, that can't be right."""
+    places = _places(type(record))
+    for name in places.times:
+        moment = getattr(record, name)
+        if moment is not None and not _is_right_time(moment):
+            return f"its {name} has no time zone, or is not from {FIRST_YEAR} to {LAST_YEAR}"
+    for name in places.counts:
+        count = getattr(record, name)
+        if count is not None and not 0 <= count <= LARGEST_COUNT:
+            return f"its {name} is not from 0 to {LARGEST_COUNT}"
+    for name in places.records:
+        value = getattr(record, name)
+        for inner in (value,) if isinstance(value, Struct) else _items(value):
+            flaw = flaw_of_values(inner)
+            if flaw is not None:
+                return flaw
+    return None
+
+
+def _is_right_time(moment: datetime) -> bool:
+    return moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+@cache
+def _places(kind: type[Struct]) -> _Places:
+    found = [(field.name, set(_types(field.type))) for field in fields(kind)]
+    return _Places(
+        times=tuple(name for name, types in found if datetime in types),
+        counts=tuple(name for name, types in found if types - {NoneType} == {int}),
+        records=tuple(name for name, types in found if any(map(_holds_values, types))),
+    )
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """List the types that a field's annotation is made of."""
+    inner = get_args(annotation)
+    return (found for each in inner for found in _types(each)) if inner else iter([annotation])
+
+
+def _holds_values(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct) and any(_places(kind))
