@@ -67,7 +67,7 @@ def build_house(
     post = _post(plan.smtp_url)
     memory = plan.data_dir / "address.json"
     address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
-    links = Links(plan.data_dir / "link_keys", address)
+    links = Links(plan.data_dir / "link_keys", address, log)
     mailbox = Mailbox(
         plan.data_dir,
         post,

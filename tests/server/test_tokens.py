@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.server.keys import KeyFileError
-from jupyter_pdflow.server.tokens import ACTIONS, Action, Links
+from jupyter_pdflow.server.keys import (
+    IMPORTED_KEYS,
+    ImportedKeys,
+    KeyFileError,
+    write_imported_keys,
+)
+from jupyter_pdflow.server.tokens import ACTIONS, Action, Links, _serializer
 
 OLD, NEW = "old-" * 11, "new-" * 11
 PAUSE = ("01M81ZHT5F913A3DQNJDS79A3W", "approve", 3)
@@ -155,3 +161,66 @@ def test_signatures_are_compared_in_constant_time(
     assert len(compared) == 1
     assert links.read("resume", token) == PAUSE
     assert len(compared) == 2
+
+
+class TestImportedKeys:
+    """A key that came with an archive is good for the runs that came with it."""
+
+    def links(self, tmp_path: Path, keys: ImportedKeys) -> Links:
+        write_imported_keys(tmp_path / IMPORTED_KEYS, keys)
+        return links_at(tmp_path / "link_keys")
+
+    def forged(self, key: str, *pause: object) -> str:
+        """Sign something with a key, as whoever has the archive can."""
+        serializer = _serializer("resume", [key])
+        return str(serializer.dumps(list(pause)))
+
+    def test_links_of_its_runs_are_read_and_no_others(self, tmp_path: Path) -> None:
+        other = ("01M81ZHT5F913A3DQNJDS79A3X", *PAUSE[1:])
+        links = self.links(tmp_path, {OLD: {PAUSE[0]}, NEW: {other[0]}})
+        assert links.read("resume", self.forged(OLD, *PAUSE)) == PAUSE
+        assert links.read("resume", self.forged(NEW, *other)) == other
+        for token in (self.forged(OLD, *other), self.forged(NEW, *PAUSE)):
+            with pytest.raises(NotFoundError):
+                links.read("resume", token)
+        with pytest.raises(NotFoundError):
+            links.read("cancel", self.forged(OLD, *PAUSE))
+
+    def test_new_links_are_signed_by_the_servers_own(self, tmp_path: Path) -> None:
+        links = self.links(tmp_path, {OLD: {PAUSE[0]}})
+        token = links.token("resume", *PAUSE)
+        (tmp_path / IMPORTED_KEYS).unlink()
+        assert links_at(tmp_path / "link_keys").read("resume", token) == PAUSE
+
+    @pytest.mark.parametrize(
+        "payload", [[], [1, 2, 3], [{}, "a", 1], [[PAUSE[0]], "a", 1], [PAUSE[0], {}, 1], [
+            PAUSE[0], "a", True], [PAUSE[0], "a", 1, 2]],
+    )  # fmt: skip
+    def test_what_is_signed_may_be_anything(self, tmp_path: Path, payload: list[object]) -> None:
+        links = self.links(tmp_path, {OLD: {PAUSE[0]}})
+        with pytest.raises(NotFoundError):
+            links.read("resume", self.forged(OLD, *payload))
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"short": []}', b"[" * 9999, b"\xff"])
+    def test_a_damaged_file_is_set_aside(
+        self, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / IMPORTED_KEYS).write_bytes(content)
+        links = links_at(tmp_path / "link_keys")
+        assert links.read("resume", links.token("resume", *PAUSE)) == PAUSE
+        assert (tmp_path / f"{IMPORTED_KEYS}.unreadable").read_bytes() == content
+        assert "Links that imported runs came with don't work" in caplog.text
+
+
+def test_a_link_to_keys_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    """They may be on a disk that is not mounted yet."""
+    (tmp_path / "link_keys").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(KeyFileError, match="can't be read"):
+        links_at(tmp_path / "link_keys")
+    assert (tmp_path / "link_keys").is_symlink()
+
+
+def test_a_pipe_for_a_key_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "link_keys", 0o600)
+    with pytest.raises(KeyFileError, match="can't be read"):
+        links_at(tmp_path / "link_keys")
