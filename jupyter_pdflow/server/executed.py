@@ -11,6 +11,7 @@ from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.server.views import stamp
 
 v4: Any = nbformat.v4
+NOT_SHOWN = "[An output of this step is not one that a notebook can hold.]\n"
 
 
 def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]]) -> Any:
@@ -73,5 +74,21 @@ def _metadata(run: Run, workflow: Workflow) -> dict[str, Any]:
 
 
 def _nodes(outputs: dict[str, list[Any]], step: str) -> list[Any]:
+    return [_node(output) for output in outputs.get(step, [])]
+
+
+def _node(output: Any) -> Any:
+    """Return an output as nbformat has it; one that is none does not cost the others."""
     from_dict: Any = nbformat.from_dict
-    return [from_dict(output) for output in outputs.get(step, [])]
+    node = from_dict(output)
+    if isinstance(node, dict) and _is_valid(node):
+        return node
+    return v4.new_output("stream", name="stderr", text=NOT_SHOWN)
+
+
+def _is_valid(node: dict[str, Any]) -> bool:
+    try:
+        nbformat.validate(node, ref="output", version=4)
+    except (nbformat.ValidationError, RecursionError):
+        return False
+    return True
