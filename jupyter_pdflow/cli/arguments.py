@@ -151,10 +151,17 @@ def _add_import(command: Callable[..., argparse.ArgumentParser]) -> None:
     more = (
         "Links that were made for them still work, at the address of the new server. What is "
         "there already is never overwritten. Use only archives that you trust: their steps are "
-        "code that runs as you. No server may be running on the data directory."
+        "code that runs as you, when a run goes on. Runs that would do so at once, because they "
+        "are queued or were running, stay out without --start. No server may be running on the "
+        "data directory."
     )
     import_ = command("import", "take in the runs of an archive", more=more)
     import_.add_argument("file", metavar="FILE", help="an archive made by jupyter pdflow export")
+    import_.add_argument(
+        "--start",
+        action="store_true",
+        help="take in runs that are queued or were running too; the next server executes them",
+    )
     _add_data_dir(import_)
 
 

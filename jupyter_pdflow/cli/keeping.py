@@ -50,7 +50,7 @@ def import_(given: Namespace) -> int:
         msg = f"There is no archive {given.file!r}."
         raise UsageError(msg)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = import_runs(DataDir(path), source, _watch)
+    found = import_runs(DataDir(path), source, _watch, start=given.start)
     for line in _of_import(found, path):
         say(line)
     if found.other:
@@ -130,10 +130,16 @@ def _of_import(done: Imported, path: Path) -> list[str]:
             f"Not ended: {_count(done.waiting, 'run')}, to go on when a Jupyter server is started "
             "here. Their links now work at its address; from /pdflow/ on they are as before."
         )
+    if done.held:
+        lines.append(
+            f"Not imported, as a server would execute them at once: {_count(len(done.held), 'run')} "
+            f"({', '.join(done.held)}). Import the archive again with --start to have them begin."
+        )
     if done.keys:
         lines.append(
-            f"Added {_count(done.keys, 'link key')}: whoever has the archive can make links for "
-            "runs here. New links are signed with the key that is first in link_keys, as before."
+            f"Added {_count(done.keys, 'link key')}, good for the links of these runs only: whoever "
+            "has the archive can make links for them. New links are signed with the key that is "
+            "first in link_keys, as before."
         )
     return lines
 

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,15 +25,27 @@ import orjson
 from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.keeping.datadir import MESSAGES, ROOMS
+from jupyter_pdflow.server.keys import IMPORTED_KEYS
 
 MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"
-ARCHIVE_FORMAT = 1
+"""The keys that verify links of all runs of the archive."""
+
+ARCHIVE_FORMAT = 2
+PLAIN_FORMAT = 1
+"""That of an archive without `IMPORTED_KEYS`, which older versions can read too."""
+
 FILE_LIMIT = 256 * 2**20
 """Bytes that one file of an archive may have."""
 
-RUN_ID = r"[0-9A-HJKMNP-TV-Z]{26}"
-_LETTER_ID = rf"{RUN_ID}-\d+-\d+-\d+"
+SMALL_LIMIT = 16 * 2**20
+"""Bytes that the manifest and the files of keys may have."""
+
+RUN_ID = r"0[0-9A-HJKMNP-TV-Z]{25}"
+"""A ULID of the years 1970 to 3084."""
+
+_NUMBER = r"\d{1,16}"
+_LETTER_ID = rf"{RUN_ID}-{_NUMBER}-{_NUMBER}-{_NUMBER}"
 _IDS = {
     "run": RUN_ID,
     "outputs": RUN_ID,
@@ -44,8 +57,9 @@ _NAME = re.compile(
         [
             re.escape(MANIFEST),
             re.escape(LINK_KEYS),
+            re.escape(IMPORTED_KEYS),
             rf"{MESSAGES}/{_LETTER_ID}\.eml",
-            *(rf"{room.folder}/{_IDS[room.table]}\.json" for room in ROOMS),
+            *(rf"{room.folder}/{_IDS[room.kind.table]}\.json" for room in ROOMS),
         ]
     ),
     re.ASCII,
@@ -58,6 +72,7 @@ _TROUBLE = (
     OSError,
     RuntimeError,
     ValueError,
+    struct.error,
 )
 
 
@@ -74,8 +89,17 @@ class Member(NamedTuple):
     content: bytes
 
 
-def write_archive(path: Path, members: Iterable[Member]) -> None:
+def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FORMAT) -> None:
     """Write an archive that only its owner can read; durable when this returns.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    members : iterable of Member
+        What it holds.
+    version : int
+        Its format.
 
     Raises
     ------
@@ -83,7 +107,7 @@ def write_archive(path: Path, members: Iterable[Member]) -> None:
         There is a file of that name.
     """
     made = {
-        "archive": ARCHIVE_FORMAT,
+        "archive": version,
         "made_by": f"jupyter_pdflow {__version__}",
         "created_at": datetime.now(UTC),
     }
@@ -170,7 +194,7 @@ class Archive:
 
     def refuse(self, what: str, cause: Exception | None = None) -> NoReturn:
         """Raise the `ArchiveError` that says what is wrong with this archive."""
-        msg = f"{self._path} {what}; nothing was imported."
+        msg = f"{self._path} {what.removesuffix('.')}; nothing was imported."
         raise ArchiveError(msg) from cause
 
     def _checked(self, free: int) -> dict[str, zipfile.ZipInfo]:
@@ -193,7 +217,7 @@ class Archive:
             zipfile.ZIP_DEFLATED,
         ):
             self.refuse(f"holds {name} in a form that no export writes")
-        if info.file_size > FILE_LIMIT:
+        if info.file_size > (FILE_LIMIT if "/" in name else SMALL_LIMIT):
             self.refuse(f"holds {name} of {info.file_size:,} bytes, too many to be one of ours")
 
     def _check_manifest(self) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
-import orjson
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
 from jupyter_pdflow.engine.letters import StoredLetter, run_of
 from jupyter_pdflow.exceptions import StoredFileError
@@ -24,18 +23,17 @@ from jupyter_pdflow.keeping.datadir import (
     WORKFLOWS,
     Room,
 )
-from jupyter_pdflow.keeping.sound import flaw_of, has_vague_time
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.rules.workflow import Workflow, version_of
-from jupyter_pdflow.server.keys import is_key
+from jupyter_pdflow.rules.workflow import version_of
+from jupyter_pdflow.server.keys import IMPORTED_KEYS, ImportedKeys, is_key
 from jupyter_pdflow.store.outputs import RunOutputs
 from jupyter_pdflow.store.workflows import Versions
 
 R = TypeVar("R", bound=Struct)
+T = TypeVar("T")
 Watch = Callable[[Sequence[str]], Iterable[str]]
 """Passes names on one by one, for a progress bar."""
 LONGEST_KEY = 200
-LONGEST_PATH = 1000
 
 
 class Contents:
@@ -56,8 +54,8 @@ class Contents:
         The names of the files of each run's mails, by run id.
     workflows : dict
         The workflows, by id.
-    keys : list of str
-        The keys that the links of the unfinished runs were signed with.
+    keys : dict
+        The ids of the runs whose links each key has signed, by key.
 
     Raises
     ------
@@ -98,23 +96,34 @@ class Contents:
 
     def _read(self, room: Room[R], name: str) -> R:
         try:
-            record = room.parse(self._archive.read(name), name)
-            room.dump(record)  # what is nested deeply can be read and not be written
-        except (StoredFileError, RecursionError, orjson.JSONEncodeError) as error:
+            return room.parse(self._archive.read(name), name)
+        except StoredFileError as error:
             self._archive.refuse(f"holds {name}, which is no good: {error}", error)
-        return record
 
-    def _keys(self) -> list[str]:
-        keys = self._archive.json(LINK_KEYS) if LINK_KEYS in self._archive else []
-        if not isinstance(keys, list) or not all(map(_is_key, keys)):
-            self._archive.refuse(f"holds {LINK_KEYS}, which is no list of keys")
-        return keys
+    def _keys(self) -> ImportedKeys:
+        """Read the keys: those of all runs here, and those that runs here were imported with."""
+        everywhere = self._json(LINK_KEYS, list[str])
+        imported = self._json(IMPORTED_KEYS, ImportedKeys)
+        found = {key: self.places.keys() & runs for key, runs in imported.items()}
+        found.update((key, set(self.places)) for key in everywhere)
+        if not all(is_key(key) and len(key) <= LONGEST_KEY for key in found):
+            self._archive.refuse("holds a key that is none")
+        return found
+
+    def _json(self, name: str, kind: Callable[[], T]) -> T:
+        if name not in self._archive:
+            return kind()
+        try:
+            found: T = convert(self._archive.json(name), kind)
+        except (ValidationError, RecursionError) as error:
+            self._archive.refuse(f"holds {name}, which is no good: {error}", error)
+        return found
 
     def _workflow(self, name: str) -> Versions:
         found = self._read(WORKFLOWS, name)
-        self._demand(found.newest in found.versions, name, "its newest version is missing")
         for version, workflow in found.versions.items():
-            self._demand(_is_right(workflow, found.id, version), name, f"{version} is not right")
+            right = version_of(workflow.source) == version
+            self._demand(right, name, f"version {version!r} is not what its name says")
         return found
 
     # --- all of it, before anything is written ---
@@ -132,8 +141,6 @@ class Contents:
 
     def _check_run(self, name: str) -> None:
         run = self.run(Path(name).stem)
-        flaw = flaw_of(run)
-        self._demand(flaw is None, name, str(flaw))
         ended = name.startswith(FINISHED.folder)
         self._demand(run.ended == ended, name, f"it is {run.status}")
         known = self.workflows.get(run.workflow_id)
@@ -152,29 +159,12 @@ class Contents:
         for name in letters:
             letter = self.letter(name)
             queued = name.startswith(QUEUED.folder)
-            right = letter.run_id == run_id and (letter.status == "queued") == queued
-            self._demand(right and not has_vague_time(letter), name, "it is not right")
+            self._demand((letter.status == "queued") == queued, name, f"it is {letter.status}")
         for name in names:
             wanted = name in letters or DONE.name(Path(name).stem) in self._archive
             self._demand(wanted, name, "its mail is not there")
+            self._archive.read(name)
 
     def _demand(self, right: bool, name: str, flaw: str) -> None:
         if not right:
             self._archive.refuse(f"holds {name}, which is no good: {flaw}")
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and len(key) <= LONGEST_KEY and is_key(key)
-
-
-def _is_right(workflow: Workflow, workflow_id: str, version: str) -> bool:
-    path = PurePosixPath(workflow.path)
-    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in workflow.path
-    return (
-        (workflow.id, workflow.version) == (workflow_id, version)
-        and version_of(workflow.source) == version
-        and inside
-        and len(workflow.path) <= LONGEST_PATH
-        and workflow.path.isprintable()
-        and not has_vague_time(workflow)
-    )

@@ -7,52 +7,45 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-import orjson
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+from msgspec.json import encode
 
+from jupyter_pdflow.engine.email_records import EMAIL
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.lock import DataLock
-from jupyter_pdflow.store.outputs import RunOutputs
-from jupyter_pdflow.store.records import SUFFIX, as_record
-from jupyter_pdflow.store.storage import dump_record, parse_record, write_record
-from jupyter_pdflow.store.workflows import Versions
+from jupyter_pdflow.store.outputs import RUN_OUTPUTS, RunOutputs
+from jupyter_pdflow.store.records import SUFFIX, RecordType, file_name
+from jupyter_pdflow.store.runs import RUN
+from jupyter_pdflow.store.storage import read_file, write_record
+from jupyter_pdflow.store.validation import is_id
+from jupyter_pdflow.store.workflows import WORKFLOW, Versions
 
 R = TypeVar("R", bound=Struct)
 
 
 class Room(NamedTuple, Generic[R]):
-    """A folder of records of one kind; `table` is what a record is called in its file."""
+    """A folder of records of one kind."""
 
     folder: str
-    kind: type[R]
-    table: str
+    kind: RecordType[R]
 
     def name(self, record_id: str) -> str:
-        """Tell the path of a record below the data directory."""
-        return f"{self.folder}/{record_id}{SUFFIX}"
-
-    def fields(self, record: R) -> bytes:
-        """Write a record's fields as JSON; by orjson, which refuses what it could not read."""
-        return orjson.dumps(to_builtins(record))
-
-    def dump(self, record: R) -> bytes:
-        """Write a record as its file holds it."""
-        return dump_record(self.fields(record), self.table)
+        """Tell the path of a record below the data directory; `StoredFileError` for a wrong id."""
+        return f"{self.folder}/{file_name(record_id)}"
 
     def parse(self, content: bytes, name: str) -> R:
         """Read a record from the content of a file of that name; `StoredFileError` if it is none."""
-        name = Path(name).name
-        return as_record(parse_record(content, self.table, name), self.kind, name)
+        return self.kind.parse(content, Path(name).name)
 
 
-ACTIVE = Room("active", Run, "run")
-FINISHED = Room("finished", Run, "run")
-OUTPUTS = Room("outputs", RunOutputs, "outputs")
-WORKFLOWS = Room("workflows", Versions, "workflow")
-QUEUED = Room("mail/queued", StoredLetter, "mail")
-DONE = Room("mail/done", StoredLetter, "mail")
+ACTIVE = Room("active", RUN)
+FINISHED = Room("finished", RUN)
+OUTPUTS = Room("outputs", RUN_OUTPUTS)
+WORKFLOWS = Room("workflows", WORKFLOW)
+QUEUED = Room("mail/queued", EMAIL)
+DONE = Room("mail/done", EMAIL)
 RUN_ROOMS = (ACTIVE, FINISHED)
 MAIL_ROOMS = (QUEUED, DONE)
 ROOMS: tuple[Room[Run] | Room[RunOutputs] | Room[Versions] | Room[StoredLetter], ...] = (
@@ -92,7 +85,8 @@ class DataDir:
 
     def ids(self, room: Room[R]) -> list[str]:
         """List the ids of the records in a room, in order."""
-        return sorted(path.stem for path in (self.path / room.folder).glob(f"*{SUFFIX}"))
+        found = (path.stem for path in (self.path / room.folder).glob(f"*{SUFFIX}"))
+        return sorted(filter(is_id, found))
 
     def file(self, room: Room[R], record_id: str) -> Path:
         """Tell the file of a record."""
@@ -105,13 +99,13 @@ class DataDir:
     def read(self, room: Room[R], record_id: str) -> R:
         """Read a record; `StoredFileError` where it can't be read."""
         path = self.file(room, record_id)
-        return room.parse(path.read_bytes(), path.name)
+        return room.parse(read_file(str(path)), path.name)
 
     def write(self, room: Room[R], record_id: str, record: R) -> None:
         """Write a record; durable when this returns."""
         path = self.file(room, record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_record(path, room.fields(record), room.table)
+        write_record(path, encode(record), room.kind.table)
 
     @contextlib.contextmanager
     def held(self, command: str) -> Iterator[None]:

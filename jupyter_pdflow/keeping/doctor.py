@@ -63,6 +63,7 @@ def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
     stock, bad = _read(data, holder, watch)
     findings = [
         *files.modes(data),
+        *files.folders(data),
         *(files.leftovers(data) if holder is None else ()),
         *bad,
         *promises.misplaced(stock),
@@ -70,6 +71,7 @@ def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
         *promises.overdue(stock),
         *promises.orphans(stock),
         *surroundings.keys(stock),
+        *surroundings.imported_keys(data),
         *surroundings.inputs(data),
         *surroundings.room(data),
         *surroundings.kernels(stock),
@@ -88,7 +90,7 @@ def _read(data: DataDir, holder: str | None, watch: Watch) -> tuple[Stock, list[
         except FileNotFoundError:  # a server has moved it meanwhile
             continue
         except (StoredFileError, OSError) as error:
-            bad.append(files.unreadable(room.name(record_id), error))
+            bad.append(files.unreadable(data, room.name(record_id), error))
             record = None
         _put(stock, room, record_id, record)
     return stock, bad

@@ -18,7 +18,13 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.engine.letters import run_of
 from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
-from jupyter_pdflow.keeping.archive import LINK_KEYS, Member, write_archive
+from jupyter_pdflow.keeping.archive import (
+    ARCHIVE_FORMAT,
+    LINK_KEYS,
+    PLAIN_FORMAT,
+    Member,
+    write_archive,
+)
 from jupyter_pdflow.keeping.datadir import (
     ACTIVE,
     DONE,
@@ -33,10 +39,14 @@ from jupyter_pdflow.keeping.datadir import (
     WORKFLOWS,
     DataDir,
 )
-from jupyter_pdflow.keeping.sound import flaw_of
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.server.keys import read_keys
+from jupyter_pdflow.server.keys import (
+    IMPORTED_KEYS,
+    ImportedKeys,
+    read_imported_keys,
+    read_keys,
+)
 from jupyter_pdflow.store.spares import TEMPORARY
 from jupyter_pdflow.store.storage import move_file, sync_directory
 
@@ -57,6 +67,13 @@ class Exported(NamedTuple):
     moved: list[str]
     mails: int
     keys: int
+
+
+class Keys(NamedTuple):
+    """Keys for an archive: the data directory's own, and those that its runs came with."""
+
+    own: list[str]
+    imported: ImportedKeys
 
 
 class Parcel(NamedTuple):
@@ -92,7 +109,8 @@ def export_runs(
         _check_target(target, draft)
         parcels = _parcels(data, _chosen(data, run_ids))
         keys = _keys(data, parcels)
-        write_archive(draft, _members(data, parcels, keys, watch))
+        version = ARCHIVE_FORMAT if keys.imported else PLAIN_FORMAT
+        write_archive(draft, _members(data, parcels, keys, watch), version)
         _take_out(data, [name for parcel in parcels for name in parcel.taken], draft)
         draft.rename(target)
         sync_directory(target.parent)
@@ -101,7 +119,7 @@ def export_runs(
         copied=[parcel.run.id for parcel in parcels if parcel.run.ended],
         moved=[parcel.run.id for parcel in parcels if not parcel.run.ended],
         mails=sum(name.endswith(".json") for name in mails),
-        keys=len(keys),
+        keys=len(keys.own) + len(keys.imported),
     )
 
 
@@ -133,7 +151,7 @@ def _chosen(data: DataDir, run_ids: Sequence[str]) -> list[Run]:
 
 
 def _check(data: DataDir, run: Run) -> None:
-    flaw = flaw_of(run)
+    flaw = None
     if all(data.has(room, run.id) for room in RUN_ROOMS):
         flaw = "it is among the active runs and among the finished ones"
     elif not run.ended and not data.has(ACTIVE, run.id):
@@ -168,15 +186,17 @@ def _parcel(data: DataDir, run: Run, mails: list[str]) -> Parcel:
     return Parcel(run, [*outputs, *kept], queued)
 
 
-def _keys(data: DataDir, parcels: list[Parcel]) -> list[str]:
-    path = data.path / KEYS
-    wanted = any(not parcel.run.ended for parcel in parcels) and path.exists()
-    return read_keys(path) if wanted else []
+def _keys(data: DataDir, parcels: list[Parcel]) -> Keys:
+    """Get the keys that are needed elsewhere; those of imported runs stay with these runs."""
+    if all(parcel.run.ended for parcel in parcels):
+        return Keys([], {})
+    path, ids = data.path / KEYS, {parcel.run.id for parcel in parcels}
+    imported = read_imported_keys(data.path / IMPORTED_KEYS)
+    theirs = {key: runs & ids for key, runs in imported.items() if runs & ids}
+    return Keys(read_keys(path) if path.exists() else [], theirs)
 
 
-def _members(
-    data: DataDir, parcels: list[Parcel], keys: list[str], watch: Watch
-) -> Iterator[Member]:
+def _members(data: DataDir, parcels: list[Parcel], keys: Keys, watch: Watch) -> Iterator[Member]:
     files = {parcel.run.id: parcel.kept + parcel.taken for parcel in parcels}
     for run in watch([parcel.run for parcel in parcels]):
         if run.ended:
@@ -185,8 +205,11 @@ def _members(
         for name in files[run.id]:
             yield Member(name, _read(data, name))
     yield from _workflows(data, [parcel.run for parcel in parcels])
-    if keys:
-        yield Member(LINK_KEYS, orjson.dumps(keys))
+    if keys.own:
+        yield Member(LINK_KEYS, orjson.dumps(keys.own))
+    if keys.imported:
+        runs_by_key = {key: sorted(runs) for key, runs in keys.imported.items()}
+        yield Member(IMPORTED_KEYS, orjson.dumps(runs_by_key))
 
 
 def _read(data: DataDir, name: str) -> bytes:
@@ -211,7 +234,9 @@ def _workflows(data: DataDir, runs: list[Run]) -> Iterator[Member]:
         if known:
             wanted = {known.newest, *(run.version for run in its_runs)}
             some = {name: version for name, version in versions.items() if name in wanted}
-            yield Member(WORKFLOWS.name(known.id), WORKFLOWS.dump(replace(known, versions=some)))
+            yield Member(
+                WORKFLOWS.name(known.id), WORKFLOWS.kind.dump(replace(known, versions=some))
+            )
 
 
 def _check_version(run: Run, versions: dict[str, Workflow]) -> None:

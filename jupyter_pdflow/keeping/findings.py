@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.keeping.datadir import DataDir
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.store.records import set_aside
 from jupyter_pdflow.store.workflows import Versions
 
 
@@ -17,6 +20,16 @@ class Cure(NamedTuple):
 
     do: Callable[[], object]
     done: str
+
+
+def aside(path: Path) -> Cure:
+    """Make the cure for what can't be used: to set it aside, as a server does."""
+    return Cure(partial(set_aside, path), f"Set {shown(path)} aside.")
+
+
+def shown(path: Path) -> str:
+    """Write a path as one line, whatever is in its name."""
+    return ascii(str(path))[1:-1]
 
 
 class Finding(NamedTuple):

@@ -29,10 +29,19 @@ from jupyter_pdflow.keeping.datadir import (
     WORKFLOWS,
     DataDir,
 )
-from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.keys import read_keys
+from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.server.keys import (
+    IMPORTED_KEYS,
+    ImportedKeys,
+    read_imported_keys,
+    read_keys,
+    write_imported_keys,
+)
 from jupyter_pdflow.store.storage import replace_file
 from jupyter_pdflow.store.workflows import Versions
+
+AT_ONCE: tuple[RunStatus, ...] = ("queued", "running")
+"""A server executes such runs as soon as it starts."""
 
 State: TypeAlias = Literal["new", "same", "other"]
 
@@ -40,17 +49,21 @@ State: TypeAlias = Literal["new", "same", "other"]
 class Imported(NamedTuple):
     """The runs of an archive: `new` ones, those that were here the `same`, or as an `other`.
 
-    `waiting` counts the new ones that have not ended, `keys` the link keys that were added.
+    `held` are those that were not imported, as they would execute at once. `waiting` counts the
+    new ones that have not ended, `keys` the link keys that were added.
     """
 
     new: list[str]
     same: list[str]
     other: list[str]
+    held: list[str]
     waiting: int
     keys: int
 
 
-def import_runs(data: DataDir, source: Path, watch: Watch = iter) -> Imported:
+def import_runs(
+    data: DataDir, source: Path, watch: Watch = iter, *, start: bool = False
+) -> Imported:
     """Take in the runs of an archive, but those that are here already.
 
     Parameters
@@ -61,6 +74,9 @@ def import_runs(data: DataDir, source: Path, watch: Watch = iter) -> Imported:
         The archive.
     watch : callable, optional
         Passes names on as runs are checked, then as they are taken in.
+    start : bool
+        Whether runs that are queued, or were running, are taken in too: the next server executes
+        them at once.
 
     Raises
     ------
@@ -73,10 +89,12 @@ def import_runs(data: DataDir, source: Path, watch: Watch = iter) -> Imported:
     ):
         contents = Contents(archive, watch)
         states = {run_id: _state(data, contents, run_id) for run_id in contents.places}
-        new = [run_id for run_id, state in states.items() if state == "new"]
-        runs = [contents.run(run_id) for run_id in new]
+        found = [contents.run(run_id) for run_id, state in states.items() if state == "new"]
+        held = [run.id for run in found if run.status in AT_ONCE and not start]
+        runs = [run for run in found if run.id not in held]
+        new = [run.id for run in runs]
         merged = _merged(data, contents, runs)
-        keys = _add_keys(data, contents.keys) if new else 0
+        keys = _add_keys(data, contents.keys, set(new))
         for workflow in merged:
             data.write(WORKFLOWS, workflow.id, workflow)
         for run_id in watch(new):
@@ -85,6 +103,7 @@ def import_runs(data: DataDir, source: Path, watch: Watch = iter) -> Imported:
         new=new,
         same=[run_id for run_id, state in states.items() if state == "same"],
         other=[run_id for run_id, state in states.items() if state == "other"],
+        held=held,
         waiting=sum(not run.ended for run in runs),
         keys=keys,
     )
@@ -103,7 +122,7 @@ def _state(data: DataDir, contents: Contents, run_id: str) -> State:
 def _here(data: DataDir, run_id: str, folder: str) -> Run | None:
     try:
         return data.read(ACTIVE if folder == ACTIVE.folder else FINISHED, run_id)
-    except StoredFileError:
+    except (StoredFileError, OSError):
         return None
 
 
@@ -122,16 +141,16 @@ def _merged(data: DataDir, contents: Contents, runs: list[Run]) -> list[Versions
     return changed
 
 
-def _add_keys(data: DataDir, keys: list[str]) -> int:
-    """Add keys to those that verify links; the first, which signs new ones, stays the first."""
-    if not keys:
-        return 0
+def _add_keys(data: DataDir, brought: ImportedKeys, new: set[str]) -> int:
+    """Keep the keys that came with new runs, for the links of these; whatever is known stays."""
     path = data.path / KEYS
-    known = read_keys(path)
-    added = [key for key in dict.fromkeys(keys) if key not in known]
-    if added:
-        replace_file(path, "".join(f"{key}\n" for key in known + added).encode("ascii"))
-    return len(added)
+    own = read_keys(path) if path.exists() else []
+    known = read_imported_keys(data.path / IMPORTED_KEYS)
+    added = {key: runs & new for key, runs in brought.items() if key not in own and runs & new}
+    merged = {key: known.get(key, set()) | runs for key, runs in added.items()}
+    if merged:
+        write_imported_keys(data.path / IMPORTED_KEYS, {**known, **merged})
+    return len(merged.keys() - known.keys())
 
 
 def _take_in(data: DataDir, contents: Contents, run_id: str) -> None:

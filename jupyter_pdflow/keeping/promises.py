@@ -16,9 +16,9 @@ from jupyter_pdflow.keeping.datadir import (
     DataDir,
 )
 from jupyter_pdflow.keeping.findings import Cure, Finding, Stock
-from jupyter_pdflow.keeping.sound import flaw_of
 from jupyter_pdflow.rules.times import duration
 from jupyter_pdflow.store.storage import move_file
+from jupyter_pdflow.store.validation import is_id
 
 LATE = timedelta(minutes=1)
 """A timer that is later than this does not fire any more by itself."""
@@ -30,7 +30,8 @@ NAMED = 3
 def misplaced(stock: Stock) -> Iterator[Finding]:
     """Look for runs in both folders, or in the wrong one."""
     for run_id in sorted(stock.active.keys() & stock.finished.keys()):
-        yield _in_both(stock, run_id)
+        if stock.active[run_id] is not None and stock.finished[run_id] is not None:
+            yield _in_both(stock, run_id)
     for run_id in sorted(stock.active.keys() - stock.finished.keys()):
         run = stock.active[run_id]
         if run is not None and run.ended and stock.holder is None:
@@ -78,12 +79,6 @@ def _ended(data: DataDir, run_id: str) -> Finding:
 def unsound(stock: Stock) -> Iterator[Finding]:
     """Look for runs that no server can carry on."""
     for run in stock.waiting:
-        flaw = flaw_of(run)
-        if flaw is not None:
-            yield Finding(
-                f"Run {run.id} can't go on: {flaw}.",
-                "Put a copy from a backup in its place, or delete its file.",
-            )
         known = stock.workflows.get(run.workflow_id)
         if known is None or run.version not in known.versions:
             yield Finding(
@@ -91,6 +86,11 @@ def unsound(stock: Stock) -> Iterator[Finding]:
                 f"{run.workflow_id!r}, which it was started with, is missing.",
                 f"Put a copy of {WORKFLOWS.name(run.workflow_id)} from a backup in its place, or "
                 "deploy the notebook as it was then.",
+            )
+        elif known.versions[run.version].step_names != [step.name for step in run.steps]:
+            yield Finding(
+                f"Run {run.id} can't go on: its workflow {run.workflow_id!r} has other steps.",
+                "Put a copy of both from a backup in their places.",
             )
 
 
@@ -100,7 +100,7 @@ def overdue(stock: Stock) -> Iterator[Finding]:
     late = sorted(
         (run.pause.deadline, run.id)
         for run in stock.waiting
-        if run.pause and flaw_of(run) is None and run.pause.deadline < now - LATE
+        if run.pause and run.pause.deadline < now - LATE
     )
     if not late:
         return
@@ -116,15 +116,17 @@ def overdue(stock: Stock) -> Iterator[Finding]:
 
 def orphans(stock: Stock) -> Iterator[Finding]:
     """Look for outputs and mails whose run is gone."""
-    data = stock.data
-    known = stock.active.keys() | stock.finished.keys() | _elsewhere(data)
+    data, elsewhere = stock.data, _elsewhere(stock.data)
+    known = stock.active.keys() | stock.finished.keys() | elsewhere
+    sure = all(map(is_id, elsewhere))  # no run has lost its name
     for run_id in data.ids(OUTPUTS):
         if run_id not in known and stock.holder is None:
             file = data.file(OUTPUTS, run_id)
+            removed = f"Removed the outputs of run {run_id}, which is gone."
             yield Finding(
                 f"There are outputs of run {run_id}, which is gone.",
                 f"Delete {OUTPUTS.name(run_id)}.",
-                Cure(file.unlink, f"Removed the outputs of run {run_id}, which is gone."),
+                Cure(file.unlink, removed) if sure else None,
             )
     lost = sorted({run_of(letter.id) for letter in stock.letters} - known)
     if lost:
@@ -150,7 +152,7 @@ def _some(run_ids: list[str]) -> str:
 def exported(stock: Stock) -> Iterator[Finding]:
     """Say which runs an export has moved out."""
     folder = stock.data.path / EXPORTED / ACTIVE.folder
-    found = sorted(path.stem for path in folder.glob("*.json"))
+    found = sorted(filter(is_id, (path.stem for path in folder.glob("*.json"))))
     if found:
         yield Finding(
             f"Moved out by an export: {_some(found)}.",

@@ -7,14 +7,22 @@ from collections.abc import Iterator
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from jupyter_pdflow.engine.letters import StoredLetter, message_of
 from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.keeping.archive import free_bytes
 from jupyter_pdflow.keeping.datadir import KEYS, DataDir
 from jupyter_pdflow.keeping.files import INPUTS
-from jupyter_pdflow.keeping.findings import Finding, Stock
+from jupyter_pdflow.keeping.findings import Finding, Stock, aside
 from jupyter_pdflow.keeping.place import configured
-from jupyter_pdflow.server.keys import is_key
+from jupyter_pdflow.server.keys import (
+    IMPORTED_KEYS,
+    KeyFileError,
+    read_imported_keys,
+    stored_keys,
+)
+from jupyter_pdflow.store.storage import read_file
 
+ANYONE = "jupyter_pdflow@localhost"
 LITTLE_ROOM = 100 * 10**6
 """Bytes that should be free."""
 
@@ -23,18 +31,15 @@ def keys(stock: Stock) -> Iterator[Finding]:
     """Look whether the links that are out still work."""
     path = stock.data.path / KEYS
     if not path.exists():
-        if stock.waiting:
+        if {run.id for run in stock.waiting} - _with_imported_keys(stock.data):
             yield Finding(
                 "The file of link keys is missing: no link of a run that has not ended works.",
                 f"Put a copy of {KEYS} from a backup in its place. Buttons work without.",
             )
         return
     try:
-        found = path.read_text(encoding="ascii").split("\n")
-    except (OSError, UnicodeError) as error:
-        found = [f"{error} "]
-    given = [key.strip("\r\t ") for key in found if key.strip()]
-    if not given or not all(map(is_key, given)):
+        stored_keys(path)
+    except KeyFileError:
         yield Finding(
             f"{path} can't be used, so that no server starts on it.",
             "Put a copy from a backup in its place, or put it right: one key per line. Deleting it "
@@ -42,13 +47,34 @@ def keys(stock: Stock) -> Iterator[Finding]:
         )
 
 
+def imported_keys(data: DataDir) -> Iterator[Finding]:
+    """Look whether links that imported runs came with still work."""
+    path = data.path / IMPORTED_KEYS
+    try:
+        read_imported_keys(path)
+    except KeyFileError as error:
+        yield Finding(
+            f"{error} Links that imported runs came with don't work.",
+            "Put a copy from a backup in its place; servers set it aside.",
+            aside(path),
+        )
+
+
+def _with_imported_keys(data: DataDir) -> set[str]:
+    """List the runs whose links are verified by a key that came with them."""
+    try:
+        return set().union(*read_imported_keys(data.path / IMPORTED_KEYS).values())
+    except KeyFileError:
+        return set()
+
+
 def inputs(data: DataDir) -> Iterator[Finding]:
     """Look whether ``pd.inputs`` can be read."""
     path = data.path / INPUTS
     try:
         if path.exists():
-            tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+            tomllib.loads(read_file(str(path)).decode())
+    except (OSError, ValueError, RecursionError) as error:
         yield Finding(f"{path} can't be read: {error}.", "Put it right; steps that use it fail.")
 
 
@@ -88,6 +114,14 @@ def mail(stock: Stock) -> Iterator[Finding]:
         yield Finding(f"PDFlow is not configured right: {error}.", "Put smtp_url right.")
     queued = [letter for letter in stock.letters if letter.status == "queued"]
     errors = [letter.error for letter in queued if letter.error]
+    for letter in queued:
+        flaw = _flaw_of(letter)
+        if flaw is not None:
+            yield Finding(
+                f"Mail {letter.id} can't be sent: {flaw}.",
+                "The next server says so in the list of mails, and tries no more.",
+                grave=False,
+            )
     if queued:
         yield Finding(
             f"Mails still to be delivered: {len(queued)}"
@@ -95,3 +129,11 @@ def mail(stock: Stock) -> Iterator[Finding]:
             "A server delivers them by PDFlow.smtp_url; where there is none, it keeps them as files.",
             grave=False,
         )
+
+
+def _flaw_of(letter: StoredLetter) -> Exception | None:
+    try:
+        message_of(letter, ANYONE).as_bytes()
+    except Exception as error:  # noqa: BLE001  the email library raises what it likes
+        return error
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.commands import call
-from tests.servers import JupyterServer
+from tests.servers import JupyterServer, wait_until
 
 ASK = """%%step ask
 def handler(pd):
@@ -104,6 +105,62 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
     assert there.http.post(link.replace(here.url, there.url)).status_code == 410
 
 
+WORK = """%%step work
+def handler(pd):
+    import pathlib, time
+    pathlib.Path(pd.steps.trigger.event).touch()
+    time.sleep(pd.steps.trigger.event == "begun" and 60)
+"""
+
+
+def test_runs_that_were_executing_begin_when_that_is_asked_for(
+    here: JupyterServer, there: JupyterServer
+) -> None:
+    here.start()
+    workflow = here.deploy("work", [WORK])
+    running = here.run(workflow, "begun")
+    wait_until((here.root / "begun").exists, "a step is executing")
+    here.kill()
+    keep(here, "export", "runs.zip", running["id"])
+    archive = here.root / "runs.zip"
+
+    said = keep(there, "import", archive)
+    assert "Imported 0 runs" in said
+    assert f"at once: 1 run ({running['id']}). Import the archive again with --start" in said
+    there.start()
+    assert there.api("GET", "/runs").json() == []
+    there.stop()
+    assert "Imported 1 run" in keep(there, "import", archive, "--start")
+    there.start()
+    wait_until((there.root / "begun").exists, "it has begun here")
+
+
+def test_an_archive_that_climbs_is_refused(here: JupyterServer, there: JupyterServer) -> None:
+    here.start()
+    run = here.wait_run(here.run(here.deploy("ask", [ASK, TELL]), {"ms": HOUR})["id"], "paused")
+    here.stop()
+    file = here.data_dir / "active" / f"{run['id']}.json"
+    keep(here, "export", "right.zip")
+    mail = {"id": "../../../pwn", "run_id": "x", "step": "ask", "mail": {"subject": "s"}}
+    with (
+        zipfile.ZipFile(here.root / "right.zip") as right,
+        zipfile.ZipFile(here.root / "wrong.zip", "w") as wrong,
+    ):
+        for name in right.namelist():
+            content = right.read(name)
+            if Path(name).name == file.name and name.startswith("active/"):
+                stored = json.loads(content)
+                stored["run"]["1"]["outbox"] = [{**mail, "created_at": run["created_at"]}]
+                content = json.dumps(stored).encode()
+            wrong.writestr(name, content)
+    error = keep(there, "import", here.root / "wrong.zip", status=2)
+    assert error.count("\n") == 1
+    assert "it has emails with ids that are not its own; nothing was imported." in error
+    there.start()
+    assert there.api("GET", "/runs").json() == []
+    assert not list(here.root.parent.parent.rglob("pwn*"))
+
+
 def test_repair(here: JupyterServer) -> None:
     (here.data_dir / "active").mkdir(parents=True)
     here.data_dir.chmod(0o755)
@@ -111,11 +168,14 @@ def test_repair(here: JupyterServer) -> None:
     (here.data_dir / "active" / "y.json").write_text("{")
     found = keep(here, "doctor", status=1)
     assert "Problem: active/x.json.tmp was left half-written by a crash.\n  It is of no" in found
-    assert "\n3 problems.\n2 of them can be mended by: jupyter pdflow doctor --repair\n" in found
+    assert "\n3 problems.\n3 of them can be mended by: jupyter pdflow doctor --repair\n" in found
     mended = keep(here, "doctor", "--repair", status=1)
     assert "Repaired: Removed active/x.json.tmp.\n" in mended
     assert mended.endswith("\n1 problem.\n")
-    (here.data_dir / "active" / "y.json").unlink()
+    assert (
+        "Problem: active/y.json.unreadable was set aside, as it could not be used: y.js" in mended
+    )
+    (here.data_dir / "active" / "y.json.unreadable").unlink()
     report = json.loads(keep(here, "doctor", "--json"))
     assert (report["findings"], report["held_by"]) == ([], None)
 

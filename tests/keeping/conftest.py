@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.keeping.lived import Lived, live
 from tests.keeping.support import Filled, fill
 
 
@@ -13,3 +14,9 @@ from tests.keeping.support import Filled, fill
 def filled(tmp_path: Path) -> Filled:
     """Make a data directory with a paused and a finished run."""
     return fill(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Have real servers make a data directory; copy it, and leave it as it is."""
+    return live(tmp_path_factory.mktemp("lived"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
 import zipfile
 from collections.abc import Callable
@@ -86,7 +87,18 @@ def version(files: Files, **fields: Any) -> None:
     files["workflows/flow.json"] = json.dumps(content).encode()
 
 
+def rename_run(files: Files, run_id: str) -> None:
+    """Give a run another id in all its files."""
+    old = Path(find(files, "active")).stem
+    for name in [name for name in files if old in name]:
+        files[name.replace(old, run_id)] = files.pop(name).replace(old.encode(), run_id.encode())
+
+
 ULID = "01M828N3F2GEN1A6NYMWAP04FB"
+PWN = {
+    "id": "../../../pwn", "run_id": "x", "step": "a", "created_at": "2026-01-01T00:00:00Z",
+    "mail": {"subject": "s"},
+}  # fmt: skip
 CHANGES: dict[str, Change] = {
     "no manifest": lambda f: f.pop("manifest.json"),
     "foreign manifest": lambda f: f.update({"manifest.json": b"[]"}),
@@ -116,6 +128,25 @@ CHANGES: dict[str, Change] = {
         {find(f, "active").replace("active", "finished"): f[find(f, "active")]}
     ),
     "a newer format": lambda f: edit(f, "active", "run", format=99),
+    "a mail of an outbox that climbs": lambda f: edit(f, "active", "run", outbox=[PWN]),
+    "a mail of an outbox that is another run's": lambda f: edit(
+        f, "active", "run", outbox=[{**PWN, "id": f"{ULID}-1-0-0"}]
+    ),
+    "a number beyond all": lambda f: edit(f, "active", "run", execution=10**40),
+    "a time beyond all": lambda f: edit(f, "finished", "run", ended_at="9999-12-31T23:59:59Z"),
+    "a workflow's id that climbs": lambda f: edit(f, "active", "run", workflow_id="../flow"),
+    "steps of no name": lambda f: edit(f, "finished", "run", steps=[{"name": "../a"}]),
+    "an id after all others": lambda f: rename_run(f, "7" + "Z" * 25),
+    "a kernel with two lines": lambda f: version(
+        f, source={"kernel_name": "a\nb", "setup": [], "steps": []}
+    ),
+    "outputs of another id": lambda f: edit(f, "outputs", "outputs", id="../../pwn"),
+    "a mail of another id": lambda f: edit(f, "mail/done", "mail", id="../../pwn"),
+    "a message that is damaged": lambda f: f.update({"mail/../pwn.eml": b""}),
+    "a name in other letters": lambda f: rename(f, "active", f"active/{ULID.lower()}.json"),
+    "a name in wide letters": lambda f: rename(f, "active", f"active/{ULID[:-1]}\uff22.json"),
+    "keys of imported runs that are none": lambda f: f.update({"imported_keys.json": b"[]"}),
+    "a short key of imported runs": lambda f: f.update({"imported_keys.json": b'{"x": []}'}),
     "no workflow": lambda f: drop(f, "workflows"),
     "another version": lambda f: edit(f, "active", "run", version="abc"),
     "a newest version that is not there": lambda f: edit(f, "workflows", "workflow", newest="x"),
@@ -151,7 +182,7 @@ def test_what_no_export_writes_is_refused(
 
 
 def test_a_newer_archive(files: Files, target: DataDir, tmp_path: Path) -> None:
-    files["manifest.json"] = b'{"archive": 2}'
+    files["manifest.json"] = b'{"archive": 3}'
     assert "made by a newer jupyter_pdflow" in refuse(target, write(tmp_path / "a.zip", files))
 
 
@@ -183,6 +214,24 @@ def test_two_files_of_the_same_name(files: Files, target: DataDir, tmp_path: Pat
     with zipfile.ZipFile(path, "a") as made, pytest.warns(UserWarning, match="Duplicate"):
         made.writestr(name, files[name])
     assert "two files of the same name" in refuse(target, path)
+
+
+def test_a_symbolic_link_is_a_file_that_is_no_good(
+    files: Files, target: DataDir, tmp_path: Path
+) -> None:
+    name = find(files, "active")
+    del files[name]
+    path = write(tmp_path / "a.zip", files)
+    with zipfile.ZipFile(path, "a") as made:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        made.writestr(info, "/etc/passwd")
+    assert "is not JSON" in refuse(target, path)
+
+
+def test_more_keys_than_there_can_be(files: Files, target: DataDir, tmp_path: Path) -> None:
+    files["link_keys.json"] = b"[" + b" " * (17 * 2**20) + b"]"
+    assert "too many to be one of ours" in refuse(target, write(tmp_path / "a.zip", files))
 
 
 def test_a_bomb(files: Files, target: DataDir, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from jupyter_pdflow.keeping.datadir import ACTIVE, FINISHED, KEYS, OUTPUTS, WORK
 from jupyter_pdflow.keeping.doctor import Report, examine, repair
 from jupyter_pdflow.keeping.exporting import export_runs
 from jupyter_pdflow.keeping.importing import import_runs
+from jupyter_pdflow.store.storage import replace_file
 from tests.keeping.support import SOURCE, Filled, add_mail, fill
 
 
@@ -103,20 +104,95 @@ TOLD: dict[str, tuple[Callable[[Filled], object], str]] = {
         lambda f: f.data.file(ACTIVE, f.paused.id).rename(f.data.file(FINISHED, f.paused.id)),
         "is paused, but lies among the finished ones",
     ),
-    "damaged": (lambda f: f.data.file(FINISHED, f.ended.id).write_bytes(b"{"), "is not JSON"),
     "newer": (lambda f: swap(f, '"format":1', '"format":9'), "by a newer jupyter_pdflow"),
-    "foreign": (lambda f: f.data.file(ACTIVE, "x").write_text("{}"), "x.json holds no run"),
     "set aside": (lambda f: (f.path / "active/x.json.unreadable-2").touch(), "was set aside"),
-    "impossible": (lambda f: swap(f, '"position":0', '"position":3'), "can't go on"),
-    "vague": (lambda f: swap(f, "Z\"", "\""), "without a time zone"),
     "late": (late, "Paused for longer than they should be"),
     "no version": (lambda f: swap(f, f.paused.version, "gone"), "version gone of workflow 'flow'"),
     "no workflow": (lambda f: f.data.file(WORKFLOWS, "flow").unlink(), "is missing"),
     "no keys": (lambda f: (f.path / KEYS).unlink(), "The file of link keys is missing"),
     "empty keys": (lambda f: (f.path / KEYS).write_text("\n"), "link_keys can't be used"),
     "foreign keys": (lambda f: (f.path / KEYS).write_bytes(b"\xff"), "link_keys can't be used"),
+    "deep inputs": (
+        lambda f: (f.path / "inputs.toml").write_text("a=" + "[" * 9999), "inputs.toml can't be read"),
     "bad inputs": (lambda f: (f.path / "inputs.toml").write_text("a ="), "inputs.toml can't be read"),
 }  # fmt: skip
+
+
+UNUSABLE: dict[str, tuple[Callable[[Filled], object], str]] = {
+    "damaged": (lambda f: f.data.file(FINISHED, f.ended.id).write_bytes(b"{"), "is not JSON"),
+    "foreign": (lambda f: f.data.file(ACTIVE, "x").write_text("{}"), "x.json holds no run"),
+    "impossible": (lambda f: swap(f, '"position":0', '"position":3'), "at a step that it does not have"),
+    "vague": (lambda f: swap(f, "Z\"", "\""), "has no time zone"),
+    "no time that ever is": (
+        lambda f: swap(f, '"updated_at":"2', '"updated_at":"9'), "not from 1970 to 2999"),
+    "a workflow without its newest version": (
+        lambda f: f.data.file(WORKFLOWS, "flow").write_text(
+            f.data.file(WORKFLOWS, "flow").read_text().replace('"newest":"', '"newest":"x')
+        ),
+        "its newest version is missing",
+    ),
+    "a mail with another's id": (
+        lambda f: (f.path / f"mail/done/{f.ended.id}-1-0-0.json").rename(
+            f.path / f"mail/done/{f.ended.id}-1-0-1.json"
+        ),
+        "is a copy of another record",
+    ),
+    "a name of no record": (lambda f: f.data.file(ACTIVE, f.paused.id).rename(
+        f.path / "active" / "copy of a run.json"), "copy of a run.json is not the name of a record"),
+    "a name that is not UTF-8": (
+        lambda f: f.data.file(ACTIVE, f.paused.id).rename(f.path / "active" / "\udcff\n.json"),
+        "active/\\udcff\\n.json is not the name"),
+    "a long name": (lambda f: f.data.file(ACTIVE, f.paused.id).rename(
+        f.path / "active" / f"{'x' * 245}.json"), "is not the name of a record"),
+    "a pipe": (lambda f: replaced_by_pipe(f.data.file(FINISHED, f.ended.id)), "is not a file"),
+    "a file for a folder": (lambda f: file_for(f.path / "outputs"), "outputs is not a folder"),
+    "keys of imported runs": (
+        lambda f: replace_file(f.path / "imported_keys.json", b'{"k": 1}'), "imported_keys.json"),
+}  # fmt: skip
+
+
+def replaced_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def file_for(path: Path) -> None:
+    shutil.rmtree(path)
+    path.touch()
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_what_is_set_aside(what: str, filled: Filled) -> None:
+    do, words = UNUSABLE[what]
+    do(filled)
+    (bad,) = [problem for problem in problems(examine(filled.data)) if words in problem]
+    assert bad.isprintable()
+    before = filled.files()
+    assert any(done.startswith("Set ") for done in repair(filled.data))
+    assert any(".unreadable was set aside" in problem for problem in problems(examine(filled.data)))
+    assert not [problem for problem in problems(examine(filled.data)) if problem == bad]
+    assert len(filled.files()) == len(before)
+
+
+def test_what_was_set_aside_and_is_right_is_put_back(filled: Filled) -> None:
+    before = filled.files()
+    for path in (filled.data.file(ACTIVE, filled.paused.id), filled.data.file(WORKFLOWS, "flow")):
+        path.rename(path.with_name(f"{path.name}.unreadable-3"))
+    found = [
+        problem for problem in problems(examine(filled.data)) if "but it can be used" in problem
+    ]
+    assert len(found) == 2
+    repair(filled.data)
+    assert examine(filled.data).findings == []
+    assert filled.files() == before
+
+
+def test_what_was_set_aside_is_not_put_back_where_there_is_another(filled: Filled) -> None:
+    path = filled.data.file(FINISHED, filled.ended.id)
+    shutil.copy(path, filled.path / "active" / f"{path.name}.unreadable")
+    (found,) = problems(examine(filled.data))
+    assert "was set aside, as it could not be used." in found
+    assert repair(filled.data) == []
 
 
 @pytest.mark.parametrize("what", MENDED)
@@ -157,7 +233,7 @@ def test_outputs_whose_run_is_gone_are_removed(filled: Filled) -> None:
 
 def test_outputs_of_a_run_that_was_set_aside_stay(filled: Filled, tmp_path: Path) -> None:
     file = filled.data.file(FINISHED, filled.ended.id)
-    file.rename(file.with_name(f"{file.name}.unreadable"))
+    file.rename(file.with_name(f"{file.name}.unreadable")).write_bytes(b"{")
     export_runs(filled.data, tmp_path / "a.zip", [filled.paused.id])
     report = examine(filled.data)
     assert len(problems(report)) == 1

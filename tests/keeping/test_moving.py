@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from ulid import ULID
 
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError, StoredFileError
 from jupyter_pdflow.keeping.datadir import (
@@ -23,10 +26,20 @@ from jupyter_pdflow.keeping.datadir import (
     WORKFLOWS,
     DataDir,
 )
+from jupyter_pdflow.keeping.doctor import examine
 from jupyter_pdflow.keeping.exporting import ExportError, export_runs
 from jupyter_pdflow.keeping.importing import import_runs
-from jupyter_pdflow.server.keys import read_keys
-from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.rules.events import Begin
+from jupyter_pdflow.rules.moves import apply, new_run
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.keys import (
+    IMPORTED_KEYS,
+    KeyFileError,
+    read_imported_keys,
+    read_keys,
+)
+from jupyter_pdflow.server.tokens import Links, _serializer
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
 from tests.keeping.support import SOURCE, Filled, add_mail, fill
 
 
@@ -41,6 +54,11 @@ def killed(command: str, paths: list[Path]) -> int:
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
+
+
+def with_imported_keys(files: list[str]) -> list[str]:
+    """Tell which files are there when these were imported: keys are kept apart."""
+    return sorted({*files, IMPORTED_KEYS} - {KEYS})
 
 
 @pytest.fixture
@@ -79,14 +97,16 @@ def test_all_arrives(filled: Filled, archive: Path, other: DataDir) -> None:
     assert sorted(done.new) == sorted([filled.paused.id, filled.ended.id])
     assert (done.same, done.other, done.waiting, done.keys) == ([], [], 1, 1)
     there = Filled(other, filled.paused, filled.ended)
-    assert there.files() == before
+    assert there.files() == with_imported_keys(before)
     assert other.read(ACTIVE, filled.paused.id) == filled.paused
     assert other.read(FINISHED, filled.ended.id) == filled.ended
-    for name in before:
+    for name in there.files():
         assert stat.S_IMODE((other.path / name).stat().st_mode) == 0o600, name
+    assert [finding for finding in examine(other).findings if finding.grave] == []
     links = Links(other.path / KEYS, str)
     assert links.read("resume", token) == (filled.paused.id, "a", 1)
     assert links.token("resume", filled.paused.id, "a", 1) != token
+    assert [finding for finding in examine(other).findings if finding.grave] == []
 
 
 def test_a_finished_run_is_as_old_as_before(filled: Filled, archive: Path, other: DataDir) -> None:
@@ -138,6 +158,88 @@ def test_importing_at_home_brings_the_runs_back(filled: Filled, archive: Path) -
     assert filled.files() == before
 
 
+def test_what_would_begin_at_once_is_left_out(
+    filled: Filled, archive: Path, other: DataDir
+) -> None:
+    store = TinyDBStore(filled.path, logging.getLogger("test"))
+    list(store.active())
+    queued = add_queued(filled, store)
+    running = add_queued(filled, store)
+    filled.data.write(ACTIVE, running.id, apply(running, Begin(), running.created_at).run)
+    export_runs(filled.data, archive, [])
+    done = import_runs(other, archive)
+    assert sorted(done.held) == sorted([queued.id, running.id])
+    assert sorted(done.new) == sorted([filled.paused.id, filled.ended.id])
+    assert not [path for path in other.path.rglob("*") if queued.id in path.name]
+    done = import_runs(other, archive, start=True)
+    assert (sorted(done.new), done.held) == (sorted([queued.id, running.id]), [])
+    assert other.read(ACTIVE, queued.id) == queued
+    assert other.read(ACTIVE, running.id).status == "running"
+
+
+def add_queued(filled: Filled, store: TinyDBStore) -> Run:
+    run = new_run(str(ULID()), store.workflow("flow"), None, datetime.now(UTC)).run
+    filled.data.write(ACTIVE, run.id, run)
+    add_mail(filled.data, run)
+    return run
+
+
+class TestKeys:
+    """A key that came with an archive is good for the runs that came with it, wherever they go."""
+
+    def token(self, filled: Filled, run_id: str) -> str:
+        """Sign a link with the key of a data directory, for whatever run."""
+        return Links(filled.path / KEYS, str).token("cancel", run_id, "a", 1)
+
+    def read(self, data: DataDir, token: str) -> tuple[str, str, int] | None:
+        try:
+            return Links(data.path / KEYS, str).read("cancel", token)
+        except NotFoundError:
+            return None
+
+    def test_it_forges_no_link_of_another_run(
+        self, filled: Filled, archive: Path, tmp_path: Path
+    ) -> None:
+        other = fill(tmp_path / "other", replace(SOURCE, setup=("import os",)))
+        export_runs(filled.data, archive, [])
+        import_runs(other.data, archive)
+        mine, forged = self.token(filled, filled.paused.id), self.token(filled, other.paused.id)
+        assert self.read(other.data, mine) == (filled.paused.id, "a", 1)
+        assert self.read(other.data, forged) is None
+
+    def test_it_goes_on_with_its_runs(
+        self, filled: Filled, archive: Path, tmp_path: Path, other: DataDir
+    ) -> None:
+        between = fill(tmp_path / "between", replace(SOURCE, setup=("import os",)))
+        export_runs(filled.data, archive, [])
+        import_runs(between.data, archive)
+        made_there = self.token(between, filled.paused.id)
+        export_runs(between.data, archive.with_name("again.zip"), [])
+        assert import_runs(other, archive.with_name("again.zip")).keys == 2
+        assert self.read(other, self.token(filled, filled.paused.id)) is not None
+        assert self.read(other, made_there) is not None
+        assert self.read(other, self.token(between, between.paused.id)) is not None
+        assert self.read(other, self.token(filled, between.paused.id)) is None
+
+    def test_those_of_an_older_import_stay(self, filled: Filled) -> None:
+        """They lie among the server's own, and are as good as before."""
+        old = "old-" * 11
+        path = filled.path / KEYS
+        path.write_text(path.read_text() + old)
+        serializer = _serializer("cancel", [old])
+        token = str(serializer.dumps([filled.paused.id, "a", 1]))
+        assert self.read(filled.data, token) == (filled.paused.id, "a", 1)
+
+    def test_damaged_ones_stop_an_import_before_it_begins(
+        self, filled: Filled, archive: Path, other: DataDir
+    ) -> None:
+        export_runs(filled.data, archive, [])
+        (other.path / IMPORTED_KEYS).write_text("[]")
+        with pytest.raises(KeyFileError):
+            import_runs(other, archive)
+        assert Filled(other, filled.paused, filled.ended).files() == [IMPORTED_KEYS]
+
+
 def test_versions_are_added_to_a_workflow_that_is_there(
     filled: Filled, archive: Path, tmp_path: Path
 ) -> None:
@@ -149,7 +251,10 @@ def test_versions_are_added_to_a_workflow_that_is_there(
     known = other.data.read(WORKFLOWS, "flow")
     assert known.newest == newest
     assert known.versions.keys() == {newest, filled.paused.version}
-    assert read_keys(other.path / KEYS) == first + read_keys(filled.path / KEYS)
+    assert read_keys(other.path / KEYS) == first
+    (key,) = read_keys(filled.path / KEYS)
+    imported = read_imported_keys(other.path / IMPORTED_KEYS)
+    assert imported == {key: {filled.paused.id, filled.ended.id}}
 
 
 def test_refusals(filled: Filled, archive: Path) -> None:
@@ -176,7 +281,7 @@ def test_what_can_not_go_on_elsewhere_is_not_exported(filled: Filled, archive: P
     with pytest.raises(ExportError, match="version gone of 'flow'"):
         export_runs(filled.data, archive, [])
     filled.data.write(ACTIVE, filled.paused.id, replace(filled.paused, position=7))
-    with pytest.raises(ExportError, match="a step that it does not have"):
+    with pytest.raises(StoredFileError, match="a step that it does not have"):
         export_runs(filled.data, archive, [])
     before.remove(OUTPUTS.name(filled.paused.id))
     assert filled.files() == before
@@ -227,7 +332,8 @@ def test_a_killed_import_goes_on_where_it_stopped(filled: Filled, tmp_path: Path
             assert there.data.has(OUTPUTS, run.id) or not is_there
             assert there.data.has(WORKFLOWS, run.workflow_id) or not is_there
         import_runs(there.data, path.with_suffix(".zip"))
-        assert [name for name in there.files() if not name.endswith(".tmp")] == before
+        here = [name for name in there.files() if not name.endswith(".tmp")]
+        assert here == with_imported_keys(before)
 
 
 def test_a_full_disk(filled: Filled, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

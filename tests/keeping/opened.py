@@ -1,0 +1,108 @@
+"""Opens a data directory as a server does, in this process, and looks at all that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from jupyter_client.multikernelmanager import AsyncMultiKernelManager
+from msgspec.json import encode
+
+from jupyter_pdflow.engine.engine import Engine
+from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.events import event_of
+from jupyter_pdflow.server.executed import executed_notebook, written
+from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
+
+NOW = timedelta()
+
+
+class Log(logging.Handler):
+    """Keeps what is logged; a traceback is a failure, as nobody has foreseen it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+class Opened(NamedTuple):
+    engine: Engine
+    links: Links
+
+
+@asynccontextmanager
+async def opened(
+    path: Path, log: logging.Logger, smtp: str = "", later: timedelta = NOW
+) -> AsyncIterator[Opened]:
+    """Open a data directory, now or later; its queued runs find no kernel, and wait."""
+
+    def clock() -> datetime:
+        return utc_now() + later
+
+    lock = DataLock(path)
+    lock.take("test")
+    links = Links(path / "link_keys", lambda: "http://localhost/", log)
+    post = Post.at(smtp) if smtp else None
+    mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock, log=log)
+    pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1, log=log)
+    store = TinyDBStore(path, log)
+    engine = Engine(store, pool, mailbox, links.urls, lambda run: None, log=log, clock=clock)
+    try:
+        await engine.open()
+        yield Opened(engine, links)
+    finally:
+        await engine.close()
+        lock.free()
+
+
+async def look_at_all(house: Opened) -> None:
+    """Show all lists, and each run, email and workflow in every way."""
+    engine, urls = house.engine, house.links.urls
+    for run in engine.runs(limit=500):
+        look_at(house, run)
+    encode([run_item(run, urls) for run in engine.runs(limit=500)])
+    encode([mail_view(letter) for letter in await engine.letters()])
+    encode([workflow_view(workflow) for workflow in engine.workflows()])
+
+
+def look_at(house: Opened, run: Run) -> None:
+    encode(run_view(run, house.links.urls))
+    event_of(run)
+    with suppress(PDFlowError):
+        workflow = house.engine.workflow_of(run)
+        written(executed_notebook(run, workflow, house.engine.outputs(run.id)))
+
+
+async def decide_all(house: Opened) -> None:
+    """Use the links of each pause, twice, and cancel what is left."""
+    engine = house.engine
+    for run in engine.runs(limit=500):
+        if run.pause is not None:
+            await use_links(house, run.id, run.pause.step, run.pause.execution)
+        with suppress(PDFlowError):
+            await engine.cancel(run.id, "api", "x")
+
+
+async def use_links(house: Opened, run_id: str, step: str, execution: int) -> None:
+    """Do what both links of a pause do, which may be decided already."""
+    engine = house.engine
+    for move in (engine.resume_pause, engine.cancel_pause):
+        with suppress(PDFlowError):
+            await move(run_id, step, execution, "link", {"body": 1})
+    await asyncio.sleep(0)
