@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_pdflow.keeping.datadir import DataDir
+from jupyter_pdflow.keeping.doctor import examine, repair
 from tests.faults.disks import obeying_modes
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
@@ -141,3 +144,95 @@ def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None
     server.restart()
     ended = server.wait_run(run["id"], "succeeded")
     assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1}
+
+
+# --- right as JSON, wrong in what it says ---------------------------------------------
+
+WRONG_RUNS: dict[str, dict[str, Any]] = {
+    "a step that it does not have": {"position": 9},
+    "no steps": {"steps": []},
+    "a time without a zone": {"updated_at": "2026-01-01T00:00:00"},
+    "a mail that climbs": {
+        "outbox": [
+            {"id": "../../../pwn", "run_id": "x", "step": "ask", "mail": {"subject": "s"},
+             "created_at": "2026-01-01T00:00:00Z"}
+        ]
+    },
+    "no pause": {"pause": None},
+    "numbers beyond all": {"attempt": 10**40},
+}  # fmt: skip
+WRONG_DEADLINES = ["2026-01-01T00:00:00", "9999-12-31T23:59:59-23:59"]
+
+
+def say(path: Path, **fields: Any) -> None:
+    """Change what a record says."""
+    content = json.loads(path.read_bytes())
+    (table,) = content.values()
+    table["1"].update(fields)
+    path.write_text(json.dumps(content))
+
+
+def test_files_that_say_what_can_not_be(server: JupyterServer) -> None:
+    good, over, done = paused(server), paused(server), paused(server)
+    bad = [paused(server) for _ in [*WRONG_RUNS, *WRONG_DEADLINES]]
+    for run in (over, done):
+        assert server.http.post(run["pause"]["resume_url"]).status_code == 200
+        server.wait_run(run["id"], "succeeded")
+    paused(server, "no-newest")
+    paused(server, "no-versions")
+    server.kill()
+    active, workflows = server.data_dir / "active", server.data_dir / "workflows"
+    for run, fields in zip(bad, WRONG_RUNS.values(), strict=False):
+        say(active / f"{run['id']}.json", **fields)
+    for run, deadline in zip(bad[len(WRONG_RUNS) :], WRONG_DEADLINES, strict=True):
+        say(active / f"{run['id']}.json", pause={**stored_pause(active, run), "deadline": deadline})
+    say(server.data_dir / "finished" / f"{over['id']}.json", updated_at="2026-01-01T00:00:00")
+    say(workflows / "no-newest.json", newest="x")
+    say(workflows / "no-versions.json", versions={})
+    (server.data_dir / "lock.json").write_text("[" * 9999)
+    (server.data_dir / "imported_keys.json").write_text('{"x": 1}')
+    (server.data_dir / "inputs.toml").write_text("a = " + "[" * 9999)
+    named = "\n".join(finding.problem for finding in examine(DataDir(server.data_dir)).findings)
+    server.start()
+
+    shown = [run["id"] for run in server.api("GET", "/runs").json()]
+    assert good["id"] in shown
+    assert done["id"] in shown
+    for path in ("/runs", "/runs?status=succeeded", "/workflows", "/mail"):
+        assert server.api("GET", path).status_code == 200
+    assert server.api("GET", "/workflows/no-newest").status_code == 404
+    for run in bad:
+        assert run["id"] not in shown
+        assert f"active/{run['id']}.json" in named
+        assert (active / f"{run['id']}.json.unreadable").exists()
+        assert server.api("GET", f"/runs/{run['id']}").status_code == 404
+        assert server.http.post(run["pause"]["resume_url"]).status_code == 404
+    for name in ("workflows/no-newest.json", "workflows/no-versions.json", "imported_keys.json"):
+        assert name in named
+        assert (server.data_dir / f"{name}.unreadable").exists()
+    assert server.api("GET", f"/runs/{over['id']}").json()["reason"] == "unreadable"
+    assert server.http.post(over["pause"]["resume_url"]).json()["reason"] == "unreadable"
+    assert server.http.post(done["pause"]["resume_url"]).status_code == 410
+    assert resumed(server, good)
+    assert not (server.data_dir.parent / "pwn.json").exists()
+
+
+def stored_pause(active: Path, run: Any) -> Any:
+    return json.loads((active / f"{run['id']}.json").read_bytes())["run"]["1"]["pause"]
+
+
+def test_what_was_set_aside_is_put_right(server: JupyterServer) -> None:
+    run = paused(server)
+    path = server.data_dir / "active" / f"{run['id']}.json"
+    server.kill()
+    content = path.read_bytes()
+    say(path, position=9)
+    server.start()
+    assert server.api("GET", f"/runs/{run['id']}").status_code == 404
+    server.kill()
+    path.with_name(f"{path.name}.unreadable").write_bytes(content)
+    assert f"Put active/{path.name}.unreadable back in its place." in repair(
+        DataDir(server.data_dir)
+    )
+    server.start()
+    assert resumed(server, run)
