@@ -170,10 +170,12 @@ class Records(Generic[R]):
         for name in self._names(TEMPORARY):
             with suppress(OSError):  # a folder, for instance
                 (self.directory / name).unlink()
-        for name in self._names(SUFFIX):
-            if not is_id(name.removesuffix(SUFFIX)):
-                self._set_aside(self.directory / name, f"{name!a} is no name of a record.")
-        return self.ids()
+        found = [name.removesuffix(SUFFIX) for name in self._names(SUFFIX)]
+        right = sorted(filter(is_id, found))
+        for wrong in set(found).difference(right) if len(right) < len(found) else ():
+            path = self.directory / f"{wrong}{SUFFIX}"
+            self._set_aside(path, f"{path.name!a} is no name of a record.")
+        return right
 
     def _names(self, suffix: str) -> list[str]:
         with os.scandir(self.directory) as entries:
