@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import orjson
+import msgspec
 
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.rules.run import STATUSES
@@ -189,8 +189,8 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 def _json(option: str) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
-            return orjson.loads(text)
-        except (orjson.JSONDecodeError, UnicodeError) as error:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeError) as error:
             msg = f"{text!r} is not JSON ({error}); a string needs quotes: {option} '\"text\"'"
             raise argparse.ArgumentTypeError(msg) from error
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
+import msgspec
 from rich.table import Table
 
 from jupyter_pdflow.cli import words
@@ -296,4 +296,4 @@ def _as_interrupt(*_: object) -> NoReturn:
 
 
 def _compact(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return msgspec.json.encode(value).decode()

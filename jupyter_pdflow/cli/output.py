@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from jupyter_pdflow.cli.progress import print_line
@@ -30,4 +30,4 @@ def complain(text: str) -> None:
 
 def print_json(found: Any) -> None:
     """Write JSON for programs."""
-    sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
