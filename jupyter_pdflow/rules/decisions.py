@@ -24,6 +24,9 @@ def decided_words(decision: Decision) -> str:
         "canceled": "was already canceled",
         "timed_out": "timed out",
         "not_paused": "is not waiting any more",
+        "failed": "is not waiting any more: its run failed",
+        "exited": "is not waiting any more: its run ended early",
+        "succeeded": "is not waiting any more: its run succeeded",
     }[decision.how]
     by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
     by = by if decision.by and decision.how != "timed_out" else ""
@@ -52,7 +55,13 @@ def _kept_decision(run: Run) -> Decision | None:
 
 
 def _untold_decision(run: Run, step: str, execution: int) -> Decision:
-    """Tell what is known of an execution that never paused, or was settled long ago."""
-    how: How = "canceled" if run.status == "canceled" else "not_paused"
+    """Return what is known of an execution that never paused, or was settled long ago."""
     at = run.ended_at or run.updated_at
-    return Decision(step=step, execution=execution, how=how, by=None, at=at)
+    return Decision(step=step, execution=execution, how=_ended_how(run), by=None, at=at)
+
+
+def _ended_how(run: Run) -> How:
+    """Return how a run ended; one that succeeded without its last steps has called ``exit``."""
+    if run.status == "succeeded":
+        return "exited" if run.steps[-1].status == "skipped" else "succeeded"
+    return run.status if run.status in ("failed", "canceled") else "not_paused"

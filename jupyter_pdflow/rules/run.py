@@ -17,7 +17,9 @@ StepStatus: TypeAlias = Literal[
 PauseKind: TypeAlias = Literal["suspend", "rerun", "delay"]
 OnTimeout: TypeAlias = Literal["resume", "cancel", "fail"]
 By: TypeAlias = Literal["link", "button", "api", "timer"]
-How: TypeAlias = Literal["resumed", "canceled", "timed_out", "not_paused"]
+How: TypeAlias = Literal[
+    "resumed", "canceled", "timed_out", "not_paused", "failed", "exited", "succeeded"
+]
 Request: TypeAlias = dict[str, Any]
 """An HTTP request as handlers see it: method, path, url, query, headers, body, client_ip."""
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from jinja2 import Environment, PackageLoader, Template
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import Decision
+from jupyter_pdflow.rules.run import Decision, How
 from jupyter_pdflow.server.tokens import Action
 
 Result: TypeAlias = Literal["resumed", "canceled", "accepted"]
@@ -30,6 +30,12 @@ TEST_WORDS = (
     "Runs in production get links that work."
 )
 UNAVAILABLE_WORDS = "The server can't carry this out right now. Nothing was changed."
+ENDED_WORDS: dict[How, str] = {
+    "not_paused": "",
+    "failed": ": its run failed",
+    "exited": ": its run ended early",
+    "succeeded": ": its run succeeded",
+}
 VERBS = {"resume": "Resume", "cancel": "Cancel"}
 BUSY = {"resume": "Resuming …", "cancel": "Canceling …"}
 
@@ -204,8 +210,11 @@ def _decision_words(place: Place, decision: Decision) -> tuple[str, str]:
     subject = f"S{place.words[1:]}"
     if decision.how == "timed_out":
         return "The time ran out", f"{subject} is not waiting any more: nobody answered in time."
-    if decision.how == "not_paused":
-        return "Nothing waits here", f"{subject} is not waiting any more."
+    if decision.how in ENDED_WORDS:
+        return (
+            "Nothing waits here",
+            f"{subject} is not waiting any more{ENDED_WORDS[decision.how]}.",
+        )
     own = "resumed" if place.action == "resume" else "canceled"
     by = {
         None: "",

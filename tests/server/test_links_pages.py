@@ -32,7 +32,8 @@ def sent(query: str = "", content_type: str = FORM) -> Incoming:
 
 def body(fields: dict[str, str], *, by_page: bool) -> Any:
     data = urlencode(fields).encode()
-    return link_request(sent(), data, "/pdflow/resume/***", TOKEN, by_page=by_page)["body"]
+    path = "/pdflow/resume/***"
+    return link_request(sent(), data, path, TOKEN, limit=1000, by_page=by_page)["body"]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def body(fields: dict[str, str], *, by_page: bool) -> Any:
         ({"count": "3", "list": "[1]"}, {"count": "3", "list": "[1]"}),
         ({"json": '{"a": [1, null]}'}, {"json": {"a": [1, None]}}),
         ({"json": "{not json"}, {"json": "{not json"}),
+        ({"json": "123456789012345678901"}, {"json": 123456789012345678901}),
         ({"json": ""}, {"json": ""}),
     ],
 )
@@ -93,6 +95,9 @@ def test_without_a_script_there_is_none() -> None:
         ("resume", "canceled", None, "was already canceled."),
         ("cancel", "timed_out", "timer", "nobody answered in time."),
         ("cancel", "not_paused", None, "is not waiting any more."),
+        ("resume", "failed", None, "is not waiting any more: its run failed."),
+        ("cancel", "exited", None, "is not waiting any more: its run ended early."),
+        ("resume", "succeeded", None, "is not waiting any more: its run succeeded."),
     ],
 )
 def test_who_or_what_decided(action: Action, how: How, by: By | None, words: str) -> None:
