@@ -5,7 +5,8 @@ visitor      is                                                       acts     a
 ===========  =======================================================  =======  =======
 inert        HEAD, OPTIONS                                            no       no body
 prefetch     a browser that loads ahead of a click                    no       503
-bot          a known crawler or link preview                          no       page
+bot          a known crawler or link preview, or what calls itself    no       page
+             one
 page         a browser that opens the link                            no       page, whose
                                                                                script acts
 form         a browser that sends the page's form                     yes      page
@@ -31,6 +32,12 @@ Google Apps Script are in the same list, and they do call back."""
 
 CALLERS = frozenset({"AppEngine-Google", r"TwilioProxy\/"})
 """Patterns of the list that are tagged as readers although services call back with them."""
+
+CALLS_ITSELF = re.compile(r"(?i:(?<!cu)bots?|crawlers?|spiders?|scanners?|previews?)(?![a-z])")
+"""What names itself a reader, known or not: `Zoombot/1.0`, `LinkPreview/1.0`, `Server Crawler`.
+
+Not `botocore`, which is a program's, nor a Cubot, which is a telephone.
+"""
 
 USER_AGENT_LENGTH = 1000
 """Characters of a user agent that are looked at; longer ones are somebody's joke."""
@@ -80,8 +87,10 @@ def _is_navigation(method: str, headers: Mapping[str, str]) -> bool:
 def _is_bot(method: str, headers: Mapping[str, str]) -> bool:
     agent = headers.get("User-Agent", "")[:USER_AGENT_LENGTH]
     tags = _tags_of(agent)
-    if method == "GET" or not tags & READERS:
-        return bool(tags) and method == "GET"
+    if method == "GET":
+        return bool(tags) or CALLS_ITSELF.search(agent) is not None
+    if not tags & READERS:
+        return False
     # Some apps give the browser inside them the name of their preview bot; a bot never clicks.
     return headers.get("Sec-Fetch-User") != "?1"
 

@@ -10,6 +10,7 @@ from jupyter_pdflow.server.visitors import classify
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 OLD_PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 12_0 like Mac OS X) AppleWebKit/605 Safari/604.1"
 SHELL = "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041"
+CUBOT = "Mozilla/5.0 (Linux; Android 13; CUBOT P80) AppleWebKit/537.36 Chrome/140 Mobile"
 SLACK = "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"
 GOOGLE = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 SCRIPT = "Mozilla/5.0 (compatible; Google-Apps-Script; beanserver; id: UAEmdDd)"
@@ -24,6 +25,9 @@ OPENS = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "User-Agent
         ("GET", {"User-Agent": "curl/8.14.1", "Accept": "*/*"}, "program"),
         ("GET", {"User-Agent": "python-requests/2.32"}, "program"),
         ("GET", {"User-Agent": SHELL}, "program"),
+        ("GET", {"User-Agent": "Boto3/1.40 md/Botocore#1.40 ua/2.1"}, "program"),
+        ("GET", {"User-Agent": "bottle-client/1.0 botanic spidermonkey previewing"}, "program"),
+        ("GET", {"User-Agent": CUBOT}, "page"),
         ("GET", {"User-Agent": "node", "Sec-Fetch-Mode": "cors"}, "program"),
         ("GET", {"User-Agent": FIREFOX, "Sec-Fetch-Mode": "cors", "Accept": "*/*"}, "program"),
         ("DELETE", {"User-Agent": "curl/8.14.1"}, "program"),
@@ -54,6 +58,29 @@ def test_people_and_programs(method: str, headers: dict[str, str], visitor: str)
 def test_no_bot_acts_by_get(agent: str) -> None:
     assert classify("GET", HTTPHeaders({"User-Agent": agent})) == "bot"
     assert classify("GET", HTTPHeaders({"User-Agent": agent, "Accept": HTML})) == "bot"
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Nextcloud Server Crawler",
+        "Nextcloud-Server-Crawler/34.0.0",
+        "Zoombot/1.0",
+        "LinkPreview/1.0",
+        "made-up-bot",
+        "MadeUpBotService",
+        "made_up_bots/2",
+        "Our Mail Scanner 3",
+        "site-spider (+https://example.org)",
+        "URLPREVIEWER-PREVIEW",
+        "Mozilla/5.0 (compatible; madeupbot/1.0)",
+        "x" * 900 + " crawler",
+    ],
+)
+def test_what_calls_itself_a_reader_does_not_act_by_get(agent: str) -> None:
+    assert classify("GET", HTTPHeaders({"User-Agent": agent})) == "bot"
+    assert classify("GET", HTTPHeaders({**OPENS, "User-Agent": agent})) == "bot"
+    assert classify("POST", HTTPHeaders({"User-Agent": agent})) == "program"
 
 
 @pytest.mark.parametrize("agent", [SLACK, GOOGLE, "WhatsApp/2.23.20.0"])
