@@ -181,5 +181,6 @@ export class Actions {
 
 /** What a run waits for: it is another one when the run waits anew. */
 function turn(run: Run): string {
-  return run.pause === null ? '' : `${run.pause.step} ${run.pause.resume_url}`;
+  const { pause } = run;
+  return pause === null ? '' : `${pause.step} ${pause.resume_url ?? pause.deadline}`;
 }

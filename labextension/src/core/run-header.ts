@@ -96,6 +96,7 @@ export class PauseBox {
   private readonly until = el('span', { class: 'until' });
   private readonly count = el('span', { class: 'countdown', role: 'timer' });
   private readonly at = el('span', { class: 'at' });
+  private readonly links: HTMLElement;
   private pause: Pause | null = null;
 
   constructor() {
@@ -106,12 +107,18 @@ export class PauseBox {
         `${name} link`,
         copyButton(() => this.pause?.[key] ?? '', `Copy the ${name.toLowerCase()} link`)
       );
+    this.links = el(
+      'p',
+      { class: 'links' },
+      link('Resume', 'resume_url'),
+      link('Cancel', 'cancel_url')
+    );
     this.node = el(
       'div',
       { class: 'pause', hidden: true },
       el('p', { class: 'pause-words' }, this.words),
       el('p', { class: 'pause-time' }, this.until, this.count, this.at),
-      el('p', { class: 'links' }, link('Resume', 'resume_url'), link('Cancel', 'cancel_url'))
+      this.links
     );
   }
 
@@ -125,6 +132,7 @@ export class PauseBox {
       return;
     }
     this.node.dataset.kind = pause.kind;
+    show(this.links, pause.resume_url !== null && pause.cancel_url !== null);
     setText(this.words, `Step ${pause.step} ${pauseWords(pause.kind)}`);
     setText(this.until, `${deadlineWords(pause.kind)} `);
     if (known?.deadline !== pause.deadline) {

@@ -37,7 +37,7 @@ export function byEnd(one: RunItem, other: RunItem): number {
 /** A run as its event tells of it, until it is read. */
 export function patched(run: RunItem, change: RunChange): RunItem {
   const { pause_kind: kind, deadline, step, status, updated_at } = change;
-  const links = { resume_url: '', cancel_url: '' };
+  const links = { resume_url: null, cancel_url: null };
   const pause = kind !== null && deadline !== null ? { kind, deadline, step, ...links } : null;
   return { ...run, status, pause, updated_at };
 }

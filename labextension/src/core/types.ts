@@ -49,8 +49,9 @@ export interface Pause {
   step: string;
   /** When it ends by itself. */
   deadline: string;
-  resume_url: string;
-  cancel_url: string;
+  /** Both links are null for a user who may not execute. */
+  resume_url: string | null;
+  cancel_url: string | null;
 }
 
 /** What a run has used. */

@@ -233,6 +233,12 @@ describe('resume and cancel', () => {
     expect(host.callsOf('get').length).toBeGreaterThan(1);
   });
 
+  it('has no links to copy for a user who may not use them', async () => {
+    const pause = makePause('suspend', 'ask', { resume_url: null, cancel_url: null });
+    await showRun(new FakeHost(makeWaiting('r1', { pause })));
+    expect(shownText(root)).not.toMatch(/Resume link|Cancel link|null/);
+  });
+
   it('copies the links of the pause that is shown', async () => {
     const copied: string[] = [];
     const clipboard = { writeText: (text: string) => Promise.resolve(void copied.push(text)) };
