@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import base64
 import codecs
+import gzip
+import zlib
 from email.message import Message
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import orjson
 from tornado.httputil import HTTPFile, HTTPInputError, parse_body_arguments
 
+from jupyter_pdflow.exceptions import PDFlowError
+
 MAX_FIELDS = 10_000
+MOST_LEVELS = 255
+"""Levels of lists and objects that orjson writes."""
+
 NESTING_ABOVE = 32
-"""Levels that a run's own record may put around a body; orjson writes 254 levels in all."""
+"""Levels that a run's own record may put around a body."""
 
 SLOW_OR_ODD = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
@@ -21,12 +30,33 @@ SLOW_OR_ODD = frozenset(
 """Text codecs that no sender of a request means, some of them with quadratic running time."""
 
 
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+"""Content codings that are unpacked."""
+
+RAW_DEFLATE = -zlib.MAX_WBITS
+"""What some senders mean by ``deflate``: the stream without zlib's header."""
+
+
 class BadBodyError(ValueError):
     """A body is not what its content type says."""
 
 
-def read_body(content_type: str, content_encoding: str, body: bytes) -> dict[str, Any]:
-    """Parse a body by its content type.
+class BodyTooLargeError(PDFlowError):
+    """A body is larger than the limit when it is unpacked."""
+
+    reason = "too_large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
+        )
+
+
+def read_body(
+    content_type: str, content_encoding: str, body: bytes, *, limit: int
+) -> dict[str, Any]:
+    """Parse a body by its content type, and unpack it first where that is needed.
 
     Parameters
     ----------
@@ -34,18 +64,30 @@ def read_body(content_type: str, content_encoding: str, body: bytes) -> dict[str
         The headers of these names; empty where there is none.
     body : bytes
         The body as received.
+    limit : int
+        How many bytes it may have when it is unpacked.
 
     Returns
     -------
     dict
         ``body``; where it is malformed, that is the raw text, with ``body_error`` beside it.
+
+    Raises
+    ------
+    BodyTooLargeError
+        It is larger when it is unpacked.
     """
     if not body:
         return {"body": None}
-    if content_encoding.strip().lower() not in ("", "identity"):
-        return {"body": _binary(content_type, body)}
+    coding = content_encoding.strip().lower()
     try:
-        value = _parse(content_type, body)
+        if coding in PACKED:
+            body = unpack(coding, body, limit)
+        elif coding not in ("", "identity"):
+            return {"body": _binary(content_type, body)}
+        value = _parse(content_type, body) if body else None
+    except BodyTooLargeError:
+        raise
     except BadBodyError as error:
         return _malformed(body, str(error))
     except Exception as error:  # noqa: BLE001  no parser's surprise may cost the resume
@@ -53,15 +95,90 @@ def read_body(content_type: str, content_encoding: str, body: bytes) -> dict[str
     return {"body": value}
 
 
+def unpack(coding: str, body: bytes, limit: int) -> bytes:
+    """Unpack a body, and no more of it than the limit: a few bytes can stand for gigabytes.
+
+    Raises
+    ------
+    BadBodyError
+        It is not packed in this way, or not all of it is there.
+    BodyTooLargeError
+    """
+    try:
+        unpacked = _inflate(body, limit) if coding == "deflate" else _gunzip(body, limit)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"The body is not packed as its content encoding {coding!r} says: {error}."
+        raise BadBodyError(msg) from error
+    if len(unpacked) > limit:
+        raise BodyTooLargeError(limit)
+    return unpacked
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    with gzip.GzipFile(fileobj=BytesIO(body)) as file:
+        return file.read(limit + 1)
+
+
+def _inflate(body: bytes, limit: int) -> bytes:
+    packed = zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(body) else RAW_DEFLATE)
+    unpacked = packed.decompress(body, limit + 1)
+    if len(unpacked) <= limit and not packed.eof:
+        msg = "its end is missing"
+        raise EOFError(msg)
+    return unpacked
+
+
+def _is_zlib(body: bytes) -> bool:
+    """Whether a body starts as RFC 1950 has it."""
+    return body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; integers of more than 64 bits stay what they are.
+
+    Raises
+    ------
+    BadBodyError
+        It is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        msg = f"The body is not JSON: {error}."
+        raise BadBodyError(msg) from error
+
+
 def is_storable(value: Any) -> bool:
     """Whether a value can be written as JSON within a run's record."""
+    within = value
     for _ in range(NESTING_ABOVE):
-        value = [value]
+        within = [within]
     try:
-        orjson.dumps(value)
+        orjson.dumps(within)
     except orjson.JSONEncodeError:
+        # It also refuses integers of more than 64 bits, which records can hold.
+        return _is_writable(value) and not _is_deep(value)
+    return True
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError):
         return False
     return True
+
+
+def _is_deep(value: Any) -> bool:
+    level: list[Any] = [[value]]
+    for _ in range(MOST_LEVELS - NESTING_ABOVE + 1):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
 
 
 def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,11 +219,7 @@ def _parse_as(kind: str, header: Message, body: bytes) -> Any:
 def _json(text: str) -> Any:
     if not text.strip():
         return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        msg = f"The body is not JSON: {error}."
-        raise BadBodyError(msg) from error
+    return parse_json(text)
 
 
 def _form(header: Message, body: bytes) -> dict[str, Any]:

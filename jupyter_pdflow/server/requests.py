@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import orjson
 from msgspec import Struct
 from tornado.httputil import HTTPServerRequest
 
 from jupyter_pdflow.rules.run import Request
-from jupyter_pdflow.server.bodies import collect, read_body
+from jupyter_pdflow.server.bodies import BadBodyError, collect, parse_json, read_body
 
 HIDDEN = "***"
 """Stands where a secret was."""
@@ -56,7 +55,7 @@ def incoming(request: HTTPServerRequest) -> Incoming:
 
 
 def link_request(
-    sent: Incoming, body: bytes, path: str, token: str, *, by_page: bool = False
+    sent: Incoming, body: bytes, path: str, token: str, *, limit: int, by_page: bool = False
 ) -> Request:
     """Describe a request to a link, without the link's secret.
 
@@ -70,12 +69,19 @@ def link_request(
         Its path, with something harmless in the token's place.
     token : str
         The secret, which proxies may have copied to headers.
+    limit : int
+        How many bytes the body may have when it is unpacked.
     by_page : bool
         Whether a link's page sent it, by its script or its button: then an empty note is left out
         and the field ``json`` is parsed.
+
+    Raises
+    ------
+    BodyTooLargeError
+        The body is larger when it is unpacked.
     """
     content_type = sent.headers.get("content-type", "")
-    parsed = read_body(content_type, sent.headers.get("content-encoding", ""), body)
+    parsed = read_body(content_type, sent.headers.get("content-encoding", ""), body, limit=limit)
     if by_page and isinstance(parsed["body"], dict):
         parsed = {**parsed, "body": _page_body(parsed["body"])}
     headers = {name: text.replace(token, HIDDEN) for name, text in sent.headers.items()}
@@ -102,8 +108,8 @@ def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:
     """Make the body of what a page's form has sent; None where that is nothing."""
     body = {name: value for name, value in fields.items() if (name, value) != ("note", "")}
     if isinstance(body.get("json"), str):
-        with suppress(orjson.JSONDecodeError):
-            body["json"] = orjson.loads(body["json"])
+        with suppress(BadBodyError):
+            body["json"] = parse_json(body["json"])
     return body or None
 
 
