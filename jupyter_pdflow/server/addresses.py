@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from contextlib import suppress
@@ -10,18 +11,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from jupyter_server.auth.identity import User
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 
+from jupyter_pdflow.store.storage import read_file, replace_file
+
 HUB_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAME_ORIGIN = "same-origin"
-_ORIGIN = re.compile(r"https?://[^/?#\s]+")
+HIGHEST_PORT = 65_535
+LONGEST_HOST = 253
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?)"
+    r"(?::(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,
+)
+_PATH = re.compile(r"(?:/[\w.~!$&()*+,;=:@%/-]*)?", re.ASCII)
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """An origin that an authenticated request was sent to."""
+    """An origin that an authorized request was sent to."""
 
     origin: str
     by_browser: bool
@@ -30,7 +40,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class PublicAddress:
     """Tells the address that links start with.
 
-    The configured one; else JupyterHub's; else the origin to which the latest authenticated
+    The configured one; else JupyterHub's; else the origin to which the latest authorized
     browser request was sent (a program's, until a browser was seen), also after a restart;
     else the address that the server listens on.
 
@@ -47,59 +57,106 @@ class PublicAddress:
     """
 
     def __init__(self, configured: str, local: str, base_url: str, memory: Path) -> None:
-        self._fixed = configured or os.environ.get(HUB_VARIABLE, "")
+        self._fixed = fixed_address(configured)
         self._local = local
         self._base_url = base_url
         self._memory = memory
         self._seen = _still_good(_read(memory), local)
 
     def __call__(self) -> str:
-        """Tell the address, its base URL included."""
+        """Return the address, its base URL included."""
         if self._fixed:
             return self._fixed
         if self._seen is None:
             return self._local
         return url_path_join(self._seen.origin, self._base_url)
 
-    def notice(self, handler: Any) -> None:
-        """Learn from a request that a Jupyter handler has answered."""
-        if not isinstance(getattr(handler, "_jupyter_current_user", None), User):
+    def observe(self, handler: Any) -> None:
+        """Learn from a request that the user was allowed to make and that was answered."""
+        origin = origin_of(handler.request)
+        if origin is None:
             return
         by_cookie = handler.identity_provider.auth_enabled and not handler.token_authenticated
         by_browser = by_cookie or "Sec-Fetch-Site" in handler.request.headers
-        seen = Seen(origin=origin_of(handler.request), by_browser=by_browser)
+        seen = Seen(origin=origin, by_browser=by_browser)
         known = self._seen
         if seen == known or (known is not None and known.by_browser and not seen.by_browser):
             return
         self._seen = seen
-        with suppress(OSError):  # a full disk is no reason to fail a request of Jupyter's
-            self._memory.write_bytes(msgspec.json.encode(seen))
+        with suppress(OSError):  # a full disk is no reason to fail a request
+            replace_file(self._memory, msgspec.json.encode(seen))
 
 
-def origin_of(request: HTTPServerRequest) -> str:
-    """Tell which origin a request was sent to, as its sender sees it.
+def origin_of(request: HTTPServerRequest) -> str | None:
+    """Return the origin that a request was sent to, or None if its host is not a valid one.
 
-    A browser says so itself for a page's own requests; that is right also where a proxy speaks
-    HTTPS outside and HTTP inside.
+    Behind a proxy that speaks HTTPS outside and HTTP inside, the page that a browser's request
+    comes from tells the scheme; only a page of the same host can.
     """
-    headers = request.headers
-    if headers.get("Sec-Fetch-Site") == SAME_ORIGIN:
-        found = _ORIGIN.match(headers.get("Origin") or headers.get("Referer") or "")
-        if found:
-            return found[0]
-    return f"{request.protocol}://{request.host}"
+    origin = valid_origin(f"{request.protocol}://{request.host}")
+    if origin is None or request.headers.get("Sec-Fetch-Site") != SAME_ORIGIN:
+        return origin
+    secure = f"https://{origin.partition('://')[2]}"
+    page = _ORIGIN.match(request.headers.get("Referer", ""))
+    return secure if page and valid_origin(page[0]) == secure else origin
+
+
+def valid_origin(text: str) -> str | None:
+    """Return an http(s) origin in lower case, or None if a browser could not open it."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None or not _is_host(found["host"]):
+        return None
+    if found["port"] is not None and not 1 <= int(found["port"]) <= HIGHEST_PORT:
+        return None
+    return text.lower()
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an http(s) address that links can start with."""
+    origin = _ORIGIN.match(text)
+    return (
+        origin is not None
+        and valid_origin(origin[0]) is not None
+        and _PATH.fullmatch(text, origin.end()) is not None
+    )
+
+
+def fixed_address(configured: str) -> str:
+    """Return the configured address, else JupyterHub's, else an empty text."""
+    hub = os.environ.get(HUB_VARIABLE, "")
+    return configured or (hub if is_address(hub) else "")
+
+
+def host_of(address: str) -> str:
+    """Return an address's host in lower case, or an empty text if it has none."""
+    found = _ORIGIN.match(address)
+    return found["host"].lower().rstrip(".") if found else ""
+
+
+def _is_host(host: str) -> bool:
+    """Whether a host that has the form of one can be an address: `999.1.1.1` cannot."""
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif host.rstrip(".").rpartition(".")[2].isdecimal():
+            ipaddress.IPv4Address(host.rstrip("."))
+    except ValueError:
+        return False
+    return len(host) <= LONGEST_HOST
 
 
 def _read(memory: Path) -> Seen | None:
+    """Read the remembered origin; whatever else the file holds is forgotten."""
     try:
-        return msgspec.json.decode(memory.read_bytes(), type=Seen)
-    except (OSError, msgspec.MsgspecError):
+        seen = msgspec.json.decode(read_file(os.fspath(memory)), type=Seen)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
         return None
+    origin = valid_origin(seen.origin)
+    return None if origin is None else Seen(origin=origin, by_browser=seen.by_browser)
 
 
 def _still_good(seen: Seen | None, local: str) -> Seen | None:
     """Forget an address on this machine whose port is not this server's any more."""
-    if seen is None:
-        return None
-    was, now = urlsplit(seen.origin), urlsplit(local)
-    return seen if was.hostname not in LOOPBACK or was.port == now.port else None
+    if seen is None or host_of(seen.origin) not in LOOPBACK:
+        return seen
+    return seen if urlsplit(seen.origin).port == urlsplit(local).port else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 import msgspec
-import orjson
+from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
@@ -21,14 +22,18 @@ from jupyter_pdflow.server.errors import error_answer
 from jupyter_pdflow.server.executed import executed_notebook, written
 from jupyter_pdflow.server.keeper import House, Keeper
 from jupyter_pdflow.server.notebooks import clean_path, read_notebook
+from jupyter_pdflow.server.redaction import hide_links, without_urls
 from jupyter_pdflow.server.requests import api_request, incoming
 from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
+from jupyter_pdflow.store.validation import is_id
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+Method = TypeVar("Method", bound=Callable[..., Any])
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MOST_RUNS = 500
 DEFAULT_RUNS = 50
 METHOD_NOT_ALLOWED = 405
+BAD_REQUEST = 400
 
 
 class Deploy(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,14 +62,48 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
     by: Literal["api", "button"] = "api"
 
 
+def may(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
+    """Ask the server's authorizer for a right on `jupyter_pdflow`, whatever the HTTP method."""
+    return cast("Callable[[Method], Method]", authorized(action=action))
+
+
+def _check_ids(ids: list[str]) -> None:
+    """Refuse what can be no record's id; `NotFoundError`, as for any that is unknown."""
+    if not all(map(is_id, ids)):
+        msg = "There is nothing of that id."
+        raise NotFoundError(msg)
+
+
 class PDFlowAPIHandler(APIHandler):
     """What all routes share: who may call them, JSON in and out, errors."""
 
     auth_resource = "jupyter_pdflow"
+    _may_execute = False
 
     def initialize(self, keeper: Keeper) -> None:
         """Take what the routes work with."""
         self._keeper = keeper
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Find out what the user may do; refuse what no route can be of use for."""
+        await super().prepare()
+        user = self.current_user
+        if user is not None:
+            allowed = self.authorizer.is_authorized(self, user, "execute", self.auth_resource)
+            self._may_execute = bool(await ensure_async(allowed))
+            self._keeper.check()
+            _check_ids(self.path_args)
+
+    def on_finish(self) -> None:
+        """Learn where links point to from a request that the user was allowed to make."""
+        house = self._keeper.present
+        answered = self.get_status() < BAD_REQUEST and self.request.method != "OPTIONS"
+        if answered and house is not None and self.current_user is not None:
+            house.address.observe(self)
+
+    def write(self, chunk: str | bytes | dict[str, Any]) -> None:
+        """Write a part of an answer, without links for users who may not use them."""
+        super().write(chunk if self._may_execute else hide_links(chunk))
 
     async def house(self) -> House:
         """Get what works on the data; raises what `Keeper.house` raises."""
@@ -86,9 +125,9 @@ class PDFlowAPIHandler(APIHandler):
         if len(raw) > EXPORTS_LIMIT:
             raise web.HTTPError(413, f"The body is larger than {EXPORTS_LIMIT:,} bytes.")
         try:
-            value = orjson.loads(raw) if raw.strip() else {}
+            value = msgspec.json.decode(raw) if raw.strip() else {}
             body = msgspec.convert(value, kind)
-        except (orjson.JSONDecodeError, msgspec.ValidationError) as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             msg = f"The body is not what this route takes: {error}."
             raise BadRequestError(msg) from error
         if not is_storable(value):
@@ -97,9 +136,9 @@ class PDFlowAPIHandler(APIHandler):
         return body
 
     def answer(self, data: Any, status: int = 200) -> None:
-        """Answer with JSON."""
+        """Answer with JSON; without links for users who may not use them."""
         self.set_status(status)
-        self.finish(orjson.dumps(data))
+        self.finish(msgspec.json.encode(data if self._may_execute else without_urls(data)))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer ``{message, reason}``."""
@@ -133,7 +172,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
         self.answer([workflow_view(found) for found in (await self.engine()).workflows()])
 
     @web.authenticated
-    @authorized
+    @may("execute")
     async def post(self) -> None:
         """Deploy a notebook."""
         path = clean_path(self.read(Deploy).path)
@@ -159,7 +198,7 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
     """``/workflows/{id}/runs``."""
 
     @web.authenticated
-    @authorized
+    @may("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
         event = self.read(Start).event
@@ -236,7 +275,7 @@ class ResumeHandler(PDFlowAPIHandler):
     """``/runs/{id}/resume``."""
 
     @web.authenticated
-    @authorized
+    @may("execute")
     async def post(self, run_id: str) -> None:
         """Resume a paused run."""
         body = self.read(Resume)
@@ -250,7 +289,7 @@ class CancelHandler(PDFlowAPIHandler):
     """``/runs/{id}/cancel``."""
 
     @web.authenticated
-    @authorized
+    @may("execute")
     async def post(self, run_id: str) -> None:
         """Cancel a run, whatever it is doing."""
         body = self.read(Cancel)
@@ -298,7 +337,7 @@ class UnknownHandler(PDFlowAPIHandler):
         self.request.uri = self.request.path = f"{self.base_url}pdflow/…"
 
     @web.authenticated
-    @authorized
+    @may("read")
     async def get(self) -> None:
         """Say that there is no such route."""
         msg = "There is no such route."

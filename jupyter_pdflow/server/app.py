@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,29 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Bool, Float, Int, List, Unicode, Union, default
+from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
+from traitlets.config import Config
 
 from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
 from jupyter_pdflow.server.activity import Activity
+from jupyter_pdflow.server.addresses import fixed_address, host_of
 from jupyter_pdflow.server.api import ROUTES
-from jupyter_pdflow.server.factory import Plan, build_house
-from jupyter_pdflow.server.keeper import House, Keeper
-from jupyter_pdflow.server.links import LinkHandler
+from jupyter_pdflow.server.factory import build_house
+from jupyter_pdflow.server.keeper import ClosedKeeper, Keeper
+from jupyter_pdflow.server.links import LinkHandler, LinkOptions
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.redaction import Redaction
+from jupyter_pdflow.server.settings import (
+    ConfigurationError,
+    Plan,
+    check,
+    folder,
+    separate,
+    wrong_kind,
+)
 from jupyter_pdflow.server.tokens import ACTIONS
 from jupyter_pdflow.server.tries import Tries
 
@@ -56,7 +66,17 @@ class PDFlow(ExtensionApp):
         """,
     ).tag(config=True)
     max_body_bytes = Int(
-        512 * 1024, min=0, help="How large the body of a request to a link may be."
+        512 * 1024,
+        min=0,
+        help="How large the body of a request to a link may be, also when it is unpacked.",
+    ).tag(config=True)
+    body_timeout_seconds = Float(
+        30.0,
+        min=0.01,
+        help="""
+        For how many seconds a request to a link may send nothing of its body before it is
+        answered 408; the whole body may take ten times as long.
+        """,
     ).tag(config=True)
     max_kernels = Int(
         min=1,
@@ -103,6 +123,7 @@ class PDFlow(ExtensionApp):
 
     keeper: Keeper
     _activity: Activity
+    _wrong: dict[str, ConfigurationError]
 
     @default("data_dir")
     def _default_data_dir(self) -> str:
@@ -112,33 +133,58 @@ class PDFlow(ExtensionApp):
     def _default_max_kernels(self) -> int:
         return os.cpu_count() or 1
 
+    def __init__(self, **kwargs: Any) -> None:
+        self._wrong = {}
+        super().__init__(**kwargs)
+
     # --- Jupyter's hooks ---
+
+    def _load_config(
+        self,
+        cfg: Config,
+        section_names: list[str] | None = None,
+        traits: dict[str, TraitType[Any, Any]] | None = None,
+    ) -> None:
+        """Load each trait by itself, and remember those that can't be used.
+
+        Jupyter would only warn of them, and run on without this extension or with half of it.
+        """
+        known = self.traits(config=True) if traits is None else traits
+        for name, value in self._find_my_config(cfg).items():
+            one = Config({type(self).__name__: {name: value}})
+            try:
+                super()._load_config(one, section_names, traits)
+            except Exception:
+                if name not in known:
+                    raise
+                self._wrong[name] = wrong_kind(known[name])
+            else:
+                self._wrong.pop(name, None)
 
     def initialize_settings(self) -> None:
         """Get ready, without touching a run: the event loop does not run yet."""
         server = self._server
-        data_dir = Path(self.data_dir).expanduser().absolute()
-        os.environ[DATA_DIR_VARIABLE] = str(data_dir)
-        build = partial(build_house, self._plan(data_dir), server, self._on_change, self.log)
-        lock = DataLock(data_dir)
-        self.keeper = Keeper(lock, build, url=server.connection_url, log=self.log)
+        self.keeper = self._new_keeper(server.connection_url)
         self._activity = Activity(server.web_app.settings, self._is_busy)
-        self._watch_requests()
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
         events.register(self._event_logger)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
-        options = {
+        link = {
             "keeper": self.keeper,
             "tries": Tries(),
-            "max_body_bytes": self.max_body_bytes,
-            "confirm_links": self.confirm_links,
+            "options": LinkOptions(
+                max_body_bytes=self.max_body_bytes,
+                body_seconds=self.body_timeout_seconds,
+                confirm=self.confirm_links,
+                host=host_of(fixed_address(self.public_url)),
+            ),
         }
         for action in ACTIONS:
             pattern = rf"/pdflow/{action}(?:/.*)?"
-            self.handlers.append((pattern, LinkHandler, {**options, "action": action}))
+            self.handlers.append((pattern, LinkHandler, {**link, "action": action}))
         for pattern, handler in ROUTES:
             self.handlers.append((pattern, handler, {"keeper": self.keeper}))
 
@@ -163,19 +209,46 @@ class PDFlow(ExtensionApp):
         logger: EventLogger = self._server.web_app.settings["event_logger"]
         return logger
 
-    def _plan(self, data_dir: Path) -> Plan:
-        return Plan(
-            data_dir=data_dir,
-            public_url=self.public_url,
-            max_kernels=self.max_kernels,
-            idle_kernel_seconds=self.idle_kernel_seconds,
-            spare_kernels=self.spare_kernels,
-            max_crashes=self.max_crashes,
-            smtp_url=self.smtp_url,
-            mail_from=self.mail_from,
-            mail_to=_addresses(self.mail_to),
-            keep_days=self.keep_days,
+    def _new_keeper(self, url: str) -> Keeper:
+        try:
+            plan = self.plan()
+        except ConfigurationError as error:
+            return ClosedKeeper(error, self.log)
+        os.environ[DATA_DIR_VARIABLE] = str(plan.data_dir)
+        build = partial(build_house, plan, self._server, self._on_change, self.log)
+        return Keeper(DataLock(plan.data_dir), build, url=url, log=self.log)
+
+    def plan(self) -> Plan:
+        """Return what is configured.
+
+        Raises
+        ------
+        ConfigurationError
+            A trait can't be used.
+        """
+        self._check_kinds()
+        return check(
+            Plan(
+                data_dir=folder(self.data_dir),
+                public_url=self.public_url,
+                max_kernels=self.max_kernels,
+                idle_kernel_seconds=self.idle_kernel_seconds,
+                spare_kernels=self.spare_kernels,
+                max_crashes=self.max_crashes,
+                smtp_url=self.smtp_url,
+                mail_from=self.mail_from,
+                mail_to=separate(self.mail_to),
+                keep_days=self.keep_days,
+            )
         )
+
+    def _check_kinds(self) -> None:
+        for error in self._wrong.values():
+            raise error
+        for name, trait in self.traits(config=True).items():
+            value = getattr(self, name)
+            if isinstance(value, float) and math.isnan(value):
+                raise wrong_kind(trait)
 
     def _on_change(self, run: Run) -> None:
         self._activity.note()
@@ -184,20 +257,3 @@ class PDFlow(ExtensionApp):
     def _is_busy(self) -> bool:
         house = self.keeper.present
         return house is not None and house.engine.busy
-
-    def _watch_requests(self) -> None:
-        """Learn this server's address from the requests that Jupyter logs, which is all."""
-        log_request: Callable[[Any], None] = self.settings["log_function"]
-
-        def log_and_notice(handler: Any) -> None:
-            log_request(handler)
-            house: House | None = self.keeper.present
-            if house is not None:
-                house.address.notice(handler)
-
-        self.settings["log_function"] = log_and_notice
-
-
-def _addresses(mail_to: str | list[str]) -> list[str]:
-    given = [mail_to] if isinstance(mail_to, str) else mail_to
-    return [address for address in given if address]

@@ -14,6 +14,7 @@ REASONS = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "timeout",
     413: "too_large",
     503: "unavailable",
 }

@@ -4,45 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from logging import Logger
-from pathlib import Path
-from typing import NamedTuple
 
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.engine.timers import utc_now
-from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.manager import production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.addresses import PublicAddress
 from jupyter_pdflow.server.keeper import House
+from jupyter_pdflow.server.settings import Plan, post_of
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
-
-
-class ConfigurationError(PDFlowError):
-    """A trait has a value that can't be used."""
-
-    reason = "bad_configuration"
-    status = 503
-
-
-class Plan(NamedTuple):
-    """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
-
-    data_dir: Path
-    public_url: str
-    max_kernels: int
-    idle_kernel_seconds: float
-    spare_kernels: int
-    max_crashes: int
-    smtp_url: str
-    mail_from: str
-    mail_to: list[str]
-    keep_days: float | None
 
 
 def build_house(
@@ -58,13 +33,8 @@ def build_house(
         The server that all of it lives in.
     on_change : callable
         Called with a run each time it has changed.
-
-    Raises
-    ------
-    ConfigurationError
-        A trait can't be used.
     """
-    post = _post(plan.smtp_url)
+    post = post_of(plan.smtp_url)
     memory = plan.data_dir / "address.json"
     address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
     links = Links(plan.data_dir / "link_keys", address, log)
@@ -96,11 +66,3 @@ def build_house(
         log=log,
     )
     return House(engine=engine, links=links, address=address, pool=pool, manager=manager)
-
-
-def _post(smtp_url: str) -> Post | None:
-    try:
-        return Post.at(smtp_url) if smtp_url else None
-    except ValueError as error:
-        msg = f"PDFlow is not configured right: {error}"
-        raise ConfigurationError(msg) from None

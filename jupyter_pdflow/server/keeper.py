@@ -74,6 +74,9 @@ class Keeper:
         """The house, if it is open."""
         return self._house
 
+    def check(self) -> None:
+        """Raise the error for which the house can never be opened, if there is one."""
+
     async def house(self) -> House:
         """Get the house, opening it if need be.
 
@@ -158,3 +161,33 @@ class Keeper:
         if self._refusal is not None:
             self._log.info("The data directory is free; workflows now run on this server.")
         self._refusal = None
+
+
+class ClosedKeeper(Keeper):
+    """Refuses all work where a trait can't be used, and touches nothing of the data directory.
+
+    Parameters
+    ----------
+    error : PDFlowError
+        Why; the log says it once, and each route answers with it.
+    """
+
+    def __init__(self, error: PDFlowError, log: Logger) -> None:
+        self._error = error
+        self._log = log
+        self._house = None
+
+    def check(self) -> None:
+        """Raise the error."""
+        raise self._error
+
+    async def house(self) -> House:
+        """Raise the error."""
+        raise self._error
+
+    def start(self) -> None:
+        """Log the error."""
+        self._log.error("Workflows don't run on this server. %s", self._error)
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -34,7 +34,8 @@ from jupyter_pdflow.server.pages import (
     render,
 )
 from jupyter_pdflow.server.requests import HIDDEN, incoming, link_fields, link_request
-from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, unknown_link
+from jupyter_pdflow.server.settings import ConfigurationError
+from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, token_in, unknown_link
 from jupyter_pdflow.server.tries import TooManyTriesError, Tries
 from jupyter_pdflow.server.views import decision_view
 from jupyter_pdflow.server.visitors import classify
@@ -42,6 +43,9 @@ from jupyter_pdflow.server.visitors import classify
 SERVER_ERRORS = 500
 PAGE_HEADER = "X-PDFlow-Page"
 """A link page's own script names itself by this header, and is answered with a page."""
+
+WHOLE_BODY = 10
+"""How many times `LinkOptions.body_seconds` a whole body may take."""
 
 MOST_DROPPED = 16 * 1024 * 1024
 """Bytes of a body beyond the limit that are read before the connection is closed."""
@@ -51,6 +55,27 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
     "Access-Control-Allow-Origin": "*",
 }
+
+
+class LinkOptions(NamedTuple):
+    """How the owner wants links to be.
+
+    Attributes
+    ----------
+    max_body_bytes : int
+        How large a body may be, also when it is unpacked.
+    body_seconds : float
+        For how many seconds a body may stand still; the whole may take `WHOLE_BODY` times that.
+    confirm : bool
+        Whether a page waits for a click before it acts.
+    host : str
+        The host of ``PDFlow.public_url`` in lower case, or an empty text.
+    """
+
+    max_body_bytes: int
+    body_seconds: float
+    confirm: bool
+    host: str
 
 
 @stream_request_body
@@ -66,22 +91,22 @@ class LinkHandler(JupyterHandler):
         action: Action,
         keeper: Keeper,
         tries: Tries,
-        max_body_bytes: int,
-        confirm_links: bool,
+        options: LinkOptions,
     ) -> None:
         """Take the request down and hide its secret; called before all else."""
         self._action = action
         self._keeper = keeper
         self._tries = tries
-        self._limit = max_body_bytes
-        self._confirm = confirm_links
+        self._options = options
+        self._limit = options.max_body_bytes
         self._sent = incoming(self.request)
         self._body = bytearray()
         self._received = 0
         self._cut_off = False
-        before, _, rest = self.request.path.rpartition(f"/pdflow/{action}")
-        self._token = unquote(rest.strip("/"))
-        self._path = f"{before}/pdflow/{action}/{HIDDEN}"
+        self._patience: asyncio.TimerHandle | None = None
+        start = f"{self.base_url}pdflow/{action}/"
+        self._token = token_in(unquote(self.request.path[len(start) :].lstrip("/")))
+        self._path = f"{start}{HIDDEN}"
         self._hide_secret()
         self._visitor = classify(self._sent.method, self.request.headers)
         self._by_script = self._visitor == "program" and PAGE_HEADER in self.request.headers
@@ -99,9 +124,40 @@ class LinkHandler(JupyterHandler):
     def prepare(self) -> None:  # type: ignore[override]
         """Ask nobody who they are; refuse a body at once where its sender waits for leave."""
         self.current_user = None
-        length = self.request.headers.get("Content-Length", "0")
-        if "Expect" in self.request.headers and length.isdecimal() and int(length) > self._limit:
+        headers = self.request.headers
+        length = headers.get("Content-Length", "0")
+        if "Expect" in headers and length.isdecimal() and int(length) > self._limit:
             raise self._too_large()
+        if length != "0" or "Transfer-Encoding" in headers:
+            self._whole_by = self._now() + self._options.body_seconds * WHOLE_BODY
+            self._wait_for_body()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _wait_for_body(self) -> None:
+        self._wait_no_longer()
+        seconds = min(self._options.body_seconds, self._whole_by - self._now())
+        self._patience = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def _wait_no_longer(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def _give_up(self) -> None:
+        """Answer before the body is there, so that Tornado closes the connection."""
+        self._cut_off = True
+        error = HTTPError(408, "The body did not arrive in time; the pause stays.")
+        self.send_error(408, exc_info=(HTTPError, error, None))
+
+    def on_connection_close(self) -> None:
+        """Wait no longer for the body of a request whose sender has gone."""
+        self._wait_no_longer()
+        super().on_connection_close()
+
+    def on_finish(self) -> None:
+        """Wait no longer for the body of a request that is answered."""
+        self._wait_no_longer()
 
     def data_received(self, chunk: bytes) -> None:
         """Collect the body; one that is too large is read and dropped.
@@ -109,10 +165,13 @@ class LinkHandler(JupyterHandler):
         Tornado closes a connection on which it answers before the body is there, and most
         clients that are still sending then never see the answer.
         """
+        if self._cut_off:
+            return
+        self._wait_for_body()
         self._received += len(chunk)
         if self._received <= self._limit:
             self._body += chunk
-        elif self._received > self._limit + MOST_DROPPED and not self._cut_off:
+        elif self._received > self._limit + MOST_DROPPED:
             self._cut_off = True
             self.send_error(413, exc_info=(HTTPError, self._too_large(), None))
 
@@ -156,9 +215,19 @@ class LinkHandler(JupyterHandler):
 
     # --- who gets what ---
 
+    def check_host(self) -> bool:
+        """Take the host of ``PDFlow.public_url`` for a right one, beside those of Jupyter."""
+        own = self._options.host
+        is_own = bool(own) and self.request.host_name.rstrip(".") == own
+        return is_own or super().check_host()
+
     async def _serve(self) -> None:
+        if self._finished:  # by `_give_up`, a moment before the body was there
+            return
+        self._wait_no_longer()
         if not self.check_host():
             raise HTTPError(403)
+        self._keeper.check()
         if self._received > self._limit:
             raise self._too_large()
         if self._sent.method == "OPTIONS":
@@ -190,7 +259,9 @@ class LinkHandler(JupyterHandler):
 
     async def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
         body, by_page = bytes(self._body), self._by_script or self._visitor == "form"
-        request = link_request(self._sent, body, self._path, self._token, by_page=by_page)
+        request = link_request(
+            self._sent, body, self._path, self._token, by_page=by_page, limit=self._limit
+        )
         engine = house.engine
         move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
         try:
@@ -207,7 +278,7 @@ class LinkHandler(JupyterHandler):
         if decision is not None:
             self._answer_decided(decision, place)
         else:
-            acts = self._visitor == "page" and not self._confirm
+            acts = self._visitor == "page" and not self._options.confirm
             fields = link_fields(self._sent, self._token)
             self._page(200, asking_page(place, fields, acts=acts))
 
@@ -258,11 +329,14 @@ class LinkHandler(JupyterHandler):
         """Answer with what went wrong, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
         status, view = error_answer(status_code, error)
-        if status >= SERVER_ERRORS:
+        page = error_page(status, view["message"])
+        if isinstance(error, ConfigurationError):
+            page = plain_page(page.state, page.heading, view["message"])
+        elif status >= SERVER_ERRORS:
             view["message"] = UNAVAILABLE_WORDS  # what is wrong here is no stranger's business
         if isinstance(error, TooManyTriesError):
             self.set_header("Retry-After", str(error.seconds))
-        self._answer(status, view, error_page(status, view["message"]))
+        self._answer(status, view, page)
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)

@@ -1,9 +1,12 @@
-"""Keeps the secrets of links out of logs, whoever writes them."""
+"""Keeps the secrets of links out of logs, and out of answers to those who may not use them."""
 
 from __future__ import annotations
 
 import logging
 import re
+from typing import Any
+
+import msgspec
 
 from jupyter_pdflow.rules.links import without_secrets
 from jupyter_pdflow.server.requests import HIDDEN
@@ -11,12 +14,43 @@ from jupyter_pdflow.server.requests import HIDDEN
 _TOKEN = re.compile(r"(?:WyI|\.eJ)[\w-]{16,}\.[\w-]{43}(?![\w-])")
 """What `Links.token` makes: a JSON list or its compressed form, a dot, a SHA-256 signature."""
 
+_SLASH = r"(?:\\*/|%(?:25)*2F)"
+_IN_ANSWER = re.compile(
+    rf"(pdflow{_SLASH}+(?:resume|cancel|hook){_SLASH}+)"
+    r"(?:[\w.-]|%(?:25)*2[DE]|%(?:25)*5F)*(?:[\w-]|%(?:25)*2D|%(?:25)*5F)",
+    re.IGNORECASE | re.ASCII,
+)
+
+HIDDEN_TOKEN = "[hidden]"  # noqa: S105  what stands in a token's place
+
 _FORMATTER = logging.Formatter()
 
 
 def redact(text: str) -> str:
     """Hide the secret of each link in a text."""
     return _TOKEN.sub(HIDDEN, without_secrets(text, HIDDEN))
+
+
+def hide_links(chunk: str | bytes | dict[str, Any]) -> str | bytes:
+    r"""Hide the token of each link in a part of an answer; JSON stays JSON.
+
+    Slashes may be written as JSON or an address has them within a text: ``\/``, ``%2F``.
+    """
+    if isinstance(chunk, str | bytes):
+        text = chunk.decode(errors="surrogateescape") if isinstance(chunk, bytes) else chunk
+        clean = _TOKEN.sub(HIDDEN_TOKEN, _IN_ANSWER.sub(rf"\1{HIDDEN_TOKEN}", text))
+        return clean.encode(errors="surrogateescape") if isinstance(chunk, bytes) else clean
+    return hide_links(msgspec.json.encode(chunk))
+
+
+def without_urls(data: Any) -> Any:
+    """Replace the links of each run in an answer by null."""
+    if isinstance(data, list):
+        return [without_urls(item) for item in data]
+    pause = data.get("pause") if isinstance(data, dict) else None
+    if isinstance(pause, dict):
+        return {**data, "pause": {**pause, "resume_url": None, "cancel_url": None}}
+    return data
 
 
 class Redaction(logging.Filter):

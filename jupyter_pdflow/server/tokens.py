@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
@@ -27,6 +28,8 @@ Action: TypeAlias = Literal["resume", "cancel"]
 ACTIONS: tuple[Action, ...] = ("resume", "cancel")
 _LOG = getLogger(__name__)
 TEST_TOKEN = "test"  # noqa: S105  the word that stands for a token in test mode, no secret
+
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]*")
 
 
 Payload: TypeAlias = tuple[str, str, int]
@@ -109,6 +112,12 @@ class Links:
         if payload is None:
             raise unknown_link()
         return payload
+
+
+def token_in(text: str) -> str:
+    """Return the token that a text starts with, without what stood behind it in a sentence."""
+    found = _TOKEN.match(text)
+    return found[0].rstrip(".") if found else ""
 
 
 def unknown_link() -> NotFoundError:

@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import nbformat
+import orjson
 import pytest
 
 from jupyter_pdflow.server.api import ROUTES
+from jupyter_pdflow.server.executed import NOT_SHOWN
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, write_notebook
 
@@ -58,6 +60,16 @@ def test_a_cookie_alone_changes_nothing(server: JupyterServer, paused: Paused) -
 
 def cookies(browser: httpx.Client) -> list[str]:
     return [f"{name}={value}" for name, value in browser.cookies.items()]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ü" * 130, "x" * 10_000, "a%00b", "%00", "x%0a", "…"])
+def test_no_id_is_too_strange(server: JupyterServer, name: str) -> None:
+    for path in ("/mail/{}", "/runs/{}", "/runs/{}/notebook", "/workflows/{}"):
+        error(server.api("GET", path.format(name)), 404, "not_found")
+    for path in ("/runs/{}/resume", "/runs/{}/cancel", "/workflows/{}/runs"):
+        error(server.api("POST", path.format(name), {}), 404, "not_found")
+    for query in ("before", "workflow"):
+        assert server.api("GET", f"/runs?{query}={name}").status_code in (200, 400, 404)
 
 
 def test_unknown_routes_and_methods(server: JupyterServer) -> None:
@@ -254,6 +266,21 @@ def test_a_run_is_a_notebook(server: JupyterServer, paused: Paused) -> None:
     assert tell.outputs == []
     assert notebook.metadata.kernelspec.name == "python3"
     assert notebook.metadata.pdflow.run_id == run["id"]
+
+
+def test_an_output_that_is_none_does_not_cost_the_others(
+    server: JupyterServer, paused: Paused
+) -> None:
+    run = paused()
+    path = server.data_dir / "outputs" / f"{run['id']}.json"
+    shown = orjson.loads(path.read_bytes())
+    shown["outputs"]["1"]["shown"][0]["outputs"].insert(0, {"output_type": "bogus"})
+    path.write_bytes(orjson.dumps(shown))
+    answer = server.api("GET", f"/runs/{run['id']}/notebook")
+    assert answer.status_code == 200
+    notebook = nbformat.reads(answer.text, as_version=4)
+    nbformat.validate(notebook)
+    assert [output.text for output in notebook.cells[2].outputs] == [NOT_SHOWN, "asked\n"]
 
 
 def test_an_executed_notebook_can_be_deployed(server: JupyterServer, paused: Paused) -> None:

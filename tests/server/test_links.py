@@ -163,6 +163,53 @@ def test_an_unknown_link_tells_nothing(server: JupyterServer, path: str) -> None
     assert "This link is not known here." in page.text
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [",", ".", ")", '"', ">", "'", "…", ");", '">Yes</a>', "...", "%22", "%3E.", "/", "/x", "="],
+)
+def test_what_stands_behind_a_link_in_a_sentence_is_no_part_of_it(
+    server: JupyterServer, paused: Paused, behind: str
+) -> None:
+    run = paused()
+    page = server.http.get(resume_url(run) + behind, headers=BROWSER)
+    assert page.status_code == 200
+    assert "Resume this workflow?" in page.text
+    assert is_still(server, run)
+    answer = server.http.post(resume_url(run) + behind, json={"behind": behind})
+    assert answer.json() == {"status": "resumed", "workflow": "approval", "step": "ask"}
+    request = told(server, run)
+    assert request["path"] == "/pdflow/resume/***"
+    assert request["url"] == f"{server.url}/pdflow/resume/***"
+    assert server.http.post(f"/pdflow/resume//test{behind}").json()["status"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("source", "how", "words"),
+    [
+        ("raise ValueError('secret')", "failed", "is not waiting any more: its run failed"),
+        ("pd.flow.exit('secret')", "exited", "is not waiting any more: its run ended early"),
+    ],
+)
+def test_a_link_of_a_run_that_ended_says_how(
+    server: JupyterServer, source: str, how: str, words: str
+) -> None:
+    lines = ["%%step ask", "def handler(pd):", "    urls = dict(pd.flow.suspend())"]
+    lines += ["    pd.export('urls', urls)", f"    {source}"]
+    run = server.run(server.deploy(how, ["\n".join(lines), AFTER]))
+    ended = server.wait_run(run["id"], {"failed", "succeeded"})
+    urls = ended["steps"][0]["exports"]["urls"]
+    for url in urls.values():
+        late = server.http.post(url)
+        assert late.status_code == 410
+        view = late.json()
+        assert (view["status"], view["decided_by"]) == (how, None)
+        assert f"Step 'ask' {words} at {ended['updated_at'][:10]} " in view["message"]
+        page = server.http.get(url, headers=BROWSER)
+        assert page.status_code == 410
+        assert f"{words}." in page.text
+        assert "secret" not in late.text + page.text
+
+
 def test_a_link_changed_by_one_letter_is_unknown(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     url = resume_url(run)
@@ -184,6 +231,9 @@ def test_a_foreign_host_is_refused(server: JupyterServer, paused: Paused) -> Non
     answer = server.http.post(resume_url(run), headers={"Host": "evil.example"})
     assert answer.status_code == 403
     assert answer.json()["reason"] == "forbidden"
+    for host in ("", ".", ":80", "[::2]"):
+        other = server.http.post(resume_url(run), headers={"Host": host})
+        assert other.status_code in (400, 403)
     assert is_still(server, run)
 
 

@@ -90,8 +90,8 @@ def test_a_server_that_is_not_configured_right_says_so(tmp_path: Path) -> None:
         answer = server.api("GET", "/runs")
         assert answer.status_code == 503
         assert answer.json()["reason"] == "bad_configuration"
-        assert "smtp_url must look like" in answer.json()["message"]
-        assert "smtp_url must look like" in server.log()
+        assert "PDFlow.smtp_url has to be like smtp://" in answer.json()["message"]
+        assert "PDFlow.smtp_url has to be like smtp://" in server.log()
         assert "pa55word" not in server.log()
 
 

@@ -1,0 +1,153 @@
+"""What the owner has configured, checked as a whole before anything works with it."""
+
+from __future__ import annotations
+
+import re
+from email.utils import getaddresses
+from pathlib import Path
+from typing import NamedTuple
+
+from traitlets import TraitType
+
+from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.server.addresses import is_address
+
+MOST_KEEP_DAYS = 36_500.0
+"""A hundred years; longer than that, a date could not be reckoned with."""
+
+_OWN_NETWORK = re.compile(r"(?<=[@.])(?:localhost|local|test)(?=>?\Z)", re.IGNORECASE)
+"""Ends of domains that email-validator refuses although a mail server of one's own takes them."""
+
+
+class ConfigurationError(PDFlowError):
+    """A trait has a value that can't be used; the message names it and never repeats a value.
+
+    Anyone who opens a link is told.
+    """
+
+    reason = "bad_configuration"
+    status = 503
+
+    def __init__(self, *, trait: str, has_to_be: str) -> None:
+        super().__init__(
+            f"PDFlow.{trait} has to be {has_to_be}; "
+            "correct it in the server's configuration and restart the server."
+        )
+
+
+class Plan(NamedTuple):
+    """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
+
+    data_dir: Path
+    public_url: str
+    max_kernels: int
+    idle_kernel_seconds: float
+    spare_kernels: int
+    max_crashes: int
+    smtp_url: str
+    mail_from: str
+    mail_to: list[str]
+    keep_days: float | None
+
+
+def check(plan: Plan) -> Plan:
+    """Return a plan as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        A trait can't be used.
+    """
+    if plan.public_url and not is_address(plan.public_url):
+        words = "an http:// or https:// address such as https://example.org/user/me/"
+        raise ConfigurationError(trait="public_url", has_to_be=words)
+    if plan.keep_days is not None and not 0 <= plan.keep_days <= MOST_KEEP_DAYS:
+        words = f"a number of days up to {MOST_KEEP_DAYS:,.0f}"
+        raise ConfigurationError(trait="keep_days", has_to_be=words)
+    post_of(plan.smtp_url)
+    _check_mail("mail_from", [plan.mail_from])
+    _check_mail("mail_to", plan.mail_to)
+    return plan
+
+
+def folder(text: str) -> Path:
+    """Return the folder that ``PDFlow.data_dir`` names.
+
+    Raises
+    ------
+    ConfigurationError
+        It names none.
+    """
+    try:
+        path = Path(text).expanduser().absolute()
+    except (RuntimeError, ValueError):  # the home of an unknown user
+        path = None
+    if path is None or not text.strip() or "\0" in text:
+        raise ConfigurationError(trait="data_dir", has_to_be="a folder's path")
+    return path
+
+
+def post_of(smtp_url: str) -> Post | None:
+    """Return the SMTP server that ``PDFlow.smtp_url`` names, or None if it is empty.
+
+    Raises
+    ------
+    ConfigurationError
+        It names none.
+    """
+    try:
+        return Post.at(smtp_url) if smtp_url else None
+    except ValueError:
+        words = "like smtp://user:password@host:port or smtps://… (special characters as %40)"
+        raise ConfigurationError(trait="smtp_url", has_to_be=words) from None
+
+
+def separate(mail_to: str | list[str]) -> list[str]:
+    """Return the addresses that ``PDFlow.mail_to`` names, one by one."""
+    given = [mail_to] if isinstance(mail_to, str) else mail_to
+    return [address for text in given for address in _split(text) if address]
+
+
+def wrong_kind(trait: TraitType[object, object]) -> ConfigurationError:
+    """Make the error for a trait that has a value of another kind, or one out of its bounds."""
+    lowest = getattr(trait, "min", None)
+    at_least = "" if lowest is None else f" of at least {lowest:g}"
+    return ConfigurationError(trait=str(trait.name), has_to_be=f"{trait.info()}{at_least}")
+
+
+def _split(text: str) -> list[str]:
+    """Return the addresses of a text with commas between them; a wrong text stays as it is."""
+    if "," not in text:
+        return [text.strip()]
+    pairs = getaddresses([text])
+    names_all = all("@" in address for _, address in pairs)
+    return [_whole(name, address) for name, address in pairs] if names_all else [text]
+
+
+def _whole(name: str, address: str) -> str:
+    return f'"{name}" <{address}>' if name else address
+
+
+def _check_mail(trait: str, addresses: list[str]) -> None:
+    if not all(map(is_mailable, addresses)):
+        several = ", or several of them" if trait == "mail_to" else ""
+        raise ConfigurationError(
+            trait=trait, has_to_be=f"an email address such as me@example.org{several}"
+        )
+
+
+def is_mailable(address: str) -> bool:
+    """Whether a text is an email address, with or without a display name."""
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        validate_email(
+            _OWN_NETWORK.sub("org", address),
+            check_deliverability=False,
+            globally_deliverable=False,
+            allow_display_name=True,
+        )
+    except EmailNotValidError:
+        return False
+    return True

@@ -1,0 +1,175 @@
+"""A trait that can't be used: the log and every route say which, and nothing half starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traitlets.config import Config
+from traitlets.config.loader import DeferredConfigString
+
+from jupyter_pdflow.server.app import PDFlow
+from jupyter_pdflow.server.settings import ConfigurationError, separate
+from tests.server.test_links import BROWSER
+from tests.server.test_strangers import routes
+from tests.servers import JupyterServer
+
+WRONG: list[tuple[str, Any]] = [
+    *(
+        ("public_url", text)
+        for text in (
+            "x.example",
+            "x.example/user/me/",
+            "ftp://x.example/",
+            "http://",
+            "http:///user",
+            "http://[::1",
+            "http://localhost:99999999",
+            "http://x.example/?a=1",
+            "http://x.example/#a",
+            "http://x.example/ a",
+            "http://x.example/\n",
+            "http://x.example'\"><b>",
+            "https://me:hush@x.example/",
+            "javascript:alert(1)",
+            " https://x.example/",
+        )
+    ),
+    *(
+        ("smtp_url", text)
+        for text in (
+            "mail.example",
+            "http://mail.example",
+            "smtp://",
+            "smtp://user:hu/sh@mail.example",
+            "smtp://mail.example:port",
+            "smtp://mail.example:99999",
+            "smtp://[::1",
+        )
+    ),
+    *(("mail_from", text) for text in ("", "me", "me@", "@x.example", "a@x.example, b@x.example")),
+    *(("mail_from", text) for text in ("a@x.example\nBcc: b@x.example", "a@x.example <", "\0")),
+    *(("mail_to", text) for text in ("me", "a@x.example, b", ["a@x.example", "b"])),
+    *(("keep_days", days) for days in (-1, float("nan"), float("inf"), 1e10, "ten", [])),
+    ("data_dir", ""),
+    ("data_dir", "~nobody-of-this-name/data"),
+    ("data_dir", "a\0b"),
+    ("data_dir", 3),
+    ("max_kernels", 0),
+    ("max_kernels", "many"),
+    ("max_body_bytes", -1),
+    ("max_body_bytes", 1.5),
+    ("body_timeout_seconds", 0),
+    ("body_timeout_seconds", float("nan")),
+    ("idle_kernel_seconds", -1),
+    ("idle_kernel_seconds", float("nan")),
+    ("spare_kernels", -1),
+    ("confirm_links", "perhaps"),
+    ("mail_to", {"a": 1}),
+    ("mail_to", [1]),
+    ("smtp_url", ["smtp://user:hush@mail.example"]),
+]
+SECRETS = ("hush", "hu/sh", "'hu'")
+
+
+def app_with(**traits: Any) -> PDFlow:
+    app = PDFlow()
+    app.update_config(Config({"PDFlow": traits}))
+    return app
+
+
+@pytest.mark.parametrize(("trait", "value"), WRONG)
+def test_what_can_not_be_used_is_named(trait: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^PDFlow\.{trait} has to be [^\n]*\.$") as told:
+        app_with(**{trait: value}).plan()
+    assert not any(secret in str(told.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize("text", ["many", "0", "1.5"])
+def test_what_the_command_line_says_is_checked_as_well(text: str) -> None:
+    app = app_with(max_kernels=DeferredConfigString(text), keep_days=DeferredConfigString("3"))
+    with pytest.raises(ConfigurationError, match="has to be an int of at least 1"):
+        app.plan()
+    assert app.keep_days == 3
+
+
+def test_a_later_value_that_can_be_used_counts() -> None:
+    app = app_with(max_kernels=0)
+    app.update_config(Config({"PDFlow": {"max_kernels": 2}}))
+    assert app.plan().max_kernels == 2
+
+
+def test_what_can_be_used() -> None:
+    plan = app_with(
+        data_dir="~/flows",
+        public_url="https://x.example:8443/user/me@x.example",
+        smtp_url="smtps://me%40x.example:pa%2Fss@mail.example:465",
+        mail_from="Flows <flows@mail.local>",
+        mail_to='a@x.example, "Doe, Jane" <jane@localhost>',
+        keep_days=36_500,
+        idle_kernel_seconds=float("inf"),
+    ).plan()
+    assert plan.data_dir == Path.home() / "flows"
+    assert plan.mail_to == ["a@x.example", '"Doe, Jane" <jane@localhost>']
+    assert PDFlow().plan().mail_to == []
+
+
+def test_addresses_are_taken_one_by_one() -> None:
+    assert separate("") == separate([]) == separate(["", " "]) == []
+    assert separate(["a@x.example, b@x.example,", "c@x.example"]) == [
+        f"{name}@x.example" for name in "abc"
+    ]
+
+
+# --- a real server ----------------------------------------------------------------------
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("public_url", "x.example"),
+        ("max_kernels", "0"),
+        ("smtp_url", "smtp://user:hush/hush@mail.example"),
+    ],
+    ids=lambda given: str(given[0]),
+)
+def refused(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    trait, value = request.param
+    folder = tmp_path_factory.mktemp("refused")
+    with JupyterServer(folder, [f"--PDFlow.{trait}={value}"]) as running:
+        yield running, trait
+
+
+def test_every_route_says_what_is_wrong(refused: tuple[JupyterServer, str]) -> None:
+    server, trait = refused
+    sentence = None
+    for path, methods in routes({"id": "x", "workflow_id": "x"}):
+        for method in sorted(methods):
+            assert server.http.request(method, path).status_code == 403
+            answer = server.http.request(method, path, headers=server.headers)
+            assert answer.status_code == 503, (method, path)
+            sentence = answer.json()["message"]
+            assert answer.json() == {"message": sentence, "reason": "bad_configuration"}
+            assert sentence.startswith(f"PDFlow.{trait} has to be ")
+    for path in ("/pdflow/resume/x", "/pdflow/cancel/test"):
+        told = server.http.post(path)
+        assert (told.status_code, told.json()["message"]) == (503, sentence)
+        page = server.http.get(path, headers=BROWSER)
+        assert page.status_code == 503
+        assert f"PDFlow.{trait} has to be " in page.text
+        assert server.http.options(path).status_code == 503
+
+
+def test_the_log_says_it_once_and_nothing_is_touched(refused: tuple[JupyterServer, str]) -> None:
+    server, trait = refused
+    lines = [line for line in server.log().splitlines() if f"PDFlow.{trait} has to be" in line]
+    assert len(lines) == 1
+    assert "Workflows don't run on this server." in lines[0]
+    assert "Traceback" not in server.log()
+    assert "hush" not in server.log()
+    assert not server.data_dir.exists()
+    assert server.http.get("/api/status", headers=server.headers).status_code == 200
+    server.restart()
+    assert server.api("GET", "/runs").status_code == 503
