@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from jupyter_core.paths import jupyter_runtime_dir
 
@@ -26,6 +26,10 @@ HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
 ANSWER_SECONDS = 120.0
 PROBE_SECONDS = 5.0
 LOCKED = 503
+FORBIDDEN = 403
+FAILED_DEPENDENCY = 424
+HUB = "/hub/"
+HUB_HEADER = "X-JupyterHub-Version"
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ class Client:
         body = _json_of(answer)
         if answer.is_success and body is not None:
             return body
+        if _is_of_hub(answer, body):
+            raise self._stopped(answer)
         if isinstance(body, dict) and body.get("message"):
             raise self._error(answer.status_code, body)
         if answer.status_code in (401, 403) or answer.is_redirect:
@@ -180,6 +186,13 @@ class Client:
             f"set {URL_VARIABLE} and {TOKEN_VARIABLE} to its address and token."
         )
         return ApiError(msg, "forbidden", 403)
+
+    def _stopped(self, answer: httpx.Response) -> ServerNotFoundError:
+        """Make the error for a JupyterHub that answers in place of a user's server."""
+        place = urljoin(self.url, answer.headers.get("Location", ""))
+        prefix = place.partition(HUB if HUB in place else "/user/")[0]
+        msg = f"The server at {self.url} is not running; start it at {prefix}{HUB}home."
+        return ServerNotFoundError(msg)
 
     def _http(self) -> httpx.Client:
         import httpx
@@ -318,6 +331,14 @@ def _is_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_of_hub(answer: httpx.Response, body: Any) -> bool:
+    """Whether a JupyterHub has answered: by sending on, or by 424, or 403 with a page."""
+    if answer.is_redirect:  # to log in at a server that runs is another address of the Hub
+        return f"{HUB}user/" in urlsplit(answer.headers.get("Location", "")).path
+    page_403 = answer.status_code == FORBIDDEN and body is None
+    return HUB_HEADER in answer.headers and (page_403 or answer.status_code == FAILED_DEPENDENCY)
 
 
 def _json_of(answer: httpx.Response) -> Any:

@@ -89,9 +89,9 @@ class JupyterServer:
         self.data_dir = data_dir or folder / "data"
         self.log_path = folder / "server.log"
         self.token = secrets.token_hex(16)
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{base_url}".rstrip("/")
-        self.env = _environment(folder, env or {})
+        self.env = own_environment(folder, env or {})
         self.prefix = prefix
         self.args = [*self._arguments(base_url), *([] if lab else [WITHOUT_LAB]), *args]
         self.process: psutil.Popen | None = None
@@ -235,7 +235,7 @@ class JupyterServer:
             process.wait()
 
 
-def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
+def own_environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
     """Take the developer's own servers, settings and files out of the server's sight."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
     home = folder / "home"
@@ -247,7 +247,7 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
     return {**env, **{key: str(value) for key, value in own.items()}, **more}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from jupyter_pdflow.client import Client, find_server
-from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
+from jupyter_pdflow.exceptions import (
+    ApiError,
+    NotebookError,
+    PDFlowError,
+    ServerNotFoundError,
+)
 from tests.servers import JupyterServer, write_notebook
 
+HUB = {"X-JupyterHub-Version": "6.1.1"}
 WITHOUT_US = (
     "--ServerApp.jpserver_extensions={'jupyter_pdflow': False, 'jupyterlab': False, "
     "'jupyter_lsp': False, 'notebook': False, 'notebook_shim': False}"
@@ -108,6 +115,28 @@ def test_wrong_token(server: JupyterServer) -> None:
     with pytest.raises(ApiError, match="refused the token") as caught:
         Client(server.url, "wrong").get("runs")
     assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(302, headers={"Location": "/b/hub/user/ada/x"}), "start it at http://h/b"),
+        (
+            httpx.Response(302, headers={"Location": "https://hub.example/hub/user/ada/x"}),
+            "start it at https://hub.example/hub/home",
+        ),
+        (httpx.Response(302, headers={"Location": "/hub/api/oauth2/authorize"}), "the token"),
+        (httpx.Response(302, headers={"Location": "/login?next=x"}), "refused the token"),
+        (httpx.Response(403, json={"message": "Forbidden"}, headers=HUB), "refused the token"),
+        (httpx.Response(403, text="<html>", headers=HUB), "start it at http://h/b/hub/home"),
+        (httpx.Response(403, text="<html>"), "refused the token"),
+        (httpx.Response(424, json={"message": "Not running"}, headers=HUB), "is not running"),
+        (httpx.Response(404, text="<html>", headers=HUB), "runs without jupyter_pdflow"),
+    ],
+)
+def test_who_refuses_is_told_apart(answer: httpx.Response, words: str) -> None:
+    with pytest.raises(PDFlowError, match=words):
+        Client("http://h/b/user/ada/", "t")._read(answer)
 
 
 def test_answers_with_an_error(server: JupyterServer) -> None:

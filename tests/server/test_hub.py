@@ -1,0 +1,83 @@
+"""On a real JupyterHub, whose own extension is loaded after ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jupyter_pdflow.client import Client
+from jupyter_pdflow.exceptions import ApiError, ServerNotFoundError
+from tests.server.conftest import ASK, TELL
+from tests.server.hub import USER, Hub
+from tests.servers import wait_until, write_notebook
+
+PROXIED = {"Host": "hub.example", "X-Forwarded-Proto": "https"}
+BROWSER = {**PROXIED, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+THERE = f"https://hub.example/user/{USER}/pdflow/resume/"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as running:
+        running.start_server()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run_id(hub: Hub) -> str:
+    write_notebook(hub.folder / USER / "approval.ipynb", [ASK, TELL])
+    assert hub.api("POST", "/workflows", {"path": "approval.ipynb"}).status_code == 201
+    return str(hub.api("POST", "/workflows/approval/runs", {"event": {}}).json()["id"])
+
+
+def link(hub: Hub, run_id: str) -> str:
+    def paused() -> Any:
+        return hub.api("GET", f"/runs/{run_id}").json()["pause"]
+
+    return str(wait_until(paused, "the run is paused")["resume_url"])
+
+
+def test_links_lead_to_the_hub_and_not_to_the_servers_port(hub: Hub, run_id: str) -> None:
+    assert "X-JupyterHub-Version" in hub.api("GET", "/runs").headers
+    wrong = {**BROWSER, "Host": "evil.example"}
+    for headers in ({"Authorization": "token wrong"}, {"Authorization": ""}):
+        assert hub.api("GET", "/runs", **{**wrong, **headers}).status_code == 403
+    assert hub.api("GET", "/nothing", **wrong).status_code == 404
+    assert link(hub, run_id).startswith(f"{hub.url}/pdflow/resume/")
+    assert hub.api("GET", "/runs", **BROWSER).status_code == 200
+    assert link(hub, run_id).startswith(THERE)
+
+
+def test_links_stay_after_a_restart_and_work(hub: Hub, run_id: str) -> None:
+    assert hub.api("GET", "/runs", **BROWSER).status_code == 200
+    hub.stop_server()
+    hub.start_server()
+    there = link(hub, run_id)
+    assert there.startswith(THERE)
+    here = there.replace(THERE, f"{hub.url}/pdflow/resume/")
+    assert hub.http.post(here, headers=PROXIED).json()["status"] == "resumed"
+
+
+def test_a_wrong_token_is_refused(hub: Hub) -> None:
+    with pytest.raises(ApiError, match="refused the token"):
+        Client(hub.url, "wrong").get("runs")
+
+
+def test_a_server_that_is_stopped_is_said_to_be(hub: Hub) -> None:
+    hub.stop_server()
+    stopped = f"{hub.hub_url}/user/{USER}/"  # the proxy sends such a request to the Hub
+    client = Client(stopped, hub.token)
+    words = f"The server at {stopped} is not running; start it at {hub.hub_url}/hub/home."
+    for ask in (
+        lambda: client.get("runs"),
+        lambda: client.post("workflows", {"path": "a.ipynb"}),
+        lambda: client.notebook("a.ipynb"),
+        lambda: Client(f"{hub.hub_url}/hub/user/{USER}/", hub.token).get("runs"),
+    ):
+        with pytest.raises(ServerNotFoundError, match="is not running") as told:
+            ask()
+        assert str(told.value).replace("/hub/user/", "/user/") == words
+    hub.start_server()
+    assert Client(hub.url, hub.token).get("runs")
