@@ -1,19 +1,26 @@
 # make demo: run notebooks/approval.ipynb and wait until someone opens one of its links
 # make test: every check and every test
+# make test-lowest: tests with the lowest versions of other packages that pyproject.toml allows
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml $(wildcard jupyter-config/*/*.json)
 JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" jlpm
 
-.PHONY: demo test lint labextension
+.PHONY: demo test test-lowest lint labextension
 
 demo: $(VENV)/.demo
 	JUPYTER_DATA_DIR="$(CURDIR)/.demo" $(BIN)/jupyter pdflow run notebooks/approval.ipynb
 
 test: lint labextension
 	$(BIN)/pytest
+
+test-lowest: $(LOWEST)/.test
+	$(LOWEST)/bin/pytest -q -W default tests/rules tests/handler tests/store \
+		tests/server/test_bodies.py tests/server/test_visitors.py tests/server/test_tokens.py \
+		tests/server/test_links.py tests/server/test_api.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -39,6 +46,16 @@ $(VENV)/.test: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --editable ".[test,lint]"
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter-builder develop . --overwrite
 	touch $(VENV)/.demo $@
+
+# What tests need besides is as new as it gets.
+$(LOWEST)/.test: $(SOURCES)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST) --resolution lowest-direct --requirement pyproject.toml
+	$(LOWEST)/bin/uv pip install --python $(LOWEST) pytest pytest-asyncio pytest-timeout \
+		hypothesis numpy pandas psutil
+	SKIP_JUPYTER_BUILDER=1 $(LOWEST)/bin/uv pip install --python $(LOWEST) --no-deps --editable .
+	touch $@
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
