@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from unicodedata import category
+
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.scope import Scope
+from jupyter_pdflow.mail.addresses import UNSAFE, check_address
 from jupyter_pdflow.rules.run import Mail
+
+SUBJECT_LIMIT = 1_000
+"""Maximum number of characters of a subject, about what one line of an email holds (RFC 5322)."""
+
+BODY_LIMIT = 1_000_000
+"""Maximum size of text and HTML together in bytes: a text to be read, and mail servers cut or
+refuse larger ones. Data belongs into a file or an export."""
+
+RECIPIENTS_LIMIT = 100
+"""Maximum number of recipients, which is what every mail server takes at once (RFC 5321)."""
+
+EMAILS_LIMIT = 1_000
+TOTAL_LIMIT = 10_000_000
+"""Maximum number of the emails of one execution of a step, and their size in bytes: they are
+stored with the run."""
 
 
 class Send:
@@ -19,6 +37,7 @@ class Send:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.mails: list[Mail] = []
+        self._size = 0
 
     def email(
         self,
@@ -32,29 +51,40 @@ class Send:
         Parameters
         ----------
         subject : str
-            One line.
+            One line, at most `SUBJECT_LIMIT` characters.
         text, html : str
-            The body, as plain text and, if given, as HTML.
+            The body, as plain text and, if given, as HTML; at most `BODY_LIMIT` bytes in all.
         to : str or list of str, optional
-            The addresses; the configured owner's if left out.
+            At most `RECIPIENTS_LIMIT` addresses, such as ``ada@example.org`` or
+            ``Ada Lovelace <ada@example.org>``; the configured owner's if left out.
 
         Raises
         ------
         TypeError
             An argument is not of the type above.
         ValueError
-            `subject` or an address is not one line, or an address has no ``@``.
+            An address can't be mailed, `subject` is not one line, or a limit is exceeded; the
+            message names the argument.
         StepOverError
             The step is over.
         """
         self._scope.check("pd.send.email")
         mail = Mail(
-            subject=_line("subject", subject),
+            subject=_subject(subject),
             text=_text("text", text),
             html=None if html is None else _text("html", html),
             to=_addresses(to),
         )
+        self._count(mail)
         self.mails.append(mail)
+
+    def _count(self, mail: Mail) -> None:
+        body = len(mail.text.encode()) + len((mail.html or "").encode())
+        _limit("text and html", body, BODY_LIMIT, "bytes")
+        size = self._size + body + len(mail.subject.encode()) + len("".join(mail.to).encode())
+        _limit("the emails of this step", size, TOTAL_LIMIT, "bytes")
+        _limit("this step", len(self.mails) + 1, EMAILS_LIMIT, "emails")
+        self._size = size
 
 
 def _text(name: str, value: object) -> str:
@@ -64,22 +94,32 @@ def _text(name: str, value: object) -> str:
     return str(to_json(value, name))
 
 
-def _line(name: str, value: object) -> str:
-    text = _text(name, value)
-    if len(text.splitlines()) > 1 or text != text.strip("\r\n"):
-        msg = f"{name} must be one line, not {text!r}"
+def _subject(value: object) -> str:
+    text = _text("subject", value)
+    _limit("subject", len(text), SUBJECT_LIMIT, "characters")
+    if any(category(character) in UNSAFE and character != "\t" for character in text):
+        msg = f"subject must be one line without control characters, not {text!r}"
         raise ValueError(msg)
     return text
 
 
 def _addresses(value: object) -> list[str]:
     given = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    _limit("to", len(given), RECIPIENTS_LIMIT, "recipients")
     return [_address(address) for address in given]
 
 
 def _address(value: object) -> str:
-    address = _line("to", value)
-    if "@" not in address:
-        msg = f"to must hold mail addresses, and {address!r} has no @"
-        raise ValueError(msg)
+    address = _text("to", value)
+    try:
+        check_address(address)
+    except ValueError as error:
+        msg = f"to: {error}"
+        raise ValueError(msg) from None
     return address
+
+
+def _limit(name: str, found: int, limit: int, unit: str) -> None:
+    if found > limit:
+        msg = f"{name} may have {limit:,} {unit} at most, not {found:,}"
+        raise ValueError(msg)

@@ -310,8 +310,14 @@ def test_mail(pd: Pd) -> None:
         ({"subject": "a", "html": b"<p>"}, TypeError, "html must be a str"),
         ({"subject": "a", "to": ["x@y.z", 3]}, TypeError, "to must be a str"),
         ({"subject": "a", "to": 3}, TypeError, "to must be a str"),
-        ({"subject": "a", "to": "nobody"}, ValueError, "has no @"),
-        ({"subject": "a", "to": "x@y.z\r\nBcc: a@b.c"}, ValueError, "to must be one line"),
+        ({"subject": "a", "to": "nobody"}, ValueError, "to: 'nobody' is not .* an @-sign"),
+        ({"subject": "a", "to": ["a@b.c", "bob@"]}, ValueError, "to: 'bob@' is not an email"),
+        ({"subject": "a", "to": "x@y.z\r\nBcc: a@b.c"}, ValueError, "to: .*can be mailed"),
+        ({"subject": "a", "to": ["x@y.z"] * 101}, ValueError, "to may have 100 recipients"),
+        ({"subject": "a\0b"}, ValueError, "without control characters"),
+        ({"subject": "ü" * 1_001}, ValueError, "subject may have 1,000 characters at most"),
+        ({"subject": "a", "text": "ü" * 500_001}, ValueError, "text and html may have 1,000,000 b"),
+        ({"subject": "a", "text": "a" * 999_999, "html": "<>"}, ValueError, "not 1,000,001"),
         ({"subject": "a", "text": "\ud800"}, ExportError, "text is a str with half a surrogate"),
     ],
 )
@@ -319,6 +325,24 @@ def test_bad_mails(pd: Pd, arguments: Any, kind: type[Exception], message: str) 
     with pytest.raises(kind, match=message):
         pd.send.email(**arguments)
     assert pd.send.mails == []
+
+
+def test_the_largest_mails(pd: Pd) -> None:
+    many = [f"Person {number}, Dr. <p{number}@example.org>" for number in range(100)]
+    pd.send.email("ü" * 1_000, text="a" * 500_000, html="b" * 500_000, to=many)
+    assert pd.send.mails[0].to == many
+
+
+def test_the_mails_of_a_step_are_limited(pd: Pd) -> None:
+    for _ in range(9):
+        pd.send.email("Hi", "a" * 1_000_000)
+    with pytest.raises(ValueError, match="emails of this step may have 10,000,000 bytes"):
+        pd.send.email("Hi", "a" * 999_990)
+    for _ in range(991):
+        pd.send.email("Hi")
+    with pytest.raises(ValueError, match="this step may have 1,000 emails at most, not 1,001"):
+        pd.send.email("Hi")
+    assert len(pd.send.mails) == 1_000
 
 
 # --- names that pd does not have --------------------------------------------------------
