@@ -7,14 +7,15 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.mailbox import Mailbox, MailFiles
 from jupyter_pdflow.store.base import Store
+from jupyter_pdflow.store.threads import in_thread
 
 PRUNE_EVERY = 3600.0
 """Seconds between looks for finished runs that are old enough to go."""
 
-AT_ONCE = 500
-"""So many runs are removed in one go; requests are answered before the next."""
+AT_ONCE = 100
+"""Maximum number of runs that are removed in one go; others get their turn before the next."""
 
 
 class Pruning:
@@ -43,33 +44,52 @@ class Pruning:
         self._keep_days = keep_days
         self._clock = clock
         self._log = log
-        self._next: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Look now, and from time to time."""
+        """Look now, and from time to time, beside the event loop."""
         if self._keep_days is not None:
-            self._look(timedelta(days=self._keep_days))
+            age = timedelta(days=self._keep_days)
+            self._looking = asyncio.create_task(self._keep_looking(age), name="remove old runs")
 
-    def close(self) -> None:
-        """Look no more."""
-        if self._next is not None:
-            self._next.cancel()
+    async def close(self) -> None:
+        """Look no more; nothing is being removed any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
 
-    def _look(self, age: timedelta) -> None:
-        more = False
+    async def prune(self, before: datetime) -> None:
+        """Remove the runs that ended before that time; one with a mail to deliver can wait."""
+        old = await self._store.ended_before(before)
+        mails = await self._mailbox.files()
+        for start in range(0, len(old), AT_ONCE):
+            await self._remove(mails, old[start : start + AT_ONCE])
+
+    async def _keep_looking(self, age: timedelta) -> None:
+        while True:
+            try:
+                await self.prune(self._clock() - age)
+            except Exception:  # noqa: BLE001  what it is must not end the looking
+                self._log.exception("Old runs can't be removed; trying again later.")
+            await asyncio.sleep(PRUNE_EVERY)
+
+    async def _remove(self, mails: MailFiles, old: list[str]) -> None:
+        """Remove runs with their mails; what can't be removed now stays for the next look."""
+        gone = [run_id for run_id in old if run_id not in mails.waiting]
+        kept = await in_thread(_unlink, mails, gone)
+        self._mailbox.forget_list()
+        kept |= await self._store.remove([run_id for run_id in gone if run_id not in kept])
+        for run_id, error in kept.items():
+            self._log.error("Run %s can't be removed; trying again later: %s", run_id, error)
+
+
+def _unlink(mails: MailFiles, run_ids: list[str]) -> dict[str, OSError]:
+    """Remove the mails of runs; return the runs for which that failed."""
+    failed = {}
+    for run_id in run_ids:
         try:
-            more = self._prune(self._clock() - age)
-        except OSError:
-            self._log.exception("Old runs can't be removed; trying again later.")
-        wait = 0 if more else PRUNE_EVERY
-        self._next = asyncio.get_running_loop().call_later(wait, self._look, age)
-
-    def _prune(self, before: datetime) -> bool:
-        """Remove some old runs; whether there are more. One with a mail to deliver can wait."""
-        old = self._store.ended_before(before)
-        waiting = self._mailbox.waiting()
-        gone = [run_id for run_id in old if run_id not in waiting]
-        self._mailbox.remove_of(gone[:AT_ONCE])
-        for run_id in gone[:AT_ONCE]:
-            self._store.remove(run_id)
-        return len(gone) > AT_ONCE
+            for path in mails.of(run_id):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            failed[run_id] = error
+    return failed

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.store.summaries import PauseSummary, RunSummary, StepSummary
 
 View: TypeAlias = dict[str, Any]
 LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
@@ -38,7 +39,7 @@ def run_view(run: Run, links_for: LinksFor) -> View:
     return {**view, "event": run.event, "steps": steps}
 
 
-def run_item(run: Run, links_for: LinksFor) -> View:
+def run_item(run: Run | RunSummary, links_for: LinksFor) -> View:
     """Show a run in a list: without its event and its steps' exports."""
     return {
         "id": run.id,
@@ -87,7 +88,7 @@ def decision_view(decision: Decision, workflow_name: str) -> View:
     }
 
 
-def _step(step: Step) -> View:
+def _step(step: Step | StepSummary) -> View:
     return {
         "name": step.name,
         "status": step.status,
@@ -98,7 +99,7 @@ def _step(step: Step) -> View:
     }
 
 
-def _pause(run: Run, pause: Pause, links_for: LinksFor) -> View:
+def _pause(run: Run | RunSummary, pause: Pause | PauseSummary, links_for: LinksFor) -> View:
     resume_url, cancel_url = links_for(run.id, pause.step, pause.execution)
     return {
         "kind": pause.kind,

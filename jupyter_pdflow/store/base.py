@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.store.summaries import RunSummary
 
 Output = dict[str, Any]
 """An output of a notebook cell, as nbformat has it."""
@@ -20,7 +21,10 @@ class Store(Protocol):
     """
 
     def active(self) -> Iterator[Run]:
-        """Read all runs that have not been filed as finished."""
+        """Read all runs that have not been filed as finished; call it once, first."""
+
+    async def survey(self) -> None:
+        """Learn which runs have ended, once; what needs to know it waits for that."""
 
     def get(self, run_id: str) -> Run:
         """Read a run; `NotFoundError` where there is none."""
@@ -31,15 +35,15 @@ class Store(Protocol):
     async def finish(self, run: Run) -> None:
         """Store a run that has ended among the finished ones; may be called again."""
 
-    def page(
+    async def page(
         self,
         *,
         status: RunStatus | None = None,
         workflow_id: str | None = None,
         limit: int = 50,
         before: str | None = None,
-    ) -> list[Run]:
-        """Read runs, newest first, from the one before the run id `before` on."""
+    ) -> list[RunSummary]:
+        """Read what lists show of runs, newest first, from before the run id `before` on."""
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
         """Read a run's outputs by step name."""
@@ -49,11 +53,11 @@ class Store(Protocol):
     ) -> None:
         """Keep the outputs of one execution of a step."""
 
-    def ended_before(self, moment: datetime) -> list[str]:
-        """List the ids of runs that ended before that time."""
+    async def ended_before(self, moment: datetime) -> list[str]:
+        """List the ids of runs that ended before that time, oldest first."""
 
-    def remove(self, run_id: str) -> None:
-        """Remove a run that has ended, its outputs first."""
+    async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
+        """Remove runs that have ended, their outputs first; return those that could not go."""
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from heapq import nlargest
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -15,18 +16,17 @@ from msgspec import MsgspecError, Raw, Struct, convert
 from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.store.orders import Order, Stamp, Write, stamp_of, write_in_thread
+from jupyter_pdflow.store.orders import Order, Write, stamp_of, write_in_thread
+from jupyter_pdflow.store.recent import RECENT
 from jupyter_pdflow.store.spares import TEMPORARY
 from jupyter_pdflow.store.storage import beginning, dump_record, parse_record, read_file
+from jupyter_pdflow.store.threads import sorted_in_turns
 from jupyter_pdflow.store.validation import is_id
 
 R = TypeVar("R", bound=Struct)
 
 SUFFIX = ".json"
 UNREADABLE = ".unreadable"
-REMEMBERED = 32
-"""Records that are kept in memory, to be used as long as their files are the same."""
-
 LONGEST_NAME = 230
 """Bytes of a name that can still be made longer."""
 
@@ -143,8 +143,8 @@ class Records(Generic[R]):
         self._write = write
         self._start = beginning(kind.table)
         self._decoder = Decoder(dict[str, dict[str, kind.kind]])  # type: ignore[name-defined]
-        self._recent: OrderedDict[str, tuple[Stamp, R]] = OrderedDict()
         self._replaced: dict[str, R] = {}
+        self._made_at = time.time()
         if os.path.lexists(directory) and not directory.is_dir():
             self._set_aside(directory, f"{directory} is not a folder.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,18 +160,20 @@ class Records(Generic[R]):
     def ids(self) -> list[str]:
         """List the ids that have a file, in order."""
         found = (name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
-        return sorted(filter(is_id, found))
+        return sorted_in_turns(filter(is_id, found))
 
     def start(self) -> list[str]:
         """Remove what a crash left half-written, set aside what has no right name; then as `ids`.
 
-        Call it before anything is written.
+        What is written by now is left alone.
         """
         for name in self._names(TEMPORARY):
+            path = self.directory / name
             with suppress(OSError):  # a folder, for instance
-                (self.directory / name).unlink()
+                if path.lstat().st_mtime < self._made_at:
+                    path.unlink()
         found = [name.removesuffix(SUFFIX) for name in self._names(SUFFIX)]
-        right = sorted(filter(is_id, found))
+        right = sorted_in_turns(filter(is_id, found))
         for wrong in set(found).difference(right) if len(right) < len(found) else ():
             path = self.directory / f"{wrong}{SUFFIX}"
             self._set_aside(path, f"{path.name!a} is no name of a record.")
@@ -181,13 +183,20 @@ class Records(Generic[R]):
         with os.scandir(self.directory) as entries:
             return [entry.name for entry in entries if entry.name.endswith(suffix)]
 
-    def newest(self, limit: int) -> list[Path]:
-        """List the files that were written last, newest first."""
-        found = []
-        for path in self.directory.glob(f"*{SUFFIX}"):
-            with suppress(FileNotFoundError):  # moved on just now
-                found.append((path.stat().st_mtime, path))
-        return [path for _, path in sorted(found, reverse=True)[:limit]]
+    def newest(self, limit: int) -> list[tuple[float, str]]:
+        """List the records that were written last, newest first: when, and the id."""
+        return nlargest(limit, self._written())
+
+    def written_before(self, moment: float) -> list[str]:
+        """List the ids whose files were last written before a time in seconds, in order."""
+        return sorted_in_turns(name for written, name in self._written() if written < moment)
+
+    def _written(self) -> Iterator[tuple[float, str]]:
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    with suppress(FileNotFoundError):  # moved on just now
+                        yield entry.stat().st_mtime, entry.name.removesuffix(SUFFIX)
 
     def get(self, record_id: str) -> R:
         """Read one record; one that is being written is as it was before.
@@ -204,14 +213,24 @@ class Records(Generic[R]):
         path = self.path(record_id)
         try:
             stamp = stamp_of(path)
-            known = self._recent.get(record_id)
-            if known is not None and known[0] == stamp:
-                return known[1]
         except OSError as error:
             raise _unreadable(path.name, error) from error
+        known: R | None = RECENT.get(str(path), stamp)
+        if known is not None:
+            return known
         record = self._load(path.name)
-        self._remember(record_id, stamp, record)
+        RECENT.keep(str(path), stamp, record)
         return record
+
+    def read(self, record_id: str) -> R:
+        """Read one record from its file, whatever is at hand; any thread may do so.
+
+        Raises
+        ------
+        StoredFileError, OSError
+            As `get`.
+        """
+        return self._load(file_name(record_id))
 
     async def put(self, record_id: str, record: R, leaving: Path | None = None) -> None:
         """Write one record, of which no other write is under way; durable when this returns.
@@ -223,10 +242,16 @@ class Records(Generic[R]):
         leaving : Path, optional
             A file that is removed when the record is written.
         """
-        path, gone = str(self.path(record_id)), None if leaving is None else str(leaving)
+        path, gone = self.path(record_id), None if leaving is None else str(leaving)
         with self.as_before(record_id):
-            stamp = await self._write(Order(path, self._kind.table, Raw(encode(record)), gone))
-        self._remember(record_id, stamp, record)
+            stamp = await self._write(
+                Order(str(path), self._kind.table, Raw(encode(record)), gone)
+            )
+        RECENT.keep(str(path), stamp, record)
+
+    def before(self, record_id: str) -> R | None:
+        """Return a record as it was before the write that is under way, if there is one."""
+        return self._replaced.get(record_id)
 
     @contextmanager
     def as_before(self, record_id: str) -> Iterator[None]:
@@ -237,13 +262,6 @@ class Records(Generic[R]):
             yield
         finally:
             self._replaced.pop(record_id, None)
-
-    def _remember(self, record_id: str, stamp: Stamp, record: R) -> None:
-        """Keep a record at hand: what happens to one comes in bursts."""
-        self._recent[record_id] = stamp, record
-        self._recent.move_to_end(record_id)
-        if len(self._recent) > REMEMBERED:
-            self._recent.popitem(last=False)
 
     def all(self, ids: Iterable[str] | None = None) -> Iterator[R]:
         """Read every record when a server starts; a file that can't be read is set aside.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output
 from jupyter_pdflow.store.outputs import Outputs
 from jupyter_pdflow.store.runs import Runs
+from jupyter_pdflow.store.summaries import RunSummary
+from jupyter_pdflow.store.threads import in_thread
 from jupyter_pdflow.store.workflows import Workflows
 from jupyter_pdflow.store.writer import Writer
 
@@ -37,6 +39,10 @@ class TinyDBStore:
         """Read all runs that have not been filed as finished; call it once, first."""
         return self._runs.active()
 
+    async def survey(self) -> None:
+        """Learn which runs have ended, once; what needs to know it waits for that."""
+        await self._runs.survey()
+
     def get(self, run_id: str) -> Run:
         """Read a run; `NotFoundError` where there is none."""
         return self._runs.get(run_id)
@@ -49,16 +55,18 @@ class TinyDBStore:
         """Store a run that has ended among the finished ones; may be called again."""
         await self._runs.finish(run)
 
-    def page(
+    async def page(
         self,
         *,
         status: RunStatus | None = None,
         workflow_id: str | None = None,
         limit: int = 50,
         before: str | None = None,
-    ) -> list[Run]:
-        """Read runs, newest first, from the one before the run id `before` on."""
-        return self._runs.page(status=status, workflow_id=workflow_id, limit=limit, before=before)
+    ) -> list[RunSummary]:
+        """Read what lists show of runs, newest first, from before the run id `before` on."""
+        return await self._runs.page(
+            status=status, workflow_id=workflow_id, limit=limit, before=before
+        )
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
         """Read a run's outputs by step name."""
@@ -70,14 +78,25 @@ class TinyDBStore:
         """Keep the outputs of one execution of a step."""
         await self._outputs.put(run_id, step, execution, outputs)
 
-    def ended_before(self, moment: datetime) -> list[str]:
-        """List the ids of runs that ended before that time."""
-        return self._runs.ended_before(moment)
+    async def ended_before(self, moment: datetime) -> list[str]:
+        """List the ids of runs that ended before that time, oldest first."""
+        return await self._runs.ended_before(moment)
 
-    def remove(self, run_id: str) -> None:
-        """Remove a run that has ended, its outputs first."""
-        self._outputs.remove(run_id)
-        self._runs.remove(run_id)
+    async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
+        """Remove runs that have ended, their outputs first; return those that could not go."""
+        failed = await in_thread(self._unlink, run_ids)
+        self._runs.forget([run_id for run_id in run_ids if run_id not in failed])
+        return failed
+
+    def _unlink(self, run_ids: Sequence[str]) -> dict[str, OSError]:
+        failed = {}
+        for run_id in run_ids:
+            try:
+                self._outputs.remove(run_id)
+                self._runs.unlink(run_id)
+            except OSError as error:
+                failed[run_id] = error
+        return failed
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of a notebook; the bool says whether it changed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,11 +43,30 @@ def test_finds_what_a_plain_list_finds(changes, status, workflow_id, before) -> 
         reverse=True,
     )
     assert list(index.find(status, workflow_id, before)) == expected
-    assert set(index.ended()) == {
-        run_id
-        for run_id, entry in known.items()
-        if entry is None or entry.status in ("succeeded", "failed")
-    }
+    index.remove_all([*list(known)[::2], "unknown"])
+    assert set(index.find(None, None, None)) == set(list(known)[1::2])
+
+
+def test_what_is_read_late_changes_nothing_that_is_known_by_now() -> None:
+    index = Index()
+    index.set("1", None)
+    index.set("2", ENTRIES[3])
+    for run_id in ("1", "2", "removed"):
+        index.learn(run_id, ENTRIES[4])
+    assert list(index.find("failed", None, None)) == ["1"]
+    assert [index.is_known(run_id) for run_id in ("1", "2", "removed")] == [True, True, False]
+    assert "removed" not in index
+
+
+def test_removing_many_costs_the_same_for_each_beside_any_number() -> None:
+    index, ids = Index(), [f"{number:06}" for number in range(200_000)]
+    for run_id in ids:
+        index.set(run_id, None)
+    began = time.perf_counter()
+    for start in range(0, len(ids), 100):
+        index.remove_all(ids[start : start + 100])
+    assert time.perf_counter() - began < 5  # one by one through a list it would take minutes
+    assert list(index.find(None, None, None)) == []
 
 
 def test_entries_may_be_set_while_ids_are_gone_through() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,13 @@ from ulid import ULID
 from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.moves import apply, new_run
-from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.run import Error, Run
 from jupyter_pdflow.rules.workflow import Source, StepSource
+from jupyter_pdflow.server.views import run_item, run_view
 from jupyter_pdflow.store import storage
 from jupyter_pdflow.store.outputs import EXECUTIONS_KEPT
+from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.summaries import summary_of
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 from tests.rules.support import START, Play, suspend, workflow
 
@@ -43,6 +47,10 @@ async def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = Fals
         run = apply(run, Cancel(by="api"), START).run
         await store.finish(run)
     return run
+
+
+def links_for(run_id: str, step: str, execution: int) -> tuple[str, str]:
+    return f"{run_id}/{step}/{execution}", "cancel"
 
 
 class TestRuns:
@@ -71,11 +79,11 @@ class TestRuns:
             writing = asyncio.create_task(write(changed))
             await asyncio.to_thread(renamed.wait, 10)
             assert store.get(run.id) == run
-            assert [found.id for found in store.page(status=run.status)] == [run.id]
+            assert [found.id for found in await store.page(status=run.status)] == [run.id]
             go.set()
             await writing
             assert store.get(run.id) == changed
-            assert store.page(status=run.status) == []
+            assert await store.page(status=run.status) == []
             run = changed
             renamed.clear()
             go.clear()
@@ -115,19 +123,121 @@ class TestRuns:
         (tmp_path / "active" / f"{run.id}.json").unlink()
         with pytest.raises(NotFoundError):
             store.get(run.id)
-        assert store.page() == []
+        assert await store.page() == []
 
     async def test_pages_newest_first_also_after_a_start(self, reopen: Open) -> None:
         store = reopen()
         ids = [(await make(store, ended=number % 2 == 0)).id for number in range(7)]
         for each in (store, reopen()):
-            first = [run.id for run in each.page(limit=3)]
-            rest = [run.id for run in each.page(limit=10, before=first[-1])]
+            first = [run.id for run in await each.page(limit=3)]
+            rest = [run.id for run in await each.page(limit=10, before=first[-1])]
             assert first + rest == ids[::-1]
-            assert len(each.page(status="canceled")) == 4
-            assert len(each.page(status="queued", limit=2)) == 2
-            assert each.page(status="failed") == []
-            assert each.page(workflow_id="other") == []
+            assert len(await each.page(status="canceled")) == 4
+            assert len(await each.page(status="queued", limit=2)) == 2
+            assert await each.page(status="failed") == []
+            assert await each.page(workflow_id="other") == []
+
+    async def test_a_list_shows_nothing_large_and_keeps_nothing_of_it(self, reopen: Open) -> None:
+        store = reopen()
+        large = {"$return_value": "x" * 5_000_000}
+        for ended in (False, True):
+            play = Play("a", "b", event={"x": "y" * 500_000})
+            run = replace(play.step(**suspend(), exports=large), id=f"run-{ended}")
+            await store.put(run)
+            if ended:
+                await store.finish(apply(run, Cancel(by="api"), START).run)
+        for each in (store, reopen()):
+            tracemalloc.start()
+            (finished, paused) = await each.page()
+            kept, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert kept < 1_000_000
+            assert peak < 10_000_000
+            assert (finished.status, paused.status) == ("canceled", "paused")
+            assert paused.pause is not None
+            assert paused.pause.deadline == run.pause.deadline
+            assert [step.status for step in paused.steps] == ["paused", "pending"]
+
+    async def test_a_list_shows_of_a_run_what_its_page_shows(self, reopen: Open) -> None:
+        store = reopen()
+        failing = Play("a", "b")
+        failing.step(error=Error(ename="E", evalue="no", traceback=["t"], step="a"))
+        waiting = Play("a", "b")
+        waiting.step(**suspend(), exports={"n": 1})
+        ended = apply(waiting.run, Cancel(by="api", reason="enough"), START).run
+        for number, run in enumerate((failing.run, waiting.run, ended)):
+            await store.put(replace(run, id=str(number)))
+        for found in await store.page():
+            run = store.get(found.id)
+            assert found == summary_of(run)
+            shown = {**run_view(run, links_for)}
+            del shown["event"]
+            for step in shown["steps"]:
+                del step["exports"]
+            assert run_item(found, links_for) == shown
+
+    async def test_lists_while_the_runs_in_them_change(self, reopen: Open) -> None:
+        before = reopen()
+        ids = [(await make(before, ended=True)).id for _ in range(700)]
+        store = reopen()
+        last = await make(store)
+
+        async def change() -> None:
+            for run_id in ids[::7]:
+                await store.remove([run_id])
+            await store.finish(apply(last, Cancel(by="api"), START).run)
+
+        lists = [store.page(status="canceled", limit=1_000) for _ in range(4)]
+        _, *found = await asyncio.gather(change(), *lists)
+        left = [run_id for number, run_id in enumerate(ids) if number % 7]
+        for runs in found:
+            shown = [run.id for run in runs]
+            assert shown == sorted(set(shown), reverse=True)
+            assert {*left} <= {*shown} <= {*ids, last.id}
+        assert [run.id for run in await store.page(limit=1_000)] == [last.id, *reversed(left)]
+
+    async def test_a_list_reads_beside_the_event_loop(self, reopen: Open, tmp_path: Path) -> None:
+        run = await make(reopen(), ended=True)
+        content = (tmp_path / "finished" / f"{run.id}.json").read_bytes()
+        for _ in range(5_000):
+            run_id = str(ULID())
+            path = tmp_path / "finished" / f"{run_id}.json"
+            path.write_bytes(content.replace(run.id.encode(), run_id.encode()))
+        store = reopen()
+        listing = asyncio.create_task(store.page(status="failed"))
+        turns = 0
+        while not listing.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert await listing == []
+        assert turns > 25  # one for each READ_AT_ONCE at least
+
+    async def test_only_lists_wait_until_it_is_known_which_runs_have_ended(
+        self, reopen: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = reopen()
+        ended, waiting = await make(before, ended=True), await make(before)
+        store, go, start = reopen(), threading.Event(), Records.start
+
+        def start_late(records: Records[Run]) -> list[str]:
+            go.wait(10)
+            return start(records)
+
+        monkeypatch.setattr(Records, "start", start_late)
+        listing = asyncio.create_task(store.page())
+        await asyncio.sleep(0)
+        assert store.get(ended.id) == ended
+        canceled = apply(store.get(waiting.id), Cancel(by="link"), START).run
+        await store.finish(canceled)
+        assert store.get(waiting.id) == canceled
+        assert not listing.done()
+        go.set()
+        assert [run.id for run in await listing] == [waiting.id, ended.id]
+
+    @pytest.mark.parametrize("run_id", ["x" * 300, "a/b", "\0", "..", "é" * 101, "\ud800", ""])
+    async def test_what_can_be_no_id_is_unknown(self, reopen: Open, run_id: str) -> None:
+        with pytest.raises(NotFoundError, match="There is no run"):
+            reopen().get(run_id)
 
     async def test_unreadable_files_are_set_aside_and_the_others_go_on(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -251,9 +361,9 @@ class TestRuns:
         past = (datetime.now(UTC) - timedelta(days=10)).timestamp()
         os.utime(tmp_path / "finished" / f"{old.id}.json", (past, past))
         os.utime(tmp_path / "active" / f"{waiting.id}.json", (past, past))
-        assert store.ended_before(datetime.now(UTC) - timedelta(days=9)) == [old.id]
-        store.remove(old.id)
-        assert [run.id for run in store.page()] == [waiting.id, new.id]
+        assert await store.ended_before(datetime.now(UTC) - timedelta(days=9)) == [old.id]
+        assert await store.remove([old.id]) == {}
+        assert [run.id for run in await store.page()] == [waiting.id, new.id]
         assert os.listdir(tmp_path / "outputs") == []
 
 
