@@ -4,31 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+import os
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from heapq import nlargest
 from pathlib import Path
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
 from jupyter_pdflow.engine.debts import RETRY_AFTER
 from jupyter_pdflow.engine.email_records import EMAIL
-from jupyter_pdflow.engine.letters import StoredLetter, message_of, run_of
+from jupyter_pdflow.engine.letters import (
+    StoredLetter,
+    delivered,
+    parcel_of,
+    run_of,
+    undelivered,
+)
 from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.engine.timers import Timers
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Letter
-from jupyter_pdflow.store.records import SUFFIX, Records
+from jupyter_pdflow.store.records import SHOWN, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
-from jupyter_pdflow.store.threads import in_thread
-from jupyter_pdflow.store.validation import is_id
+from jupyter_pdflow.store.threads import in_reader, in_slices, in_thread, sorted_in_turns
+from jupyter_pdflow.store.validation import is_email_id, is_id
 
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 SENDING_AT_ONCE = 4
 LISTED = 500
+LISTED_BYTES = 4_000_000
+"""Maximum number of emails in a list, and about how many bytes of text they have in all."""
+
+DONE = "done"
 MESSAGE = ".eml"
+
+
+class MailFiles(NamedTuple):
+    """Which files of mails there are.
+
+    Attributes
+    ----------
+    waiting : set of str
+        The runs that have a mail to deliver.
+    names : list of str
+        The files of mails that are settled, in order: those of a run are neighbours.
+    """
+
+    directory: Path
+    waiting: set[str]
+    names: list[str]
+
+    def of(self, run_id: str) -> Iterator[Path]:
+        """Find the files of a run's settled mails."""
+        position = bisect_left(self.names, f"{run_id}-")
+        while position < len(self.names) and run_of(self.names[position]) == run_id:
+            name = self.names[position]
+            yield self.directory / name if name.endswith(MESSAGE) else self.directory / DONE / name
+            position += 1
 
 
 class Mailbox:
@@ -59,7 +98,7 @@ class Mailbox:
         log: logging.Logger,
     ) -> None:
         self._queued = Records(data_dir / "mail" / "queued", EMAIL, log)
-        self._done = Records(data_dir / "mail" / "done", EMAIL, log)
+        self._done = Records(data_dir / "mail" / DONE, EMAIL, log)
         self._directory = data_dir / "mail"
         self._post = post
         self._from = mail_from
@@ -67,17 +106,23 @@ class Mailbox:
         self._clock = clock
         self._log = log
         self._timers = Timers(self._on_due, clock)
-        self._sending = asyncio.Semaphore(SENDING_AT_ONCE)
+        self._due: deque[str] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._newest: dict[str, None] = {}
+        self._listed = False
+        self._listing = asyncio.Lock()
 
     async def open(self) -> None:
         """Take up what is queued: deliver it, or keep it where no server is configured now."""
-        for letter in self._queued.all():
-            if self._post is None:
+        async for letter in in_slices(self._queued.all()):
+            if self._post is not None:
+                self._timers.set(letter.id, self._clock())
+                continue
+            try:
                 await self._keep(letter)
                 self._queued.path(letter.id).unlink()
-            else:
-                self._timers.set(letter.id, self._clock())
+            except OSError as error:
+                self._log.error("Mail %s stays queued until the next start: %s", letter.id, error)
 
     async def close(self) -> None:
         """Stop delivering; what is queued stays queued."""
@@ -88,36 +133,75 @@ class Mailbox:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def accept(self, letters: list[Letter]) -> None:
-        """Take mails over, durably; one that was taken before is not taken again."""
+        """Take mails over, durably; one that was taken before is not taken again.
+
+        Raises
+        ------
+        OSError
+            One could not be stored; they may all be handed over again.
+        """
         for letter in letters:
-            if not self._knows(letter.id):
+            if not is_email_id(letter.id, letter.run_id):
+                self._log.error("A mail of run %s has no valid id: it is dropped.", letter.run_id)
+            elif not self._knows(letter.id):
                 await self._take(self._addressed(letter))
 
-    def letters(self) -> list[StoredLetter]:
-        """List the newest `LISTED` mails, newest first."""
-        paths = [path for box in (self._queued, self._done) for path in box.newest(LISTED)]
-        found = [letter for path in paths if (letter := self._readable(path.stem)) is not None]
-        return sorted(found, key=lambda letter: letter.created_at, reverse=True)[:LISTED]
+    async def letters(self) -> list[StoredLetter]:
+        """List the newest mails, newest first: `LISTED`, or as many as take `LISTED_BYTES`."""
+        async with self._listing:
+            if not self._listed:
+                self._listed = True
+                older = await in_reader(self._ids_by_time)
+                newer, self._newest = self._newest, dict.fromkeys(older)
+                self._note(*newer)
+        return await in_reader(self._read_all, list(reversed(self._newest)))
 
     def letter(self, letter_id: str) -> StoredLetter:
         """Get one mail; `NotFoundError` where there is none."""
         letter = self._read(letter_id) if is_id(letter_id) else None
         if letter is None:
-            msg = f"There is no mail {letter_id!r}."
+            msg = f"There is no mail {letter_id[:SHOWN]!r}."
             raise NotFoundError(msg)
         return letter
 
-    def waiting(self) -> set[str]:
-        """List the ids of the runs that have a mail to deliver."""
-        return {run_of(letter_id) for letter_id in self._queued.ids()}
+    async def files(self) -> MailFiles:
+        """Look which files of mails there are, to find those of many runs."""
+        return await in_reader(self._files)
 
-    def remove_of(self, run_ids: Collection[str]) -> None:
-        """Remove the settled mails of some runs."""
-        gone = set(run_ids)
-        for box, suffix in ((self._directory, MESSAGE), (self._done.directory, SUFFIX)):
-            for path in list(box.glob(f"*{suffix}")) if gone else ():
-                if run_of(path.stem) in gone:
-                    path.unlink(missing_ok=True)
+    def forget_list(self) -> None:
+        """Read anew which mails there are when they are listed: some were removed."""
+        self._listed = False
+
+    def _files(self) -> MailFiles:
+        waiting = {run_of(letter_id) for letter_id in self._queued.ids()}
+        folders = (self._directory, self._done.directory)
+        names = (entry.name for folder in folders for entry in os.scandir(folder))
+        return MailFiles(self._directory, waiting, sorted_in_turns(names))
+
+    def _ids_by_time(self) -> list[str]:
+        """List the `LISTED` ids that were written last, oldest first."""
+        found = [pair for box in (self._queued, self._done) for pair in box.newest(LISTED)]
+        return [letter_id for _, letter_id in reversed(nlargest(LISTED, found))]
+
+    def _note(self, *letter_ids: str) -> None:
+        """Note which mails are the newest ones, the very newest last."""
+        for letter_id in letter_ids:
+            self._newest.pop(letter_id, None)
+            self._newest[letter_id] = None
+        for letter_id in list(self._newest)[:-LISTED]:
+            del self._newest[letter_id]
+
+    def _read_all(self, letter_ids: list[str]) -> list[StoredLetter]:
+        found: list[StoredLetter] = []
+        size = 0
+        for letter_id in letter_ids:
+            letter = self._readable(letter_id)
+            if letter is not None:
+                size += len(letter.text) + len(letter.html or "")
+                if found and size > LISTED_BYTES:
+                    break
+                found.append(letter)
+        return sorted(found, key=lambda letter: letter.created_at, reverse=True)
 
     def _knows(self, letter_id: str) -> bool:
         return any(box.path(letter_id).exists() for box in (self._queued, self._done))
@@ -125,9 +209,9 @@ class Mailbox:
     def _read(self, letter_id: str) -> StoredLetter | None:
         if self._queued.path(letter_id).exists():
             with suppress(StoredFileError):  # settled just now, or damaged
-                return self._queued.get(letter_id)
+                return self._queued.read(letter_id)
         box = self._done if self._done.path(letter_id).exists() else self._queued
-        return box.get(letter_id) if box.path(letter_id).exists() else None
+        return box.read(letter_id) if box.path(letter_id).exists() else None
 
     def _readable(self, letter_id: str) -> StoredLetter | None:
         try:
@@ -155,22 +239,42 @@ class Mailbox:
         else:
             await self._queued.put(letter.id, letter)
             self._timers.set(letter.id, self._clock())
+        self._note(letter.id)
 
     async def _keep(self, letter: StoredLetter) -> None:
-        message = message_of(letter, self._from)
-        path = self._directory / f"{letter.id}{MESSAGE}"
-        await in_thread(replace_file, path, message.as_bytes())
-        await self._done.put(letter.id, replace(letter, status="kept"))
+        """Keep an email as a file where none is sent; one that can't be written has failed."""
+        try:
+            parcel = await in_thread(parcel_of, letter, self._from)
+        except UndeliverableError as error:
+            self._log.warning("Mail %s can't be kept: %s", letter.id, error)
+            letter = undelivered(letter, error, late=True)
+        else:
+            path = self._directory / f"{letter.id}{MESSAGE}"
+            await in_thread(replace_file, path, parcel.content)
+            letter = replace(letter, status="kept")
+        await self._done.put(letter.id, letter)
 
     def _on_due(self, letter_id: str) -> None:
-        task = asyncio.create_task(self._deliver(letter_id), name=f"mail {letter_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._due.append(letter_id)
+        if len(self._tasks) < SENDING_AT_ONCE:
+            task = asyncio.create_task(self._deliver_due(), name="deliver mails")
+            self._tasks.add(task)
+
+    async def _deliver_due(self) -> None:
+        try:
+            while self._due:
+                await self._deliver_or_log(self._due.popleft())
+        finally:
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _deliver_or_log(self, letter_id: str) -> None:
+        try:
+            await self._deliver(letter_id)
+        except Exception:  # noqa: BLE001  one email's trouble must not stop the others
+            self._log.exception("Mail %s stays queued until the next start.", letter_id)
 
     async def _deliver(self, letter_id: str) -> None:
-        letter = self._queued.get(letter_id)
-        async with self._sending:
-            letter = await self._attempt(letter)
+        letter = await self._attempt(self._queued.read(letter_id))
         while not await self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
             await asyncio.sleep(RETRY_AFTER)
         if letter.status == "queued":
@@ -192,11 +296,12 @@ class Mailbox:
     async def _attempt(self, letter: StoredLetter) -> StoredLetter:
         assert self._post is not None  # noqa: S101  nothing is queued without it
         letter = replace(letter, attempts=letter.attempts + 1)
+        late = self._clock() - letter.created_at > GIVE_UP_AFTER
         try:
-            await self._post.send(message_of(letter, self._from))
+            parcel = await in_thread(parcel_of, letter, self._from)
+            letter = delivered(letter, parcel, await self._post.send(parcel), late=late)
         except UndeliverableError as error:
-            late = self._clock() - letter.created_at > GIVE_UP_AFTER
-            over = error.for_good or late
-            self._log.warning("Mail %s was not delivered: %s", letter.id, error)
-            return replace(letter, status="failed" if over else "queued", error=str(error))
-        return replace(letter, status="sent", error=None)
+            letter = undelivered(letter, error, late=late)
+        if letter.error is not None:
+            self._log.warning("Mail %s was not delivered: %s", letter.id, letter.error)
+        return letter

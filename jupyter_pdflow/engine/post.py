@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.message import EmailMessage
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +30,42 @@ class UndeliverableError(PDFlowError):
     def __init__(self, message: str, *, for_good: bool) -> None:
         super().__init__(message)
         self.for_good = for_good
+
+
+class Parcel(NamedTuple):
+    """An email as it goes over the wire.
+
+    Attributes
+    ----------
+    content : bytes
+        Headers and body.
+    sender : str
+        The envelope's sender.
+    recipients : list of str
+        The addresses that have yet to get it.
+    utf8 : bool
+        Whether the mail server has to take addresses that are not ASCII (RFC 6531).
+    """
+
+    content: bytes
+    sender: str
+    recipients: list[str]
+    utf8: bool
+
+
+class Refusal(NamedTuple):
+    """Why a mail server did not take an email for one recipient."""
+
+    code: int
+    text: str
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it is no use to try again."""
+        return self.code >= PERMANENT
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
 
 
 class Post(NamedTuple):
@@ -63,19 +98,35 @@ class Post(NamedTuple):
             tls=parts.scheme == "smtps",
         )
 
-    async def send(self, message: EmailMessage) -> None:
-        """Deliver a mail; STARTTLS is used where the server offers it.
+    async def send(self, parcel: Parcel) -> dict[str, Refusal]:
+        """Deliver an email; STARTTLS is used where the server offers it.
+
+        Returns
+        -------
+        dict
+            Which recipients the server refused; all others have the email.
 
         Raises
         ------
         UndeliverableError
+            Nobody has the email, for a reason that is not one recipient's.
         """
-        if not message["To"]:
+        if not parcel.recipients:
             msg = "It has no recipient: pass to=… to pd.send.email, or set PDFlow.mail_to."
             raise UndeliverableError(msg, for_good=True)
         try:
-            await aiosmtplib.send(
-                message,
+            return await self._hand_over(parcel)
+        except Exception as error:
+            permanent = _is_permanent(error, utf8=parcel.utf8)
+            raise UndeliverableError(_words(error), for_good=permanent) from error
+
+    async def _hand_over(self, parcel: Parcel) -> dict[str, Refusal]:
+        try:
+            refused, _ = await aiosmtplib.send(
+                parcel.content,
+                sender=parcel.sender,
+                recipients=parcel.recipients,
+                mail_options=["SMTPUTF8"] if parcel.utf8 else [],
                 hostname=self.host,
                 port=self.port,
                 username=self.username,
@@ -83,15 +134,24 @@ class Post(NamedTuple):
                 use_tls=self.tls,
                 timeout=TIMEOUT,
             )
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise UndeliverableError(str(error), for_good=_is_permanent(error)) from error
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            found = [(one.recipient, one.code, one.message) for one in error.recipients]
+        else:
+            found = [(address, *answer) for address, answer in refused.items()]
+        return {address: Refusal(code, text) for address, code, text in found}
 
 
-def _is_permanent(error: Exception) -> bool:
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        return all(refused.code >= PERMANENT for refused in error.recipients)
+def _words(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPResponseException) and error.code > 0:
+        return f"{error.code} {error.message}"
+    return str(error) or type(error).__name__
+
+
+def _is_permanent(error: Exception, *, utf8: bool) -> bool:
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return False
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return error.code >= PERMANENT
+    if isinstance(error, aiosmtplib.SMTPNotSupported):
+        return utf8
     return isinstance(error, ValueError)

@@ -15,13 +15,25 @@ from aiosmtpd.smtp import AuthResult
 
 
 class Inbox:
-    """What an SMTP server received; `replies` are given before it accepts a mail."""
+    """What an SMTP server received; `replies` are given before it accepts a mail.
+
+    So are `refusals`, for one recipient each.
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.envelopes: list[tuple[str, list[str]]] = []
         self.replies: list[str] = []
+        self.refusals: dict[str, list[str]] = {}
         self.login: tuple[bytes, bytes] | None = None
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if self.refusals.get(address):
+            return self.refusals[address].pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.replies:

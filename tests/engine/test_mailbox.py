@@ -1,23 +1,45 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jupyter_pdflow.engine import mailbox as mailbox_module
-from jupyter_pdflow.engine.letters import StoredLetter
+from jupyter_pdflow.engine.letters import ERROR_LIMIT, StoredLetter, parcel_of
 from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.rules.run import Letter, Mail
 from tests.engine.support import Inbox, smtp_server, until
+
+FLAWS: list[dict[str, Any]] = [
+    {"to": ["bob@"]},
+    {"to": [".@"]},
+    {"to": [" :@"]},
+    {"to": ["a,<@"]},
+    {"to": ["team: a@example.org, b@example.org;"]},
+    {"to": ["a@example.org", "a@example.org\r\nBcc: b@example.org"]},
+    {"to": ["x" * 400 + "@example.org"]},
+    {"to": ["a\0@example.org"]},
+    {"subject": "a\r\nBcc: b@example.org"},
+]
+ADDRESSES = st.one_of(
+    st.sampled_from(["a@example.org", "ü@b.org", '"a b"@c.org', "bob@"]),
+    st.text(st.characters(exclude_categories=["Cs"])).map(lambda name: f"{name} <a@b.org>"),
+    st.text('ab@.<>",:; ü'),
+)
 
 
 @pytest.fixture
@@ -89,6 +111,203 @@ async def test_delivered_to_whom_the_step_named(box: Mailbox, inbox: Inbox) -> N
     await until(lambda: status(box) == "sent")
     assert inbox.envelopes == [("flows@example.org", ["a@example.org", "b@example.org"])]
     assert inbox.mails[0]["Subject"] == "Ünïcode …"
+
+
+async def test_kinds_of_recipients(box: Mailbox, inbox: Inbox) -> None:
+    to = {
+        "Doe, J <a@example.org>": "a@example.org",
+        '"Bé, \\"Dr.\\"" <b@exämple.org>': "b@xn--exmple-cua.org",
+        '"a b"@example.org': '"a b"@example.org',
+        '"c@example.org>,<d"@example.org': '"c@example.org>,<d"@example.org',
+        "ü@example.org": "ü@example.org",
+        "root@localhost": "root@localhost",
+        "A again <a@example.org>": None,
+    }
+    await box.accept([letter(to=list(to))])
+    await until(lambda: status(box) == "sent")
+    assert inbox.envelopes[0][1] == [address for address in to.values() if address]
+    shown = [address.display_name for address in inbox.mails[0]["To"].addresses]
+    names = [name.encode("utf-8", "surrogateescape").decode() for name in shown]  # raw UTF-8
+    assert names == ["Doe, J", 'Bé, "Dr."', "", "", "", "", "A again"]
+
+
+async def test_many_recipients(box: Mailbox, inbox: Inbox) -> None:
+    to = [f"Müller {number}, Dr. <p{number}@example.org>" for number in range(1_000)]
+    await box.accept([letter(to=to)])
+    await until(lambda: status(box) == "sent")
+    assert inbox.envelopes[0][1] == [f"p{number}@example.org" for number in range(1_000)]
+
+
+@pytest.mark.parametrize("post", [Post.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"])
+@pytest.mark.parametrize("flaw", FLAWS, ids=ascii)
+async def test_what_can_not_be_sent_has_failed_and_the_others_go_on(
+    tmp_path: Path, post: Post | None, flaw: dict[str, Any]
+) -> None:
+    box = await open_box(tmp_path, post)
+    await box.accept([letter(**flaw), letter("r-1-0-1")])
+    await until(lambda: status(box) == "failed")
+    assert status(box, "r-1-0-1") == ("kept" if post is None else "queued")
+    error = box.letter("r-1-0-0").error or ""
+    assert error.startswith("It can't be written as an email: ")
+    await until(lambda: not (tmp_path / "mail" / "queued" / "r-1-0-0.json").exists())
+    await box.close()
+
+
+@pytest.mark.parametrize("post", [Post.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"])
+async def test_what_an_older_version_has_queued_has_failed_after_a_start(
+    tmp_path: Path, post: Post | None
+) -> None:
+    box = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
+    await box.accept([letter(), letter("r-1-0-1", to=["c@example.org"])])
+    await box.close()
+    queued = tmp_path / "mail" / "queued"
+    path = queued / "r-1-0-0.json"
+    path.write_bytes(path.read_bytes().replace(b"owner@example.org", b"bob@"))
+    (queued / "r-9-0-0.json").write_bytes(b"{")
+    box = await open_box(tmp_path, post)
+    await until(lambda: status(box) == "failed")
+    assert "'bob@' is not an email address" in (box.letter("r-1-0-0").error or "")
+    assert status(box, "r-1-0-1") == ("kept" if post is None else "queued")
+    await box.close()
+
+
+async def test_who_was_refused_is_said(box: Mailbox, inbox: Inbox) -> None:
+    inbox.refusals = {"b@example.org": ["550 no such user"]}
+    await box.accept([letter(to=["a@example.org", "B <b@example.org>"])])
+    await until(lambda: status(box) == "failed")
+    assert box.letter("r-1-0-0").error == (
+        "The mail server refused it for b@example.org (550 no such user). "
+        "The other recipients have it."
+    )
+    assert [to for _, to in inbox.envelopes] == [["a@example.org"]]
+
+
+async def test_who_may_take_it_later_is_tried_again_and_nobody_else(
+    box: Mailbox, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "FIRST_RETRY", timedelta(milliseconds=20))
+    inbox.refusals = {
+        "b@example.org": ["451 come back later", "451 come back later"],
+        "c@example.org": ["550 no such user"],
+    }
+    await box.accept([letter(to=["a@example.org", "b@example.org", "c@example.org"])])
+    await until(lambda: status(box) == "failed")
+    assert [to for _, to in inbox.envelopes] == [["a@example.org"], ["b@example.org"]]
+    error = box.letter("r-1-0-0").error or ""
+    assert "for c@example.org (550 no such user)." in error
+    assert "b@example.org" not in error
+
+
+async def test_all_are_refused(box: Mailbox, inbox: Inbox) -> None:
+    inbox.refusals = {"owner@example.org": ["550 no such user"]}
+    await box.accept([letter()])
+    await until(lambda: status(box) == "failed")
+    error = "The mail server refused it for owner@example.org (550 no such user)."
+    assert box.letter("r-1-0-0").error == error
+
+
+async def test_a_server_that_takes_ascii_addresses_only(tmp_path: Path, inbox: Inbox) -> None:
+    controller = smtp_server(inbox, enable_SMTPUTF8=False)
+    controller.start()
+    box = await open_box(tmp_path, Post.at(url(controller)))
+    await box.accept([letter(to=["ü@example.org"]), letter("r-1-0-1", subject="ü")])
+    await until(lambda: status(box) == "failed" and status(box, "r-1-0-1") == "sent")
+    assert "SMTPUTF8" in (box.letter("r-1-0-0").error or "")
+    await box.close()
+    controller.stop()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"554 n\xe9 \xff\r\n", b"554 " + b"x" * 5_000 + b"\r\n", b"\0\0\r\n", b"\r\n", b""],
+    ids=lambda reply: ascii(reply[:9]),
+)
+async def test_whatever_a_server_answers_is_said(tmp_path: Path, reply: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            writer.write(b"250 OK\r\n" if line.startswith((b"EHLO", b"RSET", b"QUIT")) else reply)
+            if not reply:
+                break
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        box = await open_box(
+            tmp_path, Post.at(f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        )
+        await box.accept([letter(), letter("r-1-0-1")])
+        await until(lambda: all(box.letter(f"r-1-0-{n}").error for n in range(2)))
+        found = box.letter("r-1-0-0")
+        assert found.status == ("failed" if reply.startswith(b"554") else "queued")
+        assert len(found.error or "") <= ERROR_LIMIT
+        await box.close()
+
+
+@given(
+    st.lists(ADDRESSES, max_size=5),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_what_is_written_is_what_was_asked_for_or_an_error(
+    to: list[str], subject: str, text: str
+) -> None:
+    asked = StoredLetter(
+        id="r",
+        run_id="r",
+        step="a",
+        to=to,
+        subject=subject,
+        text=text,
+        html=None,
+        created_at=datetime.now(UTC),
+    )
+    try:
+        parcel = parcel_of(asked, "flows@example.org")
+    except UndeliverableError:
+        return
+    mail = message_from_bytes(parcel.content, policy=SMTP)
+    assert set(mail.keys()) <= {
+        "Message-ID",
+        "From",
+        "To",
+        "Subject",
+        "Content-Type",
+        "Content-Transfer-Encoding",
+        "MIME-Version",
+    }
+    wanted = [check_address(address).addr_spec for address in to]
+    assert parcel.recipients == list(dict.fromkeys(wanted))
+    shown = mail["To"].addresses if to else []
+    if not parcel.utf8:
+        assert [address.addr_spec for address in shown] == wanted
+
+
+async def test_a_mail_without_a_valid_id_is_dropped(
+    box: Mailbox, inbox: Inbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await box.accept([letter("../../pwn"), letter("\0"), letter("x" * 300), letter()])
+    await until(lambda: status(box) == "sent")
+    assert len(inbox.mails) == 1
+    assert caplog.text.count("has no valid id") == 3
+    assert not list(tmp_path.parent.glob("pwn*"))
+
+
+async def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "LISTED", 5)
+    monkeypatch.setattr(mailbox_module, "LISTED_BYTES", 1_000)
+    box = await open_box(tmp_path, None)
+    for number in range(4):
+        await box.accept([letter(f"a{number}", text="x" * 900)])
+    assert [found.id for found in await box.letters()] == ["a3"]
+    for number in range(4):
+        await box.accept([letter(f"b{number}", text="x")])
+    names = ["b3", "b2", "b1", "b0", "a3"]
+    assert [found.id for found in await box.letters()] == names
+    again = await open_box(tmp_path, None)
+    await again.accept([letter("c", text="x")])
+    assert [found.id for found in await again.letters()] == ["c", *names[:4]]
+    await box.close()
+    await again.close()
 
 
 async def test_handed_over_twice_is_sent_once(box: Mailbox, inbox: Inbox) -> None:
@@ -172,7 +391,7 @@ async def test_a_damaged_file_does_not_hide_the_other_mails(
     await box.accept([letter()])
     await until(lambda: status(box) == "sent")
     (tmp_path / "mail" / "done" / "damaged.json").write_bytes(b"{")
-    assert [found.id for found in box.letters()] == ["r-1-0-0"]
+    assert [found.id for found in await box.letters()] == ["r-1-0-0"]
     assert "damaged.json is not JSON" in caplog.text
 
 
@@ -211,7 +430,7 @@ async def test_listed_newest_first(tmp_path: Path) -> None:
     box = await open_box(tmp_path, None)
     for number in range(3):
         await box.accept([letter(f"m{number}")])
-    assert [found.id for found in box.letters()] == ["m2", "m1", "m0"]
+    assert [found.id for found in await box.letters()] == ["m2", "m1", "m0"]
     assert isinstance(box.letter("m1"), StoredLetter)
     for unknown in ("nope", "../done/m1", ""):
         with pytest.raises(NotFoundError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ulid import ULID
 from jupyter_pdflow.engine import pruning as pruning_module
 from jupyter_pdflow.engine.mailbox import Mailbox
 from jupyter_pdflow.engine.post import Post
-from jupyter_pdflow.engine.pruning import Pruning
+from jupyter_pdflow.engine.pruning import AT_ONCE, Pruning
 from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.moves import apply, new_run
@@ -27,6 +28,14 @@ from tests.rules.support import START, workflow
 
 log = logging.getLogger("test")
 LONG_AGO = time.time() - 10 * 86_400
+
+
+class Crash(BaseException):
+    """Ends the test's server where it stands."""
+
+
+def nine_days_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=9)
 
 
 class House:
@@ -82,19 +91,19 @@ async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> Non
         await house.make(old=False),
         await house.make(ended=False),
     )
-    pruning = house.pruning()
-    pruning.open()
-    pruning.close()
+    await house.pruning().prune(nine_days_ago())
     assert house.traces(old) == []
     assert house.traces(new) == all_of(new, "finished")
     assert house.traces(waiting) == all_of(waiting, "active")
-    assert [run.id for run in house.store.page()] == [waiting, new]
-    assert [letter.run_id for letter in house.mailbox.letters()] == [waiting, new]
+    assert [run.id for run in await house.store.page()] == [waiting, new]
+    assert [letter.run_id for letter in await house.mailbox.letters()] == [waiting, new]
 
 
 async def test_without_keep_days_all_stays(house: House) -> None:
     old = await house.make()
-    house.pruning(keep_days=None).open()
+    pruning = house.pruning(keep_days=None)
+    pruning.open()
+    await pruning.close()
     assert house.traces(old) == all_of(old, "finished")
 
 
@@ -102,9 +111,7 @@ async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as silent:
         house = House(tmp_path, Post.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}"))
         old = await house.make()
-        pruning = house.pruning()
-        pruning.open()
-        pruning.close()
+        await house.pruning().prune(nine_days_ago())
         assert f"mail/queued/{old}-1-0-0.json" in house.traces(old)
         assert house.store.get(old)
         await house.mailbox.close()
@@ -121,45 +128,69 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
     def unlink_or_crash(path: Path, missing_ok: bool = False) -> None:
         nonlocal left
         if left == 0:
-            raise KeyboardInterrupt
+            raise Crash
         left -= 1
         unlink(path, missing_ok)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", unlink_or_crash)
-        with pytest.raises(KeyboardInterrupt):
-            first.pruning().open()
+        with pytest.raises(Crash):
+            await first.pruning().prune(nine_days_ago())
     assert len(first.traces(old)) == 4 - removals
     assert first.traces(old)[0] == f"finished/{old}.json"
     again = House(tmp_path)
-    again.pruning().open()
+    await again.pruning().prune(nine_days_ago())
     assert again.traces(old) == []
-    assert again.store.page() == []
+    assert await again.store.page() == []
 
 
 async def test_many_go_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning_module, "AT_ONCE", 2)
-    ids = [await house.make() for _ in range(5)]
+    old = [await house.make() for _ in range(5)]
+    new = await house.make(old=False)
     pruning = house.pruning()
     pruning.open()
-    assert [run.id for run in house.store.page()] == ids[:1:-1]
-    await until(lambda: not house.store.page())
-    pruning.close()
+    await until(lambda: not any(house.traces(run_id) for run_id in old))
+    await pruning.close()
+    assert [run.id for run in await house.store.page()] == [new]
+    assert [letter.run_id for letter in await house.mailbox.letters()] == [new]
 
 
 async def test_trouble_with_the_disk_is_told_and_tried_again(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pruning_module, "PRUNE_EVERY", 0.01)
-    old = await house.make()
-    finished, set_aside = house.data_dir / "finished", house.data_dir / "set aside"
-    outputs = house.data_dir / "outputs" / f"{old}.json"
-    outputs.rename(set_aside)
-    outputs.mkdir()  # can't be removed as a file
+    finished, outputs = house.data_dir / "finished", house.data_dir / "outputs"
+    stuck, mailed, other = [await house.make() for _ in range(3)]
+    blocked = [outputs / f"{stuck}.json", house.data_dir / "mail" / f"{mailed}-1-0-0.eml"]
+    for path in blocked:
+        path.unlink()
+        path.mkdir()  # can't be removed as a file
     pruning = house.pruning()
     pruning.open()
-    assert "Old runs can't be removed" in caplog.text
-    assert os.listdir(finished) == [f"{old}.json"]
-    outputs.rmdir()
+    await until(lambda: "can't be removed; trying again later" in caplog.text)
+    await until(lambda: not house.traces(other))
+    assert sorted(os.listdir(finished)) == [f"{run_id}.json" for run_id in (stuck, mailed)]
+    for path in blocked:
+        path.rmdir()
     await until(lambda: not os.listdir(finished))
-    pruning.close()
+    await pruning.close()
+
+
+async def test_the_event_loop_goes_on(house: House) -> None:
+    for _ in range(3):
+        await house.make()
+    content = b"{}"
+    for _ in range(3_000):
+        for folder, name in (("finished", "{}.json"), ("mail/done", "{}-1-0-0.json")):
+            path = house.data_dir / folder / name.format(ULID())
+            path.write_bytes(content)
+            os.utime(path, (LONG_AGO, LONG_AGO))
+    pruning = asyncio.create_task(house.pruning().prune(nine_days_ago()))
+    turns = 0
+    while not pruning.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await pruning
+    assert os.listdir(house.data_dir / "finished") == []
+    assert turns > 3_000 / AT_ONCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from tests.engine.support import Inbox, smtp_server
-from tests.servers import JupyterServer, wait_until
+from tests.servers import STOP_SECONDS, JupyterServer, wait_until
 
 ASK = """%%step ask
 def handler(pd):
@@ -28,6 +29,15 @@ def handler(pd):
     pd.send.email(subject="It broke", to=["a@example.org", "b@example.org"])
     raise ValueError("broken")
 """
+
+
+TO = """%%step to
+def handler(pd):
+    pd.send.email("First", to="a@example.org")
+    pd.send.email("Second", to=pd.steps["trigger"]["event"])
+    pd.flow.suspend()
+"""
+BAD = ["bob@", ".@", " :@", "a,<@", "a@example.org\r\nBcc: b@example.org", ["a@example.org", "b@"]]
 
 
 class ClickingInbox(Inbox):
@@ -101,6 +111,30 @@ def test_a_failing_step_sends_its_mails_too(server: JupyterServer, inbox: Inbox)
     assert inbox.envelopes[-1][1] == ["a@example.org", "b@example.org"]
 
 
+@pytest.mark.parametrize("to", BAD, ids=ascii)
+def test_an_address_that_can_not_be_mailed_fails_its_step(server: JupyterServer, to: Any) -> None:
+    run = server.run(server.deploy("to", [TO]), to)
+    failed = server.wait_run(run["id"], "failed")
+    assert failed["error"]["ename"] == "ValueError"
+    wrong = to[-1] if isinstance(to, list) else to
+    assert f"to: {wrong!r} is not an email address" in failed["error"]["evalue"]
+    assert [mail["subject"] for mail in sent(server, run["id"])] == ["First"]
+
+
+def test_who_was_refused_is_said(server: JupyterServer, inbox: Inbox) -> None:
+    inbox.refusals = {"c@example.org": ["550 no such user"]}
+    run = server.run(server.deploy("to", [TO]), ["a@example.org", "c@example.org"])
+    server.wait_run(run["id"], "paused")
+
+    def second() -> Any:
+        mails = {mail["subject"]: mail for mail in mails_of(server, run["id"])}
+        return mails["Second"] if mails["Second"]["status"] != "queued" else None
+
+    mail = wait_until(second, "the second mail is settled")
+    assert mail["status"] == "failed"
+    assert "c@example.org (550 no such user). The other recipients have it." in mail["error"]
+
+
 def test_unknown_mail(server: JupyterServer) -> None:
     answer = server.api("GET", "/mail/nope")
     assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
@@ -126,3 +160,31 @@ def test_a_run_that_is_seen_as_paused_has_its_mail_in_the_list(tmp_path: Path) -
             while alone.get_run(run_id)["status"] != "paused":
                 pass
             assert run_id in {mail["run_id"] for mail in alone.api("GET", "/mail").json()}
+
+
+@pytest.mark.parametrize("smtp", [True, False], ids=["smtp", "files"])
+def test_a_mail_of_an_older_version_that_can_not_be_sent_is_its_own_trouble(
+    tmp_path: Path, smtp: bool
+) -> None:
+    arguments = ["--PDFlow.smtp_url=smtp://127.0.0.1:9"] if smtp else []
+    with JupyterServer(tmp_path, arguments) as server:
+        workflow = server.deploy("ask", [ASK.replace("html", "to='bob@example.org', html")])
+        run, other = [server.wait_run(server.run(workflow)["id"], "paused") for _ in range(2)]
+        server.stop()
+        mail_id = f"{run['id']}-1-0-0"
+        for path in (server.data_dir / "mail").rglob(f"{mail_id}.*"):
+            path.unlink()  # it is in the run's outbox only
+        outbox = server.data_dir / "active" / f"{run['id']}.json"
+        outbox.write_bytes(outbox.read_bytes().replace(b'"bob@example.org"', b'"bob@"'))
+        for path in (server.data_dir / "mail" / "queued").glob(f"{other['id']}*"):
+            path.write_bytes(path.read_bytes().replace(b'"bob@example.org"', b'".@"'))
+        server.start()
+        wait_until(lambda: mails_of(server, run["id"])[0]["status"] == "failed", "it has failed")
+        assert "'bob@' is not an email address" in mails_of(server, run["id"])[0]["error"]
+        assert mails_of(server, other["id"])[0]["status"] == ("failed" if smtp else "kept")
+        assert server.http.post(other["pause"]["resume_url"]).status_code == 200
+        assert server.api("POST", f"/runs/{run['id']}/cancel").status_code == 200
+        server.wait_run(other["id"], "succeeded")
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < STOP_SECONDS
