@@ -7,7 +7,7 @@ from typing import Any, get_args
 from jupyter_pdflow.handler.attrs import Attrs
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.scope import Scope
-from jupyter_pdflow.rules.run import Execution, ExitCall, OnTimeout, PauseCall
+from jupyter_pdflow.rules.run import REASON_LIMIT, Execution, ExitCall, OnTimeout, PauseCall
 from jupyter_pdflow.rules.times import check_ms
 
 DAY_MS = 86_400_000
@@ -129,12 +129,14 @@ class Flow:
         Parameters
         ----------
         reason : str, optional
-            Why, as the run will show it.
+            Why, as the run will show it; at most `REASON_LIMIT` characters.
 
         Raises
         ------
         TypeError
             `reason` is not a str.
+        ValueError
+            `reason` is too long.
         StepOverError
             The step is over.
         """
@@ -176,4 +178,7 @@ def _reason(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         msg = f"reason must be a str, not {value!r}"
         raise TypeError(msg)
+    if value is not None and len(value) > REASON_LIMIT:
+        msg = f"reason may have {REASON_LIMIT:,} characters at most, not {len(value):,}"
+        raise ValueError(msg)
     return None if value is None else str(to_json(value, "reason"))

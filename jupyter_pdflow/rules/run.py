@@ -33,6 +33,9 @@ STATUSES: tuple[RunStatus, ...] = (
     "canceled",
 )
 
+REASON_LIMIT = 1_000
+"""Maximum number of characters of the reason of a cancel or an exit, which each list shows."""
+
 
 class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a step failed, in the names of Jupyter's ``error`` output."""

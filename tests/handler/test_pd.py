@@ -241,6 +241,7 @@ def test_a_number_that_an_export_loses_is_told(pd: Pd, capsys: pytest.CaptureFix
         (lambda flow: flow.rerun(1, {"rows": [{1}]}), ExportError, r"context\.rows\[0\] is a set"),
         (lambda flow: flow.delay(float("nan")), ValueError, "ms"),
         (lambda flow: flow.exit(3), TypeError, "reason"),
+        (lambda flow: flow.exit("x" * 1_001), ValueError, "reason may have 1,000 characters"),
     ],
 )
 def test_bad_arguments_are_named_and_change_nothing(
