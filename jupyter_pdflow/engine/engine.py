@@ -44,6 +44,8 @@ from jupyter_pdflow.rules.moves import Move, apply, new_run, waiting_for
 from jupyter_pdflow.rules.run import By, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
+from jupyter_pdflow.store.summaries import RunSummary
+from jupyter_pdflow.store.threads import in_slices
 
 HANDED_OVER_SECONDS = 0.5
 """How long a list of mails waits at most for those of runs that have just been stored."""
@@ -104,17 +106,30 @@ class Engine:
         self._wakings: set[asyncio.Task[None]] = set()
         self._drivers = Drivers(self, pool, self._trouble, log)
         self._ids = Ids()
+        self._surveying: asyncio.Task[None] | None = None
         self._pruning = Pruning(store, mailbox, keep_days=keep_days, clock=clock, log=log)
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
         await self._mailbox.open()
-        for run in self._store.active():
+        async for run in in_slices(self._store.active()):
             await self._recover(run)
-        self._ids = Ids(after=[run.id for run in self._store.page(limit=1)])
+        self._surveying = asyncio.create_task(self._survey(), name="find out which runs ended")
         self._pruning.open()
         for workflow in sorted(self.workflows(), key=lambda known: known.created_at)[-1:]:
             self._drivers.expect(workflow)
+
+    async def _survey(self) -> None:
+        """Find the newest run: the ids of later ones are greater. Links need not wait for that."""
+        while True:
+            try:
+                newest = await self._store.page(limit=1)
+            except OSError as error:
+                self._trouble.begins(error)
+                await asyncio.sleep(RETRY_AFTER)
+            else:
+                self._ids = Ids(after=[run.id for run in newest])
+                return
 
     async def _recover(self, run: Run) -> None:
         """Take up one run; whatever is wrong with it stays with it."""
@@ -131,7 +146,10 @@ class Engine:
 
     async def close(self) -> None:
         """Stop all that is going on; runs that were executing are executed again at `open`."""
-        self._pruning.close()
+        if self._surveying is not None:
+            self._surveying.cancel()
+            await asyncio.wait([self._surveying])
+        await self._pruning.close()
         self._timers.close()
         for task in self._wakings:
             task.cancel()
@@ -172,6 +190,8 @@ class Engine:
 
     async def start(self, workflow_id: str, event: Any = None) -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown."""
+        if self._surveying is not None:
+            await asyncio.shield(self._surveying)
         workflow, now = self._store.workflow(workflow_id), self._clock()
         move = new_run(self._ids.new(now), workflow, event, now)
         async with self._turns.of(move.run.id):
@@ -181,15 +201,17 @@ class Engine:
         """Read a run; `NotFoundError` where there is none."""
         return self._store.get(run_id)
 
-    def runs(
+    async def runs(
         self,
         status: RunStatus | None = None,
         workflow: str | None = None,
         limit: int = 50,
         before: str | None = None,
-    ) -> list[Run]:
-        """Read runs, newest first, from the one before the run id `before` on."""
-        return self._store.page(status=status, workflow_id=workflow, limit=limit, before=before)
+    ) -> list[RunSummary]:
+        """Read what lists show of runs, newest first, from before the run id `before` on."""
+        return await self._store.page(
+            status=status, workflow_id=workflow, limit=limit, before=before
+        )
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
         """Read what the steps of a run showed; `NotFoundError` where there is no such run."""
@@ -252,7 +274,7 @@ class Engine:
         with suppress(TimeoutError):
             async with asyncio.timeout(HANDED_OVER_SECONDS):
                 await self._turns.over()
-        return self._mailbox.letters()
+        return await self._mailbox.letters()
 
     def letter(self, letter_id: str) -> StoredLetter:
         """Get one mail; `NotFoundError` where there is none."""
