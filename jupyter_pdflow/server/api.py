@@ -16,7 +16,7 @@ from tornado import web
 from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
-from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.bodies import is_storable
 from jupyter_pdflow.server.errors import error_answer
 from jupyter_pdflow.server.executed import executed_notebook, written
@@ -220,9 +220,9 @@ class RunsHandler(PDFlowAPIHandler):
         workflow = self.get_query_argument("workflow", None)
         before = self.get_query_argument("before", None)
         house = await self.house()
-        runs = house.engine.runs(status, workflow, limit + 1, before)
+        runs = await house.engine.runs(status, workflow, limit + 1, before)
         if len(runs) > limit:
-            self._link_next(limit, status, workflow, runs[limit - 1])
+            self._link_next(limit, status, workflow, runs[limit - 1].id)
         self.answer([run_item(run, house.links.urls) for run in runs[:limit]])
 
     def _limit(self) -> int:
@@ -240,8 +240,8 @@ class RunsHandler(PDFlowAPIHandler):
             raise BadRequestError(msg)
         return cast("RunStatus | None", status)
 
-    def _link_next(self, limit: int, status: str | None, workflow: str | None, last: Run) -> None:
-        given = {"status": status, "workflow": workflow, "limit": limit, "before": last.id}
+    def _link_next(self, limit: int, status: str | None, workflow: str | None, last: str) -> None:
+        given = {"status": status, "workflow": workflow, "limit": limit, "before": last}
         query = urlencode({name: value for name, value in given.items() if value is not None})
         self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
 
@@ -293,6 +293,10 @@ class CancelHandler(PDFlowAPIHandler):
     async def post(self, run_id: str) -> None:
         """Cancel a run, whatever it is doing."""
         body = self.read(Cancel)
+        if body.reason is not None and len(body.reason) > REASON_LIMIT:
+            found = f"{len(body.reason):,}"
+            msg = f"reason may have {REASON_LIMIT:,} characters at most, not {found}."
+            raise BadRequestError(msg)
         house = await self.house()
         run = await house.engine.cancel(run_id, body.by, body.reason)
         self.answer(run_view(run, house.links.urls))

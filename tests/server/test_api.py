@@ -82,6 +82,11 @@ def test_unknown_routes_and_methods(server: JupyterServer) -> None:
     error(server.api("GET", "/runs/unknown/notebook"), 404, "not_found")
     error(server.api("GET", "/runs/..%2f..%2flock"), 404, "not_found")
     error(server.api("GET", "/mail/..%2f..%2flock"), 404, "not_found")
+    for name in ("x" * 300, "%00", "%2e%2e", "%ff", "%ed%a0%80", "a%5cb", "é" * 150):
+        for path in (f"/mail/{name}", f"/runs/{name}", f"/workflows/{name}"):
+            answer = server.api("GET", path)
+            assert answer.status_code in {400, 404}, path
+            assert len(answer.content) < 1_000
     error(server.api("DELETE", "/runs"), 405, "method_not_allowed")
 
 
@@ -237,6 +242,17 @@ def test_a_canceled_run_says_why(server: JupyterServer, paused: Paused) -> None:
     assert answer.status_code == 200
     assert answer.json()["status"] == "canceled"
     assert server.get_run(run["id"])["reason"] == "No longer needed"
+
+
+def test_a_reason_of_any_length_is_no_reason(server: JupyterServer, paused: Paused) -> None:
+    path = f"/runs/{paused()['id']}"
+    message = error(
+        server.api("POST", f"{path}/cancel", {"reason": "x" * 5_000_000}), 400, "bad_request"
+    )
+    assert message == "reason may have 1,000 characters at most, not 5,000,000."
+    assert server.api("GET", path).json()["status"] == "paused"
+    canceled = server.api("POST", f"{path}/cancel", {"reason": "é" * 1_000})
+    assert canceled.json()["reason"] == "é" * 1_000
 
 
 def test_a_failed_step_has_its_error(server: JupyterServer) -> None:
