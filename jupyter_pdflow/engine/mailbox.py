@@ -171,6 +171,7 @@ class Mailbox:
     def forget_list(self) -> None:
         """Read anew which mails there are when they are listed: some were removed."""
         self._listed = False
+        self._newest = {}
 
     def _files(self) -> MailFiles:
         waiting = {run_of(letter_id) for letter_id in self._queued.ids()}

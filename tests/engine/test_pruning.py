@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
+from jupyter_pdflow.engine import mailbox as mailbox_module
 from jupyter_pdflow.engine import pruning as pruning_module
 from jupyter_pdflow.engine.mailbox import Mailbox
 from jupyter_pdflow.engine.post import Post
@@ -97,6 +98,17 @@ async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> Non
     assert house.traces(waiting) == all_of(waiting, "active")
     assert [run.id for run in await house.store.page()] == [waiting, new]
     assert [letter.run_id for letter in await house.mailbox.letters()] == [waiting, new]
+
+
+async def test_older_mails_are_listed_when_newer_ones_are_gone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "LISTED", 2)
+    new = await house.make(old=False)
+    old = [await house.make() for _ in range(2)]
+    assert {letter.run_id for letter in await house.mailbox.letters()} == {*old}
+    await house.pruning().prune(nine_days_ago())
+    assert [letter.run_id for letter in await house.mailbox.letters()] == [new]
 
 
 async def test_without_keep_days_all_stays(house: House) -> None:

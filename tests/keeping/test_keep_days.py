@@ -45,9 +45,9 @@ def test_only_old_finished_runs_go(server: JupyterServer) -> None:
         age(server, old["id"])
         age(server, paused["id"])
         server.restart()
+        wait_until(lambda: traces(server, old) == 0, "the old run is removed")
         assert [run["id"] for run in server.api("GET", "/runs").json()] == [paused["id"], new["id"]]
         assert server.api("GET", f"/runs/{old['id']}").status_code == 404
-        assert traces(server, old) == 0
         assert traces(server, new) == 4
         mails = server.api("GET", "/mail").json()
         assert {mail["run_id"] for mail in mails} == {paused["id"], new["id"]}
