@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SLICE_SECONDS = 0.01
+SLICE_SECONDS = 0.005
 """How long a long loop keeps the event loop before others get their turn."""
 
 SORTED_AT_ONCE = 10_000
