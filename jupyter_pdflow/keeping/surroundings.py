@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from jupyter_pdflow.engine.letters import StoredLetter, message_of
-from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.letters import StoredLetter, parcel_of
+from jupyter_pdflow.engine.post import Post, UndeliverableError
 from jupyter_pdflow.keeping.archive import free_bytes
 from jupyter_pdflow.keeping.datadir import KEYS, DataDir
 from jupyter_pdflow.keeping.files import INPUTS
@@ -118,7 +118,7 @@ def mail(stock: Stock) -> Iterator[Finding]:
         flaw = _flaw_of(letter)
         if flaw is not None:
             yield Finding(
-                f"Mail {letter.id} can't be sent: {flaw}.",
+                f"Mail {letter.id} can't be sent. {flaw}",
                 "The next server says so in the list of mails, and tries no more.",
                 grave=False,
             )
@@ -131,9 +131,9 @@ def mail(stock: Stock) -> Iterator[Finding]:
         )
 
 
-def _flaw_of(letter: StoredLetter) -> Exception | None:
+def _flaw_of(letter: StoredLetter) -> UndeliverableError | None:
     try:
-        message_of(letter, ANYONE).as_bytes()
-    except Exception as error:  # noqa: BLE001  the email library raises what it likes
+        parcel_of(letter, ANYONE)
+    except UndeliverableError as error:
         return error
     return None

@@ -194,9 +194,10 @@ class Records(Generic[R]):
     def _written(self) -> Iterator[tuple[float, str]]:
         with os.scandir(self.directory) as entries:
             for entry in entries:
-                if entry.name.endswith(SUFFIX):
+                record_id = entry.name.removesuffix(SUFFIX)
+                if entry.name.endswith(SUFFIX) and is_id(record_id):
                     with suppress(FileNotFoundError):  # moved on just now
-                        yield entry.stat().st_mtime, entry.name.removesuffix(SUFFIX)
+                        yield entry.stat().st_mtime, record_id
 
     def get(self, record_id: str) -> R:
         """Read one record; one that is being written is as it was before.
@@ -244,9 +245,7 @@ class Records(Generic[R]):
         """
         path, gone = self.path(record_id), None if leaving is None else str(leaving)
         with self.as_before(record_id):
-            stamp = await self._write(
-                Order(str(path), self._kind.table, Raw(encode(record)), gone)
-            )
+            stamp = await self._write(Order(str(path), self._kind.table, Raw(encode(record)), gone))
         RECENT.keep(str(path), stamp, record)
 
     def before(self, record_id: str) -> R | None:

@@ -297,15 +297,15 @@ async def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mailbox_module, "LISTED_BYTES", 1_000)
     box = await open_box(tmp_path, None)
     for number in range(4):
-        await box.accept([letter(f"a{number}", text="x" * 900)])
-    assert [found.id for found in await box.letters()] == ["a3"]
+        await box.accept([letter(f"r-1-0-{number}", text="x" * 900)])
+    assert [found.id for found in await box.letters()] == ["r-1-0-3"]
     for number in range(4):
-        await box.accept([letter(f"b{number}", text="x")])
-    names = ["b3", "b2", "b1", "b0", "a3"]
+        await box.accept([letter(f"r-2-0-{number}", text="x")])
+    names = ["r-2-0-3", "r-2-0-2", "r-2-0-1", "r-2-0-0", "r-1-0-3"]
     assert [found.id for found in await box.letters()] == names
     again = await open_box(tmp_path, None)
-    await again.accept([letter("c", text="x")])
-    assert [found.id for found in await again.letters()] == ["c", *names[:4]]
+    await again.accept([letter("r-3-0-0", text="x")])
+    assert [found.id for found in await again.letters()] == ["r-3-0-0", *names[:4]]
     await box.close()
     await again.close()
 
@@ -429,10 +429,10 @@ async def test_without_a_server_mails_are_kept_as_files(tmp_path: Path) -> None:
 async def test_listed_newest_first(tmp_path: Path) -> None:
     box = await open_box(tmp_path, None)
     for number in range(3):
-        await box.accept([letter(f"m{number}")])
-    assert [found.id for found in await box.letters()] == ["m2", "m1", "m0"]
-    assert isinstance(box.letter("m1"), StoredLetter)
-    for unknown in ("nope", "../done/m1", ""):
+        await box.accept([letter(f"r-1-0-{number}")])
+    assert [found.id for found in await box.letters()] == ["r-1-0-2", "r-1-0-1", "r-1-0-0"]
+    assert isinstance(box.letter("r-1-0-1"), StoredLetter)
+    for unknown in ("nope", "../done/r-1-0-1", ""):
         with pytest.raises(NotFoundError):
             box.letter(unknown)
     await box.close()

@@ -17,7 +17,7 @@ from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.engine.mailbox import Mailbox
 from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.engine.timers import utc_now
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.events import event_of
@@ -74,9 +74,11 @@ async def opened(
 async def look_at_all(house: Opened) -> None:
     """Show all lists, and each run, email and workflow in every way."""
     engine, urls = house.engine, house.links.urls
-    for run in engine.runs(limit=500):
-        look_at(house, run)
-    encode([run_item(run, urls) for run in engine.runs(limit=500)])
+    runs = await engine.runs(limit=500)
+    for run in runs:
+        with suppress(StoredFileError):  # what lists show of it may be right all the same
+            look_at(house, engine.run(run.id))
+    encode([run_item(run, urls) for run in runs])
     encode([mail_view(letter) for letter in await engine.letters()])
     encode([workflow_view(workflow) for workflow in engine.workflows()])
 
@@ -92,7 +94,7 @@ def look_at(house: Opened, run: Run) -> None:
 async def decide_all(house: Opened) -> None:
     """Use the links of each pause, twice, and cancel what is left."""
     engine = house.engine
-    for run in engine.runs(limit=500):
+    for run in await engine.runs(limit=500):
         if run.pause is not None:
             await use_links(house, run.id, run.pause.step, run.pause.execution)
         with suppress(PDFlowError):

@@ -135,7 +135,8 @@ async def go_on(target: Path, done: Imported) -> None:
     log, handler = logging.Logger("test"), Log()  # noqa: LOG001  one for this folder only
     log.addHandler(handler)
     async with opened(target, log) as house:
-        assert sorted(run.id for run in house.engine.runs(limit=500)) == sorted(done.new)
+        runs = await house.engine.runs(limit=500)
+        assert sorted(run.id for run in runs) == sorted(done.new)
         await look_at_all(house)
         await decide_all(house)
         await look_at_all(house)

@@ -284,7 +284,7 @@ class TestRuns:
         path = tmp_path / "finished" / f"{bad.id}.json"
         path.write_bytes(path.read_bytes().replace(b'Z",', b'",'))
         store = reopen()
-        assert [found.id for found in store.page()] == [run.id]
+        assert [found.id for found in await store.page()] == [run.id]
         with pytest.raises(StoredFileError, match="has no time zone"):
             store.get(bad.id)
 
@@ -296,7 +296,7 @@ class TestRuns:
         for folder in ("active", "finished"):
             for name in names:
                 (tmp_path / folder / name).write_bytes(b"{")
-        assert [found.id for found in reopen().page()] == [run.id]
+        assert [found.id for found in await reopen().page()] == [run.id]
         for folder in ("active", "finished"):
             left = set(os.listdir(tmp_path / folder)) - {f"{run.id}.json"}
             assert len(left) == len(names)
@@ -323,7 +323,7 @@ class TestRuns:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(Path, "rename", refuse)
-        assert [found.id for found in reopen().page()] == [run.id]
+        assert [found.id for found in await reopen().page()] == [run.id]
         assert (tmp_path / "active" / "x.json").exists()
 
     async def test_no_path_is_made_of_what_is_no_id(self, reopen: Open, tmp_path: Path) -> None:
