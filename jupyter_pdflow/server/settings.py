@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from email.utils import getaddresses
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +10,11 @@ from traitlets import TraitType
 
 from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.server.addresses import is_address
 
 MOST_KEEP_DAYS = 36_500.0
 """A hundred years; longer than that, a date could not be reckoned with."""
-
-_OWN_NETWORK = re.compile(r"(?<=[@.])(?:localhost|local|test)(?=>?\Z)", re.IGNORECASE)
-"""Ends of domains that email-validator refuses although a mail server of one's own takes them."""
 
 
 class ConfigurationError(PDFlowError):
@@ -139,15 +136,8 @@ def _check_mail(trait: str, addresses: list[str]) -> None:
 
 def is_mailable(address: str) -> bool:
     """Whether a text is an email address, with or without a display name."""
-    from email_validator import EmailNotValidError, validate_email
-
     try:
-        validate_email(
-            _OWN_NETWORK.sub("org", address),
-            check_deliverability=False,
-            globally_deliverable=False,
-            allow_display_name=True,
-        )
-    except EmailNotValidError:
+        check_address(address)
+    except ValueError:
         return False
     return True
