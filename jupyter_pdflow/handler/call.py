@@ -6,17 +6,22 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from msgspec.json import encode
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError, StepError
 from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.forks import ending_forks
 from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.loops import outside_loop
 from jupyter_pdflow.handler.pd import RETURN_VALUE, Pd
 from jupyter_pdflow.rules.moves import EXPORTS_LIMIT, too_large_words
 from jupyter_pdflow.rules.run import Outcome, PauseCall
+
+interrupted: WeakSet[asyncio.Task[Any]] = WeakSet()
+"""Tasks that were canceled because the author's code in them was interrupted."""
 
 
 async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
@@ -43,8 +48,7 @@ async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
 
 def failed(pd: Pd, exception: BaseException) -> Outcome:
     """Make the outcome of a step that raised; exports and mails before that are kept."""
-    if isinstance(exception, asyncio.CancelledError):
-        exception = _as_interrupt(exception)
+    exception = as_interrupt(exception)
     pd.exception = cut(exception)
     return replace(_outcome(pd), error=error_of(exception))
 
@@ -52,12 +56,13 @@ def failed(pd: Pd, exception: BaseException) -> Outcome:
 async def invoke(handler: Callable[[Pd], Any], pd: Pd) -> None:
     """Call a handler and keep what it returns; everything that the author raises gets out."""
     _check(handler, pd)
-    with outside_loop() as loop:
-        result = handler(pd)
-        if asyncio.isfuture(result) and result.get_loop() is not loop:
-            result = result.get_loop().run_until_complete(result)
-    if inspect.isawaitable(result):
-        result = await result
+    with ending_forks():
+        with outside_loop() as loop:
+            result = handler(pd)
+            if asyncio.isfuture(result) and result.get_loop() is not loop:
+                result = result.get_loop().run_until_complete(result)
+        if inspect.isawaitable(result):
+            result = await result
     if result is not None:
         pd.exports[RETURN_VALUE] = to_json(result, RETURN_VALUE, pd.scope.warn)
     _check_size(pd)
@@ -94,9 +99,15 @@ def _outcome(pd: Pd) -> Outcome:
     return Outcome(exports=pd.exports, flow=pd.flow.call, mails=pd.send.mails)
 
 
-def _as_interrupt(canceled: asyncio.CancelledError) -> KeyboardInterrupt:
-    """See the cancelling of an awaiting handler as the interrupt that caused it."""
+def as_interrupt(exception: BaseException) -> BaseException:
+    """Return what ended the author's code: for the canceling of an interrupt, that interrupt.
+
+    Any other `CancelledError` is the author's own, as in a script.
+    """
     task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
-    return KeyboardInterrupt().with_traceback(canceled.__traceback__)
+    canceled = isinstance(exception, asyncio.CancelledError)
+    if task is None or not canceled or task not in interrupted:
+        return exception
+    interrupted.discard(task)
+    task.uncancel()
+    return KeyboardInterrupt().with_traceback(exception.__traceback__)

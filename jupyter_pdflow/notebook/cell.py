@@ -14,7 +14,8 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import StepError
-from jupyter_pdflow.handler.call import invoke
+from jupyter_pdflow.handler.call import interrupted, invoke
+from jupyter_pdflow.handler.forks import ending_forks
 from jupyter_pdflow.handler.loops import is_switching, outside_loop
 from jupyter_pdflow.notebook.parsing import leave_out_main, parse
 
@@ -91,10 +92,11 @@ async def run_code(shell: InteractiveShell, code: CodeType) -> None:
         What the source raised.
     """
     awaits = code.co_flags & inspect.CO_COROUTINE
-    with shell.builtin_trap, nullcontext() if awaits else outside_loop():
-        result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
-    if awaits:
-        await result
+    with ending_forks():
+        with shell.builtin_trap, nullcontext() if awaits else outside_loop():
+            result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
+        if awaits:
+            await result
 
 
 def _read(
@@ -123,18 +125,22 @@ def interrupts() -> Iterator[None]:
     While it awaits a cell, ipykernel only asks the loop to cancel it: code that does not await
     never sees that, and a loop that waits for events may not either.
     """
-    if threading.current_thread() is not threading.main_thread():
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    interrupted.discard(task)
+
+    def cancel() -> None:
+        interrupted.add(task)
+        task.cancel()
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
         while frame is not None and not is_switching(frame):
             if frame.f_code in _INTERRUPTIBLE:
                 raise KeyboardInterrupt
             frame = frame.f_back
-        if task is not None:
-            loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(cancel)
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import signal
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from jupyter_pdflow.handler.call import call_handler
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.notebook.cell import interrupts
 from jupyter_pdflow.rules.run import Mail, Outcome, PauseCall
 
 
@@ -137,16 +140,106 @@ async def test_errors(pd: Pd, handler: Any, ename: str, evalue: str) -> None:
     assert type(pd.exception).__name__ == ename
 
 
-async def test_canceling_an_async_handler_is_an_interrupt(pd: Pd) -> None:
+async def test_interrupt_of_a_handler_that_awaits_is_a_keyboard_interrupt(pd: Pd) -> None:
     async def handler(pd: Any) -> None:
+        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGINT)
         await asyncio.sleep(60)
 
-    task = asyncio.create_task(call_handler(handler, pd))
-    await asyncio.sleep(0)
-    task.cancel()
-    outcome = await task
+    async def call() -> Outcome:
+        with interrupts():
+            return await call_handler(handler, pd)
+
+    outcome = await asyncio.create_task(call())
     assert outcome.error is not None
     assert outcome.error.ename == "KeyboardInterrupt"
+
+
+async def raises_canceled(pd: Any) -> None:
+    raise asyncio.CancelledError
+
+
+def raises_canceled_at_once(pd: Any) -> None:
+    raise asyncio.CancelledError
+
+
+async def awaits_canceled(pd: Any) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def awaits_canceled_task(pd: Any) -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+
+
+async def cancels_itself(pd: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(60)
+
+
+async def times_out(pd: Any) -> None:
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(60)
+
+
+async def waits_in_vain(pd: Any) -> None:
+    await asyncio.wait_for(asyncio.sleep(60), 0.01)
+
+
+async def fails_in_a_group(pd: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(60))
+        group.create_task(awaits_canceled_task(pd))
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("handler", "ename"),
+    [
+        (raises_canceled, "CancelledError"),
+        (raises_canceled_at_once, "CancelledError"),
+        (awaits_canceled, "CancelledError"),
+        (awaits_canceled_task, "CancelledError"),
+        (cancels_itself, "CancelledError"),
+        (times_out, "TimeoutError"),
+        (waits_in_vain, "TimeoutError"),
+        (fails_in_a_group, "ExceptionGroup"),
+        (lambda pd: asyncio.run(awaits_canceled(pd)), "CancelledError"),
+        (lambda pd: asyncio.run(times_out(pd)), "TimeoutError"),
+    ],
+)
+async def test_canceling_without_an_interrupt_is_as_in_a_script(
+    pd: Pd, handler: Any, ename: str
+) -> None:
+    with pytest.raises(BaseException) as raised:
+        await asyncio.create_task(_as_in_a_script(handler))
+    assert type(raised.value).__name__ == ename
+    outcome = await asyncio.create_task(call_handler(handler, pd))
+    assert outcome.error is not None
+    assert outcome.error.ename == ename
+
+
+async def _as_in_a_script(handler: Any) -> None:
+    await asyncio.to_thread(_script, handler)
+
+
+def _script(handler: Any) -> None:
+    result = handler(None)
+    if asyncio.iscoroutine(result):
+        asyncio.run(result)
+
+
+async def test_canceled_member_of_a_group_is_no_error(pd: Pd) -> None:
+    async def handler(pd: Any) -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(awaits_canceled(pd))
+        return "went on"
+
+    assert await call_handler(handler, pd) == Outcome(exports={"$return_value": "went on"})
 
 
 async def test_error_text_is_bounded_and_storable(pd: Pd) -> None:

@@ -82,6 +82,30 @@ async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, b
     pool.release(kernel)
 
 
+async def test_interrupt_of_a_step_that_follows_canceled_ones(pool: KernelPool) -> None:
+    body = """
+    import asyncio
+    print("in", flush=True)
+    async def handler(pd):
+        if pd.steps.trigger.event:
+            await asyncio.sleep(60)
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+    """
+    flow = workflow(body)
+    kernel = await pool.acquire(flow, "")
+    for event, ename in [(0, "CancelledError"), (1, "KeyboardInterrupt"), (0, "CancelledError")]:
+        executing = asyncio.create_task(kernel.execute(execution(flow, event=event)))
+        if event:
+            await until(lambda: kernel.busy and kernel._outputs.finish(), "the step executes")
+            await kernel.interrupt()
+        outcome, _ = await asyncio.wait_for(executing, 5)
+        assert outcome.error is not None
+        assert outcome.error.ename == ename
+    pool.release(kernel)
+    assert pool.take(flow) is kernel
+
+
 async def test_handler_that_ignores_interrupts_is_killed(pool: KernelPool) -> None:
     body = """
     import time

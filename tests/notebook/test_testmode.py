@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import psutil
 import pytest
 
 from tests.notebook.conftest import Kernel
@@ -162,6 +163,58 @@ def test_an_interrupt_stops_an_async_handler(kernel: Kernel):
     kernel.until_idle(message_id)
 
     assert reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+CANCELED = """
+import asyncio
+async def handler(pd):
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CANCELED,
+        "import asyncio\ndef handler(pd): raise asyncio.CancelledError",
+        "import asyncio\nraise asyncio.CancelledError\ndef handler(pd): pass",
+    ],
+)
+def test_canceling_without_an_interrupt_is_the_authors_error(kernel: Kernel, body: str):
+    ran = kernel.run(f"%%step a\n{body}")
+
+    assert ran.error is not None
+    assert ran.error["ename"] == "CancelledError"
+    test_an_interrupt_stops_an_async_handler(kernel)
+
+
+FORKS_AND_AWAITS = """
+import asyncio
+async def handler(pd):
+    child = os.fork()
+    await asyncio.sleep(0)
+    os.waitpid(child, 0)
+    print("once")
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def handler(pd):\n    if (child := os.fork()): os.waitpid(child, 0)\n    print('once')",
+        "if (child := os.fork()): os.waitpid(child, 0)\nprint('once')\ndef handler(pd): pass",
+        FORKS_AND_AWAITS,
+    ],
+)
+def test_a_forked_child_does_not_go_on_as_a_second_kernel(kernel: Kernel, body: str):
+    ran = kernel.run(f"%%step a\nimport os\n{body}")
+
+    assert ran.error is None
+    assert "once" in ran.stdout
+    assert kernel.value("os.getpid()") == kernel.manager.provisioner.pid
+    assert psutil.Process(kernel.manager.provisioner.pid).children() == []
 
 
 def test_mail_is_shown_and_its_html_is_fenced(kernel: Kernel):
