@@ -67,6 +67,17 @@ class KernelError(PDFlowError):
         self.error = error
 
 
+class GatewayError(PDFlowError):
+    """The kernel gateway ended without an answer, or can't be reached."""
+
+    reason = "gateway"
+    status = 503
+
+
+class GatewayAwayError(GatewayError):
+    """The kernel gateway can't be reached, or gives no kernels now; nothing was executed."""
+
+
 class ExportError(PDFlowError, TypeError):
     """An export can't be written as JSON, or the run's exports are too large."""
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_pdflow.engine.debts import RETRY_AFTER, Trouble
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.crashes import is_alone
@@ -112,6 +112,7 @@ class Drivers:
         self._kernels: dict[str, Kernel] = {}
         self._admission = Admission()
         self._interrupts: set[asyncio.Task[None]] = set()
+        self._requeues: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
@@ -189,7 +190,7 @@ class Drivers:
             await self._halt(run_id)
         interrupts = [kernel.interrupt(INTERRUPTED_SECONDS) for kernel in kernels.values()]
         await asyncio.gather(*interrupts, return_exceptions=True)
-        tasks = [*self._tasks.values(), *self._interrupts]
+        tasks = [*self._tasks.values(), *self._interrupts, *self._requeues]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -207,12 +208,31 @@ class Drivers:
                 await self._drive_queued(run.id)
             else:
                 await self._drive_warm(run.id, kernel)
+        except GatewayError as error:
+            self._requeue(run.id, error)
         except PDFlowError as error:
             self._log.error("Run %s can't go on; the next start tries again. %s", run.id, error)
         except Exception:  # noqa: BLE001  one run's trouble must not stop the others
             self._log.exception("Run %s stops here; the next start takes it up again.", run.id)
         finally:
             del self._tasks[run.id]
+
+    def _requeue(self, run_id: str, error: GatewayError) -> None:
+        """Queue a run again whose gateway ended or is away, once it is not being driven any more."""
+        self._log.warning("Run %s is queued again. %s", run_id, error)
+        crashed = not isinstance(error, GatewayAwayError)
+        task = asyncio.create_task(self._halt_and_start(run_id, crashed), name=f"requeue {run_id}")
+        self._requeues.add(task)
+        task.add_done_callback(self._requeues.discard)
+
+    async def _halt_and_start(self, run_id: str, crashed: bool) -> None:
+        try:
+            run = await self._stored(partial(self._engine.halt, run_id, crashed=crashed))
+        except PDFlowError as error:
+            self._log.error("Run %s can't be queued again: %s", run_id, error)
+        else:
+            if run.status == "queued" and run.not_before is None:
+                self.start(run)
 
     async def _drive_warm(self, run_id: str, kernel: Kernel) -> None:
         try:
@@ -229,6 +249,8 @@ class Drivers:
         async with self._slot(run_id, workflow) as slot, self._admitted(run_id, alone=alone):
             try:
                 run = await self._begin(run_id, slot, workflow)
+            except GatewayError:
+                raise
             except PDFlowError as error:
                 run = self._engine.run(run_id)
                 await self._store_outcome(run, Outcome(error=_error(error)), [])

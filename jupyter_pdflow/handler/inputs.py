@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from jupyter_pdflow.exceptions import InputsError
 from jupyter_pdflow.handler.attrs import Attrs, missing
 
@@ -35,11 +37,56 @@ class Hidden(Attrs):
         return f"<hidden: {', '.join(map(repr, self)) or 'empty'}>"
 
 
+class GivenInputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``inputs.toml`` as the server has it, for a kernel that can't read it.
+
+    Attributes
+    ----------
+    path : str
+        Where the file is on the server.
+    text : str
+        Its content.
+    problem : str
+        Why it can't be used; then there is no content.
+    variables : dict
+        The environment variables that it names, as far as the server has them.
+    """
+
+    path: str
+    text: str = ""
+    problem: str = ""
+    variables: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<hidden: the content of {self.path}>"
+
+
+def given_inputs() -> GivenInputs:
+    """Read ``inputs.toml``, and the variables that it names, for a kernel that can't."""
+    path = _file()
+    try:
+        text = _text(path)
+        names = set(_names(_parsed(text, path)))
+    except InputsError as error:
+        return GivenInputs(path=str(path), problem=str(error))
+    variables = {
+        name: os.environ[name].encode(errors="replace").decode()
+        for name in names
+        if name in os.environ
+    }
+    return GivenInputs(path=str(path), text=text, variables=variables)
+
+
 class Inputs(Mapping[str, Any]):
     """What a workflow is given from outside: ``env`` and the tables of ``inputs.toml``.
 
     The file is read when a key other than ``env`` is first asked for. A table
     ``{env = "NAME"}`` in it stands for the value of that environment variable.
+
+    Parameters
+    ----------
+    given : GivenInputs, optional
+        What the server has read; without it the file is read here.
 
     Raises
     ------
@@ -47,7 +94,8 @@ class Inputs(Mapping[str, Any]):
         There is no such key, the file can't be read, or a variable it names is not set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: GivenInputs | None = None) -> None:
+        self._given = given
         self._tables: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> Any:
@@ -58,9 +106,9 @@ class Inputs(Mapping[str, Any]):
             raise InputsError(msg)
         tables = self._load()
         if key not in tables:
-            msg = f"{missing(key, self)} Add it to {_file()}."
+            msg = f"{missing(key, self)} Add it to {self._path}."
             raise InputsError(msg)
-        return _filled_in(tables[key], key)
+        return self._filled_in(tables[key], key)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self:
@@ -87,26 +135,89 @@ class Inputs(Mapping[str, Any]):
         """Get the value of `key`, or `default` where there is no such key."""
         return self[key] if key in self else default  # noqa: SIM401  a broken file must raise
 
+    @property
+    def _path(self) -> Path:
+        return _file() if self._given is None else Path(self._given.path)
+
     def _load(self) -> dict[str, Any]:
         if self._tables is None:
-            self._tables = _read(_file())
+            tables = _parsed(self._text(), self._path)
+            reserved = ("env", "data_store")
+            self._tables = {key: value for key, value in tables.items() if key not in reserved}
         return self._tables
+
+    def _text(self) -> str:
+        if self._given is None:
+            return _text(_file())
+        if self._given.problem:
+            raise InputsError(self._given.problem)
+        return self._given.text
+
+    def _filled_in(self, value: Any, path: str) -> Any:
+        if isinstance(value, list):
+            return [self._filled_in(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        name = _variable_in(value)
+        if name is not None:
+            return self._variable(name, path)
+        return Hidden({key: self._filled_in(item, f"{path}.{key}") for key, item in value.items()})
+
+    def _variable(self, name: str, path: str) -> str:
+        given = {} if self._given is None else self._given.variables
+        value = given.get(name, os.environ.get(name))
+        if value is None:
+            where = "the kernel runs" if self._given is None else "the server or the kernel runs"
+            msg = (
+                f"{path} in {self._path} takes its value from the environment variable {name}, "
+                f"which is not set where {where}."
+            )
+            raise InputsError(msg)
+        return value
 
 
 def _file() -> Path:
     return data_dir() / "inputs.toml"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
         _tighten(path)
-        tables = tomllib.loads(path.read_text("utf-8"))
+        return path.read_text("utf-8")
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, ValueError) as error:
-        msg = f"{path} can't be read: {error}"
-        raise InputsError(msg) from None
-    return {key: value for key, value in tables.items() if key not in ("env", "data_store")}
+        raise _unreadable(path, error) from None
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputsError:
+    return InputsError(f"{path} can't be read: {error}")
+
+
+def _variable_in(table: dict[str, Any]) -> str | None:
+    """Return the variable that a table ``{env = "NAME"}`` stands for, or None if it is another."""
+    name = table.get("env") if len(table) == 1 else None
+    return name if isinstance(name, str) else None
+
+
+def _names(value: Any) -> Iterator[str]:
+    """List the variables that a value of the file takes its parts from."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _names(item)
+    elif isinstance(value, dict):
+        name = _variable_in(value)
+        if name is not None:
+            yield name
+        for item in value.values():
+            yield from _names(item)
 
 
 def _tighten(path: Path) -> None:
@@ -117,23 +228,3 @@ def _tighten(path: Path) -> None:
     path.chmod(0o600)
     text = f"{path} could be used by others (mode {mode:o}); its mode is 600 now."
     warnings.warn(text, stacklevel=2)
-
-
-def _filled_in(value: Any, path: str) -> Any:
-    if isinstance(value, list):
-        return [_filled_in(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    if list(value) == ["env"] and isinstance(value["env"], str):
-        return _variable(value["env"], path)
-    return Hidden({key: _filled_in(item, f"{path}.{key}") for key, item in value.items()})
-
-
-def _variable(name: str, path: str) -> str:
-    if name not in os.environ:
-        msg = (
-            f"{path} in {_file()} takes its value from the environment variable {name}, "
-            "which is not set where the kernel runs."
-        )
-        raise InputsError(msg)
-    return os.environ[name]

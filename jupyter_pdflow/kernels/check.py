@@ -6,10 +6,11 @@ import tempfile
 from logging import Logger
 from typing import Any
 
-from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_async
+from tornado.web import HTTPError
 
-from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.exceptions import GatewayError, KernelError, KernelSpecError
+from jupyter_pdflow.kernels.gateway import no_answer
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import is_local
 
@@ -23,18 +24,33 @@ async def check_kernelspec(manager: Any, kernel_name: str, log: Logger) -> None:
     ------
     KernelSpecError
         The kernelspec is missing, its kernel does not start, or lacks this package.
+    GatewayError
+        The kernel gateway can't be reached.
     """
+    argv = await _argv(manager, kernel_name)
+    reply = await _ask(manager, kernel_name, log)
+    if reply.get("status") != "ok":
+        raise KernelSpecError(_refusal(kernel_name, argv, reply))
+
+
+async def _argv(manager: Any, kernel_name: str) -> list[str]:
+    """Return the command of a kernelspec, which a gateway describes as JSON."""
     try:
         spec = await ensure_async(manager.kernel_spec_manager.get_kernel_spec(kernel_name))
-    except NoSuchKernel:
+    except KeyError:  # `NoSuchKernel` is one
         msg = (
             f'There is no kernelspec "{kernel_name}" on this server: choose another kernel for '
             "the notebook and save it, or install that one."
         )
         raise KernelSpecError(msg) from None
-    reply = await _ask(manager, kernel_name, log)
-    if reply.get("status") != "ok":
-        raise KernelSpecError(_refusal(kernel_name, spec.argv, reply))
+    except HTTPError as error:
+        raise GatewayError(no_answer(error)) from None
+    except Exception as error:  # noqa: BLE001  a kernelspec may be wrong in any way
+        msg = f'The kernelspec "{kernel_name}" can\'t be read: {error}'
+        raise KernelSpecError(msg) from None
+    if isinstance(spec, dict):
+        return list(map(str, spec.get("spec", {}).get("argv", [])))
+    return list(spec.argv)
 
 
 async def _ask(manager: Any, kernel_name: str, log: Logger) -> dict[str, Any]:

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
+from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_async
 
-from jupyter_pdflow.exceptions import KernelError
-from jupyter_pdflow.kernels.connection import Connection
+from jupyter_pdflow.exceptions import GatewayError, KernelError, PDFlowError
+from jupyter_pdflow.handler.inputs import given_inputs
+from jupyter_pdflow.kernels.connection import GARBLED, Connection
+from jupyter_pdflow.kernels.gateway import GatewayWatch
 from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
 from jupyter_pdflow.kernels.outputs import Outputs
@@ -56,6 +59,7 @@ class Kernel:
         self._id = kernel_id
         self._log = log
         self._process = manager.get_kernel(kernel_id)
+        self._watch = None if is_local(manager) else GatewayWatch(self._process)
         self._connection = Connection(self._process.client(), self._is_alive, log)
         self._outputs = Outputs()
         self._listens = False
@@ -87,6 +91,8 @@ class Kernel:
             The kernelspec is missing.
         KernelError
             It did not start, or did not answer in time.
+        GatewayError
+            Its gateway can't be reached, or ended meanwhile.
         """
         kernel_id = await _start_process(manager, kernel_name, path, options)
         kernel = cls(manager, kernel_id, kernel_name, log)
@@ -106,12 +112,19 @@ class Kernel:
     def alive(self) -> bool:
         """Whether the kernel can still execute, as far as can be told without asking it."""
         process = getattr(getattr(self._process, "provisioner", None), "process", None)
-        return not self._dead and (process is None or process.poll() is None)
+        can_talk = not self._dead and self._connection.end is None
+        return can_talk and (process is None or process.poll() is None)
 
     @property
     def busy(self) -> bool:
         """Whether it is executing something."""
         return not self._done.is_set()
+
+    @property
+    def gateway_error(self) -> GatewayError | None:
+        """What the kernel's gateway did, where that is why the kernel can't be talked to."""
+        end = self._connection.end
+        return GatewayError(end.words) if end is not None and end.gateway else None
 
     async def listen(self) -> dict[str, Any]:
         """Load the worker; the content of the kernel's reply says whether that went well."""
@@ -134,9 +147,12 @@ class Kernel:
         ------
         KernelError
             A setup cell raised, its ``error`` says what; or the kernel died.
+        GatewayError
+            Its gateway ended meanwhile.
         """
         if not self._listens:
             reply = await self.listen()
+            self._check_gateway()
             _check_loaded(reply, self._how_it_died())
         source = workflow.source
         preparation = Preparation(setup=source.setup, steps=source.steps, cwd=cwd)
@@ -147,7 +163,7 @@ class Kernel:
         if answer.error is not None:
             msg = f"The setup could not be run: {answer.error.ename}: {answer.error.evalue}"
             raise KernelError(msg, answer.error)
-        failure = msgspec.json.decode(answer.data, type=Failure | None)
+        failure = self._read(answer, Failure | None)
         if failure is not None:
             error = failure.error
             msg = f"Setup cell {failure.cell} failed: {error.ename}: {error.evalue}"
@@ -160,16 +176,19 @@ class Kernel:
         Returns
         -------
         StepResult
-            Whatever happens: a kernel that dies makes an ``error`` too.
+            Whatever happens to the kernel: one that dies makes an ``error`` too.
+
+        Raises
+        ------
+        GatewayError
+            Its gateway ended meanwhile, so nobody knows what came of the step.
         """
         reply = await self._ask("execute", execution)
         if reply is None:
             outcome = Outcome(error=self._death_of(execution.step))
-        elif reply.error is not None:
-            outcome = Outcome(error=reply.error)
         else:
-            outcome = msgspec.json.decode(reply.data, type=Outcome)
             self._outputs.drop(reply.dropped)
+            outcome = self._outcome_in(reply)
         return StepResult(outcome, self._outputs.finish())
 
     async def interrupt(self, grace: float = GRACE_SECONDS) -> None:
@@ -190,6 +209,9 @@ class Kernel:
             await self._kill()
         except RuntimeError:
             self._log.debug("Kernel %s had ended before it was interrupted", self._id)
+        except Exception as error:  # noqa: BLE001  gateways differ in what they raise
+            self._log.warning("Kernel %s can't be interrupted: %s", self._id, error)
+            await self._kill()
 
     async def close(self, *, now: bool = False) -> None:
         """End the kernel and free what it took; `now` gives it no time to clean up."""
@@ -204,17 +226,44 @@ class Kernel:
     async def _connect(self) -> None:
         async with asyncio.timeout(START_SECONDS):
             if not await self._connection.open():
+                self._check_gateway()
                 msg = f"it died before it answered: {self._how_it_died()}"
                 raise RuntimeError(msg)
 
     async def _ask(self, kind: Kind, data: msgspec.Struct) -> Reply | None:
-        ask = Ask(id=uuid4().hex, kind=kind, data=msgspec.Raw(msgspec.json.encode(data)))
+        reads_inputs = kind != "execute" or self._connection.has_line
+        inputs = None if reads_inputs else await asyncio.to_thread(given_inputs)
+        raw = msgspec.Raw(msgspec.json.encode(data))
+        ask = Ask(id=uuid4().hex, kind=kind, data=raw, inputs=inputs)
         self._interrupted = False
         self._outputs = Outputs()
         with self._working():
             reply = await self._connection.ask(ask, self._outputs.add)
         self._dead = self._dead or reply is None
+        self._check_gateway()
         return reply
+
+    def _outcome_in(self, reply: Reply) -> Outcome:
+        if reply.error is not None:
+            return Outcome(error=reply.error)
+        try:
+            outcome: Outcome = self._read(reply, Outcome)
+        except KernelError as error:
+            return Outcome(error=Error(ename="KernelDied", evalue=str(error)))
+        return outcome
+
+    def _read(self, reply: Reply, kind: Any) -> Any:
+        """Read what is in a reply; a kernel that garbles it is not asked again."""
+        try:
+            return msgspec.json.decode(reply.data, type=kind)
+        except (msgspec.MsgspecError, RecursionError):
+            self._dead = True
+            msg = f"The kernel was ended: {GARBLED}."
+            raise KernelError(msg) from None
+
+    def _check_gateway(self) -> None:
+        if self.gateway_error is not None:
+            raise self.gateway_error
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -233,6 +282,8 @@ class Kernel:
         return Path(self._process.connection_file).with_suffix(".line")
 
     async def _is_alive(self) -> bool:
+        if self._watch is not None:
+            return await self._watch.is_alive()
         return bool(await ensure_async(self._process.is_alive()))
 
     # --- the end ----------------------------------------------------------------------
@@ -260,7 +311,9 @@ class Kernel:
         process = getattr(getattr(self._process, "provisioner", None), "process", None)
         code = getattr(process, "returncode", None)
         if code is None:
-            return "it does not say how"
+            if self._connection.end is not None:
+                return self._connection.end.words
+            return "it does not say how" if self._watch is None else "its gateway has it no more"
         if code == -signal.SIGKILL:
             return "it was killed (SIGKILL), perhaps because memory ran out"
         if code < 0:
@@ -276,13 +329,15 @@ async def _start_process(
     )
     try:
         kernel_id = str(await asyncio.shield(starting))
-    except OSError as error:
-        msg = f"The kernel {kernel_name!r} can't be started: {error}"
-        raise KernelError(msg) from None
     except asyncio.CancelledError:
         with contextlib.suppress(Exception):
             await ensure_async(manager.shutdown_kernel(await starting, now=True))
         raise
+    except (NoSuchKernel, PDFlowError):
+        raise
+    except Exception as error:  # noqa: BLE001  a kernelspec may be wrong in any way
+        msg = f"The kernel {kernel_name!r} can't be started: {str(error) or type(error).__name__}"
+        raise KernelError(msg) from None
     if is_local(manager):  # nobody culls it, so its every message need not be read twice
         manager.stop_watching_activity(kernel_id)
     return kernel_id

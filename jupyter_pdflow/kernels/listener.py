@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.kernels.messages import (
+    FRAME_LIMIT,
     MESSAGE,
     Ask,
     Kind,
@@ -24,7 +25,10 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.printing import bounded_printing
 from jupyter_pdflow.kernels.worker import Worker
-from jupyter_pdflow.rules.run import Execution
+from jupyter_pdflow.rules.run import Error, Execution
+
+_NO_LIMIT = 2**40
+"""Bytes; the kernel takes whatever the server sends."""
 
 
 async def listen(path: str | None = None) -> None:
@@ -41,26 +45,29 @@ async def listen(path: str | None = None) -> None:
     listener = Listener(shell)
     shell.kernel.shell_handlers[f"{MESSAGE}_request"] = listener.on_message
     if path is not None:
-        listener.server = await asyncio.start_unix_server(listener.on_connection, path)
+        listener.server = await asyncio.start_unix_server(
+            listener.on_connection, path, limit=_NO_LIMIT
+        )
 
 
 class Listener:
     """Answers frames, one at a time, on the kernel's main thread."""
 
     def __init__(self, shell: Any) -> None:
-        worker = Worker(shell)
+        self._worker = Worker(shell)
         self._shell = shell
         self._kernel = shell.kernel
-        self._methods: dict[Kind, tuple[Any, Callable[[Any], Awaitable[Any]]]] = {
-            "prepare": (Preparation, worker.prepare),
-            "execute": (Execution, worker.execute),
+        self._methods: dict[Kind, Callable[[Ask], Awaitable[Any]]] = {
+            "prepare": self._prepare,
+            "execute": self._execute,
         }
         self.server: asyncio.Server | None = None
 
     async def on_message(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Answer a message on the shell channel, as a handler of ipykernel's does."""
         ask = msgspec.json.decode(parent["content"]["frame"], type=Ask)
-        content = {"frame": msgspec.json.encode(await self._reply(ask)).decode()}
+        sys.stdout.flush()  # the server knows that this has begun, even if the kernel dies at once
+        content = {"frame": _encoded(await self._reply(ask)).decode()}
         self._kernel.session.send(stream, f"{MESSAGE}_reply", content, parent, ident=ident)
 
     async def on_connection(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -68,7 +75,7 @@ class Listener:
         try:
             while True:
                 ask = msgspec.json.decode(await read_frame(reader), type=Ask)
-                writer.write(framed(msgspec.json.encode(await self._published(ask))))
+                writer.write(framed(_encoded(await self._published(ask))))
         except (IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -90,20 +97,38 @@ class Listener:
         try:
             return await answering
         except BaseException as exception:  # noqa: BLE001
-            return Reply(error=error_of(exception), published=True)
+            return Reply(id=ask.id, error=error_of(exception), published=True)
+
+    async def _prepare(self, ask: Ask) -> Any:
+        return await self._worker.prepare(msgspec.json.decode(ask.data, type=Preparation))
+
+    async def _execute(self, ask: Ask) -> Any:
+        execution = msgspec.json.decode(ask.data, type=Execution)
+        return await self._worker.execute(execution, ask.inputs)
 
     async def _answer(self, ask: Ask) -> Reply:
-        data_type, method = self._methods[ask.kind]
-        data = msgspec.json.decode(ask.data, type=data_type)
         session = self._kernel.session
         before = session.message_count
         with bounded_printing() as printing, as_in_a_cell(self._shell):
-            answer = await method(data)
+            answer = await self._methods[ask.kind](ask)
         return Reply(
+            id=ask.id,
             data=Raw(msgspec.json.encode(answer)),
             dropped=printing.dropped,
             published=printing.used or session.message_count != before,
         )
+
+
+def _encoded(reply: Reply) -> bytes:
+    content = msgspec.json.encode(reply)
+    if len(content) <= FRAME_LIMIT:
+        return content
+    text = (
+        f"What this step exports and mails takes {len(content):,} bytes; the limit is "
+        f"{FRAME_LIMIT:,}. Write large data to a file and export its path."
+    )
+    error = Error(ename="ExportError", evalue=text)
+    return msgspec.json.encode(Reply(id=reply.id, error=error, published=reply.published))
 
 
 @contextmanager

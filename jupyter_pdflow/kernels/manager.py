@@ -10,6 +10,7 @@ from typing import Any
 
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
+from jupyter_pdflow.kernels.gateway import KernelNotes, noting
 from jupyter_pdflow.kernels.private import PREFIX, PrivateDirectory
 
 SOCKET_PATH_LIMIT = 100
@@ -17,7 +18,7 @@ SOCKET_PATH_LIMIT = 100
 _NAME = "kernel-00000000-0000-0000-0000-000000000000-ipc-9"
 
 
-def production_manager(serverapp: Any) -> Any:
+def production_manager(serverapp: Any, notes: Path | None = None) -> Any:
     """Make a kernel manager of the class that the server has, for production runs.
 
     Its kernels are not culled, not restarted, and not among the server's sessions. Those on
@@ -27,6 +28,8 @@ def production_manager(serverapp: Any) -> Any:
     ----------
     serverapp : jupyter_server.serverapp.ServerApp
         The server.
+    notes : Path, optional
+        A folder to note in which kernels a gateway has started, so that none is left there.
 
     Returns
     -------
@@ -34,6 +37,8 @@ def production_manager(serverapp: Any) -> Any:
         To be closed with `close_manager`.
     """
     kind = type(serverapp.kernel_manager)
+    if notes is not None and not is_local(serverapp.kernel_manager):
+        kind = noting(kind, KernelNotes(notes, _gateway_url()))
     options = {
         "parent": serverapp,
         "log": serverapp.log,
@@ -66,6 +71,12 @@ def is_local(manager: Any) -> bool:
     return isinstance(manager, MappingKernelManager) and not isinstance(
         manager, GatewayMappingKernelManager
     )
+
+
+def _gateway_url() -> str:
+    from jupyter_server.gateway.gateway_client import GatewayClient
+
+    return str(GatewayClient.instance().url)
 
 
 class _Factory:

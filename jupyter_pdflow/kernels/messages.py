@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Raw, Struct
 
+from jupyter_pdflow.handler.inputs import GivenInputs
 from jupyter_pdflow.rules.run import Error
 from jupyter_pdflow.rules.workflow import StepSource
 
@@ -28,8 +29,12 @@ WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
 PRINT_LIMIT = 10_000_000
 """Letters that one step may print to each stream; what is beyond never leaves the kernel."""
 
-SIZE_BYTES = 4
-"""On a socket, a frame comes after its size in so many bytes, the highest first."""
+FRAME_LIMIT = 64_000_000
+"""Maximum number of bytes of a reply; what a step may export and mail takes less."""
+
+_END = b"\n"
+"""Ends a frame on a socket. JSON has none inside, so what does not belong there spoils one frame,
+and never makes the reader wait for bytes that do not come."""
 
 
 Kind: TypeAlias = Literal["prepare", "execute"]
@@ -40,20 +45,23 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     ``prepare`` takes a `Preparation` and gives null or a `Failure`; ``execute`` takes an
     `Execution` and gives an `Outcome`. What is published meanwhile has ``id`` as its parent.
+    ``inputs`` are for a kernel that can't read the server's file.
     """
 
     id: str
     kind: Kind
     data: Raw
+    inputs: GivenInputs | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of a request, or in ``error`` why the worker could not carry it out.
+    """What came of the request ``id``, or in ``error`` why the worker could not carry it out.
 
     ``dropped`` counts the letters of output that were not even sent. Where nothing was
     ``published``, there is nothing to wait for on the iopub channel.
     """
 
+    id: str
     data: Raw = Raw(b"null")
     error: Error | None = None
     dropped: int = 0
@@ -63,7 +71,8 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Preparation(Struct, frozen=True, kw_only=True):
     """The setup that a kernel runs once, and the steps that it may be asked to execute.
 
-    ``cwd`` is the directory to work in, where that is another than it was started in.
+    ``cwd`` is the directory to work in, where that is another than it was started in and the
+    kernel has it.
     """
 
     setup: tuple[str, ...]
@@ -73,13 +82,12 @@ class Preparation(Struct, frozen=True, kw_only=True):
 
 def framed(content: bytes) -> bytes:
     """Make a frame as it is written to a socket."""
-    return len(content).to_bytes(SIZE_BYTES) + content
+    return content + _END
 
 
 async def read_frame(reader: StreamReader) -> bytes:
-    """Read the content of a frame from a socket; raises what `readexactly` raises."""
-    size = int.from_bytes(await reader.readexactly(SIZE_BYTES))
-    return await reader.readexactly(size)
+    """Read the content of a frame from a socket; raises what `readuntil` raises."""
+    return await reader.readuntil(_END)
 
 
 class Failure(Struct, frozen=True, kw_only=True):

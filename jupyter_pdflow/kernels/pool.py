@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, KernelError, KernelSpecError
 from jupyter_pdflow.kernels.check import check_kernelspec
+from jupyter_pdflow.kernels.gateway import Outage, Sweeper
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.queue import FairQueue
@@ -81,6 +82,12 @@ class KernelPool:
         self._timer: asyncio.TimerHandle | None = None
         self._checked: set[str] = set()
         self._checking = asyncio.Lock()
+        self._sweeper = Sweeper(manager, log)
+        self._outage = Outage(manager, log)
+
+    def open(self) -> None:
+        """End what an earlier server has left at its gateway, if it had one."""
+        self._sweeper.start()
 
     async def check(self, kernel_name: str) -> None:
         """Make sure that a kernelspec can carry out steps; one that can is not asked again.
@@ -89,6 +96,8 @@ class KernelPool:
         ------
         KernelSpecError
             It is missing, its kernel does not start, or its environment lacks this package.
+        GatewayError
+            The kernel gateway can't be reached.
         """
         async with self._checking:
             if kernel_name not in self._checked:
@@ -128,6 +137,10 @@ class KernelPool:
             The kernelspec is missing.
         KernelError
             The kernel did not start, or the setup raised; ``error`` is the author's then.
+        GatewayError
+            The gateway ended while the setup ran.
+        GatewayAwayError
+            The gateway can't be reached; the next `reserve` waits until it can.
         """
         return await self.reserve(workflow) or await self.start(workflow, cwd_path)
 
@@ -146,7 +159,12 @@ class KernelPool:
         """
         if self._max == 0:
             raise KernelError(STOPPING)
-        return self.take(workflow) or await self._wait(workflow)
+        kernel = self.take(workflow)
+        if kernel is None:
+            await self._sweeper.first()
+            await self._outage.over()
+            kernel = await self._wait(workflow)
+        return kernel
 
     def give_back(self, kernel: Kernel | None) -> None:
         """Give back what `reserve` gave, or `start` made of it."""
@@ -165,11 +183,13 @@ class KernelPool:
             self._pass_on()
             self._set_timer()
         else:
-            self._drop(kernel)
+            self._end(kernel)
 
     async def shutdown(self) -> None:
         """End all kernels; who waits for one gets `KernelError`."""
         self._max = 0
+        await self._sweeper.stop()
+        await self._outage.stop()
         while len(self._queue):
             answer = self._queue.take().answer
             if not answer.done():
@@ -243,7 +263,8 @@ class KernelPool:
         Where that fails, the slot is free again.
         """
         kernel = self._spares.take(workflow.source.kernel_name)
-        cwd = self._manager.cwd_for_path(cwd_path) if kernel is not None else None
+        is_elsewhere = kernel is not None or not is_local(self._manager)
+        cwd = self._manager.cwd_for_path(cwd_path) if is_elsewhere else None
         if kernel is None:
             kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
@@ -252,7 +273,7 @@ class KernelPool:
             await kernel.prepare(workflow, cwd)
         except BaseException:
             self._busy.discard(kernel)
-            self._drop(kernel)
+            self._end(kernel)
             raise
         return kernel
 
@@ -260,7 +281,7 @@ class KernelPool:
         from jupyter_client.kernelspec import NoSuchKernel
 
         try:
-            return await Kernel.start(self._manager, kernel_name, cwd_path, self._log)
+            kernel = await Kernel.start(self._manager, kernel_name, cwd_path, self._log)
         except NoSuchKernel:
             self._free_place()
             msg = (
@@ -268,11 +289,22 @@ class KernelPool:
                 "another."
             )
             raise KernelSpecError(msg) from None
+        except GatewayError as error:
+            self._outage.begins(error)
+            self._free_place()
+            raise GatewayAwayError(str(error)) from None
         except BaseException:
             self._free_place()
             raise
+        self._outage.ends()
+        return kernel
 
     # --- the end of kernels -----------------------------------------------------------
+
+    def _end(self, kernel: Kernel) -> None:
+        if kernel.gateway_error is not None:
+            self._outage.begins(kernel.gateway_error)
+        self._drop(kernel)
 
     def _drop(self, kernel: Kernel) -> None:
         self._turn_ends.pop(kernel, None)

@@ -10,6 +10,7 @@ that a handler appends to stays appended to while the kernel lives.)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from types import CodeType
@@ -17,6 +18,7 @@ from typing import Any
 
 from jupyter_pdflow.handler import call
 from jupyter_pdflow.handler.frames import cut, error_of
+from jupyter_pdflow.handler.inputs import GivenInputs, Inputs
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.kernels.messages import (
@@ -43,7 +45,8 @@ class Worker:
         """Run the setup, and keep the steps for later; a `Failure` says which cell raised."""
         os.environ[WORKER_VARIABLE] = "1"
         if preparation.cwd is not None:
-            os.chdir(preparation.cwd)
+            with contextlib.suppress(OSError):  # elsewhere there may be no such directory
+                os.chdir(preparation.cwd)
         # IPython's own end the kernel after the cell, without an error.
         self.shell.user_ns.update(exit=sys.exit, quit=sys.exit)
         self.steps = preparation.steps
@@ -52,14 +55,15 @@ class Worker:
                 with interrupts():
                     await run_source(self.shell, source, f"<setup {number}>")
             except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
-                return Failure(cell=number, error=error_of(cut(exception)))
+                error = error_of(cut(call.as_interrupt(exception)))
+                return Failure(cell=number, error=error)
         self.layers = [dict(self.shell.user_ns)]
         return None
 
-    async def execute(self, execution: Execution) -> Outcome:
-        """Execute a step: its body, then its handler."""
+    async def execute(self, execution: Execution, inputs: GivenInputs | None = None) -> Outcome:
+        """Execute a step: its body, then its handler, whose `inputs` the server may give."""
         index = [step.name for step in self.steps].index(execution.step)
-        pd = Pd(execution)
+        pd = Pd(execution, inputs=Inputs(inputs))
         try:
             with interrupts(), canceling_tasks():
                 await self._define_steps_before(index)

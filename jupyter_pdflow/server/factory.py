@@ -47,7 +47,7 @@ def build_house(
         log=log,
     )
     store = TinyDBStore(plan.data_dir, log)
-    manager = production_manager(serverapp)
+    manager = production_manager(serverapp, plan.data_dir / "gateway_kernels")
     pool = KernelPool(
         manager,
         max_kernels=plan.max_kernels,

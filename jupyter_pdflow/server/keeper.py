@@ -36,6 +36,11 @@ class House(NamedTuple):
     pool: KernelPool
     manager: Any
 
+    async def open(self) -> None:
+        """Take up the work as the last server left it."""
+        self.pool.open()
+        await self.engine.open()
+
     async def close(self) -> None:
         """Stop all work; paused runs wait for the next start."""
         await self.engine.close()
@@ -140,7 +145,7 @@ class Keeper:
             self._lock.free()
             raise
         try:
-            await house.engine.open()
+            await house.open()
         except BaseException:
             await house.close()
             self._lock.free()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jupyter_pdflow.exceptions import KernelError
-from jupyter_pdflow.kernels.kernel import StepResult
+from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Mail, PauseCall
 from jupyter_pdflow.rules.workflow import Workflow
@@ -188,7 +188,7 @@ async def test_error_in_a_body_is_the_steps_error(pool: KernelPool) -> None:
         ("raise Exception('\\ud800')", "Exception"),
         ("raise ExceptionGroup('many', [ValueError(1), TypeError(2)])", "ExceptionGroup"),
         ("handler(pd)", "RecursionError"),
-        ("import asyncio; raise asyncio.CancelledError", "KeyboardInterrupt"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
     ],
 )
 async def test_whatever_a_handler_raises_is_an_error_and_the_kernel_goes_on(
@@ -249,6 +249,17 @@ async def test_kernel_runs_in_the_directory_it_was_given(
     outcome, _ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": [str(folder), 42]}
+
+
+async def test_kernel_that_has_not_the_directory_works_in_its_own(
+    manager: Any, app: Any, tmp_path: Path
+) -> None:
+    flow = workflow(handler("return os.getcwd()"), setup=("import os",))
+    kernel = await Kernel.start(manager, "python3", "", app.log)
+    await kernel.prepare(flow, str(tmp_path / "not here"))
+    outcome, _ = await kernel.execute(execution(flow))
+    await kernel.close()
+    assert outcome.exports == {"$return_value": str(tmp_path)}
 
 
 async def test_asyncio_run_in_a_plain_handler_as_in_a_script(pool: KernelPool) -> None:
