@@ -218,7 +218,8 @@ class JupyterServer:
             msg = f"The server ended while starting; its log:\n{self.log()}"
             raise RuntimeError(msg)
         try:
-            return self.http.get("/api/status", headers=self.headers).status_code == 200
+            # Not /api/status, which asks the gateway where there is one.
+            return self.http.get("/api", headers=self.headers).status_code == 200
         except httpx.TransportError:
             return False
 

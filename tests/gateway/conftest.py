@@ -1,0 +1,81 @@
+"""A real Jupyter server whose kernels are those of a real kernel gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.gateways import Gateway
+from tests.servers import JupyterServer, wait_until
+
+SECRET = "xoxb-secret-of-the-server"
+BEGINS = "import pathlib, time\npathlib.Path('begun ' + pd.context.trace_id).touch()\n"
+"""What a handler begins with that `Pair.begin` waits for."""
+
+
+class Pair(NamedTuple):
+    """A server, and the gateway that it asks for kernels."""
+
+    server: JupyterServer
+    gateway: Gateway
+
+    def begin(self, workflow: dict[str, Any], event: Any = None) -> Any:
+        """Start a run and wait until its handler has begun."""
+        run = self.server.run(workflow, event)
+        mark = self.server.root / f"begun {run['id']}"
+        wait_until(mark.exists, "the handler has begun", 40)
+        return run
+
+    def end(self, run: dict[str, Any], timeout: float = 60) -> Any:
+        """Wait until a run has succeeded or failed."""
+        return self.server.wait_run(run["id"], ("succeeded", "failed"), timeout)
+
+    def notes(self) -> list[str]:
+        """List the kernels that the server has noted."""
+        folder = self.server.data_dir / "gateway_kernels"
+        return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+def step(body: str, name: str = "work") -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"%%step {name}\ndef handler(pd):\n{lines}\n"
+
+
+@pytest.fixture(scope="module")
+def make_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Pair]]:
+    with ExitStack() as stack:
+
+        def make(*args: str, gateway_env: dict[str, str] | None = None, **env: str) -> Pair:
+            folder = tmp_path_factory.mktemp("pair")
+            gateway = stack.enter_context(Gateway(_made(folder / "gateway"), gateway_env))
+            args = (f"--GatewayClient.url={gateway.url}", *args)
+            server = JupyterServer(_made(folder / "server"), args, env=env)
+            return Pair(stack.enter_context(server), gateway)
+
+        yield make
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair(make_pair: Callable[..., Pair]) -> Pair:
+    """Give the module a pair of its own; the server keeps one kernel."""
+    return make_pair(
+        "--PDFlow.max_kernels=1",
+        gateway_env={"OF_THE_GATEWAY": "there"},
+        SLACK_TOKEN=SECRET,
+        KERNEL_LAUNCH_TIMEOUT="3",
+    )
+
+
+def holds(folder: Path, text: str) -> list[Path]:
+    """List the files below a folder that hold a text."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if text.encode() in path.read_bytes()]
