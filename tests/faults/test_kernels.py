@@ -70,6 +70,39 @@ def test_kernel_that_refuses_to_start_fails_the_run_with_its_words(server: Jupyt
     assert ended(server, "after", step("return 1"))["status"] == "succeeded"
 
 
+def test_kernelspec_that_is_gone_when_a_run_wakes_up_fails_it_in_words(
+    server: JupyterServer,
+) -> None:
+    spec = Path(server.env["JUPYTER_DATA_DIR"], "kernels", "seasonal", "kernel.json")
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    whole = json.dumps({"argv": argv, "display_name": "seasonal", "language": "python"})
+    spec.write_text(whole)
+    cells = [step("pd.flow.suspend()", "ask"), step("return 1", "use")]
+    workflow = server.deploy("seasonal", cells, "seasonal")
+    broken = json.dumps({"argv": ["/no/such/python"], "display_name": "s", "language": "python"})
+    for content, ename, words in [
+        (None, "KernelSpecError", "There is no kernelspec 'seasonal' any more; install it, or"),
+        (broken, "KernelError", "The kernel 'seasonal' can't be started: "),
+        ("{", "KernelError", "The kernel 'seasonal' can't be started: "),
+        ("[]", "KernelError", "The kernel 'seasonal' can't be started: "),
+    ]:
+        spec.write_text(whole)
+        run = server.wait_run(server.run(workflow)["id"], "paused", 60)
+        server.stop()
+        spec.write_text(content or "")
+        if content is None:
+            spec.unlink()
+        server.start()
+        assert server.get_run(run["id"])["status"] == "paused"
+        server.api("POST", f"/runs/{run['id']}/resume", {"data": None})
+        run = server.wait_run(run["id"], "failed", 60)
+        assert run["error"]["ename"] == ename
+        assert words in run["error"]["evalue"]
+        assert [one["status"] for one in run["steps"]] == ["succeeded", "failed"]
+    assert ended(server, "still", step("return 1"))["status"] == "succeeded"
+
+
 def test_handler_that_prints_a_gigabyte(server: JupyterServer) -> None:
     assert server.process is not None
     before = server.process.memory_info().rss
