@@ -246,17 +246,44 @@ class Drivers:
             return
         run = self._engine.run(run_id)
         workflow, alone = self._engine.workflow_of(run), is_alone(run)
-        async with self._slot(run_id, workflow) as slot, self._admitted(run_id, alone=alone):
+        async with self._slot(run_id, workflow) as slot:
             try:
-                run = await self._begin(run_id, slot, workflow)
+                kernel = await self._kernel_in(run_id, slot, workflow)
+                async with self._admitted(run_id, alone=alone):
+                    await self._begin_and_execute(run_id, kernel, slot, workflow)
             except GatewayError:
                 raise
             except PDFlowError as error:
-                run = self._engine.run(run_id)
+                run = await self._stored(partial(self._engine.begin, run_id))
                 await self._store_outcome(run, Outcome(error=_error(error)), [])
-            else:
-                if slot.kernel is not None:
-                    await self._execute(slot.kernel, run)
+
+    async def _kernel_in(self, run_id: str, slot: Slot, workflow: Workflow) -> Kernel:
+        """Get the kernel of a slot; one is started where there is none."""
+        if slot.kernel is None:
+            slot.held = False  # if it can't be started, the pool frees the slot
+            starting = self._pool.start(workflow, workflow.path)
+            slot.kernel = await self._while_queued(run_id, starting)
+            slot.held = True
+        return slot.kernel
+
+    async def _begin_and_execute(
+        self, run_id: str, kernel: Kernel, slot: Slot, workflow: Workflow
+    ) -> None:
+        """Begin a run's step, run the setup where this kernel has not, and execute."""
+        self._preparing.add(run_id)
+        try:
+            run = await self._stored(partial(self._engine.begin, run_id))
+            if run.status == "running":
+                slot.held = False
+                await self._pool.prepare(kernel, workflow, workflow.path)
+                slot.held = True
+        except asyncio.CancelledError:
+            if self._stopping:
+                await self._halt(run_id)
+            raise
+        finally:
+            self._preparing.discard(run_id)
+        await self._execute(kernel, run)
 
     @asynccontextmanager
     async def _slot(self, run_id: str, workflow: Workflow) -> AsyncIterator[Slot]:
@@ -283,23 +310,6 @@ class Drivers:
             return await waiting
         finally:
             self._queued.discard(run_id)
-
-    async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
-        """Begin a run's step, then see that there is a kernel that has run the setup."""
-        self._preparing.add(run_id)
-        try:
-            run = await self._stored(partial(self._engine.begin, run_id))
-            if slot.kernel is None and run.status == "running":
-                slot.held = False  # if it can't be started, the pool frees the slot
-                slot.kernel = await self._pool.start(workflow, workflow.path)
-                slot.held = True
-        except asyncio.CancelledError:
-            if self._stopping:
-                await self._halt(run_id)
-            raise
-        finally:
-            self._preparing.discard(run_id)
-        return run
 
     async def _execute(self, kernel: Kernel, run: Run) -> None:
         """Execute the steps of a run that has begun, until it pauses or ends."""

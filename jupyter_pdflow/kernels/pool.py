@@ -142,7 +142,9 @@ class KernelPool:
         GatewayAwayError
             The gateway can't be reached; the next `reserve` waits until it can.
         """
-        return await self.reserve(workflow) or await self.start(workflow, cwd_path)
+        kernel = await self.reserve(workflow) or await self.start(workflow, cwd_path)
+        await self.prepare(kernel, workflow, cwd_path)
+        return kernel
 
     async def reserve(self, workflow: Workflow) -> Kernel | None:
         """Wait for a kernel that is warm for this version, or for a slot to `start` one in.
@@ -178,7 +180,7 @@ class KernelPool:
         if kernel not in self._busy:
             return
         self._busy.remove(kernel)
-        if kernel.alive:
+        if kernel.alive and kernel.workflow is not None:
             self._idle[kernel] = asyncio.get_running_loop().time()
             self._pass_on()
             self._set_timer()
@@ -258,24 +260,30 @@ class KernelPool:
         self._pass_on()
 
     async def start(self, workflow: Workflow, cwd_path: str) -> Kernel:
-        """Start a kernel in a slot that `reserve` gave, and run the setup; raises as `acquire`.
+        """Start a kernel in a slot that `reserve` gave; it is to `prepare` next.
 
-        Where that fails, the slot is free again.
+        Where that fails, which it does as `acquire`, the slot is free again.
         """
         kernel = self._spares.take(workflow.source.kernel_name)
-        is_elsewhere = kernel is not None or not is_local(self._manager)
-        cwd = self._manager.cwd_for_path(cwd_path) if is_elsewhere else None
         if kernel is None:
             kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
         self._turn_ends[kernel] = asyncio.get_running_loop().time() + TURN_SECONDS
+        return kernel
+
+    async def prepare(self, kernel: Kernel, workflow: Workflow, cwd_path: str) -> None:
+        """Run the setup in a kernel, unless it has done that.
+
+        Where that fails, which it does as `acquire`, the kernel is dropped and its slot is free.
+        """
+        if kernel.workflow is not None:
+            return
         try:
-            await kernel.prepare(workflow, cwd)
+            await kernel.prepare(workflow, self._manager.cwd_for_path(cwd_path))
         except BaseException:
             self._busy.discard(kernel)
             self._end(kernel)
             raise
-        return kernel
 
     async def _start_new(self, kernel_name: str, cwd_path: str) -> Kernel:
         from jupyter_client.kernelspec import NoSuchKernel
