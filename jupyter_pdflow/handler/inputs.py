@@ -101,10 +101,13 @@ class Inputs(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key == "env":
             return Hidden(os.environ)
-        if key == "data_store":
-            msg = 'pd.inputs["data_store"] is reserved for later; there is no data store yet.'
+        tables = {} if key == "data_store" else self._load()
+        if key not in tables and _is_data_store(key):
+            msg = (
+                f"pd.inputs[{key!r}] would be a data store, and there are none yet; keep the data in a "
+                "file or in SQLite (sqlite3)."
+            )
             raise InputsError(msg)
-        tables = self._load()
         if key not in tables:
             msg = f"{missing(key, self)} Add it to {self._path}."
             raise InputsError(msg)
@@ -174,6 +177,11 @@ class Inputs(Mapping[str, Any]):
             )
             raise InputsError(msg)
         return value
+
+
+def _is_data_store(key: object) -> bool:
+    """Whether Pipedream gives a data store a name like this: ``data_store_1``."""
+    return isinstance(key, str) and key.startswith("data_store")
 
 
 def _file() -> Path:

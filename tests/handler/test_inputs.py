@@ -78,9 +78,14 @@ def test_missing_key_says_where_it_would_be(inputs: Inputs, data_dir: Path) -> N
     assert not hasattr(inputs, "github")
 
 
-def test_data_store_is_reserved(inputs: Inputs) -> None:
-    with pytest.raises(InputsError, match="reserved for later"):
-        inputs["data_store"]
+@pytest.mark.parametrize("key", ["data_store", "data_store_1", "data_stores"])
+def test_a_data_store_is_not_advised_to_be_a_secret(inputs: Inputs, key: str) -> None:
+    with pytest.raises(
+        InputsError, match=r"would be a data store, and there are none yet"
+    ) as caught:
+        inputs[key]
+    assert "inputs.toml" not in str(caught.value)
+    assert key not in inputs
 
 
 def test_broken_file_is_told_and_never_taken_for_empty(data_dir: Path) -> None:
