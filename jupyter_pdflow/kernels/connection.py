@@ -271,8 +271,8 @@ class Connection:
                 if message["parent_header"].get("msg_id") == self._message_id:
                     note(message)
                 elif self._is_open and _tells_of_restart(message):
-                    begun = self._is_busy or not self._message_id
-                    self._over(End(_RESTARTED) if begun else End(_NOT_BEGUN, gateway=True))
+                    not_begun = End(_NOT_BEGUN, gateway=True)
+                    self._over(End(_RESTARTED) if self._is_busy else not_begun)
             except ClosedByGatewayError as error:
                 self._over(End(str(error), gateway=True))
                 return
