@@ -34,7 +34,8 @@ def crash_error(step: str, crashes: int) -> Error:
     """Describe why a step is not executed again."""
     times = "once" if crashes == 1 else f"{crashes} times"
     text = (
-        f"The server ended {times} while it executed step {step!r}, which is not executed again. "
-        "Find what in it ends the server, such as a lack of memory; then start a new run."
+        f"The server or its gateway ended {times} while it executed step {step!r}, which is not "
+        "executed again. Find what in it ends the server, such as a lack of memory; then start a "
+        "new run."
     )
     return Error(ename="ServerDied", evalue=text)

@@ -133,7 +133,7 @@ class TestCrashes:
         assert (play.run.status, play.effects) == ("failed", (End(),))
         assert play.run.error is not None
         assert play.run.error.evalue.startswith(
-            "The server ended 3 times while it executed step 'a'"
+            "The server or its gateway ended 3 times while it executed step 'a'"
         )
 
     def test_the_number_is_the_owners_and_waits_grow(self) -> None:
