@@ -86,7 +86,7 @@ def _server_for(notebook: str) -> Client | None:
 
 
 def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
-    workflow = client.post("workflows", {"path": client.relative(given.notebook)})
+    workflow = _deployed(client, given.notebook)
     started = client.post(f"workflows/{workflow['id']}/runs", {"event": given.event})
     say(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
     if given.detach:
@@ -141,10 +141,17 @@ def deploy(given: Namespace) -> int:
     """Deploy a notebook on the running server."""
     explicit = bool(os.environ.get(URL_VARIABLE))
     client = find_server(None if explicit else _existing(given.notebook))
-    workflow = client.post("workflows", {"path": client.relative(given.notebook)})
+    workflow = _deployed(client, given.notebook)
     steps = ", ".join(workflow["steps"])
     say(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
     return DONE
+
+
+def _deployed(client: Client, notebook: str) -> words.Run:
+    workflow: words.Run = client.post("workflows", {"path": client.relative(notebook)})
+    for warning in workflow["warnings"]:
+        complain(f"jupyter pdflow: {warning}")
+    return workflow
 
 
 def runs(given: Namespace) -> int:

@@ -16,12 +16,41 @@ class StepSource(Struct, frozen=True, kw_only=True):
     source: str
 
 
+class ModuleSource(Struct, frozen=True, kw_only=True):
+    """A local module: a Python file beside the notebook, or in a package beside it.
+
+    Attributes
+    ----------
+    name : str
+        As it is imported: ``helpers``, ``shop.orders``; a package by its own name.
+    path : str
+        The file below the notebook's folder; for a folder without ``__init__.py`` the folder.
+    source : str
+        Its code; empty for a folder without ``__init__.py``.
+    """
+
+    name: str
+    path: str
+    source: str
+
+
 class Source(Struct, frozen=True, kw_only=True):
-    """What a notebook says: the code cells that production runs, and on which kernel."""
+    """What a notebook says: the code that production runs, and on which kernel.
+
+    Attributes
+    ----------
+    kernel_name : str
+    setup : tuple of str
+        The setup cells.
+    steps : tuple of StepSource
+    modules : tuple of ModuleSource
+        The local modules that they import, and that these import.
+    """
 
     kernel_name: str
     setup: tuple[str, ...]
     steps: tuple[StepSource, ...]
+    modules: tuple[ModuleSource, ...] = ()
 
 
 class Workflow(Struct, frozen=True, kw_only=True):
@@ -54,4 +83,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
 
 def version_of(source: Source) -> str:
     """Hash what production runs, so that the same content is the same version."""
-    return hashlib.sha256(orjson.dumps(to_builtins(source))).hexdigest()[:12]
+    content = to_builtins(source)
+    if not source.modules:  # as before there were any
+        del content["modules"]
+    return hashlib.sha256(orjson.dumps(content)).hexdigest()[:12]

@@ -21,6 +21,7 @@ from jupyter_pdflow.server.bodies import is_storable
 from jupyter_pdflow.server.errors import error_answer
 from jupyter_pdflow.server.executed import executed_notebook, written
 from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.local_modules import with_modules
 from jupyter_pdflow.server.notebooks import clean_path, read_notebook
 from jupyter_pdflow.server.redaction import hide_links, without_urls
 from jupyter_pdflow.server.requests import api_request, incoming
@@ -177,11 +178,13 @@ class WorkflowsHandler(PDFlowAPIHandler):
         """Deploy a notebook."""
         path = clean_path(self.read(Deploy).path)
         house = await self.house()
-        source = await read_notebook(self.contents_manager, path)
+        notebook = await read_notebook(self.contents_manager, path)
+        source, warnings = await with_modules(self.contents_manager, path, notebook)
         await house.pool.check(source.kernel_name)
         workflow, changed = await house.engine.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
-        self.answer(workflow_view(workflow), 201 if changed else 200)
+        view = {**workflow_view(workflow), "warnings": warnings}
+        self.answer(view, 201 if changed else 200)
 
 
 class WorkflowHandler(PDFlowAPIHandler):

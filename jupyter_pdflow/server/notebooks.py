@@ -58,7 +58,7 @@ async def read_notebook(contents: Any, path: str) -> Source:
     NotebookError
         It can't be read, or is no workflow.
     """
-    _stay_inside(getattr(contents, "root_dir", ""), path)
+    stay_inside(getattr(contents, "root_dir", ""), path)
     content = (await _model(contents, path))["content"]
     async with _one_at_a_time:
         return await asyncio.to_thread(read_source, content)
@@ -76,7 +76,7 @@ async def _model(contents: Any, path: str) -> Any:
         raise NotebookError(msg) from error
 
 
-def _stay_inside(root: str, path: str) -> None:
+def stay_inside(root: str, path: str) -> None:
     """Refuse a path that symbolic links lead out of the root folder, which Jupyter follows."""
     if not root:
         return
