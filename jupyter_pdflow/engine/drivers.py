@@ -235,11 +235,13 @@ class Drivers:
                 self.start(run)
 
     async def _drive_warm(self, run_id: str, kernel: Kernel) -> None:
+        slot = Slot(kernel)
         try:
             # Read again: it may have been canceled since it began.
-            await self._execute(kernel, self._engine.run(run_id))
+            await self._execute(slot, self._engine.run(run_id))
         finally:
-            self.give_back(run_id, kernel)
+            self._admission.leave(run_id)
+            self._give_back(slot)
 
     async def _drive_queued(self, run_id: str) -> None:
         if self._stopping:
@@ -248,42 +250,58 @@ class Drivers:
         workflow, alone = self._engine.workflow_of(run), is_alone(run)
         async with self._slot(run_id, workflow) as slot:
             try:
-                kernel = await self._kernel_in(run_id, slot, workflow)
+                await self._fill(run_id, slot, workflow)
                 async with self._admitted(run_id, alone=alone):
-                    await self._begin_and_execute(run_id, kernel, slot, workflow)
+                    run = await self._begin(run_id, slot, workflow)
+                    await self._execute(slot, run)
             except GatewayError:
                 raise
             except PDFlowError as error:
                 run = await self._stored(partial(self._engine.begin, run_id))
                 await self._store_outcome(run, Outcome(error=_error(error)), [])
 
-    async def _kernel_in(self, run_id: str, slot: Slot, workflow: Workflow) -> Kernel:
-        """Get the kernel of a slot; one is started where there is none."""
+    async def _fill(self, run_id: str, slot: Slot, workflow: Workflow) -> None:
+        """Start a kernel in a slot, unless there is one."""
         if slot.kernel is None:
             slot.held = False  # if it can't be started, the pool frees the slot
             starting = self._pool.start(workflow, workflow.path)
             slot.kernel = await self._while_queued(run_id, starting)
             slot.held = True
-        return slot.kernel
 
-    async def _begin_and_execute(
-        self, run_id: str, kernel: Kernel, slot: Slot, workflow: Workflow
-    ) -> None:
-        """Begin a run's step, run the setup where this kernel has not, and execute."""
+    async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
+        """Begin a run's step, and run the setup where the kernel has not."""
+        async with self._prepared(run_id):
+            run = await self._stored(partial(self._engine.begin, run_id))
+            if run.status == "running" and slot.kernel is not None:
+                slot.held = False
+                await self._pool.prepare(slot.kernel, workflow, workflow.path)
+                slot.held = True
+        return run
+
+    async def _fresh(self, slot: Slot, run: Run) -> Kernel:
+        """Get the kernel of a slot, or a new one if a step has left it stale."""
+        kernel = slot.kernel
+        assert kernel is not None  # noqa: S101  for the type checker: the caller has checked it
+        if kernel.is_stale:
+            workflow = self._engine.workflow_of(run)
+            async with self._prepared(run.id):
+                slot.held = False
+                slot.kernel = await self._pool.exchange(kernel, workflow, workflow.path)
+                slot.held = True
+        return slot.kernel or kernel
+
+    @asynccontextmanager
+    async def _prepared(self, run_id: str) -> AsyncIterator[None]:
+        """Have a run's kernel prepared; a run that is canceled meanwhile ends that."""
         self._preparing.add(run_id)
         try:
-            run = await self._stored(partial(self._engine.begin, run_id))
-            if run.status == "running":
-                slot.held = False
-                await self._pool.prepare(kernel, workflow, workflow.path)
-                slot.held = True
+            yield
         except asyncio.CancelledError:
             if self._stopping:
                 await self._halt(run_id)
             raise
         finally:
             self._preparing.discard(run_id)
-        await self._execute(kernel, run)
 
     @asynccontextmanager
     async def _slot(self, run_id: str, workflow: Workflow) -> AsyncIterator[Slot]:
@@ -292,8 +310,11 @@ class Drivers:
         try:
             yield slot
         finally:
-            if slot.held:
-                self._pool.give_back(slot.kernel)
+            self._give_back(slot)
+
+    def _give_back(self, slot: Slot) -> None:
+        if slot.held:
+            self._pool.give_back(slot.kernel)
 
     @asynccontextmanager
     async def _admitted(self, run_id: str, *, alone: bool) -> AsyncIterator[None]:
@@ -311,15 +332,25 @@ class Drivers:
         finally:
             self._queued.discard(run_id)
 
-    async def _execute(self, kernel: Kernel, run: Run) -> None:
+    async def _execute(self, slot: Slot, run: Run) -> None:
         """Execute the steps of a run that has begun, until it pauses or ends."""
+        while run.status == "running" and slot.kernel is not None:
+            try:
+                kernel = await self._fresh(slot, run)
+            except GatewayError:
+                raise
+            except PDFlowError as error:
+                await self._store_outcome(run, Outcome(error=_error(error)), [])
+                return
+            run = await self._execute_step(kernel, run)
+            if not is_alone(run):
+                self._admission.share(run.id)
+
+    async def _execute_step(self, kernel: Kernel, run: Run) -> Run:
         self._kernels[run.id] = kernel
         try:
-            while run.status == "running":
-                result = await kernel.execute(self._engine.execution(run))
-                run = await self._store_outcome(run, result.outcome, result.outputs)
-                if not is_alone(run):
-                    self._admission.share(run.id)
+            result = await kernel.execute(self._engine.execution(run))
+            return await self._store_outcome(run, result.outcome, result.outputs)
         finally:
             del self._kernels[run.id]
 

@@ -17,6 +17,7 @@ from jupyter_core.utils import ensure_async
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError, PDFlowError
 from jupyter_pdflow.handler.inputs import given_inputs
+from jupyter_pdflow.kernels.children import end_descendants
 from jupyter_pdflow.kernels.connection import GARBLED, Connection
 from jupyter_pdflow.kernels.gateway import GatewayWatch
 from jupyter_pdflow.kernels.manager import is_local
@@ -50,11 +51,19 @@ class Kernel:
         Its kernelspec.
     log : Logger
         Where trouble is told that concerns no one step.
+
+    Attributes
+    ----------
+    workflow : Workflow or None
+        The version whose setup it has run.
+    is_stale : bool
+        Whether a step has changed what the setup left.
     """
 
     def __init__(self, manager: Any, kernel_id: str, name: str, log: Logger) -> None:
         self.name = name
         self.workflow: Workflow | None = None
+        self.is_stale = False
         self._manager = manager
         self._id = kernel_id
         self._log = log
@@ -116,6 +125,11 @@ class Kernel:
         return can_talk and (process is None or process.poll() is None)
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether it can execute a step, which then starts from what the setup left."""
+        return self.alive and not self.is_stale
+
+    @property
     def busy(self) -> bool:
         """Whether it is executing something."""
         return not self._done.is_set()
@@ -155,7 +169,9 @@ class Kernel:
             self._check_gateway()
             _check_loaded(reply, self._how_it_died())
         source = workflow.source
-        preparation = Preparation(setup=source.setup, steps=source.steps, cwd=cwd)
+        preparation = Preparation(
+            setup=source.setup, steps=source.steps, modules=source.modules, cwd=cwd
+        )
         answer = await self._ask("prepare", preparation)
         if answer is None:
             msg = f"The kernel died while it ran the setup: {self._how_it_died()}."
@@ -217,6 +233,8 @@ class Kernel:
         """End the kernel and free what it took; `now` gives it no time to clean up."""
         now = now or self.busy or not self.alive
         self._dead = True
+        if self._interrupted:
+            await self._end_children()
         await self._shut_down(now=now)
         await self._done.wait()
         await self._connection.close()
@@ -240,6 +258,7 @@ class Kernel:
         with self._working():
             reply = await self._connection.ask(ask, self._outputs.add)
         self._dead = self._dead or reply is None
+        self.is_stale = reply is not None and reply.stale
         self._check_gateway()
         return reply
 
@@ -290,7 +309,14 @@ class Kernel:
 
     async def _kill(self) -> None:
         self._dead = True
+        await self._end_children()
         await self._shut_down(now=True)
+
+    async def _end_children(self) -> None:
+        """End what an interrupted step has started, daemons included."""
+        process = getattr(getattr(self._process, "provisioner", None), "process", None)
+        if process is not None and is_local(self._manager):
+            await asyncio.to_thread(end_descendants, process.pid)
 
     async def _shut_down(self, *, now: bool) -> None:
         if self._id not in self._manager:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from jupyter_pdflow.handler.frames import error_of
+from jupyter_pdflow.kernels.children import adopt_orphans
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,
     MESSAGE,
@@ -42,6 +43,7 @@ async def listen(path: str | None = None) -> None:
     from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()
+    adopt_orphans()
     listener = Listener(shell)
     shell.kernel.shell_handlers[f"{MESSAGE}_request"] = listener.on_message
     if path is not None:
@@ -69,6 +71,7 @@ class Listener:
         sys.stdout.flush()  # the server knows that this has begun, even if the kernel dies at once
         content = {"frame": _encoded(await self._reply(ask)).decode()}
         self._kernel.session.send(stream, f"{MESSAGE}_reply", content, parent, ident=ident)
+        self._worker.restore()
 
     async def on_connection(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Answer what comes on the socket."""
@@ -76,6 +79,7 @@ class Listener:
             while True:
                 ask = msgspec.json.decode(await read_frame(reader), type=Ask)
                 writer.write(framed(_encoded(await self._published(ask))))
+                self._worker.restore()  # while the server stores the answer
         except (IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -97,7 +101,7 @@ class Listener:
         try:
             return await answering
         except BaseException as exception:  # noqa: BLE001
-            return Reply(id=ask.id, error=error_of(exception), published=True)
+            return Reply(id=ask.id, error=error_of(exception), published=True, stale=True)
 
     async def _prepare(self, ask: Ask) -> Any:
         return await self._worker.prepare(msgspec.json.decode(ask.data, type=Preparation))
@@ -116,6 +120,7 @@ class Listener:
             data=Raw(msgspec.json.encode(answer)),
             dropped=printing.dropped,
             published=printing.used or session.message_count != before,
+            stale=self._worker.stale,
         )
 
 
@@ -128,7 +133,8 @@ def _encoded(reply: Reply) -> bytes:
         f"{FRAME_LIMIT:,}. Write large data to a file and export its path."
     )
     error = Error(ename="ExportError", evalue=text)
-    return msgspec.json.encode(Reply(id=reply.id, error=error, published=reply.published))
+    short = Reply(id=reply.id, error=error, published=reply.published, stale=reply.stale)
+    return msgspec.json.encode(short)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from jupyter_pdflow.handler.inputs import GivenInputs
 from jupyter_pdflow.rules.run import Error
-from jupyter_pdflow.rules.workflow import StepSource
+from jupyter_pdflow.rules.workflow import ModuleSource, StepSource
 
 MESSAGE = "jupyter_pdflow"
 """Type of the messages that carry a ``frame``, before ``_request`` and ``_reply``."""
@@ -57,7 +57,7 @@ class Ask(Struct, frozen=True, kw_only=True):
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of the request ``id``, or in ``error`` why the worker could not carry it out.
 
-    ``dropped`` counts the letters of output that were not even sent. Where nothing was
+    After a reply that is ``stale`` the kernel is not any more as the setup left it. ``dropped`` counts the letters of output that were not even sent. Where nothing was
     ``published``, there is nothing to wait for on the iopub channel.
     """
 
@@ -66,6 +66,7 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: Error | None = None
     dropped: int = 0
     published: bool = False
+    stale: bool = False
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ class Preparation(Struct, frozen=True, kw_only=True):
 
     setup: tuple[str, ...]
     steps: tuple[StepSource, ...]
+    modules: tuple[ModuleSource, ...] = ()
     cwd: str | None = None
 
 

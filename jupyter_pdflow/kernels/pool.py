@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, KernelError, KernelSpecError
+from jupyter_pdflow.exceptions import (
+    GatewayAwayError,
+    GatewayError,
+    KernelError,
+    KernelSpecError,
+    PDFlowError,
+)
 from jupyter_pdflow.kernels.check import check_kernelspec
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper
 from jupyter_pdflow.kernels.kernel import Kernel
@@ -180,7 +186,7 @@ class KernelPool:
         if kernel not in self._busy:
             return
         self._busy.remove(kernel)
-        if kernel.alive and kernel.workflow is not None:
+        if kernel.is_fresh and kernel.workflow is not None and self._max:
             self._idle[kernel] = asyncio.get_running_loop().time()
             self._pass_on()
             self._set_timer()
@@ -285,6 +291,31 @@ class KernelPool:
             self._end(kernel)
             raise
 
+    async def exchange(self, kernel: Kernel, workflow: Workflow, cwd_path: str) -> Kernel:
+        """Get a fresh kernel in the place of one that is stale; raises as `acquire`.
+
+        Where that fails, the slot is free.
+        """
+        self._busy.discard(kernel)
+        self._count += 1  # for as long as the old one takes to end
+        self._drop(kernel)
+        fresh = await self.start(workflow, cwd_path)
+        await self.prepare(fresh, workflow, cwd_path)
+        return fresh
+
+    async def _replace(self, workflow: Workflow) -> None:
+        """Have a kernel ready for a version whose last one was stale, if there is room."""
+        if self._queue or self._count >= self._max:
+            return
+        self._count += 1
+        try:
+            kernel = await self.start(workflow, workflow.path)
+            await self.prepare(kernel, workflow, workflow.path)
+        except PDFlowError as error:
+            self._log.debug("No kernel could be prepared for %s: %s", workflow.id, error)
+        else:
+            self.release(kernel)
+
     async def _start_new(self, kernel_name: str, cwd_path: str) -> Kernel:
         from jupyter_client.kernelspec import NoSuchKernel
 
@@ -327,6 +358,8 @@ class KernelPool:
         finally:
             self._closing -= 1
             self._free_place()
+        if kernel.is_stale and kernel.workflow is not None:
+            await self._replace(kernel.workflow)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)

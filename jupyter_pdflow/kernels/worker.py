@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from types import CodeType
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 from jupyter_pdflow.handler import call
@@ -21,25 +22,42 @@ from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.inputs import GivenInputs, Inputs
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.kernels.baseline import Baseline, left_running, set_globals
+from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.kernels.messages import (
     WORKER_VARIABLE,
     Failure,
     Preparation,
 )
+from jupyter_pdflow.kernels.modules import LocalModules
+from jupyter_pdflow.kernels.process_state import sets_random_states
 from jupyter_pdflow.notebook.cell import compile_step, interrupts, run_source, run_step
+from jupyter_pdflow.notebook.keep import kept_names
 from jupyter_pdflow.notebook.shown import traceback_lines
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
 
 
 class Worker:
-    """The state of a production kernel."""
+    """The state of a production kernel.
+
+    Attributes
+    ----------
+    stale : bool
+        Whether something is not any more as the setup left it.
+    """
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.steps: tuple[StepSource, ...] = ()
         self.codes: dict[int, CodeType] = {}
         self.layers: list[dict[str, Any]] = []
+        self.modules = LocalModules((), Path())
+        self.loaded: dict[str, ModuleType] = {}
+        self.baseline: Baseline | None = None
+        self.built_in: set[str] = set()
+        self.renew = True
+        self.stale = False
 
     async def prepare(self, preparation: Preparation) -> Failure | None:
         """Run the setup, and keep the steps for later; a `Failure` says which cell raised."""
@@ -50,6 +68,9 @@ class Worker:
         # IPython's own end the kernel after the cell, without an error.
         self.shell.user_ns.update(exit=sys.exit, quit=sys.exit)
         self.steps = preparation.steps
+        self.modules = LocalModules(preparation.modules, Path.cwd())
+        self.modules.install()
+        self.built_in = set(self.shell.user_ns)
         for number, source in enumerate(preparation.setup, start=1):
             try:
                 with interrupts():
@@ -58,22 +79,55 @@ class Worker:
                 error = error_of(cut(call.as_interrupt(exception)))
                 return Failure(cell=number, error=error)
         self.layers = [dict(self.shell.user_ns)]
+        texts = [*preparation.setup, *(module.source for module in preparation.modules)]
+        self.renew = not sets_random_states(texts)
+        self._take_baseline(self.layers[0])
         return None
+
+    def _take_baseline(self, layer: dict[str, Any]) -> None:
+        self.loaded = self.modules.loaded()
+        self.baseline = Baseline(
+            {name: value for name, value in layer.items() if name not in self.built_in},
+            is_local=self._is_local,
+            keep=kept_names(self.shell),
+            renew=self.renew,
+        )
+
+    def _is_local(self, module: str) -> bool:
+        return module == "__main__" or module in self.modules
 
     async def execute(self, execution: Execution, inputs: GivenInputs | None = None) -> Outcome:
         """Execute a step: its body, then its handler, whose `inputs` the server may give."""
         index = [step.name for step in self.steps].index(execution.step)
-        pd = Pd(execution, inputs=Inputs(inputs))
+        pd, leftovers = Pd(execution, inputs=Inputs(inputs)), Leftovers()
+        names: dict[str, Any] = {}
         try:
             with interrupts(), canceling_tasks():
                 await self._define_steps_before(index)
                 handler = await self._define(index)
+                names = dict(self.shell.user_ns)
                 outcome = await call.call_handler(handler, pd)
         except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
             outcome = call.failed(pd, exception)
+        self._look(leftovers, names)
         if pd.exception is not None:
             show_exception(self.shell, pd.exception)
         return outcome
+
+    def _look(self, leftovers: Leftovers, names: dict[str, Any]) -> None:
+        """Find out whether the kernel is as the setup left it, and tell the step what is not."""
+        found = left_running(leftovers)
+        if self.baseline is not None:
+            found += self.baseline.changes()
+        self.stale = self.stale or bool(found)
+        for text in found + (set_globals(names, self.shell.user_ns) if names else []):
+            sys.stderr.write(f"Warning: {text}\n")
+
+    def restore(self) -> None:
+        """Put back what belongs to the process; called when the server has its answer."""
+        if self.baseline is not None:
+            self.baseline.restore()
+            self.modules.forget_all_but(self.loaded)
 
     async def _define_steps_before(self, index: int) -> None:
         """Run bodies of earlier steps that this kernel has not run, without their outputs."""
@@ -83,6 +137,7 @@ class Worker:
             with capture_output():
                 await self._define(len(self.layers) - 1)
                 self.shell.events.trigger("post_execute")
+            self._accept_changes()
 
     async def _define(self, index: int) -> Any:
         """Run the body of a step on its layer; this gives its handler, and the next layer."""
@@ -95,8 +150,22 @@ class Worker:
             self.codes[index] = compile_step(self.shell, step.source, step.name)
         handler = await run_step(self.shell, self.codes[index], step.name)
         if len(self.layers) == index + 1:
-            self.layers.append(dict(namespace))
+            self._add_layer(step.name)
         return handler
+
+    def _accept_changes(self) -> None:
+        """Take what an earlier step's body has changed as given, for this step only."""
+        if self.baseline is not None and self.baseline.changes():
+            self.stale = True
+            self._take_baseline(self.layers[-1])
+
+    def _add_layer(self, step: str) -> None:
+        below, layer = self.layers[-1], dict(self.shell.user_ns)
+        self.layers.append(layer)
+        self.loaded = self.modules.loaded()
+        if self.baseline is not None:
+            new = {name: value for name, value in layer.items() if below.get(name) is not value}
+            self.baseline.add(new, f"the cell of step {step!r}")
 
 
 def show_exception(shell: Any, exception: BaseException) -> None:

@@ -71,6 +71,8 @@ def _production(session: Session, rest: str) -> None:
         f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
         "Step cells show its latest run; start one with `%pdflow run`."
     )
+    for warning in workflow["warnings"]:
+        publish_words(warning)
 
 
 def _run(_session: Session, rest: str) -> None:

@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.kernels.messages import WORKER_VARIABLE
 from jupyter_pdflow.notebook.headers import STEP_MAGIC, Header, find_headers
+from jupyter_pdflow.notebook.keep import keep
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import STEP, check_name, split_step
 from jupyter_pdflow.notebook.testmode import try_step
@@ -100,14 +101,30 @@ class PDFlowMagics(Magics):
 
         command(self.session, line)
 
+    @no_var_expand
+    @line_magic
+    def keep(self, line: str) -> None:
+        """Let steps change what these names stand for: ``%keep session cache``.
+
+        For caches and connections that the setup makes. Of all else, a change is told, as later
+        steps and runs in production don't see it.
+        """
+        keep(self.here, line)
+
 
 @magics_class
 class InertMagics(Magics):
-    """What a notebook's own ``%pdflow`` lines are in production."""
+    """What a notebook's own lines of magics are in production."""
 
     @line_magic
     def pdflow(self, line: str) -> None:
         """Do nothing."""
+
+    @no_var_expand
+    @line_magic
+    def keep(self, line: str) -> None:
+        """Let steps change what these names stand for."""
+        keep(self.shell, line)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -129,7 +146,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     shell.input_transformers_cleanup.remove(getattr(shell, ATTRIBUTE).await_step)
     delattr(shell, ATTRIBUTE)
-    for kind, name in (("cell", "step"), ("line", "pdflow")):
+    for kind, name in (("cell", "step"), ("line", "pdflow"), ("line", "keep")):
         shell.magics_manager.magics[kind].pop(name, None)
 
 

@@ -42,6 +42,8 @@ class Session:
         The steps as run here, by name.
     tests : dict
         The latest test run of each step, by name.
+    makers : dict
+        Which step's cell has made a name, for names that step cells have made.
     """
 
     production: bool = False
@@ -49,6 +51,7 @@ class Session:
     event: Any = field(default_factory=dict)
     ran: dict[str, Ran] = field(default_factory=dict)
     tests: dict[str, Run] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)
 
     def note(self, name: str, body: str, cell_id: str | None) -> None:
         """Remember a step as it is run.

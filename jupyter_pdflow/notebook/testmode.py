@@ -25,6 +25,7 @@ from jupyter_pdflow.notebook.shown import (
     raise_from_cell,
     traceback_lines,
 )
+from jupyter_pdflow.notebook.state_check import StateCheck
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.moves import apply, new_run
@@ -117,13 +118,17 @@ class Trial:
         return replace(execution, steps=others)
 
     async def _outcome(self, pd: Pd) -> Outcome:
+        check = StateCheck(self.shell, self.session)
         try:
             with interrupts(), canceling_tasks():
                 if self.handler is None:
                     self.handler = await self._load()
+                check.defined(self.name)
                 return await call_handler(self.handler, pd)
         except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
             return failed(pd, exception)
+        finally:
+            check.close()
 
     async def _load(self) -> Callable[[Pd], Any]:
         # The cell's own name, so that tracebacks and the debugger know it.
