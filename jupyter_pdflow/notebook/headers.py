@@ -20,6 +20,7 @@ TEXT_SHOWN = 60
 """Letters shown of a line."""
 
 _CALLS = {"run_line_magic", "run_cell_magic"}
+_HELP = {"pdef", "pdoc", "pfile", "pinfo", "pinfo2", "psource"}
 _PARAMETERS = ("magic_name", "line", "cell")
 _BLANK = r"[^!-$&-~\w]"
 """Blanks, ``%``, and what is not to be seen."""
@@ -48,7 +49,8 @@ class Header:
         """Say that a step's header does not count there, and what to do."""
         return (
             f"{where} has a step's header in line {self.line} that would not count "
-            f"(`{self.text}`): write `%%step NAME` as the first line of a cell of its own{else_}."
+            f"(`{self.text}`): write `%%step NAME`, with nothing in front of it, as the first line "
+            f"of a cell of its own{else_}."
         )
 
 
@@ -100,9 +102,9 @@ def _find(source: str, names: tuple[str, ...], bodies: bool) -> Iterator[tuple[i
             continue
         for magic in magics:
             line = start + _blank_lines(text) + magic.line - 1
-            word = _first_word(f"{magic.name} {magic.rest}")
-            if word in names:
-                yield line, word
+            for word in _words(magic):
+                if word in names:
+                    yield line, word
             if bodies:
                 pending.append((line + 1, magic.body))
 
@@ -142,6 +144,13 @@ def _find_in_lines(start: int, text: str, names: tuple[str, ...]) -> Iterator[tu
             yield number, match["name"].lower()
 
 
+def _words(magic: _Magic) -> Iterator[str]:
+    """Name the magic, and the one that it is to run, as in ``%time %step a``."""
+    yield _first_word(f"{magic.name} {magic.rest}")
+    if magic.rest.lstrip().startswith("%") and magic.name not in _HELP:
+        yield _first_word(magic.rest)
+
+
 def _first_word(text: str) -> str:
     match = _WORD.match(text)
     return match[1].lower() if match else ""
@@ -171,8 +180,11 @@ def _plain(text: str) -> str:
 
 @lru_cache
 def _hint(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Match a magic at the start of a line, behind a prompt or an equals sign, or written out."""
-    start, blank = r"(?:^|=|>>>|\.{3}:?|\]:)[^!-~\n]*", r"[^!-$&-~\w\n]*"
+    """Match a magic at the start of a line, behind a prompt, an equals sign or another magic.
+
+    Or one that is written out.
+    """
+    start, blank = r"(?:^|=|>>>|\.{3}:?|\]:)[^!-~\n]*(?:%+\w+[ \t]+)?", r"[^!-$&-~\w\n]*"
     magic = rf"{start}%{blank}(?:{'|'.join(names)})(?!\w)"
     return re.compile(rf"{magic}|{'|'.join(_CALLS)}", re.IGNORECASE | re.MULTILINE)
 

@@ -56,6 +56,8 @@ MISPLACED = {
     "a prompt": (f">>> {STEP}", 1),
     "a prompt of IPython's": ("In [1]: %%step a\n   ...: def handler(pd): pass", 1),
     "an assignment": ("x = %step a", 1),
+    "behind another magic": (f"x = 1\n%time %step a\n{HANDLER}", 2),
+    "behind a cell magic": (f"%%capture %%step a\n{HANDLER}", 1),
     "over two lines": (f"%\\\nstep a\n{HANDLER}", 1),
     "written out": (f"x = 1\nget_ipython().run_cell_magic('step', 'a', {HANDLER!r})", 2),
     "written out by name": ("get_ipython().run_line_magic(line='a', magic_name='%step')", 1),
@@ -72,6 +74,9 @@ NONE = {
     "formatting": "for step in range(3): print('%d' % step)",
     "help": "%%step?",
     "help in front": "?%%step",
+    "more help": "%step??",
+    "help by a magic": "%pdoc %step",
+    "a string for another magic": "%time '%step a'",
     "help of what can't be read": "%%step?\nx = (",
     "other magics": "%steps\n%stepwise a\n%time step",
     "another cell magic": "%%steps a\nx = 1",
@@ -103,8 +108,8 @@ def test_a_header_that_would_not_count_is_named(cell: str, line: int, at: int):
     said = str(refused.value)
     assert said.startswith(f"Cell {at + 2} of the notebook has a step's header in line {line} ")
     assert said.endswith(
-        "write `%%step NAME` as the first line of a cell of its own, or give this one the tag "
-        "`skip`."
+        "write `%%step NAME`, with nothing in front of it, as the first line of a cell of its own, "
+        "or give this one the tag `skip`."
     )
     assert "\n" not in said
 

@@ -26,7 +26,7 @@ def test_a_cell_says_how_to_write_it(kernel: Kernel, cell: str, line: int):
     assert ran.error is not None
     (said,) = ran.error["traceback"]
     assert said.startswith(f"StepError: This cell has a step's header in line {line} that would")
-    assert "write `%%step NAME` as the first line of a cell of its own" in said
+    assert "write `%%step NAME`, with nothing in front of it, as the first line of a cell" in said
     assert ran.stdout == ""
 
 
