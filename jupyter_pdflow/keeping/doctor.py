@@ -73,6 +73,7 @@ def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
         *surroundings.keys(stock),
         *surroundings.imported_keys(data),
         *surroundings.inputs(data),
+        *surroundings.address(data),
         *surroundings.room(data),
         *surroundings.kernels(stock),
         *surroundings.mail(stock),

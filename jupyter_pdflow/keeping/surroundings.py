@@ -14,6 +14,7 @@ from jupyter_pdflow.keeping.datadir import KEYS, DataDir
 from jupyter_pdflow.keeping.files import INPUTS
 from jupyter_pdflow.keeping.findings import Finding, Stock, aside
 from jupyter_pdflow.keeping.place import configured
+from jupyter_pdflow.server.addresses import MEMORY, read_memory
 from jupyter_pdflow.server.keys import (
     IMPORTED_KEYS,
     KeyFileError,
@@ -76,6 +77,17 @@ def inputs(data: DataDir) -> Iterator[Finding]:
             tomllib.loads(read_file(str(path)).decode())
     except (OSError, ValueError, RecursionError) as error:
         yield Finding(f"{path} can't be read: {error}.", "Put it right; steps that use it fail.")
+
+
+def address(data: DataDir) -> Iterator[Finding]:
+    """Look whether the address that links start with is remembered."""
+    path = data.path / MEMORY
+    if path.exists() and read_memory(path) is None:
+        yield Finding(
+            f"{path} holds no address that links can start with.",
+            "The next server learns it again from the first request that it answers.",
+            grave=False,
+        )
 
 
 def room(data: DataDir) -> Iterator[Finding]:

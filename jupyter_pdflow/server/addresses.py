@@ -16,6 +16,9 @@ from tornado.httputil import HTTPServerRequest
 
 from jupyter_pdflow.store.storage import read_file, replace_file
 
+MEMORY = "address.json"
+"""The file in the data directory that keeps the origin over a restart."""
+
 HUB_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAME_ORIGIN = "same-origin"
@@ -61,7 +64,7 @@ class PublicAddress:
         self._local = local
         self._base_url = base_url
         self._memory = memory
-        self._seen = _still_good(_read(memory), local)
+        self._seen = _still_good(read_memory(memory), local)
 
     def __call__(self) -> str:
         """Return the address, its base URL included."""
@@ -145,7 +148,7 @@ def _is_host(host: str) -> bool:
     return len(host) <= LONGEST_HOST
 
 
-def _read(memory: Path) -> Seen | None:
+def read_memory(memory: Path) -> Seen | None:
     """Read the remembered origin; whatever else the file holds is forgotten."""
     try:
         seen = msgspec.json.decode(read_file(os.fspath(memory)), type=Seen)

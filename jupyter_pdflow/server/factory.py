@@ -13,7 +13,7 @@ from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.kernels.manager import production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.addresses import PublicAddress
+from jupyter_pdflow.server.addresses import MEMORY, PublicAddress
 from jupyter_pdflow.server.keeper import House
 from jupyter_pdflow.server.settings import Plan, post_of
 from jupyter_pdflow.server.tokens import Links
@@ -35,7 +35,7 @@ def build_house(
         Called with a run each time it has changed.
     """
     post = post_of(plan.smtp_url)
-    memory = plan.data_dir / "address.json"
+    memory = plan.data_dir / MEMORY
     address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
     links = Links(plan.data_dir / "link_keys", address, log)
     mailbox = Mailbox(

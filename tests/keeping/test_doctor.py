@@ -220,6 +220,16 @@ def test_what_is_only_told(what: str, filled: Filled) -> None:
     assert {name: (filled.path / name).read_bytes() for name in filled.files()} == files
 
 
+@pytest.mark.parametrize("content", ["", "null", '{"origin": "http://[::1", "by_browser": true}'])
+def test_an_address_that_is_none_is_noted(content: str, filled: Filled) -> None:
+    (filled.path / "address.json").write_text(content)
+    report = examine(filled.data)
+    assert problems(report) == []
+    assert notes(report) == [f"{filled.path}/address.json holds no address that links can start with."]  # fmt: skip
+    (filled.path / "address.json").write_text('{"origin": "http://[::1]", "by_browser": true}')
+    assert notes(examine(filled.data)) == []
+
+
 def test_outputs_whose_run_is_gone_are_removed(filled: Filled) -> None:
     filled.data.file(FINISHED, filled.ended.id).unlink()
     report = examine(filled.data)
