@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from jupyter_pdflow.exceptions import PDFlowError
 
@@ -22,6 +22,15 @@ class MissingAttributeError(PDFlowError, AttributeError):
     """A mapping given to a handler has no such key, asked for as an attribute."""
 
     reason = "missing"
+
+
+class Named:
+    """A part of ``pd`` that says what it has where it is asked for something else."""
+
+    _name: ClassVar[str]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise MissingAttributeError(no_attribute(self._name, name, vars(type(self))))
 
 
 class Attrs(dict[str, Any]):
@@ -82,3 +91,9 @@ def missing(name: object, present: Iterable[object]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     there = f"there is {', '.join(names[:NAMES_SHOWN])}{more}" if names else "it is empty"
     return f"There is no {name!r} here; {there}."
+
+
+def no_attribute(owner: str, name: str, there: Iterable[str]) -> str:
+    """Say that something has no such attribute, and which it has."""
+    names = ", ".join(sorted(one for one in there if not one.startswith("_")))
+    return f"{owner} has no {name!r}; it has {names}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from jupyter_pdflow.handler.attrs import Attrs
+from jupyter_pdflow.handler.attrs import Attrs, Named
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.rules.run import REASON_LIMIT, Execution, ExitCall, OnTimeout, PauseCall
@@ -15,7 +15,7 @@ RETRIES_LIMIT = 2**62
 """More is as good as for ever, and an integer that JSON can hold."""
 
 
-class Flow:
+class Flow(Named):
     """What a handler calls to pause its run at the end of the step.
 
     Of several pauses the last one counts, and `exit` wins over all of them. All times are
@@ -26,6 +26,8 @@ class Flow:
     call : PauseCall or ExitCall or None
         The call that counts, as the rules of a run take it.
     """
+
+    _name = "pd.flow"
 
     def __init__(self, execution: Execution, scope: Scope) -> None:
         self._links = (execution.resume_url, execution.cancel_url)
@@ -162,8 +164,8 @@ class Flow:
             )
         if call.kind == "rerun" and self._reruns >= call.max_retries:
             self._scope.warn(
-                f"The {call.max_retries} reruns of this step are used up: the run goes on to the "
-                "next step. To end it instead, raise an exception."
+                f"All reruns of this step (maxRetries={call.max_retries}) are used up: the run goes "
+                "on to the next step. To end it instead, raise an exception."
             )
 
 

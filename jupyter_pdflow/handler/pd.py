@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from jupyter_pdflow.exceptions import ExportError
-from jupyter_pdflow.handler.attrs import Attrs, MissingAttributeError, attrs
+from jupyter_pdflow.handler.attrs import Attrs, MissingAttributeError, attrs, no_attribute
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.flow import Flow
 from jupyter_pdflow.handler.inputs import Inputs
@@ -67,7 +67,7 @@ class Pd:
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say what `pd` is, above all where the author takes it for pandas."""
-        there = sorted({*vars(Pd), *vars(self)} - _INTERNAL)
+        there = {*vars(Pd), *vars(self)} - _INTERNAL
         raise MissingAttributeError(_no_attribute(name, there))
 
     def export(self, name: str, value: Any) -> None:
@@ -99,14 +99,13 @@ class Pd:
         )
 
 
-def _no_attribute(name: str, there: list[str]) -> str:
+def _no_attribute(name: str, there: set[str]) -> str:
     if not name.startswith("_") and hasattr(sys.modules.get("pandas"), name):
         return (
             f"pd has no {name!r}: pd is the argument of this step's handler here, not pandas; "
             f"import pandas under another name, such as `import pandas`, and write pandas.{name}."
         )
-    names = ", ".join(one for one in there if not one.startswith("_"))
-    return f"pd has no {name!r}; it has {names}."
+    return no_attribute("pd", name, there)
 
 
 def _export_name(name: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unicodedata import category
 
+from jupyter_pdflow.handler.attrs import Named
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.mail.addresses import UNSAFE, check_address
@@ -25,7 +26,7 @@ TOTAL_LIMIT = 10_000_000
 stored with the run."""
 
 
-class Send:
+class Send(Named):
     """What a handler calls to send something.
 
     Attributes
@@ -33,6 +34,8 @@ class Send:
     mails : list of Mail
         The mails asked for so far.
     """
+
+    _name = "pd.send"
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope

@@ -180,7 +180,8 @@ def test_reruns_that_are_used_up_are_told(
     make_pd(reruns=2, runs=3).flow.rerun(1, None, 3)
     assert capsys.readouterr().err == ""
     make_pd(reruns=3, runs=4).flow.retry(1, None, 3)
-    assert capsys.readouterr().err.startswith("Warning: The 3 reruns of this step are used up: ")
+    said = "Warning: All reruns of this step (maxRetries=3) are used up: the run goes on "
+    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -364,5 +365,12 @@ def test_pd_is_not_pandas(pd: Pd) -> None:
 def test_a_name_that_nobody_has(pd: Pd) -> None:
     with pytest.raises(AttributeError, match="pd has no 'flwo'; it has context, export, flow,"):
         pd.flwo  # noqa: B018
+    with pytest.raises(AttributeError) as raised:
+        pd.send.http("https://example.org")
+    assert str(raised.value) == "pd.send has no 'http'; it has email."
+    with pytest.raises(
+        AttributeError, match=r"^pd\.flow has no 'wait'; it has delay, exit, rerun, "
+    ):
+        pd.flow.wait(10)
     assert not hasattr(pd, "_repr_html_")
     assert getattr(pd, "DataFrame", None) is None
