@@ -117,7 +117,8 @@ def _address(value: object) -> str:
     try:
         check_address(address)
     except ValueError as error:
-        msg = f"to: {error}"
+        several = " For several recipients, pass a list." if address.count("@") > 1 else ""
+        msg = f"to: {error}{several}"
         raise ValueError(msg) from None
     return address
 

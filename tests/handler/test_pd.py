@@ -315,6 +315,7 @@ def test_mail(pd: Pd) -> None:
         ({"subject": "a", "to": "nobody"}, ValueError, "to: 'nobody' is not .* an @-sign"),
         ({"subject": "a", "to": ["a@b.c", "bob@"]}, ValueError, "to: 'bob@' is not an email"),
         ({"subject": "a", "to": "x@y.z\r\nBcc: a@b.c"}, ValueError, "to: .*can be mailed"),
+        ({"subject": "a", "to": "x@y.z, a@b.c"}, ValueError, "For several recipients, pass a list"),
         ({"subject": "a", "to": ["x@y.z"] * 101}, ValueError, "to may have 100 recipients"),
         ({"subject": "a\0b"}, ValueError, "without control characters"),
         ({"subject": "ü" * 1_001}, ValueError, "subject may have 1,000 characters at most"),
