@@ -92,6 +92,12 @@ class InputsError(PDFlowError, KeyError):
     __str__ = Exception.__str__
 
 
+class FolderError(PDFlowError):
+    """``pd.files`` can't be used: the kernel does not see the folder that the server means."""
+
+    reason = "files"
+
+
 class NotFoundError(PDFlowError):
     """No such run, workflow, mail or link."""
 

@@ -44,6 +44,7 @@ from jupyter_pdflow.rules.moves import Move, apply, new_run, waiting_for
 from jupyter_pdflow.rules.run import By, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output, Store
+from jupyter_pdflow.store.folders import RunFolders
 from jupyter_pdflow.store.summaries import RunSummary
 from jupyter_pdflow.store.threads import in_slices
 
@@ -72,6 +73,8 @@ class Engine:
         Makes the resume and the cancel URL of (run id, step, execution).
     on_change : callable
         Called with a run each time it has changed.
+    folders : RunFolders
+        Where steps keep files.
     keep_days : float or None
         After how many days finished runs are removed; None keeps them.
     max_crashes : int
@@ -86,6 +89,7 @@ class Engine:
         links_for: Callable[[str, str, int], tuple[str, str]],
         on_change: Callable[[Run], None],
         *,
+        folders: RunFolders,
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
         log: logging.Logger,
@@ -94,6 +98,7 @@ class Engine:
         self._store = store
         self._max_crashes = max_crashes
         self._mailbox = mailbox
+        self._folders = folders
         self._links_for = links_for
         self._on_change = on_change
         self._log = log
@@ -107,7 +112,7 @@ class Engine:
         self._drivers = Drivers(self, pool, self._trouble, log)
         self._ids = Ids()
         self._surveying: asyncio.Task[None] | None = None
-        self._pruning = Pruning(store, mailbox, keep_days=keep_days, clock=clock, log=log)
+        self._pruning = Pruning(store, mailbox, folders, keep_days=keep_days, clock=clock, log=log)
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
@@ -313,7 +318,8 @@ class Engine:
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""
-        return execution_of(run, *self._links_for(run.id, run.current.name, run.execution))
+        links = self._links_for(run.id, run.current.name, run.execution)
+        return execution_of(run, *links, files_dir=self._folders.name, files_id=self._folders.id)
 
     def workflow_of(self, run: Run) -> Workflow:
         """Get the version that a run was started with."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from jupyter_pdflow.engine.mailbox import Mailbox, MailFiles
 from jupyter_pdflow.store.base import Store
+from jupyter_pdflow.store.folders import RunFolders
 from jupyter_pdflow.store.threads import in_thread
 
 PRUNE_EVERY = 3600.0
@@ -19,7 +20,7 @@ AT_ONCE = 100
 
 
 class Pruning:
-    """Removes finished runs, with their outputs and their mails, some days after their end.
+    """Removes finished runs, with their outputs, mails and files, some days after their end.
 
     A run goes last of all that belongs to it: if the server dies in between, the next look
     finds the run again and removes the rest. Versions of workflows stay.
@@ -34,6 +35,7 @@ class Pruning:
         self,
         store: Store,
         mailbox: Mailbox,
+        folders: RunFolders,
         *,
         keep_days: float | None,
         clock: Callable[[], datetime],
@@ -41,6 +43,7 @@ class Pruning:
     ) -> None:
         self._store = store
         self._mailbox = mailbox
+        self._folders = folders
         self._keep_days = keep_days
         self._clock = clock
         self._log = log
@@ -74,10 +77,11 @@ class Pruning:
             await asyncio.sleep(PRUNE_EVERY)
 
     async def _remove(self, mails: MailFiles, old: list[str]) -> None:
-        """Remove runs with their mails; what can't be removed now stays for the next look."""
+        """Remove runs with what is theirs; what can't be removed now stays for the next look."""
         gone = [run_id for run_id in old if run_id not in mails.waiting]
         kept = await in_thread(_unlink, mails, gone)
         self._mailbox.forget_list()
+        kept |= await in_thread(self._folders.remove, gone)
         kept |= await self._store.remove([run_id for run_id in gone if run_id not in kept])
         for run_id, error in kept.items():
             self._log.error("Run %s can't be removed; trying again later: %s", run_id, error)

@@ -18,10 +18,13 @@ DEPTH_LIMIT = 250
 INTEGER_BITS = 4096
 LOST_COUNTED = 1000
 _HINTS = {
-    ("pandas", "DataFrame"): 'use .to_dict("records"), or write it to a file and export its path',
+    (
+        "pandas",
+        "DataFrame",
+    ): 'use .to_dict("records"), or save it below pd.files and export its path',
     ("pandas", "Series"): "use .to_dict(), which keeps its index, or .to_list()",
     ("pandas", "Index"): "use .to_list()",
-    ("polars", "DataFrame"): "use .to_dicts(), or write it to a file and export its path",
+    ("polars", "DataFrame"): "use .to_dicts(), or save it below pd.files and export its path",
     ("polars", "Series"): "use .to_list()",
     ("pydantic", "BaseModel"): 'use .model_dump(mode="json")',
     ("msgspec", "Struct"): "use msgspec.to_builtins()",
@@ -29,8 +32,8 @@ _HINTS = {
     ("fractions", "Fraction"): "use str() or float()",
     ("builtins", "set"): "use sorted() or list()",
     ("builtins", "frozenset"): "use sorted() or list()",
-    ("builtins", "bytes"): "decode it, or write it to a file and export its path",
-    ("builtins", "bytearray"): "decode it, or write it to a file and export its path",
+    ("builtins", "bytes"): "decode it, or save it below pd.files and export its path",
+    ("builtins", "bytearray"): "decode it, or save it below pd.files and export its path",
     ("builtins", "complex"): "use [z.real, z.imag]",
     ("builtins", "generator"): "use list()",
     ("builtins", "range"): "use list()",
@@ -44,7 +47,7 @@ _HINTS = {
     ("datetime", "timedelta"): "use .total_seconds()",
     ("requests", "Response"): "use .json() or .text",
     ("httpx", "Response"): "use .json() or .text",
-    ("matplotlib", "Figure"): "show it, or save it to a file and export its path",
+    ("matplotlib", "Figure"): "show it, or save it below pd.files and export its path",
 }
 """What to do with a value of a type, by its package and name."""
 

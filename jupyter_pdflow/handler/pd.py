@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.attrs import Attrs, MissingAttributeError, attrs, no_attribute
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.flow import Flow
+from jupyter_pdflow.handler.folder import run_folder
 from jupyter_pdflow.handler.inputs import Inputs
 from jupyter_pdflow.handler.scope import Scope
 from jupyter_pdflow.handler.send import Send
@@ -31,6 +35,8 @@ class Pd:
         Whether this is test mode; ``pd.context.test``.
     inputs : Inputs, optional
         ``pd.inputs``.
+    folder : callable, optional
+        Returns ``pd.files``, where that is not the folder of a run.
 
     Attributes
     ----------
@@ -51,7 +57,12 @@ class Pd:
     """
 
     def __init__(
-        self, execution: Execution, *, test: bool = False, inputs: Inputs | None = None
+        self,
+        execution: Execution,
+        *,
+        test: bool = False,
+        inputs: Inputs | None = None,
+        folder: Callable[[], Path] | None = None,
     ) -> None:
         self.steps = _steps(execution, test=test)
         self.inputs = Inputs() if inputs is None else inputs
@@ -59,6 +70,7 @@ class Pd:
         self.scope = Scope()
         self.flow = Flow(execution, self.scope)
         self.send = Send(self.scope)
+        self._folder = folder or partial(run_folder, execution)
         self.exports: dict[str, Any] = {}
         self.exception: BaseException | None = None
 
@@ -69,6 +81,20 @@ class Pd:
         """Say what `pd` is, above all where the author takes it for pandas."""
         there = {*vars(Pd), *vars(self)} - _INTERNAL
         raise MissingAttributeError(_no_attribute(name, there))
+
+    @property
+    def files(self) -> Path:
+        """A folder of this run, made at first use and kept until the run is deleted.
+
+        Raises
+        ------
+        FolderError
+            This kernel does not see the folder that the server means.
+        StepOverError
+            The step is over.
+        """
+        self.scope.check("pd.files")
+        return self._folder()
 
     def export(self, name: str, value: Any) -> None:
         """Keep a value for later steps: ``pd.steps["this step"]["name"]``.

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.call import call_handler, failed
+from jupyter_pdflow.handler.folder import session_folder
 from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
@@ -58,7 +59,7 @@ class Trial:
     async def execute(self) -> None:
         """Execute the step once, and move its run on."""
         self._move(Begin())
-        pd = Pd(self._execution(), test=True)
+        pd = Pd(self._execution(), test=True, folder=session_folder)
         pd.steps = with_advice(pd.steps, self.session.tests)
         self.outcome = await self._outcome(pd)
         finish = Finish(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from jupyter_pdflow.rules.run import Execution, Run
 
 
-def execution_of(run: Run, resume_url: str = "", cancel_url: str = "") -> Execution:
+def execution_of(
+    run: Run,
+    resume_url: str = "",
+    cancel_url: str = "",
+    *,
+    files_dir: str = "",
+    files_id: str = "",
+) -> Execution:
     """Describe the run's current execution for the kernel that carries it out."""
     step = run.current
     return Execution(
@@ -26,4 +33,6 @@ def execution_of(run: Run, resume_url: str = "", cancel_url: str = "") -> Execut
         callback_request=run.callback_request,
         resume_url=resume_url,
         cancel_url=cancel_url,
+        files_dir=files_dir,
+        files_id=files_id,
     )

@@ -108,6 +108,10 @@ class Execution(Struct, frozen=True, kw_only=True):
         Whether an HTTP request or button woke it, so that ``callback_request`` is there.
     steps : dict
         Exports of the steps before it, by step name.
+    files_dir : str
+        Where the folders of all runs' files are, as an absolute path.
+    files_id : str
+        What marks that folder, so that one of the same path elsewhere is not taken for it.
     """
 
     id: str
@@ -127,6 +131,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     callback_request: Request | None = None
     resume_url: str = ""
     cancel_url: str = ""
+    files_dir: str = ""
+    files_id: str = ""
 
 
 class Step(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from jupyter_pdflow.server.settings import (
 )
 from jupyter_pdflow.server.tokens import ACTIONS
 from jupyter_pdflow.server.tries import Tries
+from jupyter_pdflow.store.folders import FILES
 
 
 class PDFlow(ExtensionApp):
@@ -49,6 +50,12 @@ class PDFlow(ExtensionApp):
         help="""
         Folder for runs, workflows, mails and keys; only one server at a time works on it.
         By default the folder pdflow in Jupyter's data folder.
+        """
+    ).tag(config=True)
+    files_dir = Unicode(
+        help="""
+        Folder for the files that steps save below pd.files; servers and kernels on other machines
+        have to see it at the same path. By default the folder files in data_dir.
         """
     ).tag(config=True)
     public_url = Unicode(
@@ -128,6 +135,10 @@ class PDFlow(ExtensionApp):
     @default("data_dir")
     def _default_data_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "pdflow")
+
+    @default("files_dir")
+    def _default_files_dir(self) -> str:
+        return str(Path(self.data_dir) / FILES)
 
     @default("max_kernels")
     def _default_max_kernels(self) -> int:
@@ -229,7 +240,8 @@ class PDFlow(ExtensionApp):
         self._check_kinds()
         return check(
             Plan(
-                data_dir=folder(self.data_dir),
+                data_dir=folder(self.data_dir, "data_dir"),
+                files_dir=folder(self.files_dir, "files_dir"),
                 public_url=self.public_url,
                 max_kernels=self.max_kernels,
                 idle_kernel_seconds=self.idle_kernel_seconds,

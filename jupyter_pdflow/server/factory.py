@@ -17,6 +17,7 @@ from jupyter_pdflow.server.addresses import MEMORY, PublicAddress
 from jupyter_pdflow.server.keeper import House
 from jupyter_pdflow.server.settings import Plan, post_of
 from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.store.folders import RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 
@@ -47,6 +48,7 @@ def build_house(
         log=log,
     )
     store = TinyDBStore(plan.data_dir, log)
+    folders = RunFolders(plan.files_dir, log)
     manager = production_manager(serverapp, plan.data_dir / "gateway_kernels")
     pool = KernelPool(
         manager,
@@ -61,8 +63,11 @@ def build_house(
         mailbox,
         links.urls,
         on_change,
+        folders=folders,
         keep_days=plan.keep_days,
         max_crashes=plan.max_crashes,
         log=log,
     )
-    return House(engine=engine, links=links, address=address, pool=pool, manager=manager)
+    return House(
+        engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders
+    )

@@ -15,6 +15,8 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.server.addresses import PublicAddress
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.store.folders import RunFolders
+from jupyter_pdflow.store.threads import in_thread
 
 RETRY_SECONDS = 2.0
 """Between two looks whether another server has let go of the data."""
@@ -35,10 +37,12 @@ class House(NamedTuple):
     address: PublicAddress
     pool: KernelPool
     manager: Any
+    folders: RunFolders
 
     async def open(self) -> None:
         """Take up the work as the last server left it."""
         self.pool.open()
+        await in_thread(self.folders.open)
         await self.engine.open()
 
     async def close(self) -> None:

@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
 
     data_dir: Path
+    files_dir: Path
     public_url: str
     max_kernels: int
     idle_kernel_seconds: float
@@ -68,8 +69,8 @@ def check(plan: Plan) -> Plan:
     return plan
 
 
-def folder(text: str) -> Path:
-    """Return the folder that ``PDFlow.data_dir`` names.
+def folder(text: str, trait: str) -> Path:
+    """Return the folder that a trait such as ``PDFlow.data_dir`` names.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def folder(text: str) -> Path:
     except (RuntimeError, ValueError):  # the home of an unknown user
         path = None
     if path is None or not text.strip() or "\0" in text:
-        raise ConfigurationError(trait="data_dir", has_to_be="a folder's path")
+        raise ConfigurationError(trait=trait, has_to_be="a folder's path")
     return path
 
 

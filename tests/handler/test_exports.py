@@ -114,7 +114,7 @@ def nested(levels: int) -> Any:
             {"two words": [b""]},
             (
                 "x['two words'][0] is a bytes, which JSON can't hold; "
-                "decode it, or write it to a file and export its path"
+                "decode it, or save it below pd.files and export its path"
             ),
         ),
         ([Point(object())], "x[0].x is an object, which JSON can't hold"),

@@ -25,6 +25,7 @@ from jupyter_pdflow.server.executed import executed_notebook, written
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
+from jupyter_pdflow.store.folders import FILES, RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 NOW = timedelta()
@@ -62,7 +63,11 @@ async def opened(
     mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock, log=log)
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1, log=log)
     store = TinyDBStore(path, log)
-    engine = Engine(store, pool, mailbox, links.urls, lambda run: None, log=log, clock=clock)
+    folders = RunFolders(path / FILES, log)
+    folders.open()
+    engine = Engine(
+        store, pool, mailbox, links.urls, lambda run: None, folders=folders, log=log, clock=clock
+    )
     try:
         await engine.open()
         yield Opened(engine, links)
