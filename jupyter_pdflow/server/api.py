@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlencode
 
 import msgspec
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from jupyter_pdflow.engine.engine import Engine
-from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
-from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
+from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
-from jupyter_pdflow.server.bodies import is_storable
-from jupyter_pdflow.server.errors import error_answer
+from jupyter_pdflow.server.api_handler import PDFlowAPIHandler, may
+from jupyter_pdflow.server.downloads import RunFileHandler, RunFilesHandler
 from jupyter_pdflow.server.executed import executed_notebook, written
-from jupyter_pdflow.server.keeper import House, Keeper
+from jupyter_pdflow.server.keeper import Keeper
 from jupyter_pdflow.server.local_modules import with_modules
 from jupyter_pdflow.server.notebooks import clean_path, read_notebook
-from jupyter_pdflow.server.redaction import hide_links, without_urls
 from jupyter_pdflow.server.requests import api_request, incoming
 from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
-from jupyter_pdflow.store.validation import is_id
 
-Body = TypeVar("Body", bound=msgspec.Struct)
-Method = TypeVar("Method", bound=Callable[..., Any])
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MOST_RUNS = 500
 DEFAULT_RUNS = 50
-METHOD_NOT_ALLOWED = 405
-BAD_REQUEST = 400
 
 
 class Deploy(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,106 +50,6 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
 
     reason: str | None = None
     by: Literal["api", "button"] = "api"
-
-
-def may(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
-    """Ask the server's authorizer for a right on `jupyter_pdflow`, whatever the HTTP method."""
-    return cast("Callable[[Method], Method]", authorized(action=action))
-
-
-def _check_ids(ids: list[str]) -> None:
-    """Refuse what can be no record's id; `NotFoundError`, as for any that is unknown."""
-    if not all(map(is_id, ids)):
-        msg = "There is nothing of that id."
-        raise NotFoundError(msg)
-
-
-class PDFlowAPIHandler(APIHandler):
-    """What all routes share: who may call them, JSON in and out, errors."""
-
-    auth_resource = "jupyter_pdflow"
-    _may_execute = False
-
-    def initialize(self, keeper: Keeper) -> None:
-        """Take what the routes work with."""
-        self._keeper = keeper
-
-    async def prepare(self) -> None:  # type: ignore[override]
-        """Find out what the user may do; refuse what no route can be of use for."""
-        await super().prepare()
-        user = self.current_user
-        if user is not None:
-            allowed = self.authorizer.is_authorized(self, user, "execute", self.auth_resource)
-            self._may_execute = bool(await ensure_async(allowed))
-            self._keeper.check()
-            _check_ids(self.path_args)
-
-    def on_finish(self) -> None:
-        """Learn where links point to from a request that the user was allowed to make."""
-        house = self._keeper.present
-        answered = self.get_status() < BAD_REQUEST and self.request.method != "OPTIONS"
-        if answered and house is not None and self.current_user is not None:
-            house.address.observe(self)
-
-    def write(self, chunk: str | bytes | dict[str, Any]) -> None:
-        """Write a part of an answer, without links for users who may not use them."""
-        super().write(chunk if self._may_execute else hide_links(chunk))
-
-    async def house(self) -> House:
-        """Get what works on the data; raises what `Keeper.house` raises."""
-        return await self._keeper.house()
-
-    async def engine(self) -> Engine:
-        """Get the engine; raises what `Keeper.house` raises."""
-        return (await self.house()).engine
-
-    def read(self, kind: type[Body]) -> Body:
-        """Read the request's JSON body; an empty one is an empty object.
-
-        Raises
-        ------
-        BadRequestError
-            It is not what the route takes.
-        """
-        raw = self.request.body
-        if len(raw) > EXPORTS_LIMIT:
-            raise web.HTTPError(413, f"The body is larger than {EXPORTS_LIMIT:,} bytes.")
-        try:
-            value = msgspec.json.decode(raw) if raw.strip() else {}
-            body = msgspec.convert(value, kind)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            msg = f"The body is not what this route takes: {error}."
-            raise BadRequestError(msg) from error
-        if not is_storable(value):
-            msg = "The body is nested too deeply."
-            raise BadRequestError(msg)
-        return body
-
-    def answer(self, data: Any, status: int = 200) -> None:
-        """Answer with JSON; without links for users who may not use them."""
-        self.set_status(status)
-        self.finish(msgspec.json.encode(data if self._may_execute else without_urls(data)))
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer ``{message, reason}``."""
-        error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_answer(status_code, error)
-        if status == METHOD_NOT_ALLOWED:
-            self.set_header("Allow", ", ".join(self._methods()))
-        self.answer(view, status)
-
-    def _methods(self) -> list[str]:
-        none = web.RequestHandler._unimplemented_method
-        return [
-            name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not none
-        ]
-
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log an error that has its own answer for those who debug only."""
-        if isinstance(value, PDFlowError):
-            self.log.debug("%s: %s", value.reason, value)
-        else:
-            super().log_exception(typ, value, tb)
 
 
 class WorkflowsHandler(PDFlowAPIHandler):
@@ -360,6 +249,8 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs", RunsHandler),
     (r"/pdflow/api/runs/([^/]+)", RunHandler),
     (r"/pdflow/api/runs/([^/]+)/notebook", RunNotebookHandler),
+    (r"/pdflow/api/runs/([^/]+)/files", RunFilesHandler),
+    (r"/pdflow/api/runs/([^/]+)/files/(.+)", RunFileHandler),
     (r"/pdflow/api/runs/([^/]+)/resume", ResumeHandler),
     (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
     (r"/pdflow/api/mail", MailsHandler),

@@ -23,6 +23,10 @@ _IN_ANSWER = re.compile(
 
 HIDDEN_TOKEN = "[hidden]"  # noqa: S105  what stands in a token's place
 
+_MAY_BE_OF_LINK = bytes(byte for byte in range(128) if re.match(r"[\w.%/\\-]", chr(byte)))
+_LONGEST_KEPT = 2**20
+"""Bytes that a stream holds back because they may be the beginning of a link."""
+
 _FORMATTER = logging.Formatter()
 
 
@@ -41,6 +45,35 @@ def hide_links(chunk: str | bytes | dict[str, Any]) -> str | bytes:
         clean = _TOKEN.sub(HIDDEN_TOKEN, _IN_ANSWER.sub(rf"\1{HIDDEN_TOKEN}", text))
         return clean.encode(errors="surrogateescape") if isinstance(chunk, bytes) else clean
     return hide_links(msgspec.json.encode(chunk))
+
+
+class LinkHider:
+    """Hides the tokens of links in a stream, also of one that stands in two parts of it.
+
+    What is packed, such as the content of a zip file, is not seen.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a part of the stream; return what can be sent by now."""
+        text = self._rest + chunk
+        end = len(text.rstrip(_MAY_BE_OF_LINK))
+        if len(text) - end > _LONGEST_KEPT:
+            end = len(text)
+        self._rest = text[end:]
+        return _hidden(text[:end])
+
+    def end(self) -> bytes:
+        """Return what is left."""
+        rest, self._rest = self._rest, b""
+        return _hidden(rest)
+
+
+def _hidden(content: bytes) -> bytes:
+    clean = hide_links(content)
+    return clean if isinstance(clean, bytes) else clean.encode()
 
 
 def without_urls(data: Any) -> Any:

@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.store.folders import RunFile
 from jupyter_pdflow.store.summaries import PauseSummary, RunSummary, StepSummary
 
 View: TypeAlias = dict[str, Any]
 LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
+LAST_SECOND = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def stamp(at: datetime) -> str:
@@ -75,6 +77,13 @@ def mail_view(letter: StoredLetter) -> View:
         "error": letter.error,
         "created_at": stamp(letter.created_at),
     }
+
+
+def file_view(file: RunFile) -> View:
+    """Show a file of a run; its time may be any, as a step can set it."""
+    seconds = min(max(file.modified, 0.0), LAST_SECOND)
+    modified_at = stamp(datetime.fromtimestamp(seconds, UTC))
+    return {"path": file.path, "size": file.size, "modified_at": modified_at}
 
 
 def decision_view(decision: Decision, workflow_name: str) -> View:

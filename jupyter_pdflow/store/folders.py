@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
@@ -143,15 +143,8 @@ class RunFolders:
         if folder.is_dir() and not folder.is_symlink():
             yield from _walk(str(folder), "", os.path.realpath(folder), on_error)
 
-    def read(self, run_id: str, path: str) -> tuple[int, os.stat_result]:
+    def read(self, run_id: str, path: str) -> BinaryIO:
         """Open a file of a run for reading.
-
-        Returns
-        -------
-        fd : int
-            The file, for the caller to close.
-        status : os.stat_result
-            What the system knows of it.
 
         Raises
         ------
@@ -267,7 +260,7 @@ def _real(folder: Path, path: str) -> str:
     return os.path.relpath(real, root)
 
 
-def _open_below(folder: Path, path: str) -> tuple[int, os.stat_result]:
+def _open_below(folder: Path, path: str) -> BinaryIO:
     """Open a regular file below a folder, following no link that is made meanwhile."""
     directory = getattr(os, "O_DIRECTORY", 0)
     *above, name = Path(path).parts
@@ -284,12 +277,11 @@ def _open_below(folder: Path, path: str) -> tuple[int, os.stat_result]:
         os.close(fd)
 
 
-def _opened(opening: Callable[[int], int]) -> tuple[int, os.stat_result]:
+def _opened(opening: Callable[[int], int]) -> BinaryIO:
     flags = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")  # a pipe must not block
     fd = opening(os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         msg = "it is not a file"
         raise ValueError(msg)
-    return fd, status
+    return os.fdopen(fd, "rb")

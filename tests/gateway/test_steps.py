@@ -20,6 +20,28 @@ key = {env = "OF_THE_GATEWAY"}
 """
 
 
+def test_files_are_kept_over_a_pause(pair: Pair) -> None:
+    saves = step("(pd.files / 'model').write_text('kept')\npd.flow.suspend()", "save")
+    loads = step("return [(pd.files / 'model').read_text(), pd.files]", "load")
+    run = pair.server.run(pair.server.deploy("files", [saves, loads]))
+    pair.server.wait_run(run["id"], "paused")
+    assert pair.server.api("POST", f"/runs/{run['id']}/resume", {}).is_success
+    folder = pair.server.data_dir / "files" / run["id"]
+    exports = pair.end(run)["steps"][1]["exports"]
+    assert exports == {"$return_value": ["kept", str(folder)]}
+
+
+def test_files_that_the_kernel_does_not_see_fail_the_step(pair: Pair) -> None:
+    mark = pair.server.data_dir / "files" / ".id"
+    text = mark.read_text()
+    mark.write_text("the folder of another machine")
+    run = pair.end(pair.server.run(pair.server.deploy("far", [step("pd.files")])))
+    mark.write_text(text)
+    assert run["error"]["ename"] == "FolderError"
+    assert "This kernel does not see" in run["error"]["evalue"]
+    assert "set PDFlow.files_dir" in run["error"]["evalue"]
+
+
 def test_pause_resume_and_outputs(pair: Pair) -> None:
     asks = step("print('asked')\npd.flow.suspend()\nreturn 'ü' * 3", "ask")
     uses = step(

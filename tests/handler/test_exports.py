@@ -137,8 +137,8 @@ def nested(levels: int) -> Any:
         (
             {"df": pandas.DataFrame({"a": [1]})},
             (
-                'x.df is a DataFrame, which JSON can\'t hold; use .to_dict("records"), or write it to a '
-                "file and export its path"
+                'x.df is a DataFrame, which JSON can\'t hold; use .to_dict("records"), or save it '
+                "below pd.files and export its path"
             ),
         ),
         (

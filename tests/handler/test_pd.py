@@ -364,7 +364,9 @@ def test_pd_is_not_pandas(pd: Pd) -> None:
 
 
 def test_a_name_that_nobody_has(pd: Pd) -> None:
-    with pytest.raises(AttributeError, match="pd has no 'flwo'; it has context, export, flow,"):
+    with pytest.raises(
+        AttributeError, match="pd has no 'flwo'; it has context, export, files, flow,"
+    ):
         pd.flwo  # noqa: B018
     with pytest.raises(AttributeError) as raised:
         pd.send.http("https://example.org")

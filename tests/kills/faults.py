@@ -88,7 +88,7 @@ def beset_files() -> None:
 
 
 def beset_server() -> None:
-    from jupyter_pdflow.server.api import PDFlowAPIHandler
+    from jupyter_pdflow.server.api_handler import PDFlowAPIHandler
     from jupyter_pdflow.server.links import LinkHandler
 
     beset_files()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -33,6 +34,19 @@ def test_steps_see_the_exports_of_other_steps_and_the_event(kernel: Kernel):
     )
 
     assert ran.stdout == "[1] {} ['trigger', 'a']\n"
+
+
+def test_files_of_one_step_are_there_in_the_next(kernel: Kernel):
+    kernel.run("%%step a\ndef handler(pd):\n    (pd.files / 'model').write_text('kept')")
+    ran = kernel.run(
+        "%%step b\ndef handler(pd):\n    print((pd.files / 'model').read_text())\n"
+        "    return pd.files / 'model'"
+    )
+
+    path = Path(kernel.value(EXPORTS)["b"]["$return_value"])
+    assert ran.stdout == "kept\n"
+    assert path.read_text() == "kept"
+    assert path.parent.name.startswith("pdflow-")
 
 
 def test_async_handlers_ipython_syntax_and_top_level_await(kernel: Kernel):

@@ -25,6 +25,7 @@ from tests.servers import JupyterServer
 Paused = Callable[..., Any]
 MAIL = """%%step tell
 def handler(pd):
+    (pd.files / "report.txt").write_text("It is done.")
     pd.send.email(subject="Done", text="It is done.")
 """
 CONFIG = SchemathesisConfig.from_dict({"generation": {"mode": "all", "deterministic": True}})
@@ -59,13 +60,13 @@ def seeded(server: JupyterServer, paused: Paused) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def real(server: JupyterServer) -> dict[str, str]:
-    """Ids of things that there are; the run waits, and has a mail."""
+    """Ids of things that there are; the run waits, and has a mail and a file."""
     workflow = server.deploy("addressed", [MAIL, ASK])
     run = server.wait_run(server.run(workflow)["id"], "paused")
     token = run["pause"]["resume_url"].rpartition("/")[2]
     mail_id = server.api("GET", "/mail").json()[0]["id"]
     ids = {"run_id": run["id"], "workflow_id": workflow["id"], "mail_id": mail_id}
-    return {**ids, "token": token}
+    return {**ids, "token": token, "path": "report.txt"}
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def routed() -> Iterator[tuple[str, str]]:
         if handler is not UnknownHandler:
             for method in set(METHODS) - OPEN_TO_ALL:
                 if method in vars(handler):
-                    yield pattern.replace("([^/]+)", "{}"), method
+                    yield pattern.replace("([^/]+)", "{}").replace("(.+)", "{}"), method
     for action in ACTIONS:
         for method in METHODS:
             yield f"/pdflow/{action}/{{}}", method
@@ -125,6 +125,16 @@ def test_mails_and_errors_are_as_described(server: JupyterServer) -> None:
     template = "/pdflow/api/mail/{mail_id}"
     check(server, "GET", f"/pdflow/api/mail/{mails[0]['id']}", template)
     check(server, "GET", "/pdflow/api/mail/none", template)
+
+
+def test_files_are_as_described(server: JupyterServer) -> None:
+    source = "%%step save\ndef handler(pd):\n    (pd.files / 'a.txt').write_text('a')"
+    run = server.wait_run(server.run(server.deploy("files", [source]))["id"], "succeeded")
+    template = "/pdflow/api/runs/{run_id}/files"
+    files = f"/pdflow/api/runs/{run['id']}/files"
+    assert len(check(server, "GET", files, template).json()) == 1
+    check(server, "GET", "/pdflow/api/runs/none/files", template)
+    check(server, "GET", f"{files}/none", f"{template}/{{path}}")
 
 
 def test_a_wrong_answer_would_be_noticed() -> None:

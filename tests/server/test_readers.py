@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from jupyter_pdflow.server.redaction import hide_links
+from jupyter_pdflow.server.redaction import LinkHider, hide_links
 from tests.server.test_openapi import check
 from tests.servers import JupyterServer
 
@@ -39,6 +39,8 @@ def handler(pd):
     pd.export("bare", yes.rpartition("/")[2])
     print(yes, no)
     display(HTML(f'<a href="{yes}">Yes</a>'))
+    (pd.files / "links.html").write_text(f'<a href="{yes}">Yes</a> <a href="{no}">No</a>')
+    (pd.files / "any.bin").write_bytes(bytes(range(256)) * 20_000)
     pd.send.email("Please approve", f"Yes: {yes}\\nNo: {no}.", html=f'<a href="{no}">No</a>')
     return yes
 """
@@ -73,7 +75,7 @@ def paths(server: JupyterServer, run: Any) -> list[str]:
         f"/workflows/{run['workflow_id']}",
         "/runs",
         "/runs?status=paused&limit=1",
-        *(f"/runs/{run_id}{part}" for run_id in ids for part in ("", "/notebook")),
+        *(f"/runs/{run_id}{part}" for run_id in ids for part in ("", "/notebook", "/files")),
         "/mail",
         *(f"/mail/{mail['id']}" for mail in mails),
         "/openapi.yaml",
@@ -122,6 +124,32 @@ def test_where_a_link_was_stands_that_it_is_hidden(server: JupyterServer, run: A
     outputs = notebook.cells[-1].outputs
     assert outputs[0].text == f"{yes} {no}\n"
     assert outputs[1].data["text/html"] == f'<a href="{yes}">Yes</a>'
+
+
+def test_links_in_files_are_hidden_too(server: JupyterServer, run: Any) -> None:
+    files = f"/runs/{run['id']}/files"
+    yes, no = (f"{server.url}/pdflow/{action}/[hidden]" for action in ("resume", "cancel"))
+    seen = server.api("GET", f"{files}/links.html", headers=READER)
+    assert seen.text == f'<a href="{yes}">Yes</a> <a href="{no}">No</a>'
+    whole = server.api("GET", f"{files}/links.html").text
+    assert run["pause"]["resume_url"] in whole
+    binary = server.api("GET", f"{files}/any.bin", headers=READER)
+    assert binary.content == bytes(range(256)) * 20_000
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_a_link_in_two_parts_of_a_stream_is_hidden(size: int) -> None:
+    text = b"\xff text, http://h/pdflow/resume/abc.def-_ more \x00 %2Fpdflow%2Fcancel%2Fabc%2Edef"
+    hider = LinkHider()
+    parts = [hider.feed(text[start : start + size]) for start in range(0, len(text), size)]
+    assert b"".join([*parts, hider.end()]) == hide_links(text)
+
+
+def test_a_stream_holds_back_little() -> None:
+    hider = LinkHider()
+    sent = b"".join(hider.feed(b"a" * 2**20) for _ in range(5))
+    assert len(sent) >= 3 * 2**20
+    assert sent + hider.end() == b"a" * 5 * 2**20
 
 
 def test_answers_to_readers_are_as_described(server: JupyterServer, run: Any) -> None:

@@ -39,7 +39,8 @@ def routes(run: Any) -> Iterator[tuple[str, set[str]]]:
     ids = {"workflows": run["workflow_id"], "runs": run["id"]}
     for pattern, handler in ROUTES:
         kind = pattern.split("/")[3] if pattern.count("/") > 2 else ""
-        path = pattern.replace("([^/]+)", ids.get(kind, "x")).replace("(?:/.*)?", "/x")
+        path = pattern.replace("([^/]+)", ids.get(kind, "x"))
+        path = path.replace("(?:/.*)?", "/x").replace("(.+)", "x")
         yield path, {name.upper() for name in vars(handler) if name.upper() in ("GET", *UNSAFE)}
 
 

@@ -1,0 +1,88 @@
+"""``pd.files``: the folder of a run, and a kernel that does not see it."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jupyter_pdflow.exceptions import FolderError, StepOverError
+from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.handler.folder import MARK, session_folder
+from tests.handler.conftest import MakePd
+
+MARKED = "0" * 32
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Make the folder of all runs as a server does."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / MARK).write_text(MARKED)
+    return folder
+
+
+def test_it_is_made_at_first_use(make_pd: MakePd, base: Path) -> None:
+    pd = make_pd(files_dir=str(base), files_id=MARKED)
+    assert "files" in dir(pd)
+    assert not (base / "r").exists()
+    assert pd.files == base / "r"
+    assert stat.S_IMODE(pd.files.stat().st_mode) == 0o700
+    (pd.files / "a").write_text("kept")
+    assert (make_pd(files_dir=str(base), files_id=MARKED).files / "a").read_text() == "kept"
+
+
+def test_a_path_below_it_is_exported_as_text(make_pd: MakePd, base: Path) -> None:
+    path = make_pd(files_dir=str(base), files_id=MARKED).files / "a"
+    assert to_json({"at": path}, "$return_value") == {"at": str(base / "r" / "a")}
+
+
+@pytest.mark.parametrize(
+    "place", ["missing", "another of the same path", "unmarked", "none was told"]
+)
+def test_a_kernel_that_does_not_see_it(make_pd: MakePd, base: Path, place: str) -> None:
+    mark = base / MARK
+    if place == "another of the same path":
+        mark.write_text("1" * 32)
+    elif place == "unmarked":
+        mark.unlink()
+    told = "" if place == "none was told" else str(base / "x" if place == "missing" else base)
+    pd = make_pd(files_dir=told, files_id="" if not told else MARKED)
+    with pytest.raises(FolderError, match=r"set PDFlow\.files_dir to a folder that the server and"):
+        pd.files  # noqa: B018
+    assert not (base / "r").exists()
+
+
+def test_after_its_step(make_pd: MakePd, base: Path) -> None:
+    pd = make_pd(files_dir=str(base), files_id=MARKED)
+    pd.scope.end()
+    with pytest.raises(StepOverError, match=r"pd\.files was called after its step was over"):
+        pd.files  # noqa: B018
+    assert not (base / "r").exists()
+
+
+def test_that_of_a_session_is_made_again_if_it_was_removed() -> None:
+    first = session_folder()
+    assert session_folder() == first
+    first.rmdir()
+    assert session_folder().is_dir()
+
+
+def test_that_of_a_session_goes_with_its_process() -> None:
+    code = (
+        "import os, sys\n"
+        "from jupyter_pdflow.handler.folder import session_folder\n"
+        "(session_folder() / 'a').touch()\n"
+        "if os.fork() == 0:\n    sys.exit()\n"
+        "os.wait()\n"
+        "assert (session_folder() / 'a').exists()\n"
+        "print(session_folder())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    folder = Path(done.stdout.strip())
+    assert folder.name.startswith("pdflow-")
+    assert not folder.exists()
