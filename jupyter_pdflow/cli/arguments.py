@@ -136,8 +136,8 @@ def _add_doctor(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_export(command: Callable[..., argparse.ArgumentParser]) -> None:
     more = (
-        "For another machine: with their outputs, mails and workflow versions, and the keys of "
-        "their links. Runs that have not ended are moved, so that no timer fires twice: they are "
+        "For another machine: with their outputs, mails, files and workflow versions, and the keys "
+        "of their links. Runs that have not ended are moved, so that no timer fires twice: they are "
         "kept in the folder exported of the data directory, and `jupyter pdflow import` brings "
         "them back. The others are copied. No server may be running on the data directory."
     )
@@ -171,6 +171,12 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the server's PDFlow.data_dir; by default $JUPYTER_PDFLOW_DATA_DIR, what Jupyter's "
         "configuration files say, or the folder pdflow in Jupyter's data folder",
+    )
+    parser.add_argument(
+        "--files-dir",
+        metavar="DIR",
+        help="the server's PDFlow.files_dir; by default that of the latest server here, what Jupyter's "
+        "configuration files say, or the folder files in the data directory",
     )
 
 

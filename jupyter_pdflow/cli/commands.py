@@ -212,11 +212,12 @@ def _table_of(found: list[words.Run]) -> Table:
 
 def show(given: Namespace) -> int:
     """Show one run."""
-    found = find_server().get(f"runs/{given.run}")
+    client = find_server()
+    found = client.get(f"runs/{given.run}")
     if given.json:
         print_json(found)
         return DONE
-    for line in _description(found):
+    for line in [*_description(found), *words.files(client.get(f"runs/{given.run}/files"))]:
         say(line)
     return DONE
 

@@ -16,7 +16,7 @@ from jupyter_pdflow.keeping.datadir import EXPORTED, DataDir
 from jupyter_pdflow.keeping.doctor import Report, examine, repair
 from jupyter_pdflow.keeping.exporting import Exported, export_runs
 from jupyter_pdflow.keeping.importing import Imported, import_runs
-from jupyter_pdflow.keeping.place import find_data_dir
+from jupyter_pdflow.keeping.place import find_data_dir, find_files_dir
 
 T = TypeVar("T")
 DONE, PROBLEMS, REFUSED = 0, 1, 2
@@ -50,7 +50,7 @@ def import_(given: Namespace) -> int:
         msg = f"There is no archive {given.file!r}."
         raise UsageError(msg)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = import_runs(DataDir(path), source, _watch, start=given.start)
+    found = import_runs(_data_dir(given), source, _watch, start=given.start)
     for line in _of_import(found, path):
         say(line)
     if found.other:
@@ -106,12 +106,14 @@ def _stock(report: Report) -> str:
 
 def _of_export(done: Exported, data: DataDir, target: Path) -> list[str]:
     copied, moved = _count(len(done.copied), "run"), _count(len(done.moved), "run")
-    lines = [f"Copied {copied} and moved {moved} to {target}, with {_count(done.mails, 'mail')}."]
+    theirs = _count(done.mails, "mail") + (f" and {_count(done.files, 'file')}" * bool(done.files))
+    lines = [f"Copied {copied} and moved {moved} to {target}, with {theirs}."]
     if done.moved:
         lines.append(
             "What has not ended is moved, so that no timer fires twice: it goes on where the "
             "archive is imported, which has to be one place. A copy is kept in "
-            f"{data.path / EXPORTED}."
+            f"{data.path / EXPORTED}"
+            + (f", files in {data.folders.path / EXPORTED}." if done.files else ".")
         )
     if done.keys:
         lines.append(
@@ -145,7 +147,8 @@ def _of_import(done: Imported, path: Path) -> list[str]:
 
 
 def _data_dir(given: Namespace) -> DataDir:
-    return DataDir(find_data_dir(given.data_dir))
+    path = find_data_dir(given.data_dir)
+    return DataDir(path, find_files_dir(given.files_dir, path))
 
 
 def _watch(items: Sequence[T]) -> Iterable[T]:

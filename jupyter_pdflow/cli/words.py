@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.filesize import decimal
+
 from jupyter_pdflow.rules.times import duration
 
 Run = dict[str, Any]
@@ -122,6 +124,11 @@ def _text_of(output: dict[str, Any]) -> str:
 def _whole(text: str | list[str]) -> str:
     """Join the lines that a notebook file keeps apart."""
     return text if isinstance(text, str) else "".join(text)
+
+
+def files(found: list[dict[str, Any]]) -> list[str]:
+    """Name the files that a run's steps have saved, with their sizes."""
+    return [f"file {file['path']} ({decimal(file['size'])})" for file in found]
 
 
 def trace(run: Run) -> str:

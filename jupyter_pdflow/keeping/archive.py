@@ -14,11 +14,13 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
 
 import orjson
 
@@ -26,17 +28,24 @@ from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.keeping.datadir import MESSAGES, ROOMS
 from jupyter_pdflow.server.keys import IMPORTED_KEYS
+from jupyter_pdflow.store.folders import FILES, flaw_of_path
 
 MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"
 """The keys that verify links of all runs of the archive."""
 
-ARCHIVE_FORMAT = 2
+ARCHIVE_FORMAT = 3
+KEYS_FORMAT = 2
+"""That of an archive without files of runs, which older versions can read too."""
+
 PLAIN_FORMAT = 1
-"""That of an archive without `IMPORTED_KEYS`, which older versions can read too."""
+"""That of an archive without `IMPORTED_KEYS` too."""
 
 FILE_LIMIT = 256 * 2**20
-"""Bytes that one file of an archive may have."""
+"""Bytes that one file of an archive may have, but for the files of runs."""
+
+COPIED_AT_ONCE = 2**20
+"""Bytes of a run's file that are in memory at once."""
 
 SMALL_LIMIT = 16 * 2**20
 """Bytes that the manifest and the files of keys may have."""
@@ -44,6 +53,7 @@ SMALL_LIMIT = 16 * 2**20
 RUN_ID = r"0[0-9A-HJKMNP-TV-Z]{25}"
 """A ULID of the years 1970 to 3084."""
 
+_RUN_FILE = re.compile(rf"{FILES}/({RUN_ID})/(.*)", re.ASCII | re.DOTALL)
 _NUMBER = r"\d{1,16}"
 _LETTER_ID = rf"{RUN_ID}-{_NUMBER}-{_NUMBER}-{_NUMBER}"
 _IDS = {
@@ -64,6 +74,9 @@ _NAME = re.compile(
     ),
     re.ASCII,
 )
+_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
+"""What a file of a run may be besides a link, where its archive tells."""
+
 _TROUBLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -83,10 +96,10 @@ class ArchiveError(PDFlowError):
 
 
 class Member(NamedTuple):
-    """A file of an archive."""
+    """A file of an archive: its content, or what opens the file that is copied."""
 
     name: str
-    content: bytes
+    content: bytes | Callable[[], BinaryIO]
 
 
 def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FORMAT) -> None:
@@ -115,8 +128,8 @@ def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FO
     try:
         with os.fdopen(fd, "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name, content in [Member(MANIFEST, orjson.dumps(made)), *members]:
-                    archive.writestr(_private(name), content, zipfile.ZIP_DEFLATED)
+                for member in chain([Member(MANIFEST, orjson.dumps(made))], members):
+                    _write(archive, member)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -124,10 +137,21 @@ def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FO
         raise
 
 
+def _write(archive: zipfile.ZipFile, member: Member) -> None:
+    info = _private(member.name)
+    if isinstance(member.content, bytes):
+        archive.writestr(info, member.content, zipfile.ZIP_DEFLATED)
+        return
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with member.content() as file, archive.open(info, "w", force_zip64=True) as to:
+        shutil.copyfileobj(file, to, COPIED_AT_ONCE)
+
+
 def _private(name: str) -> zipfile.ZipInfo:
-    """Describe a file that is its owner's only, also when it is unpacked by hand."""
+    """Describe a file or folder that is its owner's only, also when it is unpacked by hand."""
     info = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
-    info.external_attr = (stat.S_IFREG | 0o600) << 16
+    mode = stat.S_IFDIR | 0o700 if name.endswith("/") else stat.S_IFREG | 0o600
+    info.external_attr = mode << 16
     return info
 
 
@@ -139,7 +163,9 @@ class Archive:
     path : Path
         The file.
     free : int
-        Bytes that all its files may have together.
+        Bytes that all that is not a file of a run may have.
+    free_for_files : int
+        Bytes that all may have together.
 
     Raises
     ------
@@ -147,14 +173,16 @@ class Archive:
         It can't be read, or is none that an export wrote.
     """
 
-    def __init__(self, path: Path, free: int) -> None:
+    def __init__(self, path: Path, free: int, free_for_files: int) -> None:
         self._path = path
+        self._free = free
+        self._free_for_files = free_for_files
         try:
             self._zip = zipfile.ZipFile(path)
         except _TROUBLE as error:
             self.refuse(f"can't be read as an archive ({error})", error)
         try:
-            self._infos = self._checked(free)
+            self._infos = self._checked()
             self._check_manifest()
         except BaseException:
             self._zip.close()
@@ -178,6 +206,28 @@ class Archive:
         """List the names of the files in a folder, in order."""
         return (name for name in sorted(self._infos) if name.rpartition("/")[0] == folder)
 
+    def files(self) -> dict[str, dict[str, str]]:
+        """Give the names of the runs' files by run and path; the path of a folder ends with a /."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for name in sorted(self._infos):
+            match = _RUN_FILE.fullmatch(name)
+            if match is not None:
+                found[match[1]][match[2]] = name
+        return dict(found)
+
+    def crc(self, name: str) -> int:
+        """Tell the checksum of a file, as `zlib.crc32` makes it."""
+        return self._infos[name].CRC
+
+    def parts(self, name: str) -> Iterator[bytes]:
+        """Read a file part by part; `ArchiveError` where it is damaged."""
+        try:
+            with self._zip.open(self._infos[name]) as file:
+                while part := file.read(COPIED_AT_ONCE):
+                    yield part
+        except _TROUBLE as error:
+            self.refuse(f"is damaged at {name} ({error})", error)
+
     def read(self, name: str) -> bytes:
         """Read a file; `ArchiveError` where it is damaged."""
         try:
@@ -197,11 +247,13 @@ class Archive:
         msg = f"{self._path} {what.removesuffix('.')}; nothing was imported."
         raise ArchiveError(msg) from cause
 
-    def _checked(self, free: int) -> dict[str, zipfile.ZipInfo]:
+    def _checked(self) -> dict[str, zipfile.ZipInfo]:
         infos = self._zip.infolist()
         for info in infos:
             self._check(info)
-        if sum(info.file_size for info in infos) > free:
+        records = sum(info.file_size for info in infos if not _RUN_FILE.match(info.filename))
+        whole = sum(info.file_size for info in infos)
+        if records > self._free or whole > self._free_for_files:
             self.refuse("unpacks to more than the disk has room for")
         found = {info.filename: info for info in infos}
         if len(found) < len(infos):
@@ -209,15 +261,15 @@ class Archive:
         return found
 
     def _check(self, info: zipfile.ZipInfo) -> None:
-        name = info.orig_filename
-        if name != info.filename or not _NAME.fullmatch(name):
+        name, is_file = info.orig_filename, _is_run_file(info)
+        if name != info.filename or not (is_file or _NAME.fullmatch(name)):
             self.refuse(f"holds {name[:100]!r}, which no export writes")
         if info.flag_bits & 1 or info.compress_type not in (
             zipfile.ZIP_STORED,
             zipfile.ZIP_DEFLATED,
         ):
             self.refuse(f"holds {name} in a form that no export writes")
-        if info.file_size > (FILE_LIMIT if "/" in name else SMALL_LIMIT):
+        if not is_file and info.file_size > (FILE_LIMIT if "/" in name else SMALL_LIMIT):
             self.refuse(f"holds {name} of {info.file_size:,} bytes, too many to be one of ours")
 
     def _check_manifest(self) -> None:
@@ -231,6 +283,18 @@ class Archive:
             )
 
 
+def _is_run_file(info: zipfile.ZipInfo) -> bool:
+    """Whether this can be a file of a run, or an empty folder, and is no link."""
+    match = _RUN_FILE.fullmatch(info.filename)
+    if match is None or stat.S_IFMT(info.external_attr >> 16) not in _KINDS:
+        return False
+    path = match[2]
+    if path.endswith("/") or not path:
+        return info.file_size == 0 and (not path or flaw_of_path(path[:-1]) is None)
+    return flaw_of_path(path) is None
+
+
 def free_bytes(path: Path) -> int:
-    """Tell how much room the disk of a path has."""
-    return shutil.disk_usage(path).free
+    """Tell how much room the disk of a path has, which may still have to be made."""
+    there = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(there).free

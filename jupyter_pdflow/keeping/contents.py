@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from msgspec import Struct, ValidationError, convert
 
 from jupyter_pdflow.engine.letters import StoredLetter, run_of
 from jupyter_pdflow.exceptions import StoredFileError
-from jupyter_pdflow.keeping.archive import LINK_KEYS, Archive
+from jupyter_pdflow.keeping.archive import COPIED_AT_ONCE, LINK_KEYS, Archive
 from jupyter_pdflow.keeping.datadir import (
     ACTIVE,
     DONE,
@@ -26,6 +27,7 @@ from jupyter_pdflow.keeping.datadir import (
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.keys import IMPORTED_KEYS, ImportedKeys, is_key
+from jupyter_pdflow.store.folders import SAME_NAME, RunFolders, clash_of
 from jupyter_pdflow.store.outputs import RunOutputs
 from jupyter_pdflow.store.workflows import Versions
 
@@ -52,6 +54,9 @@ class Contents:
         The name of each run's file in the archive, by run id.
     mails : dict
         The names of the files of each run's mails, by run id.
+    files : dict
+        The names of each run's files, by run id and path; the path of an empty folder ends with a
+        slash.
     workflows : dict
         The workflows, by id.
     keys : dict
@@ -69,6 +74,7 @@ class Contents:
         self.mails: dict[str, list[str]] = defaultdict(list)
         for name in [*self._names(*MAIL_ROOMS), *archive.names(MESSAGES)]:
             self.mails[run_of(Path(name).stem)].append(name)
+        self.files = archive.files()
         self.workflows = {Path(name).stem: self._workflow(name) for name in self._names(WORKFLOWS)}
         self.keys = self._keys()
         self._check(watch)
@@ -90,6 +96,18 @@ class Contents:
     def message(self, name: str) -> bytes:
         """Read the file of a mail that was kept as one."""
         return self._archive.read(name)
+
+    def is_file_of(self, run_id: str, path: str, files: RunFolders) -> bool:
+        """Whether a file that is here already is the one of the archive."""
+        crc = 0
+        with files.read(run_id, path) as file:
+            while part := file.read(COPIED_AT_ONCE):
+                crc = zlib.crc32(part, crc)
+        return crc == self._archive.crc(self.files[run_id][path])
+
+    def parts(self, name: str) -> Iterator[bytes]:
+        """Read a file of a run, part by part."""
+        return self._archive.parts(name)
 
     def _names(self, *rooms: Room[R]) -> Iterator[str]:
         return (name for room in rooms for name in self._archive.names(room.folder))
@@ -138,6 +156,8 @@ class Contents:
             self._read(OUTPUTS, name)
         for run_id, names in self.mails.items():
             self._check_mails(run_id, names)
+        for run_id in watch(list(self.files)):
+            self._check_files(run_id, self.files[run_id])
 
     def _check_run(self, name: str) -> None:
         run = self.run(Path(name).stem)
@@ -164,6 +184,15 @@ class Contents:
             wanted = name in letters or DONE.name(Path(name).stem) in self._archive
             self._demand(wanted, name, "its mail is not there")
             self._archive.read(name)
+
+    def _check_files(self, run_id: str, names: dict[str, str]) -> None:
+        first = next(iter(names.values()))
+        self._demand(run_id in self.places, first, "its run is not there")
+        clash = clash_of(list(names))
+        self._demand(clash is None, first if clash is None else names[clash], SAME_NAME)
+        for name in names.values():
+            for _ in self._archive.parts(name):
+                pass  # reading it to its end is the check
 
     def _demand(self, right: bool, name: str, flaw: str) -> None:
         if not right:

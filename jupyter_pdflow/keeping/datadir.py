@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -15,6 +16,7 @@ from jupyter_pdflow.engine.letters import StoredLetter
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.store.folders import FILES, RunFolders
 from jupyter_pdflow.store.outputs import RUN_OUTPUTS, RunOutputs
 from jupyter_pdflow.store.records import SUFFIX, RecordType, file_name
 from jupyter_pdflow.store.runs import RUN
@@ -59,7 +61,7 @@ MESSAGES = "mail"
 """The folder of the mails that were kept as .eml files."""
 KEYS = "link_keys"
 EXPORTED = "exported"
-"""What an export took out lies here, at the paths that it had in the data directory."""
+"""What an export took out lies in this folder of the data directory, and that of `files_dir`."""
 
 
 class DataDir:
@@ -69,6 +71,8 @@ class DataDir:
     ----------
     path : Path
         The directory.
+    files_dir : Path, optional
+        ``PDFlow.files_dir``; by default in the directory.
 
     Raises
     ------
@@ -76,11 +80,12 @@ class DataDir:
         There is no such directory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files_dir: Path | None = None) -> None:
         if not path.is_dir():
             msg = f"There is no data directory {path}; name one with --data-dir."
             raise NotFoundError(msg)
         self.path = path
+        self.folders = RunFolders(files_dir or path / FILES, logging.getLogger(__name__))
         self.lock = DataLock(path)
 
     def ids(self, room: Room[R]) -> list[str]:
@@ -106,6 +111,20 @@ class DataDir:
         path = self.file(room, record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_record(path, encode(record), room.kind.table)
+
+    def at(self, name: str) -> Path:
+        """Tell where something lies; `files/<run>` is the folder of a run's files."""
+        folder, _, run_id = name.partition("/")
+        return self.folders.path / run_id if folder == FILES else self.path / name
+
+    def exported(self, name: str) -> Path:
+        """Tell where an export keeps what it took out, on the same disk."""
+        folder, _, run_id = name.partition("/")
+        return (
+            self.folders.path / EXPORTED / run_id
+            if folder == FILES
+            else self.path / EXPORTED / name
+        )
 
     @contextlib.contextmanager
     def held(self, command: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 What still has something to happen must be in one place only, or its timers would fire twice and
 its mails be sent twice: unfinished runs and queued mails are moved out of the directory, into its
-folder `EXPORTED`, and all that has ended is copied. The archive gets its name last of all, so
+folder `EXPORTED` (files of runs into that of ``PDFlow.files_dir``), and all that has ended is copied. The archive gets its name last of all, so
 that whenever the machine stops, no run is both here and in an archive of that name.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, NoReturn
 
 import orjson
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from jupyter_pdflow.engine.letters import run_of
 from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
 from jupyter_pdflow.keeping.archive import (
     ARCHIVE_FORMAT,
+    KEYS_FORMAT,
     LINK_KEYS,
     PLAIN_FORMAT,
     Member,
@@ -28,7 +30,6 @@ from jupyter_pdflow.keeping.archive import (
 from jupyter_pdflow.keeping.datadir import (
     ACTIVE,
     DONE,
-    EXPORTED,
     FINISHED,
     KEYS,
     MAIL_ROOMS,
@@ -47,6 +48,15 @@ from jupyter_pdflow.server.keys import (
     read_imported_keys,
     read_keys,
 )
+from jupyter_pdflow.store.folders import (
+    FILES,
+    SAME_NAME,
+    RunFile,
+    clash_of,
+    flaw_of_path,
+    remove_tree,
+)
+from jupyter_pdflow.store.records import SHOWN
 from jupyter_pdflow.store.spares import TEMPORARY
 from jupyter_pdflow.store.storage import move_file, sync_directory
 
@@ -61,11 +71,12 @@ class ExportError(PDFlowError):
 
 
 class Exported(NamedTuple):
-    """What an export took: runs that were `copied`, runs that were `moved`, mails and keys."""
+    """What an export took: runs that were `copied`, runs that were `moved`, mails, files and keys."""
 
     copied: list[str]
     moved: list[str]
     mails: int
+    files: int
     keys: int
 
 
@@ -77,11 +88,21 @@ class Keys(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """A run and its files: `kept` are copied into the archive, `taken` are moved away as well."""
+    """A run and its records: `kept` are copied into the archive, `taken` are moved away as well.
+
+    `files` are what its steps have saved.
+    """
 
     run: Run
     kept: list[str]
     taken: list[str]
+    files: list[RunFile]
+
+    @property
+    def moved(self) -> list[str]:
+        """What is moved away, the run first of all."""
+        folder = [] if self.run.ended or not self.files else [f"{FILES}/{self.run.id}"]
+        return [*self.taken, *folder]
 
 
 def export_runs(
@@ -109,18 +130,26 @@ def export_runs(
         _check_target(target, draft)
         parcels = _parcels(data, _chosen(data, run_ids))
         keys = _keys(data, parcels)
-        version = ARCHIVE_FORMAT if keys.imported else PLAIN_FORMAT
-        write_archive(draft, _members(data, parcels, keys, watch), version)
-        _take_out(data, [name for parcel in parcels for name in parcel.taken], draft)
+        files = sum(not file.is_folder for parcel in parcels for file in parcel.files)
+        write_archive(draft, _members(data, parcels, keys, watch), _format(parcels, keys))
+        _take_out(data, [name for parcel in parcels for name in parcel.moved], draft)
         draft.rename(target)
         sync_directory(target.parent)
     mails = [n for parcel in parcels for n in parcel.kept + parcel.taken if n.startswith(MESSAGES)]
     return Exported(
         copied=[parcel.run.id for parcel in parcels if parcel.run.ended],
         moved=[parcel.run.id for parcel in parcels if not parcel.run.ended],
+        files=files,
         mails=sum(name.endswith(".json") for name in mails),
         keys=len(keys.own) + len(keys.imported),
     )
+
+
+def _format(parcels: list[Parcel], keys: Keys) -> int:
+    """Tell the lowest format that has all of this, so that older versions can read it."""
+    if any(parcel.files for parcel in parcels):
+        return ARCHIVE_FORMAT
+    return KEYS_FORMAT if keys.imported else PLAIN_FORMAT
 
 
 def _check_target(target: Path, draft: Path) -> None:
@@ -179,11 +208,36 @@ def _mails(data: DataDir) -> dict[str, list[str]]:
 
 def _parcel(data: DataDir, run: Run, mails: list[str]) -> Parcel:
     outputs = [OUTPUTS.name(run.id)] if data.has(OUTPUTS, run.id) else []
+    files = _files(data, run)
     if not run.ended:
-        return Parcel(run, [], [ACTIVE.name(run.id), *outputs, *mails])
+        return Parcel(run, [], [ACTIVE.name(run.id), *outputs, *mails], files)
     queued = [name for name in mails if name.startswith(QUEUED.folder)]
     kept = [name for name in mails if name not in queued]
-    return Parcel(run, [*outputs, *kept], queued)
+    return Parcel(run, [*outputs, *kept], queued, files)
+
+
+def _files(data: DataDir, run: Run) -> list[RunFile]:
+    """List what the steps of a run have saved, once it is sure that an import will take it."""
+    found = list(data.folders.walk(run.id, _raise))
+    for file in found:
+        flaw = flaw_of_path(file.path.removesuffix("/")) if file.path else None
+        if flaw is not None:
+            raise _refusal(run.id, file.path, flaw)
+    clash = clash_of([file.path for file in found])
+    if clash is not None:
+        raise _refusal(run.id, clash, SAME_NAME)
+    return found
+
+
+def _refusal(run_id: str, path: str, flaw: str) -> ExportError:
+    return ExportError(
+        f"Run {run_id} can't be exported with its file {path[:SHOWN]!a}: {flaw}. Rename or remove "
+        "that file."
+    )
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _keys(data: DataDir, parcels: list[Parcel]) -> Keys:
@@ -197,13 +251,18 @@ def _keys(data: DataDir, parcels: list[Parcel]) -> Keys:
 
 
 def _members(data: DataDir, parcels: list[Parcel], keys: Keys, watch: Watch) -> Iterator[Member]:
-    files = {parcel.run.id: parcel.kept + parcel.taken for parcel in parcels}
+    names = {parcel.run.id: parcel.kept + parcel.taken for parcel in parcels}
     for run in watch([parcel.run for parcel in parcels]):
         if run.ended:
             folder = FINISHED if data.has(FINISHED, run.id) else ACTIVE
             yield Member(FINISHED.name(run.id), data.file(folder, run.id).read_bytes())
-        for name in files[run.id]:
+        for name in names[run.id]:
             yield Member(name, _read(data, name))
+    for parcel in parcels:
+        for file in parcel.files:
+            opening = partial(_open, data, parcel.run.id, file.path)
+            name = f"{FILES}/{parcel.run.id}/{file.path}"
+            yield Member(name, b"" if file.is_folder else opening)
     yield from _workflows(data, [parcel.run for parcel in parcels])
     if keys.own:
         yield Member(LINK_KEYS, orjson.dumps(keys.own))
@@ -219,6 +278,13 @@ def _read(data: DataDir, name: str) -> bytes:
         if Path(name).parent == Path(room.folder):
             room.parse(content, name)
     return content
+
+
+def _open(data: DataDir, run_id: str, path: str) -> BinaryIO:
+    try:
+        return data.folders.read(run_id, path)
+    except NotFoundError as error:
+        raise _refusal(run_id, path, "it can't be read") from error
 
 
 def _workflows(data: DataDir, runs: list[Run]) -> Iterator[Member]:
@@ -253,15 +319,17 @@ def _take_out(data: DataDir, names: list[str], draft: Path) -> None:
     taken: list[str] = []
     try:
         for name in names:
-            _move(data.path / name, data.path / EXPORTED / name)
+            _move(data.at(name), data.exported(name))
             taken.append(name)
     except BaseException:
         for name in reversed(taken):
-            _move(data.path / EXPORTED / name, data.path / name)
+            _move(data.exported(name), data.at(name))
         draft.unlink()
         raise
 
 
 def _move(file: Path, to: Path) -> None:
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if file.is_dir():  # of an earlier export, whose import was cut short
+        remove_tree(to)
     move_file(file, to.parent)

@@ -22,6 +22,7 @@ from jupyter_pdflow.keeping.datadir import (
 from jupyter_pdflow.keeping.findings import Cure, Finding, aside, shown
 from jupyter_pdflow.server.keys import IMPORTED_KEYS
 from jupyter_pdflow.store import spares
+from jupyter_pdflow.store.folders import remove_tree
 from jupyter_pdflow.store.records import SUFFIX, UNREADABLE
 from jupyter_pdflow.store.spares import TEMPORARY
 from jupyter_pdflow.store.storage import read_file
@@ -54,9 +55,16 @@ def modes(data: DataDir) -> Iterator[Finding]:
 
 def leftovers(data: DataDir) -> Iterator[Finding]:
     """Look for what a crash left half-written, for what was set aside, and what has no place."""
-    for path in (path for folder in FOLDERS for path in sorted((data.path / folder).glob("*"))):
-        name = shown(path.relative_to(data.path))
-        if path.name.endswith(TEMPORARY):
+    places = [data.path / folder for folder in FOLDERS] + [data.folders.path]
+    for path in (path for place in places for path in sorted(place.glob("*"))):
+        name = shown(path.relative_to(data.path) if path.is_relative_to(data.path) else path)
+        if path.name.endswith(TEMPORARY) and path.parent == data.folders.path:
+            yield Finding(
+                f"{name} was left by an import that was cut short.",
+                "It is of no use; import the archive again.",
+                Cure(partial(remove_tree, path), f"Removed {name}."),
+            )
+        elif path.name.endswith(TEMPORARY):
             yield Finding(
                 f"{name} was left half-written by a crash.",
                 "It is of no use; the next start of a server removes it too.",
@@ -64,7 +72,7 @@ def leftovers(data: DataDir) -> Iterator[Finding]:
             )
         elif UNREADABLE in path.name:
             yield _set_aside(data, path, name)
-        elif path.name.endswith(SUFFIX) and path.parent != data.path and not is_id(path.stem):
+        elif path.name.endswith(SUFFIX) and _is_room(data, path) and not is_id(path.stem):
             yield Finding(
                 f"{name} is not the name of a record.",
                 "Give it its own name again, or delete it; servers set it aside.",
@@ -72,9 +80,13 @@ def leftovers(data: DataDir) -> Iterator[Finding]:
             )
 
 
+def _is_room(data: DataDir, path: Path) -> bool:
+    return path.parent not in (data.path, data.folders.path)
+
+
 def folders(data: DataDir) -> Iterator[Finding]:
     """Look for something else in the place of a folder."""
-    for path in (data.path / room.folder for room in ROOMS):
+    for path in (*(data.path / room.folder for room in ROOMS), data.folders.path):
         if os.path.lexists(path) and not path.is_dir():
             yield Finding(
                 f"{path} is not a folder.",

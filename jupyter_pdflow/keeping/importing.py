@@ -1,13 +1,14 @@
 """Putting runs from an archive into a data directory.
 
 All that the archive holds is checked before anything is written. Then run by run is taken in,
-each after its workflow, its outputs and its mails: an import that was cut short leaves no run
+each after its workflow, its outputs, its mails and its files: an import that was cut short leaves no run
 without them, and can be done again. What is there already is never overwritten.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -19,7 +20,6 @@ from jupyter_pdflow.keeping.contents import Contents, Watch
 from jupyter_pdflow.keeping.datadir import (
     ACTIVE,
     DONE,
-    EXPORTED,
     FINISHED,
     KEYS,
     MAIL_ROOMS,
@@ -37,7 +37,9 @@ from jupyter_pdflow.server.keys import (
     read_keys,
     write_imported_keys,
 )
-from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.store.folders import FILES, remove_tree
+from jupyter_pdflow.store.spares import TEMPORARY
+from jupyter_pdflow.store.storage import replace_file, sync_directory
 from jupyter_pdflow.store.workflows import Versions
 
 AT_ONCE: tuple[RunStatus, ...] = ("queued", "running")
@@ -85,7 +87,7 @@ def import_runs(
     """
     with (
         data.held("jupyter pdflow import"),
-        Archive(source, free_bytes(data.path)) as archive,
+        Archive(source, free_bytes(data.path), free_bytes(data.folders.path)) as archive,
     ):
         contents = Contents(archive, watch)
         states = {run_id: _state(data, contents, run_id) for run_id in contents.places}
@@ -116,7 +118,23 @@ def _state(data: DataDir, contents: Contents, run_id: str) -> State:
             return "same" if _here(data, run_id, room.folder) == run else "other"
     if data.has(OUTPUTS, run_id) and data.read(OUTPUTS, run_id) != contents.outputs(run_id):
         return "other"
+    if data.at(f"{FILES}/{run_id}").exists() and not _has_same_files(data, contents, run_id):
+        return "other"
     return "new"
+
+
+def _has_same_files(data: DataDir, contents: Contents, run_id: str) -> bool:
+    """Whether the run's folder, left by an import that was cut short, has what the archive has."""
+    brought = contents.files.get(run_id, {})
+    here = {file.path for file in data.folders.walk(run_id, _pass_over)}
+    files = (path for path in brought if path and not path.endswith("/"))
+    return here == brought.keys() and all(
+        contents.is_file_of(run_id, path, data.folders) for path in files
+    )
+
+
+def _pass_over(_error: OSError) -> None:
+    """Do nothing about an error: what can't be read is not the same."""
 
 
 def _here(data: DataDir, run_id: str, folder: str) -> Run | None:
@@ -159,6 +177,8 @@ def _take_in(data: DataDir, contents: Contents, run_id: str) -> None:
         data.write(OUTPUTS, run_id, outputs)
     for name in contents.mails[run_id]:
         _take_in_mail(data, contents, name)
+    if run_id in contents.files and not data.at(f"{FILES}/{run_id}").exists():
+        _take_in_files(data, contents, run_id)
     run = contents.run(run_id)
     room = FINISHED if run.ended else ACTIVE
     data.write(room, run_id, run)
@@ -179,8 +199,39 @@ def _take_in_mail(data: DataDir, contents: Contents, name: str) -> None:
         data.write(QUEUED if letter.status == "queued" else DONE, letter.id, letter)
 
 
+def _take_in_files(data: DataDir, contents: Contents, run_id: str) -> None:
+    """Write the files of a run to a folder beside, which gets its name last of all."""
+    folder = data.at(f"{FILES}/{run_id}")
+    draft = folder.with_name(run_id + TEMPORARY)
+    remove_tree(draft)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft.mkdir(mode=0o700)
+    try:
+        for path, name in contents.files[run_id].items():
+            _write_file(draft / path, contents.parts(name), is_folder=not path or path[-1] == "/")
+        draft.rename(folder)
+    except BaseException:
+        remove_tree(draft)
+        raise
+    sync_directory(folder.parent)
+
+
+def _write_file(path: Path, parts: Iterator[bytes], *, is_folder: bool) -> None:
+    """Write a file that its owner only can use, and the folders above; durable when it returns."""
+    folder = path if is_folder else path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_folder:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_directory(folder)
+
+
 def _forget_export(data: DataDir, contents: Contents, run_id: str) -> None:
     """Remove what an export from here had set aside: the run is back."""
     names = [contents.places[run_id], OUTPUTS.name(run_id), *contents.mails[run_id]]
     for name in names:
-        (data.path / EXPORTED / name).unlink(missing_ok=True)
+        data.exported(name).unlink(missing_ok=True)
+    remove_tree(data.exported(f"{FILES}/{run_id}"))

@@ -11,12 +11,15 @@ from jupyter_core.paths import jupyter_data_dir
 from traitlets.config import Config
 
 from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
+from jupyter_pdflow.store.folders import FILES, NOTE
+from jupyter_pdflow.store.storage import read_file
 
 
 class Configured(NamedTuple):
     """What Jupyter's configuration files set for `PDFlow`; empty where they don't."""
 
     data_dir: str
+    files_dir: str
     smtp_url: str
 
 
@@ -31,7 +34,7 @@ def configured() -> Configured:
     app = _Server()
     app.load_config_file()
     traits = app.config.get("PDFlow", Config())
-    return Configured(str(traits.get("data_dir", "")), str(traits.get("smtp_url", "")))
+    return Configured(*(str(traits.get(name, "")) for name in Configured._fields))
 
 
 def find_data_dir(given: str | None) -> Path:
@@ -42,4 +45,22 @@ def find_data_dir(given: str | None) -> Path:
     """
     chosen = given or os.environ.get(DATA_DIR_VARIABLE) or configured().data_dir
     path = Path(chosen) if chosen else Path(jupyter_data_dir()) / "pdflow"
+    return path.expanduser().absolute()
+
+
+def _noted(data_dir: Path) -> str:
+    try:
+        return read_file(str(data_dir / NOTE)).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def find_files_dir(given: str | None, data_dir: Path) -> Path:
+    """Tell where the files of runs are.
+
+    Where was given; else where the latest server had them, as its note in the data directory says,
+    then the configuration files; else in the data directory.
+    """
+    chosen = given or _noted(data_dir) or configured().files_dir
+    path = Path(chosen) if chosen else data_dir / FILES
     return path.expanduser().absolute()

@@ -115,7 +115,7 @@ def overdue(stock: Stock) -> Iterator[Finding]:
 
 
 def orphans(stock: Stock) -> Iterator[Finding]:
-    """Look for outputs and mails whose run is gone."""
+    """Look for outputs, mails and files whose run is gone."""
     data, elsewhere = stock.data, _elsewhere(stock.data)
     known = stock.active.keys() | stock.finished.keys() | elsewhere
     sure = all(map(is_id, elsewhere))  # no run has lost its name
@@ -136,6 +136,22 @@ def orphans(stock: Stock) -> Iterator[Finding]:
             grave=False,
         )
 
+    folders = [run_id for run_id in _folders(data) if run_id not in known]
+    if folders:
+        yield Finding(
+            f"There are files of runs that are gone, or of another server: {_some(folders)}.",
+            f"They do no harm; delete their folders in {data.folders.path} if you don't want to "
+            "keep them.",
+            grave=False,
+        )
+
+
+def _folders(data: DataDir) -> list[str]:
+    """List the runs whose steps have saved files."""
+    path = data.folders.path
+    names = (each.name for each in path.iterdir() if each.is_dir()) if path.is_dir() else ()
+    return sorted(name for name in names if is_id(name) and name != EXPORTED)
+
 
 def _elsewhere(data: DataDir) -> set[str]:
     """List the runs that were set aside: by an export, or because they could not be read."""
@@ -152,11 +168,12 @@ def _some(run_ids: list[str]) -> str:
 def exported(stock: Stock) -> Iterator[Finding]:
     """Say which runs an export has moved out."""
     folder = stock.data.path / EXPORTED / ACTIVE.folder
+    both = f"{stock.data.path / EXPORTED} and {stock.data.folders.path / EXPORTED}"
     found = sorted(filter(is_id, (path.stem for path in folder.glob("*.json"))))
     if found:
         yield Finding(
             f"Moved out by an export: {_some(found)}.",
             "They go on where its archive is imported; importing it here brings them back. Once "
-            f"that is done, {stock.data.path / EXPORTED} can be deleted.",
+            f"that is done, {both} can be deleted.",
             grave=False,
         )

@@ -17,7 +17,7 @@ from jupyter_pdflow.server.addresses import MEMORY, PublicAddress
 from jupyter_pdflow.server.keeper import House
 from jupyter_pdflow.server.settings import Plan, post_of
 from jupyter_pdflow.server.tokens import Links
-from jupyter_pdflow.store.folders import RunFolders
+from jupyter_pdflow.store.folders import NOTE, RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 
@@ -48,7 +48,7 @@ def build_house(
         log=log,
     )
     store = TinyDBStore(plan.data_dir, log)
-    folders = RunFolders(plan.files_dir, log)
+    folders = RunFolders(plan.files_dir, log, plan.data_dir / NOTE)
     manager = production_manager(serverapp, plan.data_dir / "gateway_kernels")
     pool = KernelPool(
         manager,

@@ -11,10 +11,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from unicodedata import normalize
 from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
@@ -28,6 +29,9 @@ OnError = Callable[[OSError], object]
 FILES = "files"
 """The folder in the data directory where the folders of runs are by default."""
 
+NOTE = "files_dir"
+"""The file in the data directory that names the folder, where that is another."""
+
 LISTED = 1_000
 """Maximum number of files of a run that a list has."""
 
@@ -36,6 +40,8 @@ LONGEST_NAME = 255
 
 LONGEST_PATH = 1_000
 """Bytes of a path below a run's folder."""
+
+SAME_NAME = "some systems can't tell its name from another file's or folder's"
 
 _ID = re.compile(rb"[0-9a-f]{32}")
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
@@ -84,6 +90,27 @@ def flaw_of_path(path: str) -> str | None:
     return None
 
 
+def clash_of(paths: Iterable[str]) -> str | None:
+    """Find a path that some systems can't tell from another, or that needs a file to be a folder.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Paths of files, and of empty folders with a slash at the end.
+    """
+    files, folders = set[str](), set[str]()
+    for path in sorted(paths, key=lambda path: path.count("/")):
+        key = normalize("NFC", path).casefold()
+        above = {key[:at] for at, letter in enumerate(key) if letter == "/"}
+        if key in files or key in folders or above & files:
+            return path
+        folders |= above
+        if key.endswith("/"):
+            continue
+        files.add(key)
+    return None
+
+
 class RunFolders:
     """The folders of all runs.
 
@@ -93,6 +120,8 @@ class RunFolders:
         Where they are.
     log : logging.Logger
         Where it is reported that this can't be used.
+    note : Path, optional
+        The file in a data directory that tells commands of a place outside of it.
 
     Attributes
     ----------
@@ -102,8 +131,9 @@ class RunFolders:
         What marks the place; kernels look for it.
     """
 
-    def __init__(self, path: Path, log: logging.Logger) -> None:
+    def __init__(self, path: Path, log: logging.Logger, note: Path | None = None) -> None:
         self.path = path
+        self._note = note
         self.name = str(path)
         self.id = uuid4().hex
         self._log = log
@@ -116,6 +146,7 @@ class RunFolders:
                 set_aside(self.path)
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.id = self._marked()
+            self._tell()
         except OSError as error:
             self._log.error(
                 "Steps can't use pd.files: %s. Put right %s, which PDFlow.files_dir names, and "
@@ -169,6 +200,15 @@ class RunFolders:
             except OSError as error:
                 failed[run_id] = error
         return failed
+
+    def _tell(self) -> None:
+        """Write the note, where one is needed."""
+        if self._note is None:
+            return
+        if self.path == self._note.parent / FILES:
+            self._note.unlink(missing_ok=True)
+        else:
+            replace_file(self._note, self.name.encode("utf-8", "surrogateescape"))
 
     def _marked(self) -> str:
         """Return what marks the place; mark it if it is not."""

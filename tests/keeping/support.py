@@ -27,7 +27,7 @@ SUSPEND = PauseCall(kind="suspend", ms=3_600_000)
 
 
 class Filled(NamedTuple):
-    """A data directory with a paused and a finished run, each with outputs and a mail."""
+    """A data directory with a paused and a finished run, each with outputs, a mail and files."""
 
     data: DataDir
     paused: Run
@@ -66,7 +66,16 @@ def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
     run = apply(run, finish, now).run
     asyncio.run(keep(store, run))
     add_mail(data, run, status="kept")
+    add_file(data, run, "sub dir/\N{LATIN SMALL LETTER U WITH DIAERESIS}.bin", bytes(range(256)))
     return run
+
+
+def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
+    file = data.at(f"files/{run.id}") / path
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(0o600)
+    return file
 
 
 async def keep(store: TinyDBStore, run: Run) -> None:
