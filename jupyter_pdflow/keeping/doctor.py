@@ -64,6 +64,7 @@ def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
     findings = [
         *files.modes(data),
         *files.folders(data),
+        *files.mark(data),
         *(files.leftovers(data) if holder is None else ()),
         *bad,
         *promises.misplaced(stock),

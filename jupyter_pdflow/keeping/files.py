@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.handler.folder import MARK
 from jupyter_pdflow.keeping.datadir import (
     KEYS,
     MAIL_ROOMS,
@@ -22,7 +23,7 @@ from jupyter_pdflow.keeping.datadir import (
 from jupyter_pdflow.keeping.findings import Cure, Finding, aside, shown
 from jupyter_pdflow.server.keys import IMPORTED_KEYS
 from jupyter_pdflow.store import spares
-from jupyter_pdflow.store.folders import remove_tree
+from jupyter_pdflow.store.folders import is_marked, remove_tree
 from jupyter_pdflow.store.records import SUFFIX, UNREADABLE
 from jupyter_pdflow.store.spares import TEMPORARY
 from jupyter_pdflow.store.storage import read_file
@@ -57,7 +58,7 @@ def leftovers(data: DataDir) -> Iterator[Finding]:
     """Look for what a crash left half-written, for what was set aside, and what has no place."""
     places = [data.path / folder for folder in FOLDERS] + [data.folders.path]
     for path in (path for place in places for path in sorted(place.glob("*"))):
-        name = shown(path.relative_to(data.path) if path.is_relative_to(data.path) else path)
+        name = _name(data, path)
         if path.name.endswith(TEMPORARY) and path.parent == data.folders.path:
             yield Finding(
                 f"{name} was left by an import that was cut short.",
@@ -78,6 +79,21 @@ def leftovers(data: DataDir) -> Iterator[Finding]:
                 "Give it its own name again, or delete it; servers set it aside.",
                 aside(path),
             )
+
+
+def mark(data: DataDir) -> Iterator[Finding]:
+    """Look whether kernels will know the folder of the runs' files."""
+    path = data.folders.path / MARK
+    if os.path.lexists(path) and not is_marked(data.folders.path):
+        yield Finding(
+            f"{_name(data, path)} does not mark the folder of the runs' files any more.",
+            "The next start of a server sets it aside, and makes another.",
+            aside(path),
+        )
+
+
+def _name(data: DataDir, path: Path) -> str:
+    return shown(path.relative_to(data.path) if path.is_relative_to(data.path) else path)
 
 
 def _is_room(data: DataDir, path: Path) -> bool:

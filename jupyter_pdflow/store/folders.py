@@ -142,8 +142,7 @@ class RunFolders:
         """Make the place, for its owner only, and mark it; where that fails, the log says so."""
         try:
             if os.path.lexists(self.path) and not self.path.is_dir():
-                self._log.error("%s is not a folder. It is set aside.", self.path)
-                set_aside(self.path)
+                self._set_aside(self.path, "is not a folder")
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.id = self._marked()
             self._tell()
@@ -213,13 +212,22 @@ class RunFolders:
     def _marked(self) -> str:
         """Return what marks the place; mark it if it is not."""
         mark = self.path / MARK
-        if os.path.lexists(mark):
-            content = read_file(str(mark)) if mark.is_file() else b""
-            if _ID.fullmatch(content):
-                return content.decode()
-            set_aside(mark)
-        replace_file(mark, self.id.encode())
+        if not is_marked(self.path):
+            if os.path.lexists(mark):
+                self._set_aside(mark, "marks nothing")
+            replace_file(mark, self.id.encode())
         return read_file(str(mark)).decode()
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        self._log.error("%s %s. It is set aside as %s.", path, why, set_aside(path).name)
+
+
+def is_marked(place: Path) -> bool:
+    """Whether there is something right that tells a place from another of the same path."""
+    try:
+        return _ID.fullmatch(read_file(str(place / MARK))) is not None
+    except OSError:
+        return False
 
 
 def remove_tree(folder: Path) -> None:

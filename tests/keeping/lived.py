@@ -18,6 +18,7 @@ START = """%%step start
 def handler(pd):
     event = pd.steps.trigger.event
     print("started")
+    (pd.files / "note.txt").write_text("n")
     pd.send.email(subject="Started", text="t", html="<b>t</b>", to=["a@example.org"])
     pd.export("n", {"deep": [1, 2.5, None]})
     if event == "fail":

@@ -80,6 +80,13 @@ def deep(files: Files, levels: int) -> None:
     files[name] = files[name].replace(b'"event": 0', b'"event": ' + nested)
 
 
+def file_at(files: Files, path: str) -> str:
+    """Add a file to a run, or an empty folder."""
+    name = "/".join(find(files, "files").split("/")[:2]) + f"/{path}"
+    files[name] = b""
+    return name
+
+
 def version(files: Files, **fields: Any) -> None:
     content = json.loads(files["workflows/flow.json"])
     (known,) = content["workflow"]["1"]["versions"].values()
@@ -147,6 +154,23 @@ CHANGES: dict[str, Change] = {
     "a name in wide letters": lambda f: rename(f, "active", f"active/{ULID[:-1]}\uff22.json"),
     "keys of imported runs that are none": lambda f: f.update({"imported_keys.json": b"[]"}),
     "a short key of imported runs": lambda f: f.update({"imported_keys.json": b'{"x": []}'}),
+    "a file whose name climbs": lambda f: file_at(f, "../pwn"),
+    "a file whose name climbs in between": lambda f: file_at(f, "a/../../../pwn"),
+    "a file of an absolute name": lambda f: file_at(f, "/etc/pwn"),
+    "a file with a backslash": lambda f: file_at(f, "..\\pwn"),
+    "a file of two lines": lambda f: file_at(f, "a\nb"),
+    "a file of a long name": lambda f: file_at(f, "x" * 256),
+    "a file of a long path": lambda f: file_at(f, "x/" * 600 + "x"),
+    "a file above the runs": lambda f: rename(f, "files", "files/pwn"),
+    "the mark of all files": lambda f: rename(f, "files", "files/.id"),
+    "a file that an export set aside": lambda f: rename(f, "files", f"files/exported/{ULID}/x"),
+    "a file of another run": lambda f: rename(f, "files", f"files/{ULID}/x"),
+    "a file of no run": lambda f: rename(f, "files", "files/abc/x"),
+    "two files of one name by case": lambda f: (file_at(f, "Model"), file_at(f, "model")),
+    "two files of one name by form": lambda f: (file_at(f, "\u00fc"), file_at(f, "u\u0308")),
+    "a file below a file": lambda f: (file_at(f, "a"), file_at(f, "a/b/c")),
+    "a folder in the place of a file": lambda f: (file_at(f, "a"), file_at(f, "A/")),
+    "a folder with a content": lambda f: f.update({file_at(f, "a/"): b"x"}),
     "no workflow": lambda f: drop(f, "workflows"),
     "another version": lambda f: edit(f, "active", "run", version="abc"),
     "a newest version that is not there": lambda f: edit(f, "workflows", "workflow", newest="x"),
@@ -182,7 +206,7 @@ def test_what_no_export_writes_is_refused(
 
 
 def test_a_newer_archive(files: Files, target: DataDir, tmp_path: Path) -> None:
-    files["manifest.json"] = b'{"archive": 3}'
+    files["manifest.json"] = b'{"archive": 4}'
     assert "made by a newer jupyter_pdflow" in refuse(target, write(tmp_path / "a.zip", files))
 
 
@@ -229,6 +253,26 @@ def test_a_symbolic_link_is_a_file_that_is_no_good(
     assert "is not JSON" in refuse(target, path)
 
 
+def test_a_symbolic_link_among_the_files(files: Files, target: DataDir, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.zip", files)
+    with zipfile.ZipFile(path, "a") as made:
+        info = zipfile.ZipInfo(file_at(files, "link"))
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        made.writestr(info, "/etc/passwd")
+    assert "which no export writes" in refuse(target, path)
+
+
+def test_a_file_that_is_damaged(files: Files, target: DataDir, tmp_path: Path) -> None:
+    name = file_at(files, "a")
+    files[name] = b"content"
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        for each, content in files.items():
+            made.writestr(each, content)
+    path.write_bytes(path.read_bytes().replace(b"content", b"contend"))
+    assert f"is damaged at {name}" in refuse(target, path)
+
+
 def test_more_keys_than_there_can_be(files: Files, target: DataDir, tmp_path: Path) -> None:
     files["link_keys.json"] = b"[" + b" " * (17 * 2**20) + b"]"
     assert "too many to be one of ours" in refuse(target, write(tmp_path / "a.zip", files))
@@ -257,8 +301,12 @@ def test_more_than_the_disk_holds(
 ) -> None:
     path = write(tmp_path / "a.zip", files)
     with monkeypatch.context() as patch:
-        patch.setattr("jupyter_pdflow.keeping.importing.free_bytes", lambda _: 1000)
-        assert "more than the disk has room for" in refuse(target, path)
+        for full in (target.path, target.folders.path):
+            patch.setattr(
+                "jupyter_pdflow.keeping.importing.free_bytes",
+                lambda path, full=full: 1000 if path == full else 10**9,
+            )
+            assert "more than the disk has room for" in refuse(target, path)
     assert archive_module.free_bytes(target.path) > 1000
 
 

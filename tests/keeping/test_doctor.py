@@ -234,7 +234,10 @@ def test_outputs_whose_run_is_gone_are_removed(filled: Filled) -> None:
     filled.data.file(FINISHED, filled.ended.id).unlink()
     report = examine(filled.data)
     assert problems(report) == [f"There are outputs of run {filled.ended.id}, which is gone."]
-    assert notes(report) == [f"There are mails of runs that are gone: {filled.ended.id}."]
+    assert notes(report) == [
+        f"There are mails of runs that are gone: {filled.ended.id}.",
+        f"There are files of runs that are gone, or of another server: {filled.ended.id}.",
+    ]
     repair(filled.data)
     assert os.listdir(filled.path / "outputs") == [f"{filled.paused.id}.json"]
     assert problems(examine(filled.data)) == []

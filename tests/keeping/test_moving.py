@@ -77,12 +77,14 @@ def test_what_has_ended_is_copied_and_the_rest_is_moved(filled: Filled, archive:
     before = filled.files()
     done = export_runs(filled.data, archive, [])
     assert (done.copied, done.moved) == ([filled.ended.id], [filled.paused.id])
-    assert (done.mails, done.keys) == (3, 1)
+    assert (done.mails, done.files, done.keys) == (3, 2, 1)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
     taken = [name for name in before if filled.paused.id in name]
     taken.append(f"mail/queued/{queued.id}.json")
     kept = [name for name in before if name not in taken]
-    assert filled.files() == sorted(kept + [f"exported/{name}" for name in taken])
+    there = [name.replace("files/", "files/exported/") for name in taken if "files/" in name]
+    there += [f"exported/{name}" for name in taken if "files/" not in name]
+    assert filled.files() == sorted(kept + there)
     with zipfile.ZipFile(archive) as found:
         names = {name for name in before if name != KEYS} | {"manifest.json", "link_keys.json"}
         assert set(found.namelist()) == names

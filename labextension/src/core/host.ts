@@ -1,4 +1,4 @@
-import type { Output, Run, RunChange, RunItem } from './types';
+import type { Output, Run, RunChange, RunFile, RunItem } from './types';
 
 /** Which runs a list is to have; without a status or a workflow, all of them. */
 export interface RunQuery {
@@ -20,6 +20,8 @@ export interface Host {
   get(id: string): Promise<Run>;
   /** Get the outputs of a run's steps, by step name. */
   outputs(id: string): Promise<Record<string, Output[]>>;
+  /** List the files that a run's steps have saved. */
+  files(id: string): Promise<RunFile[]>;
   /** Resume a paused run; rejects with an {@link ApiError}. */
   resume(id: string, data: unknown): Promise<Run>;
   /** Cancel a run; rejects with an {@link ApiError}. */
@@ -34,6 +36,8 @@ export interface Host {
   renderOutputs?(outputs: Output[], node: HTMLElement): void;
   /** Open a run as an executed notebook. */
   openNotebook?(id: string): void;
+  /** The address at which a browser gets a file of a run; without it, files are only named. */
+  fileUrl?(id: string, path: string): string;
 }
 
 /** An answer of the server that is an error, or no answer at all (status 0). */

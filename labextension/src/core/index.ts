@@ -2,7 +2,7 @@
 export { ApiError } from './host';
 export type { ChangeListener, Host, RunQuery } from './host';
 export { jsonTree } from './json-tree';
-export { outputsOf, RestHost } from './rest-host';
+export { fileUrls, outputsOf, RestHost } from './rest-host';
 export type { HostExtras, Requester, Subscriber } from './rest-host';
 export { RunView } from './run-view';
 export type { RunViewOptions } from './run-view';

@@ -7,6 +7,9 @@ export const PAGE = 100;
 export const STRING_LIMIT = 300;
 const PREVIEW_LIMIT = 60;
 
+/** Tells the address of what a text names; null if it names nothing. */
+export type LinkOf = (text: string) => string | null;
+
 /**
  * Show a JSON value as a collapsible tree.
  *
@@ -15,21 +18,22 @@ const PREVIEW_LIMIT = 60;
  *
  * @param value - any JSON value
  * @param label - what it is called
+ * @param linkOf - which texts are links
  */
-export function jsonTree(value: unknown, label?: string): HTMLElement {
-  return el('div', { class: 'json' }, node(value, label ?? null));
+export function jsonTree(value: unknown, label?: string, linkOf?: LinkOf): HTMLElement {
+  return el('div', { class: 'json' }, node(value, label ?? null, linkOf));
 }
 
-function node(value: unknown, label: string | null): HTMLElement {
-  return isBranch(value) ? branch(value, label) : leaf(value, label);
+function node(value: unknown, label: string | null, linkOf?: LinkOf): HTMLElement {
+  return isBranch(value) ? branch(value, label, linkOf) : leaf(value, label, linkOf);
 }
 
 function isBranch(value: unknown): value is object {
   return typeof value === 'object' && value !== null && Object.keys(value).length > 0;
 }
 
-function leaf(value: unknown, label: string | null): HTMLElement {
-  const shown = typeof value === 'string' ? stringNode(value) : plainNode(value);
+function leaf(value: unknown, label: string | null, linkOf?: LinkOf): HTMLElement {
+  const shown = typeof value === 'string' ? stringNode(value, linkOf) : plainNode(value);
   return el('div', { class: 'json-leaf' }, ...labelNodes(label), shown, copyOf(value, label));
 }
 
@@ -44,8 +48,12 @@ function plainNode(value: unknown): HTMLElement {
   return el('span', { class: `json-value json-${kind}` }, JSON.stringify(value ?? null));
 }
 
-function stringNode(value: string): HTMLElement {
+function stringNode(value: string, linkOf?: LinkOf): HTMLElement {
   const whole = JSON.stringify(value);
+  const url = linkOf?.(value) ?? null;
+  if (url !== null) {
+    return el('a', { class: 'json-value json-string', href: url, download: '' }, whole);
+  }
   if (whole.length <= STRING_LIMIT) {
     return el('span', { class: 'json-value json-string' }, whole);
   }
@@ -64,7 +72,7 @@ function stringNode(value: string): HTMLElement {
   return el('span', { class: 'json-value json-string' }, text, ' ', more);
 }
 
-function branch(value: object, label: string | null): HTMLElement {
+function branch(value: object, label: string | null, linkOf?: LinkOf): HTMLElement {
   const entries = (): [string, unknown][] => Object.entries(value);
   const summary = el(
     'summary',
@@ -79,15 +87,20 @@ function branch(value: object, label: string | null): HTMLElement {
     if (details.open && !built) {
       built = true;
       children.append(copyOf(value, label));
-      addPage(children, entries(), 0);
+      addPage(children, entries(), 0, linkOf);
     }
   });
   return details;
 }
 
 /** Add a page of children, and a button for the next one. */
-function addPage(parent: HTMLElement, entries: [string, unknown][], from: number): void {
-  const page = entries.slice(from, from + PAGE).map(([key, child]) => node(child, key));
+function addPage(
+  parent: HTMLElement,
+  entries: [string, unknown][],
+  from: number,
+  linkOf?: LinkOf
+): void {
+  const page = entries.slice(from, from + PAGE).map(([key, child]) => node(child, key, linkOf));
   parent.append(...page);
   if (from > 0) {
     page[0]?.querySelector<HTMLElement>('summary, button')?.focus();
@@ -97,7 +110,7 @@ function addPage(parent: HTMLElement, entries: [string, unknown][], from: number
     const next = button(
       `Show ${Math.min(left, PAGE)} more of ${left.toLocaleString()}`,
       () => {
-        addPage(parent, entries, from + PAGE);
+        addPage(parent, entries, from + PAGE, linkOf);
         next.remove();
       },
       { class: 'link' }

@@ -1,7 +1,7 @@
 import type { ChangeListener, Host, RunQuery } from './host';
 import { ApiError } from './host';
 import { joined, withJoinedTexts } from './multiline';
-import type { Output, Run, RunItem } from './types';
+import type { Output, Run, RunFile, RunItem } from './types';
 
 /** Sends a request; `fetch` is one. The one given has to see to credentials and XSRF. */
 export type Requester = (url: string, init: RequestInit) => Promise<Response>;
@@ -10,7 +10,7 @@ export type Requester = (url: string, init: RequestInit) => Promise<Response>;
 export type Subscriber = (listener: ChangeListener) => () => void;
 
 /** What a place can do beyond the REST API. */
-export type HostExtras = Pick<Host, 'openNotebook' | 'renderOutputs'>;
+export type HostExtras = Pick<Host, 'fileUrl' | 'openNotebook' | 'renderOutputs'>;
 
 const STEP_LINE = /^%%step[ \t]+(\S+)/;
 
@@ -18,6 +18,7 @@ const STEP_LINE = /^%%step[ \t]+(\S+)/;
 export class RestHost implements Host {
   readonly renderOutputs?: Host['renderOutputs'];
   readonly openNotebook?: Host['openNotebook'];
+  readonly fileUrl?: Host['fileUrl'];
   private readonly api: string;
 
   /**
@@ -32,9 +33,10 @@ export class RestHost implements Host {
     private readonly subscribe: Subscriber,
     extras: HostExtras = {}
   ) {
-    this.api = `${baseUrl.replace(/\/+$/, '')}/pdflow/api`;
+    this.api = apiUrl(baseUrl);
     this.renderOutputs = extras.renderOutputs?.bind(extras);
     this.openNotebook = extras.openNotebook?.bind(extras);
+    this.fileUrl = extras.fileUrl?.bind(extras);
   }
 
   /** {@inheritDoc Host.list} */
@@ -57,6 +59,11 @@ export class RestHost implements Host {
   /** {@inheritDoc Host.outputs} */
   async outputs(id: string): Promise<Record<string, Output[]>> {
     return outputsOf(await this.call<unknown>(path(id, 'notebook')));
+  }
+
+  /** {@inheritDoc Host.files} */
+  files(id: string): Promise<RunFile[]> {
+    return this.call<RunFile[]>(path(id, 'files'));
   }
 
   /** {@inheritDoc Host.resume} */
@@ -104,6 +111,12 @@ export class RestHost implements Host {
   }
 }
 
+/** What tells the addresses of files, for pages that the server answers with the user's cookie. */
+export function fileUrls(baseUrl: string): (id: string, file: string) => string {
+  return (id, file) =>
+    `${apiUrl(baseUrl)}/${path(id, 'files')}/${file.split('/').map(encodeURIComponent).join('/')}`;
+}
+
 /** Take the outputs of the step cells out of an executed notebook. */
 export function outputsOf(notebook: unknown): Record<string, Output[]> {
   const found: Record<string, Output[]> = {};
@@ -120,6 +133,10 @@ export function outputsOf(notebook: unknown): Record<string, Output[]> {
 interface NotebookCell {
   source: string[] | string;
   outputs: Output[];
+}
+
+function apiUrl(baseUrl: string): string {
+  return `${baseUrl.replace(/\/+$/, '')}/pdflow/api`;
 }
 
 function path(id: string, action?: string): string {

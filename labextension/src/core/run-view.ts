@@ -1,5 +1,6 @@
 import { Actions } from './actions';
 import { button, cls, el, show } from './dom';
+import { FilesView, fileLink } from './files-view';
 import type { Host } from './host';
 import { ApiError } from './host';
 import { PauseBox, RunHeader } from './run-header';
@@ -32,7 +33,9 @@ export class RunView {
   private readonly refresher: Refresher;
   private readonly unsubscribe: () => void;
   private run: Run | null = null;
+  private readonly files: FilesView;
   private outputsOf = '';
+  private filesOf = '';
   private disposed = false;
 
   /**
@@ -50,6 +53,7 @@ export class RunView {
     root.classList.add('jp-PDFlow');
     this.header = new RunHeader(id, host);
     this.actions = new Actions(host, run => this.acted(run));
+    this.files = new FilesView(id, host);
     this.list = el(options.step === undefined ? 'ol' : 'div', { class: 'steps' });
     this.frame.append(...(options.step === undefined ? this.wholeParts() : this.stepParts()));
     root.append(this.notices, this.frame);
@@ -85,7 +89,8 @@ export class RunView {
       this.event.node,
       el('h4', {}, 'Steps'),
       this.outputsNotice,
-      this.list
+      this.list,
+      this.files.node
     ];
   }
 
@@ -125,7 +130,7 @@ export class RunView {
       if (!this.disposed) {
         this.notices.replaceChildren();
         this.draw(run);
-        await this.loadOutputs(run);
+        await Promise.all([this.loadOutputs(run), this.loadFiles(run)]);
       }
     } catch (error) {
       if (!this.disposed) {
@@ -170,7 +175,9 @@ export class RunView {
     for (const step of run.steps.filter(each => only === undefined || each.name === only)) {
       let view = this.steps.get(step.name);
       if (view === undefined) {
-        view = new StepView(step.name, this.host, only === undefined ? 'li' : 'div');
+        const tag = only === undefined ? 'li' : 'div';
+        const linkOf = (text: string): string | null => fileLink(this.host, this.id, text);
+        view = new StepView(step.name, this.host, tag, linkOf);
         this.steps.set(step.name, view);
         this.list.append(view.node);
       }
@@ -185,9 +192,8 @@ export class RunView {
 
   /** Read the outputs where an execution has ended since they were read last. */
   private async loadOutputs(run: Run): Promise<void> {
-    const executed = run.steps.filter(step => step.started_at !== null);
-    const state = JSON.stringify(executed.map(step => [step.name, step.runs, step.status]));
-    if (executed.length === 0 || state === this.outputsOf) {
+    const state = executed(run);
+    if (state === '' || state === this.outputsOf) {
       return;
     }
     try {
@@ -206,6 +212,25 @@ export class RunView {
     }
   }
 
+  /** Read the files, as the outputs. */
+  private async loadFiles(run: Run): Promise<void> {
+    const state = executed(run);
+    if (state === '' || state === this.filesOf || this.options.step !== undefined) {
+      return;
+    }
+    try {
+      const files = await this.host.files(this.id);
+      if (!this.disposed) {
+        this.filesOf = state;
+        this.files.update(files);
+      }
+    } catch (error) {
+      if (!this.disposed) {
+        this.files.fail(readErrorWords(error), () => void this.refresher.now());
+      }
+    }
+  }
+
   private failOutputs(words: string): void {
     const again = (): void => {
       this.outputsNotice.replaceChildren();
@@ -213,6 +238,12 @@ export class RunView {
     };
     this.outputsNotice.replaceChildren(failureNode(`The outputs can't be shown. ${words}`, again));
   }
+}
+
+/** Tell apart what of a run has been executed; empty if nothing has. */
+function executed(run: Run): string {
+  const steps = run.steps.filter(step => step.started_at !== null);
+  return steps.map(step => [step.name, step.runs, step.status].join(' ')).join();
 }
 
 /** Whether one of the steps shows the run's error. */

@@ -1,4 +1,5 @@
 import { el, show } from './dom';
+import type { LinkOf } from './json-tree';
 import { jsonTree } from './json-tree';
 import type { Host } from './host';
 import { renderPlainOutputs } from './outputs';
@@ -30,10 +31,10 @@ export class Slot<T> {
 }
 
 /** A slot for JSON; trees that were open stay open. */
-export function treeSlot(): Slot<Record<string, unknown>> {
+export function treeSlot(linkOf?: LinkOf): Slot<Record<string, unknown>> {
   return new Slot((values, node) => {
     node.classList.add('jp-PDFlow-trees');
-    node.append(...Object.entries(values).map(([name, value]) => jsonTree(value, name)));
+    node.append(...Object.entries(values).map(([name, value]) => jsonTree(value, name, linkOf)));
   });
 }
 

@@ -1,6 +1,7 @@
 import { makeBadge, setBadge } from './badge';
 import { el, setText, show } from './dom';
 import type { Host } from './host';
+import type { LinkOf } from './json-tree';
 import { errorSlot, outputsSlot, timeNode, treeSlot } from './section';
 import { countUp, everySecond, stopCounting, stopCountingIn } from './ticker';
 import { between, duration } from './times';
@@ -20,7 +21,7 @@ export class StepView {
   private readonly bar = el('span', { class: 'bar' });
   private readonly track = el('span', { class: 'track', 'aria-hidden': 'true' }, this.bar);
   private readonly error = errorSlot();
-  private readonly exports = treeSlot();
+  private readonly exports;
   private readonly outputs;
   private readonly outputsHead = el('h4', { hidden: true }, 'Outputs');
   private readonly exportsHead = el('h4', { hidden: true }, 'Exports');
@@ -30,8 +31,10 @@ export class StepView {
    * @param name - the step's name
    * @param host - what draws outputs
    * @param tag - the element that it is in its parent
+   * @param linkOf - which texts of its exports are links
    */
-  constructor(name: string, host: Host, tag: 'div' | 'li' = 'li') {
+  constructor(name: string, host: Host, tag: 'div' | 'li' = 'li', linkOf?: LinkOf) {
+    this.exports = treeSlot(linkOf);
     this.outputs = outputsSlot(host);
     this.node = el(
       tag,

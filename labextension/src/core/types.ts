@@ -85,6 +85,15 @@ export interface Run extends RunItem {
   steps: Step[];
 }
 
+/** A file that a step has saved below `pd.files`. */
+export interface RunFile {
+  /** With forward slashes. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  modified_at: string;
+}
+
 /** An output of a cell, as nbformat has it. */
 export interface Output {
   output_type: string;

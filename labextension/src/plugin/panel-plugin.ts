@@ -7,7 +7,7 @@ import {
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import { RestHost } from '../core/rest-host';
+import { fileUrls, RestHost } from '../core/rest-host';
 import { offerExtras } from '../widget/shared';
 import { addRunCommands } from './commands';
 import { RunEvents } from './events';
@@ -81,6 +81,7 @@ function makeWorkflows(
   const events = new RunEvents(settings);
   const extras = {
     renderOutputs: outputRenderer(rendermime),
+    fileUrl: fileUrls(settings.baseUrl),
     openNotebook: (run: string): void => {
       void app.commands.execute(CommandIDs.openNotebook, { run });
     }

@@ -1,5 +1,5 @@
 import type { Host, Run, RunItem, RunStatus } from '../core';
-import { hasEnded, RestHost } from '../core';
+import { fileUrls, hasEnded, RestHost } from '../core';
 import type { Model } from './kernel';
 import { KernelChannel, pollingSubscriber } from './kernel';
 import { eventsUrl, isSameServer, pageRequester, pageServer } from './page';
@@ -32,6 +32,7 @@ export async function chooseHost(model: Model, view: View, page = document): Pro
   if (server && request && (await isSameServer(server, request, view.probe))) {
     const extras = {
       openNotebook: (id: string) => download(page, `${server.baseUrl}${notebookPath(id)}`),
+      fileUrl: fileUrls(server.baseUrl),
       ...sharedExtras()
     };
     const events = sharedEvents(eventsUrl(server));

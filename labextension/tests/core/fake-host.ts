@@ -1,6 +1,15 @@
 import type { ChangeListener, Host, RunQuery } from '../../src/core/host';
 import { ApiError } from '../../src/core/host';
-import type { Output, Pause, Run, RunChange, RunItem, Step, StepError } from '../../src/core/types';
+import type {
+  Output,
+  Pause,
+  Run,
+  RunChange,
+  RunFile,
+  RunItem,
+  Step,
+  StepError
+} from '../../src/core/types';
 
 /** What a test says of a run; the rest is filled in. */
 export type Given = Omit<Partial<Run>, 'steps'> & { steps?: Partial<Step>[] };
@@ -9,11 +18,15 @@ export type Given = Omit<Partial<Run>, 'steps'> & { steps?: Partial<Step>[] };
 export class FakeHost implements Host {
   readonly runs = new Map<string, Run>();
   readonly outputsBy = new Map<string, Record<string, Output[]>>();
+  readonly filesBy = new Map<string, RunFile[]>();
   readonly calls: string[] = [];
   /** What the next calls of a method are refused with. */
-  readonly refusals: Partial<Record<'cancel' | 'get' | 'list' | 'outputs' | 'resume', Error>> = {};
+  readonly refusals: Partial<
+    Record<'cancel' | 'files' | 'get' | 'list' | 'outputs' | 'resume', Error>
+  > = {};
   readonly sent: unknown[] = [];
   openNotebook?: (id: string) => void;
+  fileUrl?: (id: string, path: string) => string;
   renderOutputs?: (outputs: Output[], node: HTMLElement) => void;
   private readonly listeners = new Set<ChangeListener>();
 
@@ -44,6 +57,10 @@ export class FakeHost implements Host {
 
   outputs(id: string): Promise<Record<string, Output[]>> {
     return this.answer('outputs', id, () => this.outputsBy.get(id) ?? {});
+  }
+
+  files(id: string): Promise<RunFile[]> {
+    return this.answer('files', id, () => this.filesBy.get(id) ?? []);
   }
 
   resume(id: string, data: unknown): Promise<Run> {

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import type { ApiError } from '../../src/core/host';
-import { outputsOf, RestHost } from '../../src/core/rest-host';
+import { fileUrls, outputsOf, RestHost } from '../../src/core/rest-host';
 import { makeRun } from './fake-host';
 
 function hostWith(answer: () => Response | Promise<Response>): {
@@ -80,6 +80,17 @@ describe('RestHost', () => {
     const { host, request } = hostWith(() => json({ cells }));
     expect(await host.outputs('1')).toEqual({ ask: [output], pay: [] });
     expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/1/notebook');
+  });
+
+  it('lists the files of a run and tells their addresses', async () => {
+    const file = { path: 'a b/ü.txt', size: 1, modified_at: '2026-11-22T10:00:00.000Z' };
+    const { host, request } = hostWith(() => json([file]));
+    expect(await host.files('a/b')).toEqual([file]);
+    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/a%2Fb/files');
+    expect(host.fileUrl).toBeUndefined();
+    expect(fileUrls('/user/ada/')('1', file.path)).toBe(
+      '/user/ada/pdflow/api/runs/1/files/a%20b/%C3%BC.txt'
+    );
   });
 
   it('tells an error as the server does', async () => {
