@@ -23,6 +23,7 @@ from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Letter, Mail
+from jupyter_pdflow.store.folders import FILES, RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 from tests.engine.support import until
 from tests.rules.support import START, workflow
@@ -40,23 +41,27 @@ def nine_days_ago() -> datetime:
 
 
 class House:
-    """A store and a mailbox in one data directory; runs in it are made old."""
+    """A store, a mailbox and files in one data directory; runs in it are made old."""
 
     def __init__(self, data_dir: Path, post: Post | None = None) -> None:
         self.data_dir = data_dir
         self.store = TinyDBStore(data_dir, log)
         list(self.store.active())
+        self.folders = RunFolders(data_dir / FILES, log)
         self.mailbox = Mailbox(
             data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now, log=log
         )
 
     def pruning(self, keep_days: float | None = 9) -> Pruning:
-        return Pruning(self.store, self.mailbox, keep_days=keep_days, clock=utc_now, log=log)
+        return Pruning(
+            self.store, self.mailbox, self.folders, keep_days=keep_days, clock=utc_now, log=log
+        )
 
     async def make(self, *, ended: bool = True, old: bool = True) -> str:
         run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run
         await self.store.put(run)
         await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
+        (self.data_dir / FILES / run.id / "sub").mkdir(parents=True)
         letter = Letter(
             id=f"{run.id}-1-0-0", run_id=run.id, step="a", created_at=START, mail=Mail(subject="s")
         )
@@ -83,7 +88,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 def all_of(run_id: str, folder: str) -> list[str]:
     mails = [f"mail/{run_id}-1-0-0.eml", f"mail/done/{run_id}-1-0-0.json"]
-    return sorted([f"{folder}/{run_id}.json", *mails, f"outputs/{run_id}.json"])
+    return sorted([f"{folder}/{run_id}.json", *mails, f"outputs/{run_id}.json", f"files/{run_id}"])
 
 
 async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> None:
@@ -148,12 +153,30 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
         patch.setattr(Path, "unlink", unlink_or_crash)
         with pytest.raises(Crash):
             await first.pruning().prune(nine_days_ago())
-    assert len(first.traces(old)) == 4 - removals
-    assert first.traces(old)[0] == f"finished/{old}.json"
+    files = 1 if removals < 2 else 0  # they go after the two of the mail
+    assert len(first.traces(old)) == 4 + files - removals
+    assert f"finished/{old}.json" in first.traces(old)
     again = House(tmp_path)
     await again.pruning().prune(nine_days_ago())
     assert again.traces(old) == []
     assert await again.store.page() == []
+
+
+async def test_files_go_and_nothing_that_they_link_to(house: House, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis").write_text("years of work")
+    linking, linked, locked = [await house.make() for _ in range(3)]
+    (house.data_dir / FILES / linking / "out").symlink_to(mine)
+    (house.data_dir / FILES / linking / "file").symlink_to(mine / "thesis")
+    (house.data_dir / FILES / linked / "sub").rmdir()
+    (house.data_dir / FILES / linked).rmdir()
+    (house.data_dir / FILES / linked).symlink_to(mine)
+    (house.data_dir / FILES / locked / "sub" / "file").touch()
+    (house.data_dir / FILES / locked / "sub").chmod(0o500)
+    await house.pruning().prune(nine_days_ago())
+    assert [run for run in (linking, linked, locked) if house.traces(run)] == []
+    assert (mine / "thesis").read_text() == "years of work"
 
 
 async def test_many_go_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
