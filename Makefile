@@ -19,7 +19,7 @@ test: lint labextension
 
 test-lowest: $(LOWEST)/.test
 	$(LOWEST)/bin/pytest -q -W default tests/rules tests/handler tests/store \
-		tests/server/test_bodies.py tests/server/test_visitors.py tests/server/test_tokens.py \
+		tests/server/test_bodies.py tests/server/test_clients.py tests/server/test_tokens.py \
 		tests/server/test_links.py tests/server/test_api.py
 
 lint: $(VENV)/.test

@@ -15,7 +15,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 
 from benchmarks.figures import Figure, Figures
-from benchmarks.lean import Connection
+from benchmarks.http_client import Connection
 
 WARM_UP = 10
 CONTENT = b"x" * 2048

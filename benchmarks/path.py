@@ -6,16 +6,16 @@ from bisect import bisect_left
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import stations
+from benchmarks import tracepoints
 from benchmarks.baselines import baselines
 from benchmarks.figures import Figure, Figures
 from benchmarks.product import Product, temporary_folder
-from benchmarks.stations import STATIONS
+from benchmarks.tracepoints import STATIONS
 from benchmarks.warm import resumes
 from tests.servers import JupyterServer
 
 SAMPLES, QUICK = 500, 60
-CONFIG = Path(stations.__file__)
+CONFIG = Path(tracepoints.__file__)
 
 Times = dict[str, list[int]]
 
@@ -28,7 +28,7 @@ def measure(quick: bool) -> Figures:
         server = JupyterServer(
             folder,
             ["--PDFlow.max_kernels=1", f"--config={CONFIG}"],
-            env={stations.VARIABLE: str(log)},
+            env={tracepoints.VARIABLE: str(log)},
         )
         with server:
             product = Product(server)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.lean import Answer, Connection
+from benchmarks.http_client import Answer, Connection
 from tests.servers import JupyterServer
 
 POLL_SECONDS = 0.02

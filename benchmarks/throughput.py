@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.baselines import executed, posted, written
 from benchmarks.figures import Figure, Figures, Goal
-from benchmarks.lean import post_all
+from benchmarks.http_client import post_all
 from benchmarks.peers import langgraph, restate
 from benchmarks.product import APPROVAL, Product, serving, temporary_folder
 

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 from benchmarks.baselines import free_port, wait_for_port
 from benchmarks.figures import Figure, Figures
-from benchmarks.lean import Connection, post_all
+from benchmarks.http_client import Connection, post_all
 from benchmarks.peers import python_with
 
 WORK = Path(__file__).with_name("restate_work.py")

@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 import msgspec
 from rich.table import Table
 
-from jupyter_pdflow.cli import words
+from jupyter_pdflow.cli import formatting
 from jupyter_pdflow.cli.arguments import UsageError, parse
-from jupyter_pdflow.cli.launcher import OwnServer
-from jupyter_pdflow.cli.output import complain, console, print_json, say
+from jupyter_pdflow.cli.launcher import TemporaryServer
+from jupyter_pdflow.cli.output import complain, console, echo, print_json
 from jupyter_pdflow.cli.progress import STYLES, follow
 from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
 from jupyter_pdflow.exceptions import PDFlowError, ServerNotFoundError
@@ -61,10 +61,10 @@ def run(given: Namespace) -> int:
     client = _server_for(given.notebook)
     if client is not None:
         return _run_on(client, given, own=None)
-    own = OwnServer(Path(given.notebook).resolve().parent)
+    own = TemporaryServer(Path(given.notebook).resolve().parent)
     kept = False
     try:
-        say("Starting a Jupyter server for this run …")
+        echo("Starting a Jupyter server for this run …")
         status = _run_on(own.wait(), given, own=own)
         kept = given.detach
         return status
@@ -85,12 +85,12 @@ def _server_for(notebook: str) -> Client | None:
     return client if client.contains(path) else None
 
 
-def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
+def _run_on(client: Client, given: Namespace, own: TemporaryServer | None) -> int:
     workflow = _deployed(client, given.notebook)
     started = client.post(f"workflows/{workflow['id']}/runs", {"event": given.event})
-    say(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
+    echo(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
     if given.detach:
-        say(_how_to_follow(client, started["id"], own))
+        echo(_how_to_follow(client, started["id"], own))
         return DONE
     try:
         ended = follow(client, started, console())
@@ -101,26 +101,26 @@ def _run_on(client: Client, given: Namespace, own: OwnServer | None) -> int:
     return STATUS_OF[ended["status"]]
 
 
-def _conclude(client: Client, ended: words.Run) -> None:
+def _conclude(client: Client, ended: formatting.Run) -> None:
     """Show what the steps printed, how the run ended, and why it failed."""
     try:
-        for line in words.said(client.get(f"runs/{ended['id']}/notebook")):
-            say(line)
+        for line in formatting.said(client.get(f"runs/{ended['id']}/notebook")):
+            echo(line)
     except PDFlowError as error:
         complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
-    say(words.ending(ended))
+    echo(formatting.ending(ended))
     if ended["status"] == "failed":
-        complain(words.trace(ended))
+        complain(formatting.trace(ended))
 
 
-def _how_to_follow(client: Client, run_id: str, own: OwnServer | None) -> str:
+def _how_to_follow(client: Client, run_id: str, own: TemporaryServer | None) -> str:
     seen = f"It runs on {client.url}; see it with: jupyter pdflow show {run_id}"
     if own is None:
         return seen
     return f"{seen}\nThat server was started for it and goes on; stop it with: kill {own.pid}"
 
 
-def _how_to_go_on(client: Client, run_id: str, own: OwnServer | None) -> str:
+def _how_to_go_on(client: Client, run_id: str, own: TemporaryServer | None) -> str:
     if own is None:
         return f"\nRun {run_id} goes on at {client.url}; see it with: jupyter pdflow show {run_id}"
     port = client.url.split("/")[2].rpartition(":")[2]
@@ -143,12 +143,12 @@ def deploy(given: Namespace) -> int:
     client = find_server(None if explicit else _existing(given.notebook))
     workflow = _deployed(client, given.notebook)
     steps = ", ".join(workflow["steps"])
-    say(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
+    echo(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
     return DONE
 
 
-def _deployed(client: Client, notebook: str) -> words.Run:
-    workflow: words.Run = client.post("workflows", {"path": client.relative(notebook)})
+def _deployed(client: Client, notebook: str) -> formatting.Run:
+    workflow: formatting.Run = client.post("workflows", {"path": client.relative(notebook)})
     for warning in workflow["warnings"]:
         complain(f"jupyter pdflow: {warning}")
     return workflow
@@ -196,7 +196,7 @@ def _workflow_id(client: Client, named: str) -> str:
     raise UsageError(msg)
 
 
-def _table_of(found: list[words.Run]) -> Table:
+def _table_of(found: list[formatting.Run]) -> Table:
     table = Table("RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS", box=None, pad_edge=False)
     for one in found:
         pause = one["pause"]
@@ -204,8 +204,8 @@ def _table_of(found: list[words.Run]) -> Table:
             one["id"],
             one["workflow_id"],
             f"[{STYLES[one['status']]}]{one['status']}[/]",
-            words.moment(one["created_at"]),
-            f"{pause['step']} {words.waits(pause)}" if pause else "",
+            formatting.moment(one["created_at"]),
+            f"{pause['step']} {formatting.waits(pause)}" if pause else "",
         )
     return table
 
@@ -217,42 +217,42 @@ def show(given: Namespace) -> int:
     if given.json:
         print_json(found)
         return DONE
-    for line in [*_description(found), *words.files(client.get(f"runs/{given.run}/files"))]:
-        say(line)
+    for line in [*_description(found), *formatting.files(client.get(f"runs/{given.run}/files"))]:
+        echo(line)
     return DONE
 
 
-def _description(found: words.Run) -> list[str]:
+def _description(found: formatting.Run) -> list[str]:
     made_of = f"Workflow {found['workflow_id']}, version {found['version']}"
     lines = [
-        words.ending(found) if found["status"] in words.ENDED else _standing(found),
-        f"{made_of}, started {words.moment(found['created_at'])}",
+        formatting.ending(found) if found["status"] in formatting.ENDED else _standing(found),
+        f"{made_of}, started {formatting.moment(found['created_at'])}",
         f"event: {_compact(found['event'])}",
     ]
     for step in found["steps"]:
-        lines += [*words.state(step, found), *_exports(step)]
-    return [*lines, *words.trace(found).splitlines()]
+        lines += [*formatting.state(step, found), *_exports(step)]
+    return [*lines, *formatting.trace(found).splitlines()]
 
 
-def _standing(found: words.Run) -> str:
+def _standing(found: formatting.Run) -> str:
     return f"Run {found['id']} is {found['status']}."
 
 
-def _exports(step: words.Run) -> list[str]:
+def _exports(step: formatting.Run) -> list[str]:
     return [f"  {name} = {_compact(value)}" for name, value in step["exports"].items()]
 
 
 def resume(given: Namespace) -> int:
     """Resume a paused run."""
     found = find_server().post(f"runs/{given.run}/resume", {"data": given.data})
-    say(f"Run {found['id']} is resumed.")
+    echo(f"Run {found['id']} is resumed.")
     return DONE
 
 
 def cancel(given: Namespace) -> int:
     """Cancel a run."""
     found = find_server().post(f"runs/{given.run}/cancel", {"reason": given.reason})
-    say(f"Run {found['id']} is canceled.")
+    echo(f"Run {found['id']} is canceled.")
     return DONE
 
 
@@ -264,9 +264,13 @@ class FilesError(PDFlowError):
 
 def _keep(given: Namespace) -> int:
     """Carry out a command that works on a data directory; their imports take a while."""
-    from jupyter_pdflow.cli import keeping
+    from jupyter_pdflow.cli import maintenance
 
-    commands = {"doctor": keeping.doctor, "export": keeping.export, "import": keeping.import_}
+    commands = {
+        "doctor": maintenance.doctor,
+        "export": maintenance.export,
+        "import": maintenance.import_,
+    }
     try:
         return commands[given.command](given)
     except BrokenPipeError:

@@ -25,7 +25,7 @@ STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
 
 
-class OwnServer:
+class TemporaryServer:
     """A child ``python -m jupyter_server`` that serves one folder on 127.0.0.1.
 
     Parameters

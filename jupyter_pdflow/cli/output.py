@@ -18,7 +18,7 @@ def console(*, wide: bool = False) -> Console:
     return Console(width=WIDE if wide and not sys.stdout.isatty() else None)
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Write lines to standard output, as they are."""
     print_line(console(), text)
 

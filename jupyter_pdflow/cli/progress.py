@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jupyter_pdflow.cli import words
+from jupyter_pdflow.cli import formatting
 from jupyter_pdflow.client import Client
 from jupyter_pdflow.exceptions import ServerNotFoundError
 from jupyter_pdflow.rules.times import duration
@@ -31,7 +31,7 @@ STYLES = {
 MARKS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
 
 
-def follow(client: Client, run: words.Run, console: Console) -> words.Run:
+def follow(client: Client, run: formatting.Run, console: Console) -> formatting.Run:
     """Show a run's progress until it has ended, and return it as it is then.
 
     On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
@@ -43,23 +43,23 @@ def follow(client: Client, run: words.Run, console: Console) -> words.Run:
         The server went away and did not come back.
     """
     show = _follow_live if console.is_terminal else _follow_plainly
-    return show(_looks(client, run), console)
+    return show(_poll(client, run), console)
 
 
-def _looks(client: Client, run: words.Run) -> Iterator[words.Run]:
+def _poll(client: Client, run: formatting.Run) -> Iterator[formatting.Run]:
     yield run
-    while run["status"] not in words.ENDED:
+    while run["status"] not in formatting.ENDED:
         time.sleep(POLL_SECONDS)
         run = _look(client, run["id"])
         yield run
 
 
-def _look(client: Client, run_id: str) -> words.Run:
+def _look(client: Client, run_id: str) -> formatting.Run:
     """Get the run, from a server that may be restarting."""
     patience = time.monotonic() + GONE_SECONDS
     while True:
         try:
-            run: words.Run = client.get(f"runs/{run_id}")
+            run: formatting.Run = client.get(f"runs/{run_id}")
         except ServerNotFoundError as error:
             if time.monotonic() > patience:
                 msg = f"{error} Run {run_id} is kept and goes on when the server is back."
@@ -69,16 +69,16 @@ def _look(client: Client, run_id: str) -> words.Run:
             return run
 
 
-def _follow_plainly(looks: Iterator[words.Run], console: Console) -> words.Run:
+def _follow_plainly(looks: Iterator[formatting.Run], console: Console) -> formatting.Run:
     before = None
     for run in looks:
-        for line in words.changes(before, run):
+        for line in formatting.changes(before, run):
             print_line(console, line)
         before = run
     return _last(before)
 
 
-def _follow_live(looks: Iterator[words.Run], console: Console) -> words.Run:
+def _follow_live(looks: Iterator[formatting.Run], console: Console) -> formatting.Run:
     run, told = next(looks), ("", "")
     with Live(
         console=console,
@@ -93,7 +93,7 @@ def _follow_live(looks: Iterator[words.Run], console: Console) -> words.Run:
     return run
 
 
-def _tell_links(run: words.Run, told: tuple[str, str], console: Console) -> tuple[str, str]:
+def _tell_links(run: formatting.Run, told: tuple[str, str], console: Console) -> tuple[str, str]:
     """Print the links of a pause that has not been told yet, above the drawing.
 
     Those of the first rerun of a step are told only: a poll has new ones each time.
@@ -102,13 +102,13 @@ def _tell_links(run: words.Run, told: tuple[str, str], console: Console) -> tupl
     if not pause or told == (pause["step"], pause["deadline"]):
         return told
     step = next(step for step in run["steps"] if step["name"] == pause["step"])
-    if not words.is_repeated(step, pause):
-        for line in (f"{pause['step']} {words.waits(pause)}", *words.links(pause)):
+    if not formatting.is_repeated(step, pause):
+        for line in (f"{pause['step']} {formatting.waits(pause)}", *formatting.links(pause)):
             print_line(console, line)
     return pause["step"], pause["deadline"]
 
 
-def drawing(run: words.Run, now: datetime) -> Group:
+def drawing(run: formatting.Run, now: datetime) -> Group:
     """Draw a run: its steps with their state, and what it waits for."""
     table = Table.grid(padding=(0, 2))
     for step in run["steps"]:
@@ -116,19 +116,21 @@ def drawing(run: words.Run, now: datetime) -> Group:
     return Group(table, *_footer(run, now))
 
 
-def _row(step: words.Run, now: datetime) -> tuple[str | Text, ...]:
+def _row(step: formatting.Run, now: datetime) -> tuple[str | Text, ...]:
     status = step["status"]
     style = STYLES[status]
     mark = Text(MARKS.get(status, "·"), style)
     again = f"run {step['runs']}" if step["runs"] > 1 else ""
-    took = duration(words.elapsed(step, now)) if step["started_at"] else ""
+    took = duration(formatting.elapsed(step, now)) if step["started_at"] else ""
     name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
     return mark, name, Text(status, style), again, took
 
 
-def _footer(run: words.Run, now: datetime) -> list[Text]:
+def _footer(run: formatting.Run, now: datetime) -> list[Text]:
     if run["pause"]:
-        return [Text(f"{run['pause']['step']} {words.counts_down(run['pause'], now)}", "yellow")]
+        return [
+            Text(f"{run['pause']['step']} {formatting.counts_down(run['pause'], now)}", "yellow")
+        ]
     return []
 
 
@@ -137,6 +139,6 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _last(run: words.Run | None) -> words.Run:
+def _last(run: formatting.Run | None) -> formatting.Run:
     assert run is not None  # noqa: S101  for the type checker: there is always a first look
     return run

@@ -16,19 +16,19 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.debts import RETRY_AFTER
-from jupyter_pdflow.engine.email_records import EMAIL
-from jupyter_pdflow.engine.letters import (
-    StoredLetter,
+from jupyter_pdflow.engine.email_messages import (
+    Email,
     delivered,
     parcel_of,
     run_of,
     undelivered,
 )
-from jupyter_pdflow.engine.post import Post, UndeliverableError
+from jupyter_pdflow.engine.email_records import EMAIL
+from jupyter_pdflow.engine.pending_writes import RETRY_AFTER
+from jupyter_pdflow.engine.smtp import SMTPTransport, UndeliverableError
 from jupyter_pdflow.engine.timers import Timers
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
-from jupyter_pdflow.rules.run import Letter
+from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.store.records import SHOWN, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
 from jupyter_pdflow.store.threads import in_reader, in_slices, in_thread, sorted_in_turns
@@ -90,7 +90,7 @@ class Mailbox:
     def __init__(
         self,
         data_dir: Path,
-        post: Post | None,
+        post: SMTPTransport | None,
         *,
         mail_from: str,
         mail_to: list[str],
@@ -100,7 +100,7 @@ class Mailbox:
         self._queued = Records(data_dir / "mail" / "queued", EMAIL, log)
         self._done = Records(data_dir / "mail" / DONE, EMAIL, log)
         self._directory = data_dir / "mail"
-        self._post = post
+        self._transport = post
         self._from = mail_from
         self._to = mail_to
         self._clock = clock
@@ -114,15 +114,15 @@ class Mailbox:
 
     async def open(self) -> None:
         """Take up what is queued: deliver it, or keep it where no server is configured now."""
-        async for letter in in_slices(self._queued.all()):
-            if self._post is not None:
-                self._timers.set(letter.id, self._clock())
+        async for email in in_slices(self._queued.all()):
+            if self._transport is not None:
+                self._timers.set(email.id, self._clock())
                 continue
             try:
-                await self._keep(letter)
-                self._queued.path(letter.id).unlink()
+                await self._keep(email)
+                self._queued.path(email.id).unlink()
             except OSError as error:
-                self._log.error("Mail %s stays queued until the next start: %s", letter.id, error)
+                self._log.error("Mail %s stays queued until the next start: %s", email.id, error)
 
     async def close(self) -> None:
         """Stop delivering; what is queued stays queued."""
@@ -132,7 +132,7 @@ class Mailbox:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def accept(self, letters: list[Letter]) -> None:
+    async def accept(self, emails: list[OutboxMessage]) -> None:
         """Take mails over, durably; one that was taken before is not taken again.
 
         Raises
@@ -140,13 +140,13 @@ class Mailbox:
         OSError
             One could not be stored; they may all be handed over again.
         """
-        for letter in letters:
-            if not is_email_id(letter.id, letter.run_id):
-                self._log.error("A mail of run %s has no valid id: it is dropped.", letter.run_id)
-            elif not self._knows(letter.id):
-                await self._take(self._addressed(letter))
+        for email in emails:
+            if not is_email_id(email.id, email.run_id):
+                self._log.error("A mail of run %s has no valid id: it is dropped.", email.run_id)
+            elif not self._knows(email.id):
+                await self._take(self._addressed(email))
 
-    async def letters(self) -> list[StoredLetter]:
+    async def emails(self) -> list[Email]:
         """List the newest mails, newest first: `LISTED`, or as many as take `LISTED_BYTES`."""
         async with self._listing:
             if not self._listed:
@@ -156,13 +156,13 @@ class Mailbox:
                 self._note(*newer)
         return await in_reader(self._read_all, list(reversed(self._newest)))
 
-    def letter(self, letter_id: str) -> StoredLetter:
+    def email(self, email_id: str) -> Email:
         """Get one mail; `NotFoundError` where there is none."""
-        letter = self._read(letter_id) if is_id(letter_id) else None
-        if letter is None:
-            msg = f"There is no mail {letter_id[:SHOWN]!r}."
+        email = self._read(email_id) if is_id(email_id) else None
+        if email is None:
+            msg = f"There is no mail {email_id[:SHOWN]!r}."
             raise NotFoundError(msg)
-        return letter
+        return email
 
     async def files(self) -> MailFiles:
         """Look which files of mails there are, to find those of many runs."""
@@ -174,7 +174,7 @@ class Mailbox:
         self._newest = {}
 
     def _files(self) -> MailFiles:
-        waiting = {run_of(letter_id) for letter_id in self._queued.ids()}
+        waiting = {run_of(email_id) for email_id in self._queued.ids()}
         folders = (self._directory, self._done.directory)
         names = (entry.name for folder in folders for entry in os.scandir(folder))
         return MailFiles(self._directory, waiting, sorted_in_turns(names))
@@ -182,81 +182,81 @@ class Mailbox:
     def _ids_by_time(self) -> list[str]:
         """List the `LISTED` ids that were written last, oldest first."""
         found = [pair for box in (self._queued, self._done) for pair in box.newest(LISTED)]
-        return [letter_id for _, letter_id in reversed(nlargest(LISTED, found))]
+        return [email_id for _, email_id in reversed(nlargest(LISTED, found))]
 
     def _note(self, *letter_ids: str) -> None:
         """Note which mails are the newest ones, the very newest last."""
-        for letter_id in letter_ids:
-            self._newest.pop(letter_id, None)
-            self._newest[letter_id] = None
-        for letter_id in list(self._newest)[:-LISTED]:
-            del self._newest[letter_id]
+        for email_id in letter_ids:
+            self._newest.pop(email_id, None)
+            self._newest[email_id] = None
+        for email_id in list(self._newest)[:-LISTED]:
+            del self._newest[email_id]
 
-    def _read_all(self, letter_ids: list[str]) -> list[StoredLetter]:
-        found: list[StoredLetter] = []
+    def _read_all(self, letter_ids: list[str]) -> list[Email]:
+        found: list[Email] = []
         size = 0
-        for letter_id in letter_ids:
-            letter = self._readable(letter_id)
-            if letter is not None:
-                size += len(letter.text) + len(letter.html or "")
+        for email_id in letter_ids:
+            email = self._readable(email_id)
+            if email is not None:
+                size += len(email.text) + len(email.html or "")
                 if found and size > LISTED_BYTES:
                     break
-                found.append(letter)
-        return sorted(found, key=lambda letter: letter.created_at, reverse=True)
+                found.append(email)
+        return sorted(found, key=lambda email: email.created_at, reverse=True)
 
-    def _knows(self, letter_id: str) -> bool:
-        return any(box.path(letter_id).exists() for box in (self._queued, self._done))
+    def _knows(self, email_id: str) -> bool:
+        return any(box.path(email_id).exists() for box in (self._queued, self._done))
 
-    def _read(self, letter_id: str) -> StoredLetter | None:
-        if self._queued.path(letter_id).exists():
+    def _read(self, email_id: str) -> Email | None:
+        if self._queued.path(email_id).exists():
             with suppress(StoredFileError):  # settled just now, or damaged
-                return self._queued.read(letter_id)
-        box = self._done if self._done.path(letter_id).exists() else self._queued
-        return box.read(letter_id) if box.path(letter_id).exists() else None
+                return self._queued.read(email_id)
+        box = self._done if self._done.path(email_id).exists() else self._queued
+        return box.read(email_id) if box.path(email_id).exists() else None
 
-    def _readable(self, letter_id: str) -> StoredLetter | None:
+    def _readable(self, email_id: str) -> Email | None:
         try:
-            return self._read(letter_id)
+            return self._read(email_id)
         except StoredFileError as error:
-            self._log.error("Mail %s can't be shown: %s", letter_id, error)
+            self._log.error("Mail %s can't be shown: %s", email_id, error)
             return None
 
-    def _addressed(self, letter: Letter) -> StoredLetter:
-        mail = letter.mail
-        return StoredLetter(
-            id=letter.id,
-            run_id=letter.run_id,
-            step=letter.step,
+    def _addressed(self, email: OutboxMessage) -> Email:
+        mail = email.mail
+        return Email(
+            id=email.id,
+            run_id=email.run_id,
+            step=email.step,
             to=mail.to or self._to,
             subject=mail.subject,
             text=mail.text,
             html=mail.html,
-            created_at=letter.created_at,
+            created_at=email.created_at,
         )
 
-    async def _take(self, letter: StoredLetter) -> None:
-        if self._post is None:
-            await self._keep(letter)
+    async def _take(self, email: Email) -> None:
+        if self._transport is None:
+            await self._keep(email)
         else:
-            await self._queued.put(letter.id, letter)
-            self._timers.set(letter.id, self._clock())
-        self._note(letter.id)
+            await self._queued.put(email.id, email)
+            self._timers.set(email.id, self._clock())
+        self._note(email.id)
 
-    async def _keep(self, letter: StoredLetter) -> None:
+    async def _keep(self, email: Email) -> None:
         """Keep an email as a file where none is sent; one that can't be written has failed."""
         try:
-            parcel = await in_thread(parcel_of, letter, self._from)
+            parcel = await in_thread(parcel_of, email, self._from)
         except UndeliverableError as error:
-            self._log.warning("Mail %s can't be kept: %s", letter.id, error)
-            letter = undelivered(letter, error, late=True)
+            self._log.warning("Mail %s can't be kept: %s", email.id, error)
+            email = undelivered(email, error, late=True)
         else:
-            path = self._directory / f"{letter.id}{MESSAGE}"
+            path = self._directory / f"{email.id}{MESSAGE}"
             await in_thread(replace_file, path, parcel.content)
-            letter = replace(letter, status="kept")
-        await self._done.put(letter.id, letter)
+            email = replace(email, status="kept")
+        await self._done.put(email.id, email)
 
-    def _on_due(self, letter_id: str) -> None:
-        self._due.append(letter_id)
+    def _on_due(self, email_id: str) -> None:
+        self._due.append(email_id)
         if len(self._tasks) < SENDING_AT_ONCE:
             task = asyncio.create_task(self._deliver_due(), name="deliver mails")
             self._tasks.add(task)
@@ -268,41 +268,41 @@ class Mailbox:
         finally:
             self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _deliver_or_log(self, letter_id: str) -> None:
+    async def _deliver_or_log(self, email_id: str) -> None:
         try:
-            await self._deliver(letter_id)
+            await self._deliver(email_id)
         except Exception:  # noqa: BLE001  one email's trouble must not stop the others
-            self._log.exception("Mail %s stays queued until the next start.", letter_id)
+            self._log.exception("Mail %s stays queued until the next start.", email_id)
 
-    async def _deliver(self, letter_id: str) -> None:
-        letter = await self._attempt(self._queued.read(letter_id))
-        while not await self._store(letter):  # noqa: ASYNC110  it waits for room on the disk
+    async def _deliver(self, email_id: str) -> None:
+        email = await self._attempt(self._queued.read(email_id))
+        while not await self._store(email):  # noqa: ASYNC110  it waits for room on the disk
             await asyncio.sleep(RETRY_AFTER)
-        if letter.status == "queued":
-            wait = min(FIRST_RETRY * 2 ** min(letter.attempts - 1, 20), LONGEST_RETRY)
-            self._timers.set(letter.id, self._clock() + wait)
+        if email.status == "queued":
+            wait = min(FIRST_RETRY * 2 ** min(email.attempts - 1, 20), LONGEST_RETRY)
+            self._timers.set(email.id, self._clock() + wait)
 
-    async def _store(self, letter: StoredLetter) -> bool:
+    async def _store(self, email: Email) -> bool:
         """Store what became of an attempt, if the disk takes it: a mail is not sent twice."""
         try:
-            await self._queued.put(letter.id, letter)
-            if letter.status != "queued":
-                path = self._queued.path(letter.id)
+            await self._queued.put(email.id, email)
+            if email.status != "queued":
+                path = self._queued.path(email.id)
                 await in_thread(move_file, path, self._done.directory)
         except OSError:
-            self._log.exception("What became of mail %s can't be stored; retrying.", letter.id)
+            self._log.exception("What became of mail %s can't be stored; retrying.", email.id)
             return False
         return True
 
-    async def _attempt(self, letter: StoredLetter) -> StoredLetter:
-        assert self._post is not None  # noqa: S101  nothing is queued without it
-        letter = replace(letter, attempts=letter.attempts + 1)
-        late = self._clock() - letter.created_at > GIVE_UP_AFTER
+    async def _attempt(self, email: Email) -> Email:
+        assert self._transport is not None  # noqa: S101  nothing is queued without it
+        email = replace(email, attempts=email.attempts + 1)
+        late = self._clock() - email.created_at > GIVE_UP_AFTER
         try:
-            parcel = await in_thread(parcel_of, letter, self._from)
-            letter = delivered(letter, parcel, await self._post.send(parcel), late=late)
+            parcel = await in_thread(parcel_of, email, self._from)
+            email = delivered(email, parcel, await self._transport.send(parcel), late=late)
         except UndeliverableError as error:
-            letter = undelivered(letter, error, late=late)
-        if letter.error is not None:
-            self._log.warning("Mail %s was not delivered: %s", letter.id, letter.error)
-        return letter
+            email = undelivered(email, error, late=late)
+        if email.error is not None:
+            self._log.warning("Mail %s was not delivered: %s", email.id, email.error)
+        return email

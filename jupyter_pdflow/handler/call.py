@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import ExportError, StepError
 from jupyter_pdflow.handler.exports import to_json
 from jupyter_pdflow.handler.forks import ending_forks
-from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.loops import outside_loop
 from jupyter_pdflow.handler.pd import RETURN_VALUE, Pd
-from jupyter_pdflow.rules.moves import EXPORTS_LIMIT, too_large_words
+from jupyter_pdflow.handler.tracebacks import error_of, trim
 from jupyter_pdflow.rules.run import Outcome, PauseCall
+from jupyter_pdflow.rules.transitions import EXPORTS_LIMIT, too_large_words
 
 interrupted: WeakSet[asyncio.Task[Any]] = WeakSet()
 """Tasks that were canceled because the author's code in them was interrupted."""
@@ -49,7 +49,7 @@ async def call_handler(handler: Callable[[Pd], Any], pd: Pd) -> Outcome:
 def failed(pd: Pd, exception: BaseException) -> Outcome:
     """Make the outcome of a step that raised; exports and mails before that are kept."""
     exception = as_interrupt(exception)
-    pd.exception = cut(exception)
+    pd.exception = trim(exception)
     return replace(_outcome(pd), error=error_of(exception))
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jupyter_pdflow.handler.frames import cut
+from jupyter_pdflow.handler.tracebacks import trim
 
 _loops: list[asyncio.AbstractEventLoop] = []
 """The running loops that the author's code was called from."""
@@ -52,7 +52,7 @@ def _status(error: BaseException | None) -> int:
         code = error.code
         return code & 0xFF if isinstance(code, int) else int(code is not None)
     with suppress(Exception):
-        traceback.print_exception(cut(error))
+        traceback.print_exception(trim(error))
     return 1
 
 

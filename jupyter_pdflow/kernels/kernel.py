@@ -22,7 +22,7 @@ from jupyter_pdflow.kernels.connection import GARBLED, Connection
 from jupyter_pdflow.kernels.gateway import GatewayWatch
 from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
-from jupyter_pdflow.kernels.outputs import Outputs
+from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
 from jupyter_pdflow.rules.workflow import Workflow
 
@@ -70,7 +70,7 @@ class Kernel:
         self._process = manager.get_kernel(kernel_id)
         self._watch = None if is_local(manager) else GatewayWatch(self._process)
         self._connection = Connection(self._process.client(), self._is_alive, log)
-        self._outputs = Outputs()
+        self._outputs = OutputCollector()
         self._listens = False
         self._done = asyncio.Event()
         self._done.set()
@@ -254,7 +254,7 @@ class Kernel:
         raw = msgspec.Raw(msgspec.json.encode(data))
         ask = Ask(id=uuid4().hex, kind=kind, data=raw, inputs=inputs)
         self._interrupted = False
-        self._outputs = Outputs()
+        self._outputs = OutputCollector()
         with self._working():
             reply = await self._connection.ask(ask, self._outputs.add)
         self._dead = self._dead or reply is None

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from jupyter_pdflow.handler.frames import error_of
+from jupyter_pdflow.handler.tracebacks import error_of
 from jupyter_pdflow.kernels.children import adopt_orphans
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,

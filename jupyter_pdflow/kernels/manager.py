@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from jupyter_pdflow.kernels.gateway import KernelNotes, noting
-from jupyter_pdflow.kernels.private import PREFIX, PrivateDirectory
+from jupyter_pdflow.kernels.runtime_dir import PREFIX, RuntimeDirectory
 
 SOCKET_PATH_LIMIT = 100
 """Bytes that the path of a Unix socket may have, on every system."""
@@ -82,7 +82,7 @@ def _gateway_url() -> str:
 class _Factory:
     """Makes the manager of one kernel, with Unix sockets where that kernel is local."""
 
-    def __init__(self, create: Callable[..., Any], private: PrivateDirectory) -> None:
+    def __init__(self, create: Callable[..., Any], private: RuntimeDirectory) -> None:
         self._create = create
         self.private = private
 
@@ -97,7 +97,7 @@ class _Factory:
 
 
 def _keep_private(manager: Any, runtime_dir: str) -> None:
-    private = PrivateDirectory(_short_parent(Path(runtime_dir)))
+    private = RuntimeDirectory(_short_parent(Path(runtime_dir)))
     manager.connection_dir = str(private.path)
     manager.kernel_manager_factory = _Factory(manager.kernel_manager_factory, private)
 

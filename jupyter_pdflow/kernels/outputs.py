@@ -12,7 +12,7 @@ OUTPUT_LIMIT = 2_000_000
 _DISPLAYED = ("display_data", "execute_result")
 
 
-class Outputs:
+class OutputCollector:
     """The outputs of one execution, as nbformat has them.
 
     Beyond the limit, outputs are dropped, and a last output says how many bytes; errors are

@@ -16,12 +16,12 @@ from jupyter_pdflow.exceptions import (
     KernelSpecError,
     PDFlowError,
 )
-from jupyter_pdflow.kernels.check import check_kernelspec
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper
 from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.kernelspec_check import check_kernelspec
 from jupyter_pdflow.kernels.manager import is_local
+from jupyter_pdflow.kernels.prestarted import Prestarted
 from jupyter_pdflow.kernels.queue import FairQueue
-from jupyter_pdflow.kernels.spares import Spares
 from jupyter_pdflow.rules.workflow import Workflow
 
 STOPPING = "The server is stopping."
@@ -77,7 +77,7 @@ class KernelPool:
         self._max = max_kernels
         self._idle_seconds = idle_seconds
         self._log = log
-        self._spares = Spares(manager, spare_kernels if is_local(manager) else 0, log)
+        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0, log)
         self._count = 0
         self._closing = 0
         self._busy: set[Kernel] = set()
@@ -109,11 +109,11 @@ class KernelPool:
             if kernel_name not in self._checked:
                 await check_kernelspec(self._manager, kernel_name, self._log)
                 self._checked.add(kernel_name)
-        self.expect(kernel_name)
+        self.prestart(kernel_name)
 
-    def expect(self, kernel_name: str) -> None:
+    def prestart(self, kernel_name: str) -> None:
         """Have spare kernels of this kernelspec ready, where any are wanted."""
-        self._spares.keep(kernel_name)
+        self._prestarted.keep(kernel_name)
 
     def take(self, workflow: Workflow) -> Kernel | None:
         """Take a kernel that is idle and warm for exactly this version, if there is one."""
@@ -179,7 +179,7 @@ class KernelPool:
         if kernel is not None:
             self.release(kernel)
         else:
-            self._free_place()
+            self._free_slot()
 
     def release(self, kernel: Kernel) -> None:
         """Give a kernel back; one that has died is dropped."""
@@ -188,7 +188,7 @@ class KernelPool:
         self._busy.remove(kernel)
         if kernel.is_fresh and kernel.workflow is not None and self._max:
             self._idle[kernel] = asyncio.get_running_loop().time()
-            self._pass_on()
+            self._dispatch()
             self._set_timer()
         else:
             self._end(kernel)
@@ -208,7 +208,7 @@ class KernelPool:
             self._drop(kernel)
         self._idle.clear()
         self._busy.clear()
-        await self._spares.shutdown()
+        await self._prestarted.shutdown()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -218,7 +218,7 @@ class KernelPool:
         """Wait for one's turn: an idle kernel, or a place to start one in."""
         turn = _Turn(workflow, asyncio.get_running_loop().create_future())
         self._queue.put(_key(workflow), turn)
-        self._pass_on()
+        self._dispatch()
         try:
             return await turn.answer
         except asyncio.CancelledError:
@@ -227,7 +227,7 @@ class KernelPool:
                 self.give_back(turn.answer.result())
             raise
 
-    def _pass_on(self) -> None:
+    def _dispatch(self) -> None:
         """Answer those who wait, as far as there are kernels and places; else make room."""
         for kernel in list(self._idle):
             self._serve_warm(kernel)
@@ -261,16 +261,16 @@ class KernelPool:
         turn = self._queue.take() if is_turn else self._queue.take_of(version)
         return self._next_of(version) if turn is not None and turn.answer.done() else turn
 
-    def _free_place(self) -> None:
+    def _free_slot(self) -> None:
         self._count -= 1
-        self._pass_on()
+        self._dispatch()
 
     async def start(self, workflow: Workflow, cwd_path: str) -> Kernel:
         """Start a kernel in a slot that `reserve` gave; it is to `prepare` next.
 
         Where that fails, which it does as `acquire`, the slot is free again.
         """
-        kernel = self._spares.take(workflow.source.kernel_name)
+        kernel = self._prestarted.take(workflow.source.kernel_name)
         if kernel is None:
             kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
@@ -322,7 +322,7 @@ class KernelPool:
         try:
             kernel = await Kernel.start(self._manager, kernel_name, cwd_path, self._log)
         except NoSuchKernel:
-            self._free_place()
+            self._free_slot()
             msg = (
                 f"There is no kernelspec {kernel_name!r} any more; install it, or deploy with "
                 "another."
@@ -330,10 +330,10 @@ class KernelPool:
             raise KernelSpecError(msg) from None
         except GatewayError as error:
             self._outage.begins(error)
-            self._free_place()
+            self._free_slot()
             raise GatewayAwayError(str(error)) from None
         except BaseException:
-            self._free_place()
+            self._free_slot()
             raise
         self._outage.ends()
         return kernel
@@ -357,7 +357,7 @@ class KernelPool:
             self._log.exception("A production kernel could not be closed")
         finally:
             self._closing -= 1
-            self._free_place()
+            self._free_slot()
         if kernel.is_stale and kernel.workflow is not None:
             await self._replace(kernel.workflow)
 

@@ -81,7 +81,7 @@ class Change(NamedTuple):
     path: str
 
 
-class _Noted(NamedTuple):
+class _Watched(NamedTuple):
     name: str
     maker: str
     path: str
@@ -109,7 +109,7 @@ class Watch:
     def __init__(self, is_local: Callable[[str], bool], keep: Collection[str] = ()) -> None:
         self._is_local = is_local
         self._keep = frozenset(keep)
-        self._noted: list[_Noted] = []
+        self._watched: list[_Watched] = []
         self._seen: dict[int, Any] = {}
         self.streams: list[Any] = []
 
@@ -130,7 +130,7 @@ class Watch:
         queue = deque(
             (name, name, value) for name, value in namespace.items() if not _is_internal(name)
         )
-        while queue and len(self._noted) < OBJECTS_LIMIT and perf_counter() < ends:
+        while queue and len(self._watched) < OBJECTS_LIMIT and perf_counter() < ends:
             name, path, value = queue.popleft()
             if type(value) not in _IMMUTABLE and id(value) not in self._seen:
                 self._seen[id(value)] = value
@@ -140,11 +140,11 @@ class Watch:
         """Find what has changed since it was added, at most one change for each name."""
         ends = perf_counter() + COMPARE_SECONDS
         found: dict[str, Change] = {}
-        for number, noted in enumerate(self._noted):
+        for number, watched in enumerate(self._watched):
             if number % CLOCK_EVERY == 0 and perf_counter() > ends:
                 break
-            if noted.name not in found and _has_changed(noted):
-                found[noted.name] = Change(noted.name, noted.maker, noted.path)
+            if watched.name not in found and _has_changed(watched):
+                found[watched.name] = Change(watched.name, watched.maker, watched.path)
         return list(found.values())
 
     def _take(self, name: str, maker: str, path: str, value: Any) -> Iterator[tuple[str, str, Any]]:
@@ -157,7 +157,7 @@ class Watch:
                 before = read(value)
             except Exception:  # noqa: BLE001, S112  objects of others may raise anything
                 continue
-            self._noted.append(_Noted(name, maker, path, read, value, before))
+            self._watched.append(_Watched(name, maker, path, read, value, before))
             for part, item in _parts(before):
                 yield name, path + part, item
 
@@ -184,12 +184,12 @@ class _Inner(list[Any]):
     """What an object holds that has no path of its own."""
 
 
-def _has_changed(noted: _Noted) -> bool:
+def _has_changed(watched: _Watched) -> bool:
     try:
-        now = noted.read(noted.value)
+        now = watched.read(watched.value)
     except Exception:  # noqa: BLE001  it could be read before
         return True
-    return not _same(noted.before, now)
+    return not _same(watched.before, now)
 
 
 def _same(before: Any, now: Any) -> bool:

@@ -18,10 +18,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from jupyter_pdflow.handler import call
-from jupyter_pdflow.handler.frames import cut, error_of
 from jupyter_pdflow.handler.inputs import GivenInputs, Inputs
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.handler.tracebacks import error_of, trim
 from jupyter_pdflow.kernels.baseline import Baseline, left_running, set_globals
 from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.kernels.messages import (
@@ -32,8 +32,8 @@ from jupyter_pdflow.kernels.messages import (
 from jupyter_pdflow.kernels.modules import LocalModules
 from jupyter_pdflow.kernels.process_state import sets_random_states
 from jupyter_pdflow.notebook.cell import compile_step, interrupts, run_source, run_step
+from jupyter_pdflow.notebook.display import traceback_lines
 from jupyter_pdflow.notebook.keep import kept_names
-from jupyter_pdflow.notebook.shown import traceback_lines
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
 
@@ -76,7 +76,7 @@ class Worker:
                 with interrupts():
                     await run_source(self.shell, source, f"<setup {number}>")
             except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
-                error = error_of(cut(call.as_interrupt(exception)))
+                error = error_of(trim(call.as_interrupt(exception)))
                 return Failure(cell=number, error=error)
         self.layers = [dict(self.shell.user_ns)]
         texts = [*preparation.setup, *(module.source for module in preparation.modules)]

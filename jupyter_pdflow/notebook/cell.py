@@ -46,7 +46,7 @@ async def load_handler(
     StepError
         The body defines no callable ``handler``.
     BaseException
-        What the body raised; `jupyter_pdflow.handler.frames.cut` cuts its traceback.
+        What the body raised; `jupyter_pdflow.handler.tracebacks.cut` cuts its traceback.
     """
     return await run_step(shell, compile_step(shell, body, name, filename=filename), name)
 

@@ -97,7 +97,7 @@ class PDFlowMagics(Magics):
         ``%pdflow runs``            shows the notebook's production runs
         ``%pdflow load RUN``        brings a run's exports and event into this session
         """
-        from jupyter_pdflow.notebook.commands import command
+        from jupyter_pdflow.notebook.pdflow_magic import command
 
         command(self.session, line)
 

@@ -11,7 +11,7 @@ from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.handler.attrs import Attrs, attrs
 from jupyter_pdflow.notebook.session import notebook_path
 from jupyter_pdflow.widgets.calls import run_path
-from jupyter_pdflow.widgets.runs import View, run_twins
+from jupyter_pdflow.widgets.run_views import View, run_fallback
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView
@@ -101,7 +101,7 @@ class Run:
         return self
 
     def __repr__(self) -> str:
-        return run_twins(self._view)[0]
+        return run_fallback(self._view)[0]
 
     def _ipython_display_(self) -> None:
         from jupyter_pdflow.widgets.view import run_view

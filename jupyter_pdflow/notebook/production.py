@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError
-from jupyter_pdflow.notebook.place import Place, find_place
+from jupyter_pdflow.notebook.display import publish_words
+from jupyter_pdflow.notebook.location import Location, find_location
 from jupyter_pdflow.notebook.session import Ran, Session
-from jupyter_pdflow.notebook.shown import publish_words
 from jupyter_pdflow.notebook.source import code_cells, read_source
 from jupyter_pdflow.widgets.calls import run_path
-from jupyter_pdflow.widgets.runs import NO_RUN, View
+from jupyter_pdflow.widgets.run_views import NO_RUN, View
 
 
 def deploy(session: Session) -> View:
@@ -24,7 +24,7 @@ def deploy(session: Session) -> View:
     ApiError
         The server refused it.
     """
-    place = find_place()
+    place = find_location()
     notebook = place.client.notebook(place.path)
     read_source(notebook)
     _check_saved(session, place, notebook)
@@ -38,7 +38,7 @@ def start(event: Any) -> None:
 
     from jupyter_pdflow.widgets.view import run_view
 
-    place = find_place()
+    place = find_location()
     workflow = _workflow(place)
     run = place.client.post(f"workflows/{workflow['id']}/runs", {"event": event})
     display(run_view(place.client, run["id"]))  # type: ignore[no-untyped-call]
@@ -48,7 +48,7 @@ def show_step(name: str) -> None:
     """Show a step of the notebook's latest production run, live."""
     from IPython.display import display
 
-    place = find_place()
+    place = find_location()
     runs = place.client.get("runs", workflow=_workflow(place)["id"], limit=1)
     if not runs:
         publish_words(NO_RUN)
@@ -67,7 +67,7 @@ def show_runs() -> None:
 
     from jupyter_pdflow.widgets.view import runs_view
 
-    place = find_place()
+    place = find_location()
     view = runs_view(place.client, workflow=_workflow(place)["id"])
     display(view)  # type: ignore[no-untyped-call]
 
@@ -83,7 +83,7 @@ def load_run(session: Session, run_id: str) -> list[str]:
     return list(exports)
 
 
-def _workflow(place: Place) -> View:
+def _workflow(place: Location) -> View:
     for workflow in place.client.get("workflows"):
         if workflow["path"] == place.path:
             found: View = workflow
@@ -92,7 +92,7 @@ def _workflow(place: Place) -> View:
     raise BadRequestError(msg)
 
 
-def _check_saved(session: Session, place: Place, notebook: View) -> None:
+def _check_saved(session: Session, place: Location, notebook: View) -> None:
     saved = {cell.name: cell.body for cell in code_cells(notebook) if cell.name is not None}
     for name, ran in session.ran.items():
         if name in saved and saved[name] != ran.body:
@@ -109,7 +109,7 @@ def _check_saved(session: Session, place: Place, notebook: View) -> None:
             raise NotebookError(msg)
 
 
-def _was_deleted(ran: Ran, place: Place) -> bool:
+def _was_deleted(ran: Ran, place: Location) -> bool:
     """Whether the notebook was saved without a step after that was run."""
     file = place.file
     return file is not None and datetime.fromtimestamp(file.stat().st_mtime, UTC) > ran.at

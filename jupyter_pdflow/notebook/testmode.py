@@ -13,27 +13,27 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import ExportError
 from jupyter_pdflow.handler.call import call_handler, failed
 from jupyter_pdflow.handler.folder import session_folder
-from jupyter_pdflow.handler.frames import error_of
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.handler.tracebacks import error_of
 from jupyter_pdflow.notebook.advice import with_advice
 from jupyter_pdflow.notebook.cell import interrupts, load_handler
-from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
-from jupyter_pdflow.notebook.shown import (
+from jupyter_pdflow.notebook.display import (
     StopRunAll,
     publish,
     publish_words,
     raise_from_cell,
     traceback_lines,
 )
+from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.state_check import StateCheck
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
 from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
 from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
-from jupyter_pdflow.widgets.text import exports_twins, mail_twins
+from jupyter_pdflow.widgets.text import exports_fallback, mail_fallback
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _going_on: set[asyncio.Task[None]] = set()
 
 
-class Trial:
+class TestRun:
     """A step that is being tried out, as a run of a workflow of this step alone."""
 
     def __init__(self, shell: InteractiveShell, session: Session, name: str, body: str) -> None:
@@ -80,7 +80,7 @@ class Trial:
     def publish(self) -> None:
         """Display what the execution came to, but for an exception."""
         for mail in self.outcome.mails:
-            publish(*mail_twins(mail))
+            publish(*mail_fallback(mail))
         if self.exception is not None:
             return
         if self.run.pause is not None:
@@ -88,7 +88,7 @@ class Trial:
         elif isinstance(self.outcome.flow, ExitCall):
             publish_words(_exit_words(self.outcome.flow))
         elif self.outcome.exports:
-            publish(*exports_twins(self.name, self.outcome.exports))
+            publish(*exports_fallback(self.name, self.outcome.exports))
 
     @property
     def stops(self) -> bool:
@@ -188,7 +188,7 @@ async def try_step(shell: InteractiveShell, session: Session, name: str, body: s
     StopRunAll
         Production would pause or end here, so the cells below must not run now.
     """
-    trial = Trial(shell, session, name, body)
+    trial = TestRun(shell, session, name, body)
     await trial.execute()
     trial.publish()
     if trial.exception is not None:

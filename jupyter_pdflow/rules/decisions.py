@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_pdflow.rules.run import Decision, How, Run
+from jupyter_pdflow.rules.run import Decision, Resolution, Run
 
 
 def decision_on(run: Run, step: str, execution: int) -> Decision | None:
@@ -49,7 +49,7 @@ def _kept_decision(run: Run) -> Decision | None:
     early = run.early
     if early is None:
         return None
-    how: How = "resumed" if early.action == "resume" else "canceled"
+    how: Resolution = "resumed" if early.action == "resume" else "canceled"
     step, execution = run.current.name, run.execution
     return Decision(step=step, execution=execution, how=how, by=early.by, at=early.at)
 
@@ -60,7 +60,7 @@ def _untold_decision(run: Run, step: str, execution: int) -> Decision:
     return Decision(step=step, execution=execution, how=_ended_how(run), by=None, at=at)
 
 
-def _ended_how(run: Run) -> How:
+def _ended_how(run: Run) -> Resolution:
     """Return how a run ended; one that succeeded without its last steps has called ``exit``."""
     if run.status == "succeeded":
         return "exited" if run.steps[-1].status == "skipped" else "succeeded"

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import By, Letter, Outcome, Request
+from jupyter_pdflow.rules.run import Actor, OutboxMessage, Outcome, Request
 
 
 class Begin(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Resume(Struct, frozen=True, kw_only=True):
 
     step: str
     execution: int
-    by: By
+    by: Actor
     request: Request
 
 
@@ -42,7 +42,7 @@ class Expire(Struct, frozen=True, kw_only=True):
 class Cancel(Struct, frozen=True, kw_only=True):
     """Someone asks to cancel the run, whatever it is doing."""
 
-    by: By
+    by: Actor
     reason: str | None = None
 
 
@@ -51,7 +51,7 @@ class CancelPause(Struct, frozen=True, kw_only=True):
 
     step: str
     execution: int
-    by: By
+    by: Actor
     request: Request | None = None
 
 
@@ -59,7 +59,7 @@ MAX_CRASHES = 3
 """Default of the number of crashes after which a step is not executed again."""
 
 
-class Halt(Struct, frozen=True, kw_only=True):
+class Requeue(Struct, frozen=True, kw_only=True):
     """The step that is executing can't be waited for: it is queued again.
 
     Attributes
@@ -78,14 +78,14 @@ class Recover(Struct, frozen=True, kw_only=True):
     max_crashes: int = MAX_CRASHES
 
 
-Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Halt | Recover
+Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Requeue | Recover
 
 
 class Execute(Struct, frozen=True):
     """Give the run's current step to a kernel, when one is free."""
 
 
-class Wake(Struct, frozen=True):
+class SetTimer(Struct, frozen=True):
     """Send `Expire` for the run's current execution at this time."""
 
     at: datetime
@@ -98,11 +98,11 @@ class Interrupt(Struct, frozen=True):
 class Deliver(Struct, frozen=True):
     """Hand these mails over, now that the outcome that made them is stored."""
 
-    letters: list[Letter]
+    emails: list[OutboxMessage]
 
 
-class End(Struct, frozen=True):
+class Archive(Struct, frozen=True):
     """The run is over: file it among the finished ones."""
 
 
-Effect: TypeAlias = Execute | Wake | Interrupt | Deliver | End
+Effect: TypeAlias = Execute | SetTimer | Interrupt | Deliver | Archive

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from jupyter_pdflow.rules.events import Deliver
-from jupyter_pdflow.rules.run import Letter, Outcome, Run
+from jupyter_pdflow.rules.run import OutboxMessage, Outcome, Run
 
 
-def addressed(run: Run, outcome: Outcome, now: datetime) -> list[Letter]:
+def addressed(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
     """Name the mails of an outcome, always the same way, so that none is sent twice."""
     return [
-        Letter(
+        OutboxMessage(
             id=f"{run.id}-{run.execution}-{run.position}-{number}",
             run_id=run.id,
             step=run.current.name,

@@ -16,8 +16,8 @@ StepStatus: TypeAlias = Literal[
 ]
 PauseKind: TypeAlias = Literal["suspend", "rerun", "delay"]
 OnTimeout: TypeAlias = Literal["resume", "cancel", "fail"]
-By: TypeAlias = Literal["link", "button", "api", "timer"]
-How: TypeAlias = Literal[
+Actor: TypeAlias = Literal["link", "button", "api", "timer"]
+Resolution: TypeAlias = Literal[
     "resumed", "canceled", "timed_out", "not_paused", "failed", "exited", "succeeded"
 ]
 Request: TypeAlias = dict[str, Any]
@@ -71,7 +71,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     to: list[str] = []
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class OutboxMessage(Struct, frozen=True, kw_only=True):
     """A mail of a stored outcome; its `id` is the same however often it is handed over."""
 
     id: str
@@ -169,16 +169,16 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     step: str
     execution: int
-    how: How
-    by: By | None
+    how: Resolution
+    by: Actor | None
     at: datetime
 
 
-class Early(Struct, frozen=True, kw_only=True):
+class PendingRequest(Struct, frozen=True, kw_only=True):
     """A request that came while its step was still running; applied at the step's end."""
 
     action: Literal["resume", "cancel"]
-    by: By
+    by: Actor
     at: datetime
     request: Request | None = None
 
@@ -210,8 +210,8 @@ class Run(Struct, frozen=True, kw_only=True):
     woken_at : datetime or None
         When the execution segment under way began.
     decisions : tuple of Decision
-        The newest settled pauses, at most `jupyter_pdflow.rules.moves.DECISIONS_KEPT`.
-    outbox : list of Letter
+        The newest settled pauses, at most `jupyter_pdflow.rules.transitions.DECISIONS_KEPT`.
+    outbox : list of OutboxMessage
         Mails of the latest outcome; the mailbox takes each id once.
     """
 
@@ -234,13 +234,13 @@ class Run(Struct, frozen=True, kw_only=True):
     callback_request: Request | None = None
     woken_at: datetime | None = None
     pause: Pause | None = None
-    early: Early | None = None
+    early: PendingRequest | None = None
     decisions: tuple[Decision, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error: Error | None = None
     reason: str | None = None
     ended_at: datetime | None = None
-    outbox: list[Letter] = []
+    outbox: list[OutboxMessage] = []
 
     @property
     def ended(self) -> bool:

@@ -14,11 +14,11 @@ from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.api_handler import PDFlowAPIHandler, may
 from jupyter_pdflow.server.downloads import RunFileHandler, RunFilesHandler
-from jupyter_pdflow.server.executed import executed_notebook, written
-from jupyter_pdflow.server.keeper import Keeper
+from jupyter_pdflow.server.executed_notebook import executed_notebook, written
 from jupyter_pdflow.server.local_modules import with_modules
 from jupyter_pdflow.server.notebooks import clean_path, read_notebook
 from jupyter_pdflow.server.requests import api_request, incoming
+from jupyter_pdflow.server.services import ServiceManager
 from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
@@ -26,26 +26,26 @@ MOST_RUNS = 500
 DEFAULT_RUNS = 50
 
 
-class Deploy(msgspec.Struct, forbid_unknown_fields=True):
+class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /workflows``."""
 
     path: str
 
 
-class Start(msgspec.Struct, forbid_unknown_fields=True):
+class StartBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /workflows/{id}/runs``."""
 
     event: Any = msgspec.field(default_factory=dict)
 
 
-class Resume(msgspec.Struct, forbid_unknown_fields=True):
+class ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /runs/{id}/resume``."""
 
     data: Any = None
     by: Literal["api", "button"] = "api"
 
 
-class Cancel(msgspec.Struct, forbid_unknown_fields=True):
+class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of ``POST /runs/{id}/cancel``."""
 
     reason: str | None = None
@@ -65,12 +65,12 @@ class WorkflowsHandler(PDFlowAPIHandler):
     @may("execute")
     async def post(self) -> None:
         """Deploy a notebook."""
-        path = clean_path(self.read(Deploy).path)
-        house = await self.house()
+        path = clean_path(self.read(DeployBody).path)
+        services = await self.services()
         notebook = await read_notebook(self.contents_manager, path)
         source, warnings = await with_modules(self.contents_manager, path, notebook)
-        await house.pool.check(source.kernel_name)
-        workflow, changed = await house.engine.deploy(path, source)
+        await services.pool.check(source.kernel_name)
+        workflow, changed = await services.engine.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
         view = {**workflow_view(workflow), "warnings": warnings}
         self.answer(view, 201 if changed else 200)
@@ -93,11 +93,11 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
     @may("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
-        event = self.read(Start).event
-        house = await self.house()
-        run = await house.engine.start(workflow_id, event)
+        event = self.read(StartBody).event
+        services = await self.services()
+        run = await services.engine.start(workflow_id, event)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
-        self.answer(run_view(run, house.links.urls), 201)
+        self.answer(run_view(run, services.links.urls), 201)
 
 
 class RunsHandler(PDFlowAPIHandler):
@@ -111,11 +111,11 @@ class RunsHandler(PDFlowAPIHandler):
         status = self._status()
         workflow = self.get_query_argument("workflow", None)
         before = self.get_query_argument("before", None)
-        house = await self.house()
-        runs = await house.engine.runs(status, workflow, limit + 1, before)
+        services = await self.services()
+        runs = await services.engine.runs(status, workflow, limit + 1, before)
         if len(runs) > limit:
             self._link_next(limit, status, workflow, runs[limit - 1].id)
-        self.answer([run_item(run, house.links.urls) for run in runs[:limit]])
+        self.answer([run_item(run, services.links.urls) for run in runs[:limit]])
 
     def _limit(self) -> int:
         text = self.get_query_argument("limit", str(DEFAULT_RUNS))
@@ -145,8 +145,8 @@ class RunHandler(PDFlowAPIHandler):
     @authorized
     async def get(self, run_id: str) -> None:
         """Show a run whole."""
-        house = await self.house()
-        self.answer(run_view(house.engine.run(run_id), house.links.urls))
+        services = await self.services()
+        self.answer(run_view(services.engine.run(run_id), services.links.urls))
 
 
 class RunNotebookHandler(PDFlowAPIHandler):
@@ -170,11 +170,11 @@ class ResumeHandler(PDFlowAPIHandler):
     @may("execute")
     async def post(self, run_id: str) -> None:
         """Resume a paused run."""
-        body = self.read(Resume)
-        house = await self.house()
+        body = self.read(ResumeBody)
+        services = await self.services()
         request = api_request(incoming(self.request), body.data)
-        run = await house.engine.resume(run_id, body.by, request)
-        self.answer(run_view(run, house.links.urls))
+        run = await services.engine.resume(run_id, body.by, request)
+        self.answer(run_view(run, services.links.urls))
 
 
 class CancelHandler(PDFlowAPIHandler):
@@ -184,14 +184,14 @@ class CancelHandler(PDFlowAPIHandler):
     @may("execute")
     async def post(self, run_id: str) -> None:
         """Cancel a run, whatever it is doing."""
-        body = self.read(Cancel)
+        body = self.read(CancelBody)
         if body.reason is not None and len(body.reason) > REASON_LIMIT:
             found = f"{len(body.reason):,}"
             msg = f"reason may have {REASON_LIMIT:,} characters at most, not {found}."
             raise BadRequestError(msg)
-        house = await self.house()
-        run = await house.engine.cancel(run_id, body.by, body.reason)
-        self.answer(run_view(run, house.links.urls))
+        services = await self.services()
+        run = await services.engine.cancel(run_id, body.by, body.reason)
+        self.answer(run_view(run, services.links.urls))
 
 
 class MailsHandler(PDFlowAPIHandler):
@@ -201,7 +201,7 @@ class MailsHandler(PDFlowAPIHandler):
     @authorized
     async def get(self) -> None:
         """List the mails that steps have made, newest first."""
-        self.answer([mail_view(letter) for letter in await (await self.engine()).letters()])
+        self.answer([mail_view(email) for email in await (await self.engine()).emails()])
 
 
 class MailHandler(PDFlowAPIHandler):
@@ -209,9 +209,9 @@ class MailHandler(PDFlowAPIHandler):
 
     @web.authenticated
     @authorized
-    async def get(self, letter_id: str) -> None:
+    async def get(self, email_id: str) -> None:
         """Show a mail."""
-        self.answer(mail_view((await self.engine()).letter(letter_id)))
+        self.answer(mail_view((await self.engine()).email(email_id)))
 
 
 class OpenAPIHandler(PDFlowAPIHandler):
@@ -227,9 +227,9 @@ class OpenAPIHandler(PDFlowAPIHandler):
 class UnknownHandler(PDFlowAPIHandler):
     """Every other path below ``/pdflow``; what was meant may be a link, so it is not logged."""
 
-    def initialize(self, keeper: Keeper) -> None:
+    def initialize(self, service_manager: ServiceManager) -> None:
         """Forget the path."""
-        super().initialize(keeper)
+        super().initialize(service_manager)
         self.request.uri = self.request.path = f"{self.base_url}pdflow/…"
 
     @web.authenticated

@@ -11,13 +11,13 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from jupyter_pdflow.engine.engine import Engine
+from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
-from jupyter_pdflow.rules.moves import EXPORTS_LIMIT
+from jupyter_pdflow.rules.transitions import EXPORTS_LIMIT
 from jupyter_pdflow.server.bodies import is_storable
 from jupyter_pdflow.server.errors import error_answer
-from jupyter_pdflow.server.keeper import House, Keeper
 from jupyter_pdflow.server.redaction import hide_links, without_urls
+from jupyter_pdflow.server.services import ServiceManager, Services
 from jupyter_pdflow.store.validation import is_id
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -44,9 +44,9 @@ class PDFlowAPIHandler(APIHandler):
     auth_resource = "jupyter_pdflow"
     _may_execute = False
 
-    def initialize(self, keeper: Keeper) -> None:
+    def initialize(self, service_manager: ServiceManager) -> None:
         """Take what the routes work with."""
-        self._keeper = keeper
+        self._service_manager = service_manager
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Find out what the user may do; refuse what no route can be of use for."""
@@ -55,15 +55,15 @@ class PDFlowAPIHandler(APIHandler):
         if user is not None:
             allowed = self.authorizer.is_authorized(self, user, "execute", self.auth_resource)
             self._may_execute = bool(await ensure_async(allowed))
-            self._keeper.check()
+            self._service_manager.check()
             _check_ids(self.ids())
 
     def on_finish(self) -> None:
         """Learn where links point to from a request that the user was allowed to make."""
-        house = self._keeper.present
+        services = self._service_manager.present
         answered = self.get_status() < BAD_REQUEST and self.request.method != "OPTIONS"
-        if answered and house is not None and self.current_user is not None:
-            house.address.observe(self)
+        if answered and services is not None and self.current_user is not None:
+            services.address.observe(self)
 
     def ids(self) -> list[str]:
         """Return the ids in the request's path."""
@@ -73,13 +73,13 @@ class PDFlowAPIHandler(APIHandler):
         """Write a part of an answer, without links for users who may not use them."""
         super().write(chunk if self._may_execute else hide_links(chunk))
 
-    async def house(self) -> House:
-        """Get what works on the data; raises what `Keeper.house` raises."""
-        return await self._keeper.house()
+    async def services(self) -> Services:
+        """Get what works on the data; raises what `ServiceManager.services` raises."""
+        return await self._service_manager.services()
 
-    async def engine(self) -> Engine:
-        """Get the engine; raises what `Keeper.house` raises."""
-        return (await self.house()).engine
+    async def engine(self) -> Service:
+        """Get the engine; raises what `ServiceManager.services` raises."""
+        return (await self.services()).engine
 
     def read(self, kind: type[Body]) -> Body:
         """Read the request's JSON body; an empty one is an empty object.

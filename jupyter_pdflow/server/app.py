@@ -20,23 +20,23 @@ from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events
 from jupyter_pdflow.server.activity import Activity
-from jupyter_pdflow.server.addresses import fixed_address, host_of
 from jupyter_pdflow.server.api import ROUTES
-from jupyter_pdflow.server.factory import build_house
-from jupyter_pdflow.server.keeper import ClosedKeeper, Keeper
+from jupyter_pdflow.server.factory import build_services
 from jupyter_pdflow.server.links import LinkHandler, LinkOptions
 from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.public_url import fixed_address, host_of
+from jupyter_pdflow.server.rate_limits import RateLimiter
 from jupyter_pdflow.server.redaction import Redaction
+from jupyter_pdflow.server.services import ClosedKeeper, ServiceManager
 from jupyter_pdflow.server.settings import (
     ConfigurationError,
-    Plan,
+    Settings,
     check,
     folder,
     separate,
     wrong_kind,
 )
 from jupyter_pdflow.server.tokens import ACTIONS
-from jupyter_pdflow.server.tries import Tries
 from jupyter_pdflow.store.folders import FILES
 
 
@@ -128,7 +128,7 @@ class PDFlow(ExtensionApp):
         help="After how many days finished runs are deleted. By default they are kept.",
     ).tag(config=True)
 
-    keeper: Keeper
+    service_manager: ServiceManager
     _activity: Activity
     _wrong: dict[str, ConfigurationError]
 
@@ -175,7 +175,7 @@ class PDFlow(ExtensionApp):
     def initialize_settings(self) -> None:
         """Get ready, without touching a run: the event loop does not run yet."""
         server = self._server
-        self.keeper = self._new_keeper(server.connection_url)
+        self.service_manager = self._new_keeper(server.connection_url)
         self._activity = Activity(server.web_app.settings, self._is_busy)
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
@@ -184,8 +184,8 @@ class PDFlow(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add the routes."""
         link = {
-            "keeper": self.keeper,
-            "tries": Tries(),
+            "service_manager": self.service_manager,
+            "rate_limiter": RateLimiter(),
             "options": LinkOptions(
                 max_body_bytes=self.max_body_bytes,
                 body_seconds=self.body_timeout_seconds,
@@ -197,16 +197,16 @@ class PDFlow(ExtensionApp):
             pattern = rf"/pdflow/{action}(?:/.*)?"
             self.handlers.append((pattern, LinkHandler, {**link, "action": action}))
         for pattern, handler in ROUTES:
-            self.handlers.append((pattern, handler, {"keeper": self.keeper}))
+            self.handlers.append((pattern, handler, {"service_manager": self.service_manager}))
 
     async def _start_jupyter_server_extension(self, _serverapp: ServerApp) -> None:
         self._activity.start()
-        self.keeper.start()
+        self.service_manager.start()
 
     async def stop_extension(self) -> None:
         """Stop all work; paused runs wait for the next start."""
         self._activity.stop()
-        await self.keeper.close()
+        await self.service_manager.close()
 
     # --- inside ---
 
@@ -220,16 +220,16 @@ class PDFlow(ExtensionApp):
         logger: EventLogger = self._server.web_app.settings["event_logger"]
         return logger
 
-    def _new_keeper(self, url: str) -> Keeper:
+    def _new_keeper(self, url: str) -> ServiceManager:
         try:
             plan = self.plan()
         except ConfigurationError as error:
             return ClosedKeeper(error, self.log)
         os.environ[DATA_DIR_VARIABLE] = str(plan.data_dir)
-        build = partial(build_house, plan, self._server, self._on_change, self.log)
-        return Keeper(DataLock(plan.data_dir), build, url=url, log=self.log)
+        build = partial(build_services, plan, self._server, self._on_change, self.log)
+        return ServiceManager(DataLock(plan.data_dir), build, url=url, log=self.log)
 
-    def plan(self) -> Plan:
+    def plan(self) -> Settings:
         """Return what is configured.
 
         Raises
@@ -239,7 +239,7 @@ class PDFlow(ExtensionApp):
         """
         self._check_kinds()
         return check(
-            Plan(
+            Settings(
                 data_dir=folder(self.data_dir, "data_dir"),
                 files_dir=folder(self.files_dir, "files_dir"),
                 public_url=self.public_url,
@@ -267,5 +267,5 @@ class PDFlow(ExtensionApp):
         events.emit(self._event_logger, run)
 
     def _is_busy(self) -> bool:
-        house = self.keeper.present
-        return house is not None and house.engine.busy
+        services = self.service_manager.present
+        return services is not None and services.engine.busy

@@ -28,9 +28,9 @@ class RunFilesHandler(PDFlowAPIHandler):
     @authorized
     async def get(self, run_id: str) -> None:
         """List the files of a run."""
-        house = await self.house()
-        run = house.engine.run(run_id)
-        self.answer([file_view(file) for file in await in_reader(house.folders.list, run.id)])
+        services = await self.services()
+        run = services.engine.run(run_id)
+        self.answer([file_view(file) for file in await in_reader(services.folders.list, run.id)])
 
 
 class RunFileHandler(PDFlowAPIHandler):
@@ -44,9 +44,9 @@ class RunFileHandler(PDFlowAPIHandler):
     @authorized
     async def get(self, run_id: str, path: str) -> None:
         """Send a file of a run, to be saved and not to be shown."""
-        house = await self.house()
-        run = house.engine.run(run_id)
-        with await in_thread(house.folders.read, run.id, path) as file:
+        services = await self.services()
+        run = services.engine.run(run_id)
+        with await in_thread(services.folders.read, run.id, path) as file:
             self.set_attachment_header(path.rpartition("/")[2])
             self.set_header("Content-Type", ANY_FILE)
             self.set_header("X-Content-Type-Options", "nosniff")

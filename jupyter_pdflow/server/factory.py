@@ -7,23 +7,23 @@ from logging import Logger
 
 from jupyter_server.serverapp import ServerApp
 
-from jupyter_pdflow.engine.engine import Engine
 from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.kernels.manager import production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.addresses import MEMORY, PublicAddress
-from jupyter_pdflow.server.keeper import House
-from jupyter_pdflow.server.settings import Plan, post_of
+from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
+from jupyter_pdflow.server.services import Services
+from jupyter_pdflow.server.settings import Settings, transport_of
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.store.folders import NOTE, RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 
 
-def build_house(
-    plan: Plan, serverapp: ServerApp, on_change: Callable[[Run], None], log: Logger
-) -> House:
+def build_services(
+    settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None], log: Logger
+) -> Services:
     """Make all that carries runs on; nothing is started yet.
 
     Parameters
@@ -35,39 +35,41 @@ def build_house(
     on_change : callable
         Called with a run each time it has changed.
     """
-    post = post_of(plan.smtp_url)
-    memory = plan.data_dir / MEMORY
-    address = PublicAddress(plan.public_url, serverapp.connection_url, serverapp.base_url, memory)
-    links = Links(plan.data_dir / "link_keys", address, log)
+    post = transport_of(settings.smtp_url)
+    memory = settings.data_dir / MEMORY
+    address = PublicAddress(
+        settings.public_url, serverapp.connection_url, serverapp.base_url, memory
+    )
+    links = Links(settings.data_dir / "link_keys", address, log)
     mailbox = Mailbox(
-        plan.data_dir,
+        settings.data_dir,
         post,
-        mail_from=plan.mail_from,
-        mail_to=plan.mail_to,
+        mail_from=settings.mail_from,
+        mail_to=settings.mail_to,
         clock=utc_now,
         log=log,
     )
-    store = TinyDBStore(plan.data_dir, log)
-    folders = RunFolders(plan.files_dir, log, plan.data_dir / NOTE)
-    manager = production_manager(serverapp, plan.data_dir / "gateway_kernels")
+    store = TinyDBStore(settings.data_dir, log)
+    folders = RunFolders(settings.files_dir, log, settings.data_dir / NOTE)
+    manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(
         manager,
-        max_kernels=plan.max_kernels,
-        idle_seconds=plan.idle_kernel_seconds,
+        max_kernels=settings.max_kernels,
+        idle_seconds=settings.idle_kernel_seconds,
         log=log,
-        spare_kernels=plan.spare_kernels,
+        spare_kernels=settings.spare_kernels,
     )
-    engine = Engine(
+    engine = Service(
         store,
         pool,
         mailbox,
         links.urls,
         on_change,
         folders=folders,
-        keep_days=plan.keep_days,
-        max_crashes=plan.max_crashes,
+        keep_days=settings.keep_days,
+        max_crashes=settings.max_crashes,
         log=log,
     )
-    return House(
+    return Services(
         engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders
     )

@@ -18,13 +18,13 @@ from tornado.web import HTTPError, stream_request_body
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.decisions import decided_words, decision_on
 from jupyter_pdflow.rules.run import Decision, Run
+from jupyter_pdflow.server.clients import classify
 from jupyter_pdflow.server.errors import error_answer
-from jupyter_pdflow.server.keeper import House, Keeper
 from jupyter_pdflow.server.pages import (
     TEST_WORDS,
     UNAVAILABLE_WORDS,
+    LinkTarget,
     Page,
-    Place,
     Result,
     asking_page,
     decided_page,
@@ -33,12 +33,12 @@ from jupyter_pdflow.server.pages import (
     plain_page,
     render,
 )
+from jupyter_pdflow.server.rate_limits import RateLimiter, TooManyAttemptsError
 from jupyter_pdflow.server.requests import HIDDEN, incoming, link_fields, link_request
+from jupyter_pdflow.server.services import ServiceManager, Services
 from jupyter_pdflow.server.settings import ConfigurationError
 from jupyter_pdflow.server.tokens import TEST_TOKEN, Action, token_in, unknown_link
-from jupyter_pdflow.server.tries import TooManyTriesError, Tries
 from jupyter_pdflow.server.views import decision_view
-from jupyter_pdflow.server.visitors import classify
 
 SERVER_ERRORS = 500
 PAGE_HEADER = "X-PDFlow-Page"
@@ -89,14 +89,14 @@ class LinkHandler(JupyterHandler):
     def initialize(
         self,
         action: Action,
-        keeper: Keeper,
-        tries: Tries,
+        service_manager: ServiceManager,
+        rate_limiter: RateLimiter,
         options: LinkOptions,
     ) -> None:
         """Take the request down and hide its secret; called before all else."""
         self._action = action
-        self._keeper = keeper
-        self._tries = tries
+        self._service_manager = service_manager
+        self._rate_limiter = rate_limiter
         self._options = options
         self._limit = options.max_body_bytes
         self._sent = incoming(self.request)
@@ -108,8 +108,8 @@ class LinkHandler(JupyterHandler):
         self._token = token_in(unquote(self.request.path[len(start) :].lstrip("/")))
         self._path = f"{start}{HIDDEN}"
         self._hide_secret()
-        self._visitor = classify(self._sent.method, self.request.headers)
-        self._by_script = self._visitor == "program" and PAGE_HEADER in self.request.headers
+        self._client = classify(self._sent.method, self.request.headers)
+        self._by_script = self._client == "program" and PAGE_HEADER in self.request.headers
 
     def _hide_secret(self) -> None:
         request = self.request
@@ -227,12 +227,12 @@ class LinkHandler(JupyterHandler):
         self._wait_no_longer()
         if not self.check_host():
             raise HTTPError(403)
-        self._keeper.check()
+        self._service_manager.check()
         if self._received > self._limit:
             raise self._too_large()
         if self._sent.method == "OPTIONS":
             self._preflight()
-        elif self._visitor == "prefetch":
+        elif self._client == "prefetch":
             raise HTTPError(503, "A link is not loaded ahead of a click.")
         elif self._token == TEST_TOKEN:
             self._answer_test()
@@ -240,29 +240,29 @@ class LinkHandler(JupyterHandler):
             await self._serve_link()
 
     async def _serve_link(self) -> None:
-        house = await self._keeper.house()
-        run, step, execution = self._find(house)
-        place = Place(action=self._action, workflow=run.workflow_name, step=step)
-        if self._visitor in ("program", "form"):
-            await self._act(house, run, place, execution)
+        services = await self._service_manager.services()
+        run, step, execution = self._find(services)
+        place = LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
+        if self._client in ("program", "form"):
+            await self._act(services, run, place, execution)
         else:
             self._show(run, place, execution)
 
-    def _find(self, house: House) -> tuple[Run, str, int]:
+    def _find(self, services: Services) -> tuple[Run, str, int]:
         """Find what the token names; only one that names nothing is counted."""
         try:
-            run_id, step, execution = house.links.read(self._action, self._token)
-            return house.engine.run(run_id), step, execution
+            run_id, step, execution = services.links.read(self._action, self._token)
+            return services.engine.run(run_id), step, execution
         except NotFoundError:
-            self._tries.count(self._sent.client_ip)
+            self._rate_limiter.count(self._sent.client_ip)
             raise unknown_link() from None
 
-    async def _act(self, house: House, run: Run, place: Place, execution: int) -> None:
-        body, by_page = bytes(self._body), self._by_script or self._visitor == "form"
+    async def _act(self, services: Services, run: Run, place: LinkTarget, execution: int) -> None:
+        body, by_page = bytes(self._body), self._by_script or self._client == "form"
         request = link_request(
             self._sent, body, self._path, self._token, by_page=by_page, limit=self._limit
         )
-        engine = house.engine
+        engine = services.engine
         move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
         try:
             run = await move(run.id, place.step, execution, "link", request)
@@ -272,23 +272,23 @@ class LinkHandler(JupyterHandler):
         else:
             self._answer_done(place, kept=run.early is not None)
 
-    def _show(self, run: Run, place: Place, execution: int) -> None:
+    def _show(self, run: Run, place: LinkTarget, execution: int) -> None:
         """Let someone see the page, and change nothing."""
         decision = decision_on(run, place.step, execution)
         if decision is not None:
             self._answer_decided(decision, place)
         else:
-            acts = self._visitor == "page" and not self._options.confirm
+            acts = self._client == "page" and not self._options.confirm
             fields = link_fields(self._sent, self._token)
             self._page(200, asking_page(place, fields, acts=acts))
 
-    def _answer_done(self, place: Place, *, kept: bool) -> None:
+    def _answer_done(self, place: LinkTarget, *, kept: bool) -> None:
         done: Result = "resumed" if self._action == "resume" else "canceled"
         result: Result = "accepted" if kept else done
         view = {"status": result, "workflow": place.workflow, "step": place.step}
         self._answer(202 if kept else 200, view, done_page(place, result, datetime.now(UTC)))
 
-    def _answer_decided(self, decision: Decision, place: Place) -> None:
+    def _answer_decided(self, decision: Decision, place: LinkTarget) -> None:
         words = decided_words(decision)
         reason = AlreadyDecidedError.reason
         view = {"message": words, "reason": reason, **decision_view(decision, place.workflow)}
@@ -309,7 +309,7 @@ class LinkHandler(JupyterHandler):
     # --- answers ---
 
     def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
-        if self._visitor == "program" and not self._by_script:
+        if self._client == "program" and not self._by_script:
             self._json(status, view)
         else:
             self._page(status, page)
@@ -323,7 +323,7 @@ class LinkHandler(JupyterHandler):
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         nonce = None if self._by_script else self.nonce
-        self.finish(render(page, nonce, scripts=self._visitor in ("page", "form")))
+        self.finish(render(page, nonce, scripts=self._client in ("page", "form")))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with what went wrong, as JSON or as a page."""
@@ -334,7 +334,7 @@ class LinkHandler(JupyterHandler):
             page = plain_page(page.state, page.heading, view["message"])
         elif status >= SERVER_ERRORS:
             view["message"] = UNAVAILABLE_WORDS  # what is wrong here is no stranger's business
-        if isinstance(error, TooManyTriesError):
+        if isinstance(error, TooManyAttemptsError):
             self.set_header("Retry-After", str(error.seconds))
         self._answer(status, view, page)
 

@@ -11,7 +11,7 @@ from jupyter_core.utils import ensure_async
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotebookError
-from jupyter_pdflow.notebook.modules import Imports, imports_of, merged
+from jupyter_pdflow.notebook.imports import Imports, imports_of, merged
 from jupyter_pdflow.rules.workflow import ModuleSource, Source
 from jupyter_pdflow.server.notebooks import stay_inside
 

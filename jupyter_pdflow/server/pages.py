@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from jinja2 import Environment, PackageLoader, Template
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import Decision, How
+from jupyter_pdflow.rules.run import Decision, Resolution
 from jupyter_pdflow.server.tokens import Action
 
 Result: TypeAlias = Literal["resumed", "canceled", "accepted"]
@@ -30,7 +30,7 @@ TEST_WORDS = (
     "Runs in production get links that work."
 )
 UNAVAILABLE_WORDS = "The server can't carry this out right now. Nothing was changed."
-ENDED_WORDS: dict[How, str] = {
+ENDED_WORDS: dict[Resolution, str] = {
     "not_paused": "",
     "failed": ": its run failed",
     "exited": ": its run ended early",
@@ -40,7 +40,7 @@ VERBS = {"resume": "Resume", "cancel": "Cancel"}
 BUSY = {"resume": "Resuming …", "cancel": "Canceling …"}
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class LinkTarget(Struct, frozen=True, kw_only=True):
     """What a link is about."""
 
     action: Action
@@ -53,7 +53,7 @@ class Place(Struct, frozen=True, kw_only=True):
         return f"step “{self.step}” of workflow “{self.workflow}”"
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class LinkForm(Struct, frozen=True, kw_only=True):
     """What a page's form, or its script, sends.
 
     Attributes
@@ -100,11 +100,11 @@ class Page(Struct, frozen=True, kw_only=True):
     heading: str
     message: str
     at: datetime | None = None
-    ask: Ask | None = None
+    ask: LinkForm | None = None
     final: bool = False
 
 
-def asking_page(place: Place, fields: Fields, *, acts: bool) -> Page:
+def asking_page(place: LinkTarget, fields: Fields, *, acts: bool) -> Page:
     """Make the page that resumes or cancels: by itself, or by its button.
 
     Parameters
@@ -119,7 +119,7 @@ def asking_page(place: Place, fields: Fields, *, acts: bool) -> Page:
     verb = VERBS[place.action]
     notes = [index for index, (name, _) in enumerate(fields) if name == NOTE]
     last = notes[-1] if notes else None
-    ask = Ask(
+    ask = LinkForm(
         action=place.action,
         button=f"{verb} the workflow",
         busy=BUSY[place.action],
@@ -136,7 +136,7 @@ def asking_page(place: Place, fields: Fields, *, acts: bool) -> Page:
     )
 
 
-def done_page(place: Place, result: Result, at: datetime) -> Page:
+def done_page(place: LinkTarget, result: Result, at: datetime) -> Page:
     """Make the page that says what was done."""
     heading, message = _result_words(place, result)
     return Page(
@@ -149,7 +149,7 @@ def done_page(place: Place, result: Result, at: datetime) -> Page:
     )
 
 
-def decided_page(place: Place, decision: Decision) -> Page:
+def decided_page(place: LinkTarget, decision: Decision) -> Page:
     """Make the page that says how the pause was settled, by whom or what, and when."""
     heading, message = _decision_words(place, decision)
     return Page(
@@ -193,7 +193,7 @@ def render(page: Page, nonce: str | None, *, scripts: bool) -> str:
     return _template().render(page=page, at=at, nonce=nonce, scripts=scripts)
 
 
-def _result_words(place: Place, result: Result) -> tuple[str, str]:
+def _result_words(place: LinkTarget, result: Result) -> tuple[str, str]:
     if result == "resumed":
         return "Resumed", f"Workflow “{place.workflow}” goes on from step “{place.step}”."
     if result == "canceled":
@@ -206,7 +206,7 @@ def _result_words(place: Place, result: Result) -> tuple[str, str]:
     return "Accepted", message
 
 
-def _decision_words(place: Place, decision: Decision) -> tuple[str, str]:
+def _decision_words(place: LinkTarget, decision: Decision) -> tuple[str, str]:
     subject = f"S{place.words[1:]}"
     if decision.how == "timed_out":
         return "The time ran out", f"{subject} is not waiting any more: nobody answered in time."
@@ -226,7 +226,7 @@ def _decision_words(place: Place, decision: Decision) -> tuple[str, str]:
     return f"Already {decision.how}", f"{subject} was already {decision.how}{by}."
 
 
-def _other(place: Place) -> str:
+def _other(place: LinkTarget) -> str:
     return "cancel" if place.action == "resume" else "resume"
 
 

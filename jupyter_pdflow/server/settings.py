@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from traitlets import TraitType
 
-from jupyter_pdflow.engine.post import Post
+from jupyter_pdflow.engine.smtp import SMTPTransport
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.mail.addresses import check_address
-from jupyter_pdflow.server.addresses import is_address
+from jupyter_pdflow.server.public_url import is_address
 
 MOST_KEEP_DAYS = 36_500.0
 """A hundred years; longer than that, a date could not be reckoned with."""
@@ -33,7 +33,7 @@ class ConfigurationError(PDFlowError):
         )
 
 
-class Plan(NamedTuple):
+class Settings(NamedTuple):
     """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
 
     data_dir: Path
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     keep_days: float | None
 
 
-def check(plan: Plan) -> Plan:
+def check(settings: Settings) -> Settings:
     """Return a plan as it is.
 
     Raises
@@ -57,16 +57,16 @@ def check(plan: Plan) -> Plan:
     ConfigurationError
         A trait can't be used.
     """
-    if plan.public_url and not is_address(plan.public_url):
+    if settings.public_url and not is_address(settings.public_url):
         words = "an http:// or https:// address such as https://example.org/user/me/"
         raise ConfigurationError(trait="public_url", has_to_be=words)
-    if plan.keep_days is not None and not 0 <= plan.keep_days <= MOST_KEEP_DAYS:
+    if settings.keep_days is not None and not 0 <= settings.keep_days <= MOST_KEEP_DAYS:
         words = f"a number of days up to {MOST_KEEP_DAYS:,.0f}"
         raise ConfigurationError(trait="keep_days", has_to_be=words)
-    post_of(plan.smtp_url)
-    _check_mail("mail_from", [plan.mail_from])
-    _check_mail("mail_to", plan.mail_to)
-    return plan
+    transport_of(settings.smtp_url)
+    _check_mail("mail_from", [settings.mail_from])
+    _check_mail("mail_to", settings.mail_to)
+    return settings
 
 
 def folder(text: str, trait: str) -> Path:
@@ -86,7 +86,7 @@ def folder(text: str, trait: str) -> Path:
     return path
 
 
-def post_of(smtp_url: str) -> Post | None:
+def transport_of(smtp_url: str) -> SMTPTransport | None:
     """Return the SMTP server that ``PDFlow.smtp_url`` names, or None if it is empty.
 
     Raises
@@ -95,7 +95,7 @@ def post_of(smtp_url: str) -> Post | None:
         It names none.
     """
     try:
-        return Post.at(smtp_url) if smtp_url else None
+        return SMTPTransport.at(smtp_url) if smtp_url else None
     except ValueError:
         words = "like smtp://user:password@host:port or smtps://… (special characters as %40)"
         raise ConfigurationError(trait="smtp_url", has_to_be=words) from None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from jupyter_pdflow.engine.letters import StoredLetter
+from jupyter_pdflow.engine.email_messages import Email
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.store.folders import RunFile
@@ -63,19 +63,19 @@ def run_item(run: Run | RunSummary, links_for: LinksFor) -> View:
     }
 
 
-def mail_view(letter: StoredLetter) -> View:
+def mail_view(email: Email) -> View:
     """Show a mail and what became of it."""
     return {
-        "id": letter.id,
-        "run_id": letter.run_id,
-        "step": letter.step,
-        "to": letter.to,
-        "subject": letter.subject,
-        "text": letter.text,
-        "html": letter.html,
-        "status": letter.status,
-        "error": letter.error,
-        "created_at": stamp(letter.created_at),
+        "id": email.id,
+        "run_id": email.run_id,
+        "step": email.step,
+        "to": email.to,
+        "subject": email.subject,
+        "text": email.text,
+        "html": email.html,
+        "status": email.status,
+        "error": email.error,
+        "created_at": stamp(email.created_at),
     }
 
 

@@ -101,7 +101,7 @@ def clash_of(paths: Iterable[str]) -> str | None:
     files, folders = set[str](), set[str]()
     for path in sorted(paths, key=lambda path: path.count("/")):
         key = normalize("NFC", path).casefold()
-        above = {key[:at] for at, letter in enumerate(key) if letter == "/"}
+        above = {key[:at] for at, email in enumerate(key) if email == "/"}
         if key in files or key in folders or above & files:
             return path
         folders |= above
@@ -142,7 +142,7 @@ class RunFolders:
         """Make the place, for its owner only, and mark it; where that fails, the log says so."""
         try:
             if os.path.lexists(self.path) and not self.path.is_dir():
-                self._set_aside(self.path, "is not a folder")
+                self._quarantine(self.path, "is not a folder")
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.id = self._marked()
             self._tell()
@@ -214,11 +214,11 @@ class RunFolders:
         mark = self.path / MARK
         if not is_marked(self.path):
             if os.path.lexists(mark):
-                self._set_aside(mark, "marks nothing")
+                self._quarantine(mark, "marks nothing")
             replace_file(mark, self.id.encode())
         return read_file(str(mark)).decode()
 
-    def _set_aside(self, path: Path, why: str) -> None:
+    def _quarantine(self, path: Path, why: str) -> None:
         self._log.error("%s %s. It is set aside as %s.", path, why, set_aside(path).name)
 
 

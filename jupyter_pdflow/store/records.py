@@ -146,7 +146,7 @@ class Records(Generic[R]):
         self._replaced: dict[str, R] = {}
         self._made_at = time.time()
         if os.path.lexists(directory) and not directory.is_dir():
-            self._set_aside(directory, f"{directory} is not a folder.")
+            self._quarantine(directory, f"{directory} is not a folder.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, record_id: str) -> Path:
@@ -176,7 +176,7 @@ class Records(Generic[R]):
         right = sorted_in_turns(filter(is_id, found))
         for wrong in set(found).difference(right) if len(right) < len(found) else ():
             path = self.directory / f"{wrong}{SUFFIX}"
-            self._set_aside(path, f"{path.name!a} is no name of a record.")
+            self._quarantine(path, f"{path.name!a} is no name of a record.")
         return right
 
     def _names(self, suffix: str) -> list[str]:
@@ -276,7 +276,7 @@ class Records(Generic[R]):
             except NewerFormatError as error:
                 self._log.error("%s It is left alone.", error)
             except StoredFileError as error:
-                self._set_aside(self.path(record_id), error)
+                self._quarantine(self.path(record_id), error)
 
     def _load(self, name: str) -> R:
         """Read a file in the leanest way: a TinyDB for each would take five times as long."""
@@ -297,9 +297,9 @@ class Records(Generic[R]):
 
     def set_aside(self, record_id: str, why: object) -> None:
         """Take a file that can't be used out of the way, and say so."""
-        self._set_aside(self.path(record_id), why)
+        self._quarantine(self.path(record_id), why)
 
-    def _set_aside(self, path: Path, why: object) -> None:
+    def _quarantine(self, path: Path, why: object) -> None:
         try:
             aside = ascii(str(set_aside(path)))[1:-1]
         except OSError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.store.base import Output
-from jupyter_pdflow.store.outputs import Outputs
 from jupyter_pdflow.store.runs import Runs
+from jupyter_pdflow.store.step_outputs import StepOutputs
 from jupyter_pdflow.store.summaries import RunSummary
 from jupyter_pdflow.store.threads import in_thread
 from jupyter_pdflow.store.workflows import Workflows
@@ -33,7 +33,7 @@ class TinyDBStore:
         self._writer = Writer(data_dir, log)
         self._runs = Runs(data_dir, log, self._writer.write)
         self._workflows = Workflows(data_dir, log)
-        self._outputs = Outputs(data_dir, log)
+        self._outputs = StepOutputs(data_dir, log)
 
     def active(self) -> Iterator[Run]:
         """Read all runs that have not been filed as finished; call it once, first."""

@@ -18,7 +18,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import fields
 
-from jupyter_pdflow.rules.run import Letter, Pause, Run
+from jupyter_pdflow.rules.run import OutboxMessage, Pause, Run
 from jupyter_pdflow.rules.workflow import Workflow
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
@@ -108,9 +108,9 @@ def _flaw_of_pause(run: Run, pause: Pause | None) -> str | None:
     return None
 
 
-def _are_of_run(run: Run, letters: Sequence[Letter]) -> bool:
-    own = all(each.run_id == run.id and is_email_id(each.id, run.id) for each in letters)
-    return own and len({each.id for each in letters}) == len(letters)
+def _are_of_run(run: Run, emails: Sequence[OutboxMessage]) -> bool:
+    own = all(each.run_id == run.id and is_email_id(each.id, run.id) for each in emails)
+    return own and len({each.id for each in emails}) == len(emails)
 
 
 def _data_of(run: Run) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from jupyter_pdflow.widgets.twins import TwinBox, ui
+from jupyter_pdflow.widgets.fallback import FallbackBox, ui
 
 NOTICE = (
     "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
@@ -31,7 +31,7 @@ _STYLE = f"""<style>
 </style>"""
 
 
-class Notice(TwinBox):
+class Notice(FallbackBox):
     """The notice and its buttons.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from jupyter_pdflow.handler.tree import tree_html
 from jupyter_pdflow.rules.run import Mail
 
-Twins: TypeAlias = tuple[str, str]
+Fallback: TypeAlias = tuple[str, str]
 """Plain text, and HTML that says the same."""
 
 VALUE_LIMIT = 500
@@ -18,20 +18,20 @@ _WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
 _LINE = "1px solid var(--jp-border-color1,#8888)"
 
 
-def exports_twins(step: str, exports: dict[str, Any]) -> Twins:
+def exports_fallback(step: str, exports: dict[str, Any]) -> Fallback:
     """Show a step's exports: a line each, and a tree that folds."""
     title = f"Exports of step {step}"
     text = [f"{title}:", *(f"  {name} = {_short(value)}" for name, value in exports.items())]
     return "\n".join(text), tree_html(exports, title)
 
 
-def event_twins(event: Any) -> Twins:
+def event_twins(event: Any) -> Fallback:
     """Show the event that steps are given in test mode."""
     title = "Event of test mode"
     return f"{title}: {_short(event)}", tree_html(event, title)
 
 
-def mail_twins(mail: Mail) -> Twins:
+def mail_fallback(mail: Mail) -> Fallback:
     """Show a mail that production would send; its HTML can't run anything."""
     parts = [("To", ", ".join(mail.to) or "(the configured owner)"), ("Subject", mail.subject)]
     html_part = [] if mail.html is None else ["", "HTML part:", mail.html]

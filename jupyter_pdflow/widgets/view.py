@@ -12,8 +12,14 @@ import traitlets
 
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.widgets.calls import answer, run_path
-from jupyter_pdflow.widgets.runs import NO_RUN, View, run_twins, runs_twins, step_twins
-from jupyter_pdflow.widgets.text import Twins
+from jupyter_pdflow.widgets.run_views import (
+    NO_RUN,
+    View,
+    run_fallback,
+    runs_fallback,
+    step_fallback,
+)
+from jupyter_pdflow.widgets.text import Fallback
 
 if TYPE_CHECKING:
     from jupyter_pdflow.client import Client
@@ -60,7 +66,7 @@ class LiveView(anywidget.AnyWidget):
         client: Client,
         view: dict[str, Any],
         fetch: Callable[[], Any],
-        render: Callable[[Any], Twins],
+        render: Callable[[Any], Fallback],
     ) -> None:
         self._esm = _built("widget.js") or NOT_BUILT
         self._css = _built("widget.css")
@@ -122,14 +128,14 @@ class LiveView(anywidget.AnyWidget):
 def run_view(client: Client, run_id: str) -> LiveView:
     """Show a run."""
     view = {"kind": "run", "run": run_id, "probe": run_path(run_id)}
-    return LiveView(client, view, lambda: client.get(run_path(run_id)), run_twins)
+    return LiveView(client, view, lambda: client.get(run_path(run_id)), run_fallback)
 
 
 def step_view(client: Client, run_id: str, step: str) -> LiveView:
     """Show one step of a run."""
 
-    def render(run: View) -> Twins:
-        return step_twins(run, step)
+    def render(run: View) -> Fallback:
+        return step_fallback(run, step)
 
     view = {"kind": "step", "run": run_id, "step": step, "probe": run_path(run_id)}
     return LiveView(client, view, lambda: client.get(run_path(run_id)), render)
@@ -145,7 +151,7 @@ def runs_view(client: Client, status: str | None = None, workflow: str | None = 
     probe = run_path(newest[0]["id"]) if newest else "runs?limit=1"
     view = {"kind": "runs", "status": status, "workflow": workflow, "probe": probe}
     nothing = "There is no such run." if status else NO_RUN
-    return LiveView(client, view, fetch, lambda runs: runs_twins(runs, nothing))
+    return LiveView(client, view, fetch, lambda runs: runs_fallback(runs, nothing))
 
 
 def _built(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from jupyter_pdflow.engine.drivers import Admission
+from jupyter_pdflow.engine.executor import Admission
 
 
 async def settled(*tasks: asyncio.Task[None]) -> list[bool]:

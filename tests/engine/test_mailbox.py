@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.engine import mailbox as mailbox_module
-from jupyter_pdflow.engine.letters import ERROR_LIMIT, StoredLetter, parcel_of
+from jupyter_pdflow.engine.email_messages import ERROR_LIMIT, Email, parcel_of
 from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.post import Post, UndeliverableError
+from jupyter_pdflow.engine.smtp import SMTPTransport, UndeliverableError
 from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.mail.addresses import check_address
-from jupyter_pdflow.rules.run import Letter, Mail
+from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from tests.engine.support import Inbox, smtp_server, until
 
 FLAWS: list[dict[str, Any]] = [
@@ -60,7 +60,7 @@ def url(smtp: Controller) -> str:
 
 
 async def open_box(
-    data_dir: Path, post: Post | None, clock=utc_now, mail_to=("owner@example.org",)
+    data_dir: Path, post: SMTPTransport | None, clock=utc_now, mail_to=("owner@example.org",)
 ):  # type: ignore[no-untyped-def]
     box = Mailbox(
         data_dir,
@@ -76,24 +76,24 @@ async def open_box(
 
 @pytest.fixture
 async def box(tmp_path: Path, smtp: Controller) -> AsyncIterator[Mailbox]:
-    box = await open_box(tmp_path, Post.at(url(smtp)))
+    box = await open_box(tmp_path, SMTPTransport.at(url(smtp)))
     yield box
     await box.close()
 
 
-def letter(letter_id: str = "r-1-0-0", **mail: object) -> Letter:
+def email(email_id: str = "r-1-0-0", **mail: object) -> OutboxMessage:
     mail = {"subject": "Please approve", "text": "Yes: https://x/y", **mail}
-    return Letter(
-        id=letter_id, run_id="r", step="a", created_at=datetime.now(UTC), mail=Mail(**mail)
+    return OutboxMessage(
+        id=email_id, run_id="r", step="a", created_at=datetime.now(UTC), mail=Mail(**mail)
     )
 
 
-def status(box: Mailbox, letter_id: str = "r-1-0-0") -> str:
-    return box.letter(letter_id).status
+def status(box: Mailbox, email_id: str = "r-1-0-0") -> str:
+    return box.email(email_id).status
 
 
 async def test_delivered_to_the_owner_by_default(box: Mailbox, inbox: Inbox) -> None:
-    await box.accept([letter(html="<b>Yes</b>")])
+    await box.accept([email(html="<b>Yes</b>")])
     await until(lambda: status(box) == "sent")
     mail = inbox.mails[0]
     assert (mail["To"], mail["From"]) == ("owner@example.org", "flows@example.org")
@@ -107,7 +107,7 @@ async def test_delivered_to_the_owner_by_default(box: Mailbox, inbox: Inbox) -> 
 
 
 async def test_delivered_to_whom_the_step_named(box: Mailbox, inbox: Inbox) -> None:
-    await box.accept([letter(to=["a@example.org", "Bé <b@example.org>"], subject="Ünïcode …")])
+    await box.accept([email(to=["a@example.org", "Bé <b@example.org>"], subject="Ünïcode …")])
     await until(lambda: status(box) == "sent")
     assert inbox.envelopes == [("flows@example.org", ["a@example.org", "b@example.org"])]
     assert inbox.mails[0]["Subject"] == "Ünïcode …"
@@ -123,7 +123,7 @@ async def test_kinds_of_recipients(box: Mailbox, inbox: Inbox) -> None:
         "root@localhost": "root@localhost",
         "A again <a@example.org>": None,
     }
-    await box.accept([letter(to=list(to))])
+    await box.accept([email(to=list(to))])
     await until(lambda: status(box) == "sent")
     assert inbox.envelopes[0][1] == [address for address in to.values() if address]
     shown = [address.display_name for address in inbox.mails[0]["To"].addresses]
@@ -133,32 +133,36 @@ async def test_kinds_of_recipients(box: Mailbox, inbox: Inbox) -> None:
 
 async def test_many_recipients(box: Mailbox, inbox: Inbox) -> None:
     to = [f"Müller {number}, Dr. <p{number}@example.org>" for number in range(1_000)]
-    await box.accept([letter(to=to)])
+    await box.accept([email(to=to)])
     await until(lambda: status(box) == "sent")
     assert inbox.envelopes[0][1] == [f"p{number}@example.org" for number in range(1_000)]
 
 
-@pytest.mark.parametrize("post", [Post.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"])
+@pytest.mark.parametrize(
+    "post", [SMTPTransport.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"]
+)
 @pytest.mark.parametrize("flaw", FLAWS, ids=ascii)
 async def test_what_can_not_be_sent_has_failed_and_the_others_go_on(
-    tmp_path: Path, post: Post | None, flaw: dict[str, Any]
+    tmp_path: Path, post: SMTPTransport | None, flaw: dict[str, Any]
 ) -> None:
     box = await open_box(tmp_path, post)
-    await box.accept([letter(**flaw), letter("r-1-0-1")])
+    await box.accept([email(**flaw), email("r-1-0-1")])
     await until(lambda: status(box) == "failed")
     assert status(box, "r-1-0-1") == ("kept" if post is None else "queued")
-    error = box.letter("r-1-0-0").error or ""
+    error = box.email("r-1-0-0").error or ""
     assert error.startswith("It can't be written as an email: ")
     await until(lambda: not (tmp_path / "mail" / "queued" / "r-1-0-0.json").exists())
     await box.close()
 
 
-@pytest.mark.parametrize("post", [Post.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"])
+@pytest.mark.parametrize(
+    "post", [SMTPTransport.at("smtp://127.0.0.1:9"), None], ids=["smtp", "kept"]
+)
 async def test_what_an_older_version_has_queued_has_failed_after_a_start(
-    tmp_path: Path, post: Post | None
+    tmp_path: Path, post: SMTPTransport | None
 ) -> None:
-    box = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    await box.accept([letter(), letter("r-1-0-1", to=["c@example.org"])])
+    box = await open_box(tmp_path, SMTPTransport.at("smtp://127.0.0.1:9"))
+    await box.accept([email(), email("r-1-0-1", to=["c@example.org"])])
     await box.close()
     queued = tmp_path / "mail" / "queued"
     path = queued / "r-1-0-0.json"
@@ -166,16 +170,16 @@ async def test_what_an_older_version_has_queued_has_failed_after_a_start(
     (queued / "r-9-0-0.json").write_bytes(b"{")
     box = await open_box(tmp_path, post)
     await until(lambda: status(box) == "failed")
-    assert "'bob@' is not an email address" in (box.letter("r-1-0-0").error or "")
+    assert "'bob@' is not an email address" in (box.email("r-1-0-0").error or "")
     assert status(box, "r-1-0-1") == ("kept" if post is None else "queued")
     await box.close()
 
 
 async def test_who_was_refused_is_said(box: Mailbox, inbox: Inbox) -> None:
     inbox.refusals = {"b@example.org": ["550 no such user"]}
-    await box.accept([letter(to=["a@example.org", "B <b@example.org>"])])
+    await box.accept([email(to=["a@example.org", "B <b@example.org>"])])
     await until(lambda: status(box) == "failed")
-    assert box.letter("r-1-0-0").error == (
+    assert box.email("r-1-0-0").error == (
         "The mail server refused it for b@example.org (550 no such user). "
         "The other recipients have it."
     )
@@ -190,29 +194,29 @@ async def test_who_may_take_it_later_is_tried_again_and_nobody_else(
         "b@example.org": ["451 come back later", "451 come back later"],
         "c@example.org": ["550 no such user"],
     }
-    await box.accept([letter(to=["a@example.org", "b@example.org", "c@example.org"])])
+    await box.accept([email(to=["a@example.org", "b@example.org", "c@example.org"])])
     await until(lambda: status(box) == "failed")
     assert [to for _, to in inbox.envelopes] == [["a@example.org"], ["b@example.org"]]
-    error = box.letter("r-1-0-0").error or ""
+    error = box.email("r-1-0-0").error or ""
     assert "for c@example.org (550 no such user)." in error
     assert "b@example.org" not in error
 
 
 async def test_all_are_refused(box: Mailbox, inbox: Inbox) -> None:
     inbox.refusals = {"owner@example.org": ["550 no such user"]}
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "failed")
     error = "The mail server refused it for owner@example.org (550 no such user)."
-    assert box.letter("r-1-0-0").error == error
+    assert box.email("r-1-0-0").error == error
 
 
 async def test_a_server_that_takes_ascii_addresses_only(tmp_path: Path, inbox: Inbox) -> None:
     controller = smtp_server(inbox, enable_SMTPUTF8=False)
     controller.start()
-    box = await open_box(tmp_path, Post.at(url(controller)))
-    await box.accept([letter(to=["ü@example.org"]), letter("r-1-0-1", subject="ü")])
+    box = await open_box(tmp_path, SMTPTransport.at(url(controller)))
+    await box.accept([email(to=["ü@example.org"]), email("r-1-0-1", subject="ü")])
     await until(lambda: status(box) == "failed" and status(box, "r-1-0-1") == "sent")
-    assert "SMTPUTF8" in (box.letter("r-1-0-0").error or "")
+    assert "SMTPUTF8" in (box.email("r-1-0-0").error or "")
     await box.close()
     controller.stop()
 
@@ -233,11 +237,11 @@ async def test_whatever_a_server_answers_is_said(tmp_path: Path, reply: bytes) -
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         box = await open_box(
-            tmp_path, Post.at(f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            tmp_path, SMTPTransport.at(f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         )
-        await box.accept([letter(), letter("r-1-0-1")])
-        await until(lambda: all(box.letter(f"r-1-0-{n}").error for n in range(2)))
-        found = box.letter("r-1-0-0")
+        await box.accept([email(), email("r-1-0-1")])
+        await until(lambda: all(box.email(f"r-1-0-{n}").error for n in range(2)))
+        found = box.email("r-1-0-0")
         assert found.status == ("failed" if reply.startswith(b"554") else "queued")
         assert len(found.error or "") <= ERROR_LIMIT
         await box.close()
@@ -251,7 +255,7 @@ async def test_whatever_a_server_answers_is_said(tmp_path: Path, reply: bytes) -
 def test_what_is_written_is_what_was_asked_for_or_an_error(
     to: list[str], subject: str, text: str
 ) -> None:
-    asked = StoredLetter(
+    asked = Email(
         id="r",
         run_id="r",
         step="a",
@@ -285,7 +289,7 @@ def test_what_is_written_is_what_was_asked_for_or_an_error(
 async def test_a_mail_without_a_valid_id_is_dropped(
     box: Mailbox, inbox: Inbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await box.accept([letter("../../pwn"), letter("\0"), letter("x" * 300), letter()])
+    await box.accept([email("../../pwn"), email("\0"), email("x" * 300), email()])
     await until(lambda: status(box) == "sent")
     assert len(inbox.mails) == 1
     assert caplog.text.count("has no valid id") == 3
@@ -297,23 +301,23 @@ async def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mailbox_module, "LISTED_BYTES", 1_000)
     box = await open_box(tmp_path, None)
     for number in range(4):
-        await box.accept([letter(f"r-1-0-{number}", text="x" * 900)])
-    assert [found.id for found in await box.letters()] == ["r-1-0-3"]
+        await box.accept([email(f"r-1-0-{number}", text="x" * 900)])
+    assert [found.id for found in await box.emails()] == ["r-1-0-3"]
     for number in range(4):
-        await box.accept([letter(f"r-2-0-{number}", text="x")])
+        await box.accept([email(f"r-2-0-{number}", text="x")])
     names = ["r-2-0-3", "r-2-0-2", "r-2-0-1", "r-2-0-0", "r-1-0-3"]
-    assert [found.id for found in await box.letters()] == names
+    assert [found.id for found in await box.emails()] == names
     again = await open_box(tmp_path, None)
-    await again.accept([letter("r-3-0-0", text="x")])
-    assert [found.id for found in await again.letters()] == ["r-3-0-0", *names[:4]]
+    await again.accept([email("r-3-0-0", text="x")])
+    assert [found.id for found in await again.emails()] == ["r-3-0-0", *names[:4]]
     await box.close()
     await again.close()
 
 
 async def test_handed_over_twice_is_sent_once(box: Mailbox, inbox: Inbox) -> None:
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "sent")
-    await box.accept([letter(), letter("r-1-0-1")])
+    await box.accept([email(), email("r-1-0-1")])
     await until(lambda: status(box, "r-1-0-1") == "sent")
     assert len(inbox.mails) == 2
 
@@ -323,45 +327,45 @@ async def test_tried_again_until_it_works(
 ) -> None:
     monkeypatch.setattr(mailbox_module, "FIRST_RETRY", timedelta(milliseconds=20))
     inbox.replies = ["451 busy", "452 full"]
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "sent")
-    found = box.letter("r-1-0-0")
+    found = box.email("r-1-0-0")
     assert (found.attempts, found.error) == (3, None)
 
 
 async def test_a_refusal_for_good_is_not_tried_again(box: Mailbox, inbox: Inbox) -> None:
     inbox.replies = ["554 no spam please"]
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "failed")
-    assert "no spam please" in (box.letter("r-1-0-0").error or "")
+    assert "no spam please" in (box.email("r-1-0-0").error or "")
     assert inbox.mails == []
 
 
 async def test_no_recipient(tmp_path: Path, smtp: Controller) -> None:
-    box = await open_box(tmp_path, Post.at(url(smtp)), mail_to=())
-    await box.accept([letter()])
+    box = await open_box(tmp_path, SMTPTransport.at(url(smtp)), mail_to=())
+    await box.accept([email()])
     await until(lambda: status(box) == "failed")
-    assert "PDFlow.mail_to" in (box.letter("r-1-0-0").error or "")
+    assert "PDFlow.mail_to" in (box.email("r-1-0-0").error or "")
     await box.close()
 
 
 async def test_queued_mail_outlives_a_restart(
     tmp_path: Path, smtp: Controller, inbox: Inbox
 ) -> None:
-    nobody = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    await nobody.accept([letter()])
-    await until(lambda: nobody.letter("r-1-0-0").error is not None)
+    nobody = await open_box(tmp_path, SMTPTransport.at("smtp://127.0.0.1:9"))
+    await nobody.accept([email()])
+    await until(lambda: nobody.email("r-1-0-0").error is not None)
     assert status(nobody) == "queued"
     await nobody.close()
-    box = await open_box(tmp_path, Post.at(url(smtp)))
+    box = await open_box(tmp_path, SMTPTransport.at(url(smtp)))
     await until(lambda: status(box) == "sent")
     assert len(inbox.mails) == 1
     await box.close()
 
 
 async def test_queued_mail_is_kept_where_no_server_is_configured_any_more(tmp_path: Path) -> None:
-    nobody = await open_box(tmp_path, Post.at("smtp://127.0.0.1:9"))
-    await nobody.accept([letter()])
+    nobody = await open_box(tmp_path, SMTPTransport.at("smtp://127.0.0.1:9"))
+    await nobody.accept([email()])
     await nobody.close()
     box = await open_box(tmp_path, None)
     assert status(box) == "kept"
@@ -377,7 +381,7 @@ async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
     done = tmp_path / "mail" / "done"
     done.rmdir()
     done.touch()  # nothing can be moved there
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: inbox.mails)
     done.unlink()
     done.mkdir()
@@ -388,18 +392,20 @@ async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
 async def test_a_damaged_file_does_not_hide_the_other_mails(
     box: Mailbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "sent")
     (tmp_path / "mail" / "done" / "damaged.json").write_bytes(b"{")
-    assert [found.id for found in await box.letters()] == ["r-1-0-0"]
+    assert [found.id for found in await box.emails()] == ["r-1-0-0"]
     assert "damaged.json is not JSON" in caplog.text
 
 
 async def test_given_up_after_three_days(tmp_path: Path) -> None:
     box = await open_box(
-        tmp_path, Post.at("smtp://127.0.0.1:9"), clock=lambda: utc_now() + timedelta(days=3.1)
+        tmp_path,
+        SMTPTransport.at("smtp://127.0.0.1:9"),
+        clock=lambda: utc_now() + timedelta(days=3.1),
     )
-    await box.accept([letter()])
+    await box.accept([email()])
     await until(lambda: status(box) == "failed")
     await box.close()
 
@@ -407,8 +413,10 @@ async def test_given_up_after_three_days(tmp_path: Path) -> None:
 async def test_logs_in(tmp_path: Path, inbox: Inbox) -> None:
     controller = smtp_server(inbox, authenticator=inbox.authenticate, auth_require_tls=False)
     controller.start()
-    box = await open_box(tmp_path, Post.at(f"smtp://me%40x:p%2Fw@127.0.0.1:{controller.port}"))
-    await box.accept([letter()])
+    box = await open_box(
+        tmp_path, SMTPTransport.at(f"smtp://me%40x:p%2Fw@127.0.0.1:{controller.port}")
+    )
+    await box.accept([email()])
     await until(lambda: status(box) == "sent")
     assert inbox.login == (b"me@x", b"p/w")
     await box.close()
@@ -417,7 +425,7 @@ async def test_logs_in(tmp_path: Path, inbox: Inbox) -> None:
 
 async def test_without_a_server_mails_are_kept_as_files(tmp_path: Path) -> None:
     box = await open_box(tmp_path, None)
-    await box.accept([letter(text="Zeile 1\nZeile 2 …")])
+    await box.accept([email(text="Zeile 1\nZeile 2 …")])
     assert status(box) == "kept"
     content = (tmp_path / "mail" / "r-1-0-0.eml").read_bytes()
     body = message_from_bytes(content, policy=SMTP).get_body()
@@ -429,16 +437,16 @@ async def test_without_a_server_mails_are_kept_as_files(tmp_path: Path) -> None:
 async def test_listed_newest_first(tmp_path: Path) -> None:
     box = await open_box(tmp_path, None)
     for number in range(3):
-        await box.accept([letter(f"r-1-0-{number}")])
-    assert [found.id for found in await box.letters()] == ["r-1-0-2", "r-1-0-1", "r-1-0-0"]
-    assert isinstance(box.letter("r-1-0-1"), StoredLetter)
+        await box.accept([email(f"r-1-0-{number}")])
+    assert [found.id for found in await box.emails()] == ["r-1-0-2", "r-1-0-1", "r-1-0-0"]
+    assert isinstance(box.email("r-1-0-1"), Email)
     for unknown in ("nope", "../done/r-1-0-1", ""):
         with pytest.raises(NotFoundError):
-            box.letter(unknown)
+            box.email(unknown)
     await box.close()
 
 
 @pytest.mark.parametrize("bad", ["", "host", "http://host", "smtp://", "smtp://h:99999"])
 def test_bad_smtp_url_does_not_repeat_a_password(bad: str) -> None:
     with pytest.raises(ValueError, match=r"smtp_url|[Pp]ort"):
-        Post.at(bad)
+        SMTPTransport.at(bad)

@@ -17,12 +17,12 @@ from ulid import ULID
 from jupyter_pdflow.engine import mailbox as mailbox_module
 from jupyter_pdflow.engine import pruning as pruning_module
 from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.post import Post
 from jupyter_pdflow.engine.pruning import AT_ONCE, Pruning
+from jupyter_pdflow.engine.smtp import SMTPTransport
 from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.rules.events import Cancel
-from jupyter_pdflow.rules.moves import apply, new_run
-from jupyter_pdflow.rules.run import Letter, Mail
+from jupyter_pdflow.rules.run import Mail, OutboxMessage
+from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.store.folders import FILES, RunFolders
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
 from tests.engine.support import until
@@ -40,10 +40,10 @@ def nine_days_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=9)
 
 
-class House:
+class Services:
     """A store, a mailbox and files in one data directory; runs in it are made old."""
 
-    def __init__(self, data_dir: Path, post: Post | None = None) -> None:
+    def __init__(self, data_dir: Path, post: SMTPTransport | None = None) -> None:
         self.data_dir = data_dir
         self.store = TinyDBStore(data_dir, log)
         list(self.store.active())
@@ -62,10 +62,10 @@ class House:
         await self.store.put(run)
         await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
         (self.data_dir / FILES / run.id / "sub").mkdir(parents=True)
-        letter = Letter(
+        email = OutboxMessage(
             id=f"{run.id}-1-0-0", run_id=run.id, step="a", created_at=START, mail=Mail(subject="s")
         )
-        await self.mailbox.accept([letter])
+        await self.mailbox.accept([email])
         if ended:
             await self.store.finish(apply(run, Cancel(by="api"), START).run)
         if old:
@@ -80,10 +80,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    house = House(tmp_path)
-    yield house
-    await house.mailbox.close()
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    services = Services(tmp_path)
+    yield services
+    await services.mailbox.close()
 
 
 def all_of(run_id: str, folder: str) -> list[str]:
@@ -91,54 +91,56 @@ def all_of(run_id: str, folder: str) -> list[str]:
     return sorted([f"{folder}/{run_id}.json", *mails, f"outputs/{run_id}.json", f"files/{run_id}"])
 
 
-async def test_old_finished_runs_go_with_all_that_is_theirs(house: House) -> None:
+async def test_old_finished_runs_go_with_all_that_is_theirs(services: Services) -> None:
     old, new, waiting = (
-        await house.make(),
-        await house.make(old=False),
-        await house.make(ended=False),
+        await services.make(),
+        await services.make(old=False),
+        await services.make(ended=False),
     )
-    await house.pruning().prune(nine_days_ago())
-    assert house.traces(old) == []
-    assert house.traces(new) == all_of(new, "finished")
-    assert house.traces(waiting) == all_of(waiting, "active")
-    assert [run.id for run in await house.store.page()] == [waiting, new]
-    assert [letter.run_id for letter in await house.mailbox.letters()] == [waiting, new]
+    await services.pruning().prune(nine_days_ago())
+    assert services.traces(old) == []
+    assert services.traces(new) == all_of(new, "finished")
+    assert services.traces(waiting) == all_of(waiting, "active")
+    assert [run.id for run in await services.store.page()] == [waiting, new]
+    assert [email.run_id for email in await services.mailbox.emails()] == [waiting, new]
 
 
 async def test_older_mails_are_listed_when_newer_ones_are_gone(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mailbox_module, "LISTED", 2)
-    new = await house.make(old=False)
-    old = [await house.make() for _ in range(2)]
-    assert {letter.run_id for letter in await house.mailbox.letters()} == {*old}
-    await house.pruning().prune(nine_days_ago())
-    assert [letter.run_id for letter in await house.mailbox.letters()] == [new]
+    new = await services.make(old=False)
+    old = [await services.make() for _ in range(2)]
+    assert {email.run_id for email in await services.mailbox.emails()} == {*old}
+    await services.pruning().prune(nine_days_ago())
+    assert [email.run_id for email in await services.mailbox.emails()] == [new]
 
 
-async def test_without_keep_days_all_stays(house: House) -> None:
-    old = await house.make()
-    pruning = house.pruning(keep_days=None)
+async def test_without_keep_days_all_stays(services: Services) -> None:
+    old = await services.make()
+    pruning = services.pruning(keep_days=None)
     pruning.open()
     await pruning.close()
-    assert house.traces(old) == all_of(old, "finished")
+    assert services.traces(old) == all_of(old, "finished")
 
 
 async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        house = House(tmp_path, Post.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}"))
-        old = await house.make()
-        await house.pruning().prune(nine_days_ago())
-        assert f"mail/queued/{old}-1-0-0.json" in house.traces(old)
-        assert house.store.get(old)
-        await house.mailbox.close()
+        services = Services(
+            tmp_path, SMTPTransport.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+        )
+        old = await services.make()
+        await services.pruning().prune(nine_days_ago())
+        assert f"mail/queued/{old}-1-0-0.json" in services.traces(old)
+        assert services.store.get(old)
+        await services.mailbox.close()
 
 
 @pytest.mark.parametrize("removals", range(4))
 async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
     tmp_path: Path, removals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = House(tmp_path)
+    first = Services(tmp_path)
     old = await first.make()
     left, unlink = removals, Path.unlink
 
@@ -156,55 +158,55 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
     files = 1 if removals < 2 else 0  # they go after the two of the mail
     assert len(first.traces(old)) == 4 + files - removals
     assert f"finished/{old}.json" in first.traces(old)
-    again = House(tmp_path)
+    again = Services(tmp_path)
     await again.pruning().prune(nine_days_ago())
     assert again.traces(old) == []
     assert await again.store.page() == []
 
 
-async def test_files_go_and_nothing_that_they_link_to(house: House, tmp_path: Path) -> None:
+async def test_files_go_and_nothing_that_they_link_to(services: Services, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis").write_text("years of work")
-    linking, linked, locked = [await house.make() for _ in range(3)]
-    (house.data_dir / FILES / linking / "out").symlink_to(mine)
-    (house.data_dir / FILES / linking / "file").symlink_to(mine / "thesis")
-    (house.data_dir / FILES / linked / "sub").rmdir()
-    (house.data_dir / FILES / linked).rmdir()
-    (house.data_dir / FILES / linked).symlink_to(mine)
-    (house.data_dir / FILES / locked / "sub" / "file").touch()
-    (house.data_dir / FILES / locked / "sub").chmod(0o500)
-    await house.pruning().prune(nine_days_ago())
-    assert [run for run in (linking, linked, locked) if house.traces(run)] == []
+    linking, linked, locked = [await services.make() for _ in range(3)]
+    (services.data_dir / FILES / linking / "out").symlink_to(mine)
+    (services.data_dir / FILES / linking / "file").symlink_to(mine / "thesis")
+    (services.data_dir / FILES / linked / "sub").rmdir()
+    (services.data_dir / FILES / linked).rmdir()
+    (services.data_dir / FILES / linked).symlink_to(mine)
+    (services.data_dir / FILES / locked / "sub" / "file").touch()
+    (services.data_dir / FILES / locked / "sub").chmod(0o500)
+    await services.pruning().prune(nine_days_ago())
+    assert [run for run in (linking, linked, locked) if services.traces(run)] == []
     assert (mine / "thesis").read_text() == "years of work"
 
 
-async def test_many_go_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_go_in_pieces(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning_module, "AT_ONCE", 2)
-    old = [await house.make() for _ in range(5)]
-    new = await house.make(old=False)
-    pruning = house.pruning()
+    old = [await services.make() for _ in range(5)]
+    new = await services.make(old=False)
+    pruning = services.pruning()
     pruning.open()
-    await until(lambda: not any(house.traces(run_id) for run_id in old))
+    await until(lambda: not any(services.traces(run_id) for run_id in old))
     await pruning.close()
-    assert [run.id for run in await house.store.page()] == [new]
-    assert [letter.run_id for letter in await house.mailbox.letters()] == [new]
+    assert [run.id for run in await services.store.page()] == [new]
+    assert [email.run_id for email in await services.mailbox.emails()] == [new]
 
 
 async def test_trouble_with_the_disk_is_told_and_tried_again(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pruning_module, "PRUNE_EVERY", 0.01)
-    finished, outputs = house.data_dir / "finished", house.data_dir / "outputs"
-    stuck, mailed, other = [await house.make() for _ in range(3)]
-    blocked = [outputs / f"{stuck}.json", house.data_dir / "mail" / f"{mailed}-1-0-0.eml"]
+    finished, outputs = services.data_dir / "finished", services.data_dir / "outputs"
+    stuck, mailed, other = [await services.make() for _ in range(3)]
+    blocked = [outputs / f"{stuck}.json", services.data_dir / "mail" / f"{mailed}-1-0-0.eml"]
     for path in blocked:
         path.unlink()
         path.mkdir()  # can't be removed as a file
-    pruning = house.pruning()
+    pruning = services.pruning()
     pruning.open()
     await until(lambda: "can't be removed; trying again later" in caplog.text)
-    await until(lambda: not house.traces(other))
+    await until(lambda: not services.traces(other))
     assert sorted(os.listdir(finished)) == [f"{run_id}.json" for run_id in (stuck, mailed)]
     for path in blocked:
         path.rmdir()
@@ -212,20 +214,20 @@ async def test_trouble_with_the_disk_is_told_and_tried_again(
     await pruning.close()
 
 
-async def test_the_event_loop_goes_on(house: House) -> None:
+async def test_the_event_loop_goes_on(services: Services) -> None:
     for _ in range(3):
-        await house.make()
+        await services.make()
     content = b"{}"
     for _ in range(3_000):
         for folder, name in (("finished", "{}.json"), ("mail/done", "{}-1-0-0.json")):
-            path = house.data_dir / folder / name.format(ULID())
+            path = services.data_dir / folder / name.format(ULID())
             path.write_bytes(content)
             os.utime(path, (LONG_AGO, LONG_AGO))
-    pruning = asyncio.create_task(house.pruning().prune(nine_days_ago()))
-    turns = 0
+    pruning = asyncio.create_task(services.pruning().prune(nine_days_ago()))
+    locks = 0
     while not pruning.done():
         await asyncio.sleep(0)
-        turns += 1
+        locks += 1
     await pruning
-    assert os.listdir(house.data_dir / "finished") == []
-    assert turns > 3_000 / AT_ONCE
+    assert os.listdir(services.data_dir / "finished") == []
+    assert locks > 3_000 / AT_ONCE

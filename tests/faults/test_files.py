@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.keeping.datadir import DataDir
-from jupyter_pdflow.keeping.doctor import examine, repair
+from jupyter_pdflow.maintenance.datadir import DataDir
+from jupyter_pdflow.maintenance.doctor import examine, repair
 from tests.faults.disks import obeying_modes
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until

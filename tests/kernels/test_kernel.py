@@ -14,7 +14,7 @@ import pytest
 from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.outputs import OUTPUT_LIMIT
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.kernels.private import LOCK
+from jupyter_pdflow.kernels.runtime_dir import LOCK
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_pdflow.kernels.outputs import Outputs
+from jupyter_pdflow.kernels.outputs import OutputCollector
 
 
 def shown(*texts: str) -> str:
-    outputs = Outputs()
+    outputs = OutputCollector()
     for text in texts:
         outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": text}})
     (output,) = outputs.finish()

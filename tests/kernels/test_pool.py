@@ -15,7 +15,7 @@ import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
 from jupyter_pdflow.kernels import pool as pool_module
-from jupyter_pdflow.kernels import spares as spares_module
+from jupyter_pdflow.kernels import prestarted as spares_module
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.queue import FairQueue
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
@@ -167,22 +167,22 @@ async def test_spare_kernel_works_where_the_notebook_is(
     body = handler("import os\nreturn [os.getpid(), os.getcwd(), next(numbers)]")
     flow = workflow(body, setup=("import itertools\nnumbers = itertools.count()",))
     pool.release(await pool.acquire(flow, ""))
-    await until(lambda: pool._spares._ready, "a kernel is ready")
-    spare = pool._spares._ready[0]
+    await until(lambda: pool._prestarted._ready, "a kernel is ready")
+    spare = pool._prestarted._ready[0]
     other = workflow(body, setup=flow.source.setup, name="other")
     kernel = await pool.acquire(other, "below/other.ipynb")
     assert kernel is spare
     outcome, _ = await kernel.execute(execution(other))
     assert outcome.exports["$return_value"][1:] == [str(tmp_path / "below"), 0]
-    await until(lambda: pool._spares._ready, "the next one is ready")
+    await until(lambda: pool._prestarted._ready, "the next one is ready")
     pool.release(kernel)
 
 
 async def test_spare_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
     pool = make_pool(spare_kernels=1)
-    pool._spares.keep("python3")
-    await until(lambda: pool._spares._ready, "a kernel is ready")
-    dead = pool._spares._ready[0]
+    pool._prestarted.keep("python3")
+    await until(lambda: pool._prestarted._ready, "a kernel is ready")
+    dead = pool._prestarted._ready[0]
     process_of(dead).kill()
     await until(lambda: not dead.alive, "it is dead")
     kernel = await pool.acquire(workflow(RETURN_ONE), "")

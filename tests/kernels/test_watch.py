@@ -243,7 +243,7 @@ def test_objects_that_cant_be_read_are_left_out(names: dict[str, Any]) -> None:
 def test_there_is_a_limit(names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     names["many"] = [[number] for number in range(100_000)]
     watch = watching(names)
-    assert len(watch._noted) <= watch_module.OBJECTS_LIMIT
+    assert len(watch._watched) <= watch_module.OBJECTS_LIMIT
     names["names"].append("c")
     assert [change.name for change in watch.changes()] == ["names"]
 

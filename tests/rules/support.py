@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jupyter_pdflow.rules.events import Begin, CancelPause, Effect, Event, Expire, Finish, Resume
-from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ def workflow(*names: str) -> Workflow:
     return Workflow(id="w", name="w", version="v1", path="w.ipynb", source=source, created_at=START)
 
 
-class Play:
+class RunDriver:
     """A run and a clock of its own that only moves when told."""
 
     def __init__(self, *names: str, event: Any = None) -> None:
@@ -36,7 +36,7 @@ class Play:
             self.run, self.effects = move.run, move.effects
         return self.run
 
-    def wait(self, ms: int) -> Play:
+    def wait(self, ms: int) -> RunDriver:
         self.now += timedelta(milliseconds=ms)
         return self
 

@@ -8,7 +8,7 @@ import pytest
 
 from jupyter_pdflow.rules.decisions import decided_words, decision_on
 from jupyter_pdflow.rules.events import Cancel
-from tests.rules.support import Play, boom, leave, suspend
+from tests.rules.support import RunDriver, boom, leave, suspend
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from tests.rules.support import Play, boom, leave, suspend
     ],
 )
 def test_a_step_that_did_not_pause(outcome: Any, how: str, words: str) -> None:
-    play = Play()
+    play = RunDriver()
     run = play.step(took=5000, **outcome)
     decision = decision_on(run, "a", 1)
     assert decision is not None
@@ -29,7 +29,7 @@ def test_a_step_that_did_not_pause(outcome: Any, how: str, words: str) -> None:
 
 
 def test_the_last_step_of_a_run_that_succeeded() -> None:
-    play = Play("a")
+    play = RunDriver("a")
     decision = decision_on(play.step(took=5000), "a", 1)
     assert decision is not None
     assert decided_words(decision) == (
@@ -38,7 +38,7 @@ def test_the_last_step_of_a_run_that_succeeded() -> None:
 
 
 def test_a_canceled_run() -> None:
-    play = Play()
+    play = RunDriver()
     play.step(took=1000)
     decision = decision_on(play.send(Cancel(by="api")), "a", 1)
     assert decision is not None
@@ -46,7 +46,7 @@ def test_a_canceled_run() -> None:
 
 
 def test_how_a_run_ended_does_not_hide_how_its_pause_was_decided() -> None:
-    play = Play()
+    play = RunDriver()
     play.step(**suspend())
     play.resume()
     decision = decision_on(play.step(**boom()), "a", 1)

@@ -17,15 +17,15 @@ from jupyter_pdflow.rules.events import (
     Execute,
     Expire,
     Finish,
-    Halt,
     Recover,
+    Requeue,
 )
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.moves import apply
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.store.validation import flaw_of_run
-from tests.rules.support import HOUR_MS, Play
+from tests.rules.support import HOUR_MS, RunDriver
 
 STEPS = ("a", "b", "c")
 places = st.tuples(st.sampled_from(STEPS), st.integers(1, 6))
@@ -49,7 +49,7 @@ class AnyRun(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.play = Play(*STEPS)
+        self.play = RunDriver(*STEPS)
         self.wakings = 0
         self.last_begun = 0
         self.winners: dict[tuple[str, int], Decision] = {}
@@ -152,7 +152,7 @@ class AnyRun(RuleBasedStateMachine):
         ended = self.run.ended
         assert self.send(Cancel(by="api")) == (not ended)
 
-    @rule(event=st.sampled_from([Halt(), Recover(), Halt(crashed=True)]))
+    @rule(event=st.sampled_from([Requeue(), Recover(), Requeue(crashed=True)]))
     def the_server_stops_or_dies(self, event: Event) -> None:
         before = self.run
         changed = self.send(event)
@@ -160,8 +160,8 @@ class AnyRun(RuleBasedStateMachine):
         if not changed:
             return
         assert self.run.attempt == before.attempt + 1
-        assert self.run.crashes == before.crashes + (event != Halt())
-        given_up = self.run.crashes == MAX_CRASHES and event != Halt()
+        assert self.run.crashes == before.crashes + (event != Requeue())
+        given_up = self.run.crashes == MAX_CRASHES and event != Requeue()
         assert self.run.current.status == ("failed" if given_up else "pending")
 
     @precondition(lambda self: self.run.not_before is not None)

@@ -6,27 +6,27 @@ from datetime import timedelta
 
 from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.events import (
+    Archive,
     Begin,
     Cancel,
     Deliver,
-    End,
     Execute,
     Expire,
-    Halt,
     Recover,
-    Wake,
+    Requeue,
+    SetTimer,
 )
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Mail
-from tests.rules.support import DAY_MS, START, Play, resume_of, suspend
+from tests.rules.support import DAY_MS, START, RunDriver, resume_of, suspend
 
 
 class TestHalt:
     def test_running_is_at_rest_with_its_compute_time_counted(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.send(Begin())
         late = play.finished(exports={"too": "late"})
-        play.wait(40_000).send(Halt())
+        play.wait(40_000).send(Requeue())
         run = play.run
         assert (run.status, run.attempt, run.steps[0].status) == ("queued", 2, "pending")
         assert (run.usage.compute_ms, run.usage.credits) == (40_000, 2)
@@ -35,9 +35,9 @@ class TestHalt:
         assert play.run is run
 
     def test_the_next_server_executes_it_as_the_second_attempt(self) -> None:
-        play = Play("a")
+        play = RunDriver("a")
         play.send(Begin())
-        play.wait(1_000).send(Halt())
+        play.wait(1_000).send(Requeue())
         play.wait(DAY_MS).send(Recover())
         assert play.effects == (Execute(),)
         assert execution_of(play.run).attempt == 2
@@ -45,23 +45,23 @@ class TestHalt:
         assert (play.run.status, play.run.usage.compute_ms) == ("succeeded", 1_010)
 
     def test_a_request_kept_for_the_steps_end_stays_kept(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.send(Begin())
         play.resume(early=True)
-        play.send(Halt(), Recover())
+        play.send(Requeue(), Recover())
         play.step(**suspend())
         assert play.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
 
     def test_at_rest_it_counts_for_nothing(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.step(**suspend())
         before = play.run
-        assert play.send(Halt()) is before
+        assert play.send(Requeue()) is before
 
 
 class TestRecover:
     def test_running_is_executed_again_from_its_beginning(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.send(Begin())
         lost = play.finished(exports={"from": "the dead"})
         play.send(Recover())
@@ -74,7 +74,7 @@ class TestRecover:
         assert (play.run.position, play.run.attempt) == (1, 1)
 
     def test_links_of_the_first_attempt_still_count(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.send(Begin())
         event = resume_of(play.run)
         play.send(Recover(), Begin())
@@ -82,15 +82,15 @@ class TestRecover:
         assert play.run.position == 1
 
     def test_paused_keeps_its_deadline(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.step(**suspend(1000))
         before = play.run
         play.wait(5000).send(Recover())
         assert play.run is before
-        assert play.effects == (Wake(START + timedelta(seconds=1)),)
+        assert play.effects == (SetTimer(START + timedelta(seconds=1)),)
 
     def test_mails_that_may_not_have_been_handed_over_are_handed_over_again(self) -> None:
-        play = Play()
+        play = RunDriver()
         play.step(**suspend(), mails=[Mail(subject="please")])
         play.send(Recover())
         assert play.effects[0] == Deliver(play.run.outbox)
@@ -98,46 +98,46 @@ class TestRecover:
 
 class TestCrashes:
     @staticmethod
-    def crash(play: Play) -> None:
+    def crash(play: RunDriver) -> None:
         play.send(Begin())
         play.send(Recover())
 
     def test_after_the_first_it_is_executed_again_at_once(self) -> None:
-        play = Play()
+        play = RunDriver()
         self.crash(play)
         assert (play.run.status, play.run.crashes, is_alone(play.run)) == ("queued", 1, False)
         assert play.effects == (Execute(),)
 
     def test_after_the_second_it_waits_and_is_executed_alone(self) -> None:
-        play = Play()
+        play = RunDriver()
         self.crash(play)
         self.crash(play)
         due = START + timedelta(seconds=10)
         assert (play.run.status, play.run.not_before, is_alone(play.run)) == ("queued", due, True)
-        assert play.effects == (Wake(due),)
+        assert play.effects == (SetTimer(due),)
         before = play.run
         assert play.send(Begin()) is before
         assert play.wait(9_000).send(Recover()) is before
-        assert play.effects == (Wake(due),)
+        assert play.effects == (SetTimer(due),)
         play.wait(1_000).send(Expire(step="a", execution=1))
         assert play.effects == (Execute(),)
         play.send(Begin())
         assert (play.run.status, play.run.attempt) == ("running", 3)
 
     def test_after_the_third_it_fails_in_words(self) -> None:
-        play = Play()
+        play = RunDriver()
         self.crash(play)
         self.crash(play)
         play.wait(10_000).send(Expire(step="a", execution=1))
         self.crash(play)
-        assert (play.run.status, play.effects) == ("failed", (End(),))
+        assert (play.run.status, play.effects) == ("failed", (Archive(),))
         assert play.run.error is not None
         assert play.run.error.evalue.startswith(
             "The server or its gateway ended 3 times while it executed step 'a'"
         )
 
     def test_the_number_is_the_owners_and_waits_grow(self) -> None:
-        play = Play()
+        play = RunDriver()
         waits = []
         for _ in range(4):
             play.send(Begin(), Recover(max_crashes=5))
@@ -150,18 +150,18 @@ class TestCrashes:
         assert play.run.status == "failed"
 
     def test_a_stop_in_order_counts_for_none(self) -> None:
-        play = Play()
+        play = RunDriver()
         for _ in range(5):
-            play.send(Begin(), Halt())
+            play.send(Begin(), Requeue())
         assert (play.run.attempt, play.run.crashes, play.run.status) == (6, 0, "queued")
 
     def test_a_gateway_that_ended_counts_as_a_server_does(self) -> None:
-        play = Play()
-        play.send(Begin(), Halt(crashed=True))
+        play = RunDriver()
+        play.send(Begin(), Requeue(crashed=True))
         assert (play.run.crashes, play.effects) == (1, (Execute(),))
 
     def test_each_execution_has_its_own(self) -> None:
-        play = Play()
+        play = RunDriver()
         self.crash(play)
         play.step(**suspend())
         play.resume()
@@ -170,7 +170,7 @@ class TestCrashes:
         assert play.run.crashes == 1
 
     def test_a_run_that_waits_can_be_canceled_and_keeps_a_request(self) -> None:
-        play = Play()
+        play = RunDriver()
         self.crash(play)
         self.crash(play)
         play.resume(early=True)

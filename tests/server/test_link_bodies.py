@@ -105,9 +105,9 @@ async def test_a_sender_that_goes_away_changes_nothing(
 async def test_a_slow_body_counts_once_it_is_there(server: JupyterServer, paused: Paused) -> None:
     run = await asyncio.to_thread(paused)
     reader, writer = await half_sent(server, run, "Content-Length: 4\r\nContent-Type: text/plain")
-    for letter in (b"s", b"l", b"o", b"w"):
+    for email in (b"s", b"l", b"o", b"w"):
         await asyncio.sleep(PATIENCE / 20)
-        writer.write(letter)
+        writer.write(email)
     assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
     writer.close()
     assert (await asyncio.to_thread(told, server, run))["body"] == "slow"

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jupyter_pdflow.rules.run import By, Decision, How
-from jupyter_pdflow.server.pages import Place, asking_page, decided_page, error_page, render
+from jupyter_pdflow.rules.run import Actor, Decision, Resolution
+from jupyter_pdflow.server.pages import LinkTarget, asking_page, decided_page, error_page, render
 from jupyter_pdflow.server.requests import Incoming, link_fields, link_request
 from jupyter_pdflow.server.tokens import Action
 
 TOKEN = "WyJydW4iXQ.c2VjcmV0"
 FORM = "application/x-www-form-urlencoded"
-PLACE = Place(action="resume", workflow="approval", step="ask")
+PLACE = LinkTarget(action="resume", workflow="approval", step="ask")
 AT = datetime(2026, 11, 22, 16, 8, 30, tzinfo=UTC)
 
 
@@ -100,8 +100,8 @@ def test_without_a_script_there_is_none() -> None:
         ("resume", "succeeded", None, "is not waiting any more: its run succeeded."),
     ],
 )
-def test_who_or_what_decided(action: Action, how: How, by: By | None, words: str) -> None:
-    place = Place(action=action, workflow="approval", step="ask")
+def test_who_or_what_decided(action: Action, how: Resolution, by: Actor | None, words: str) -> None:
+    place = LinkTarget(action=action, workflow="approval", step="ask")
     decision = Decision(step="ask", execution=1, how=how, by=by, at=AT)
     html = render(decided_page(place, decision), "n", scripts=True)
     assert "Step “ask” of workflow “approval” " in html

@@ -55,8 +55,8 @@ def test_a_resume_link_can_not_be_made_into_a_cancel_link(links: Links) -> None:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_no_letter_of_a_token_can_be_changed(links: Links, action: Action) -> None:
     token = links.token(action, *PAUSE)
-    for place, letter in enumerate(token):
-        for other in {"A", "B", "_", "."} - {letter}:
+    for place, email in enumerate(token):
+        for other in {"A", "B", "_", "."} - {email}:
             with pytest.raises(NotFoundError):
                 links.read(action, token[:place] + other + token[place + 1 :])
     for wrong in (token + "=", token + "A", token[:-1], f"{token}.{token}", token + "\n"):

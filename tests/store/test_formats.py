@@ -47,8 +47,8 @@ def test_format_1_is_read(data_dir: Path) -> None:
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
     assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
-    letters = Records(data_dir / "mail" / "done", EMAIL, log)
-    assert [letter.run_id for letter in letters.all()] == [PAUSED, ENDED]
+    emails = Records(data_dir / "mail" / "done", EMAIL, log)
+    assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
     links = Links(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)
 

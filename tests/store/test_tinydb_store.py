@@ -15,16 +15,16 @@ from ulid import ULID
 
 from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Begin, Cancel
-from jupyter_pdflow.rules.moves import apply, new_run
 from jupyter_pdflow.rules.run import Error, Run
+from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.server.views import run_item, run_view
 from jupyter_pdflow.store import storage
-from jupyter_pdflow.store.outputs import EXECUTIONS_KEPT
 from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.store.step_outputs import EXECUTIONS_KEPT
 from jupyter_pdflow.store.summaries import summary_of
 from jupyter_pdflow.store.tinydb_store import TinyDBStore
-from tests.rules.support import START, Play, suspend, workflow
+from tests.rules.support import START, RunDriver, suspend, workflow
 
 log = logging.getLogger("test")
 Open = Callable[[], TinyDBStore]
@@ -55,7 +55,7 @@ def links_for(run_id: str, step: str, execution: int) -> tuple[str, str]:
 
 class TestRuns:
     async def test_a_run_is_read_back_as_it_was(self, reopen: Open) -> None:
-        play = Play("a", "b", event={"deep": [{"x": "…"}]})
+        play = RunDriver("a", "b", event={"deep": [{"x": "…"}]})
         play.step(**suspend(), exports={"$return_value": {"n": 1}})
         store = reopen()
         await store.put(play.run)
@@ -141,7 +141,7 @@ class TestRuns:
         store = reopen()
         large = {"$return_value": "x" * 5_000_000}
         for ended in (False, True):
-            play = Play("a", "b", event={"x": "y" * 500_000})
+            play = RunDriver("a", "b", event={"x": "y" * 500_000})
             run = replace(play.step(**suspend(), exports=large), id=f"run-{ended}")
             await store.put(run)
             if ended:
@@ -160,9 +160,9 @@ class TestRuns:
 
     async def test_a_list_shows_of_a_run_what_its_page_shows(self, reopen: Open) -> None:
         store = reopen()
-        failing = Play("a", "b")
+        failing = RunDriver("a", "b")
         failing.step(error=Error(ename="E", evalue="no", traceback=["t"], step="a"))
-        waiting = Play("a", "b")
+        waiting = RunDriver("a", "b")
         waiting.step(**suspend(), exports={"n": 1})
         ended = apply(waiting.run, Cancel(by="api", reason="enough"), START).run
         for number, run in enumerate((failing.run, waiting.run, ended)):

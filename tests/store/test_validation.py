@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from jupyter_pdflow.engine.email_messages import Email
 from jupyter_pdflow.engine.email_records import flaw_of_email
-from jupyter_pdflow.engine.letters import StoredLetter
-from jupyter_pdflow.rules.run import Decision, Letter, Mail, Run, Step, Usage
+from jupyter_pdflow.rules.run import Decision, Mail, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
-from jupyter_pdflow.store.outputs import RunOutputs, Shown, flaw_of_outputs
+from jupyter_pdflow.store.step_outputs import RunOutputs, Shown, flaw_of_outputs
 from jupyter_pdflow.store.validation import (
     flaw_of_run,
     flaw_of_workflow,
@@ -21,7 +21,7 @@ from jupyter_pdflow.store.validation import (
     is_writable,
 )
 from jupyter_pdflow.store.workflows import Versions, flaw_of_versions
-from tests.rules.support import START, Play, suspend, workflow
+from tests.rules.support import START, RunDriver, suspend, workflow
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001  that is what is wrong with it
 DEEP: Any = 0
@@ -30,12 +30,12 @@ for _ in range(300):
 
 
 def paused() -> Run:
-    return Play("a", "b").step(**suspend())
+    return RunDriver("a", "b").step(**suspend())
 
 
-def letter(**fields: Any) -> Letter:
+def email(**fields: Any) -> OutboxMessage:
     given = {"id": "r-1-0-0", "run_id": "r", "step": "a", "created_at": START}
-    return Letter(**{**given, **fields}, mail=Mail(subject="s"))
+    return OutboxMessage(**{**given, **fields}, mail=Mail(subject="s"))
 
 
 WRONG_RUNS: dict[str, dict[str, Any]] = {
@@ -63,11 +63,11 @@ WRONG_RUNS: dict[str, dict[str, Any]] = {
     "a pause of another execution": {"execution": 2},
     "data that can't be shown": {"event": DEEP},
     "exports that can't be shown": {"steps": (Step(name="a", exports={"x": DEEP}), Step(name="b"))},
-    "a mail that climbs": {"outbox": [letter(id="../../../pwn")]},
-    "a mail of another run": {"outbox": [letter(run_id="x")]},
-    "a mail whose id is another run's": {"outbox": [letter(id="x-1-0-0")]},
-    "a mail twice": {"outbox": [letter(), letter()]},
-    "a mail's time": {"outbox": [letter(created_at=NAIVE)]},
+    "a mail that climbs": {"outbox": [email(id="../../../pwn")]},
+    "a mail of another run": {"outbox": [email(run_id="x")]},
+    "a mail whose id is another run's": {"outbox": [email(id="x-1-0-0")]},
+    "a mail twice": {"outbox": [email(), email()]},
+    "a mail's time": {"outbox": [email(created_at=NAIVE)]},
     "a workflow elsewhere": {"workflow_id": "../w"},
     "an id that is none": {"id": "../r"},
 }
@@ -85,7 +85,7 @@ def test_what_is_odd_and_right() -> None:
     run = replace(
         paused(),
         event={"big": 10**40, "text": "\x00\u2028"},
-        outbox=[letter(), letter(id="r-1-0-1")],
+        outbox=[email(), email(id="r-1-0-1")],
         created_at=START.astimezone(timezone(timedelta(hours=14))),
     )
     assert flaw_of_run(run) is None
@@ -145,7 +145,7 @@ def test_every_name_of_a_notebook_that_can_be_deployed(name: str) -> None:
 
 
 def test_emails() -> None:
-    right = StoredLetter(
+    right = Email(
         id="r-1-0-0", run_id="r", step="a", to=["bob@"], subject="a\nb", text="", html=None,
         created_at=START,
     )  # fmt: skip

@@ -1,0 +1,116 @@
+"""What is still to be written for runs: done at once, or as soon as the storage allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from jupyter_pdflow.engine.run_locks import RunLocks
+
+Work = Callable[[], Awaitable[None]]
+
+RETRY_AFTER = 2.0
+"""Seconds until something that could not be stored is tried again."""
+
+
+class StorageHealth:
+    """Tells the log once when the storage fails, and once when it works again."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._told = False
+
+    def begins(self, error: OSError) -> None:
+        """Say that something could not be stored; it is kept and tried again."""
+        if not self._told:
+            self._told = True
+            self._log.error(
+                "The data directory can't be written: %s. Free some space or repair it; what is "
+                "to be stored is kept in memory and tried again until it succeeds.",
+                error,
+            )
+
+    def gives_up(self, run_id: str, error: Exception) -> None:
+        """Say that something of a run can't be stored at all."""
+        self._log.error("Something of run %s can't be stored.", run_id, exc_info=error)
+
+    def is_over(self) -> None:
+        """Say that something was stored."""
+        if self._told:
+            self._told = False
+            self._log.info("The data directory can be written again.")
+
+
+class PendingWrites:
+    """What follows from a stored change and has to be stored too, in order, by run.
+
+    Each piece of work may be done again after it has failed halfway.
+
+    Parameters
+    ----------
+    storage : StorageHealth
+        Tells that something could not be stored.
+    locks : RunLocks
+        The turns of runs, one of which is taken when something is tried again.
+    """
+
+    def __init__(self, storage: StorageHealth, locks: RunLocks) -> None:
+        self._storage = storage
+        self._locks = locks
+        self._pending: dict[str, list[Work]] = {}
+        self._retry: asyncio.Task[None] | None = None
+
+    async def do(self, run_id: str, work: Work) -> None:
+        """Do this for a run whose turn it is, at once or else later; never raises `OSError`."""
+        self._pending.setdefault(run_id, []).append(work)
+        with suppress(OSError):
+            await self.flush(run_id)
+        if self._pending and (self._retry is None or self._retry.done()):
+            self._retry = asyncio.create_task(self._try_again(), name="store what is owed")
+
+    async def flush(self, run_id: str) -> None:
+        """Do what is still owed to a run whose turn it is.
+
+        Raises
+        ------
+        OSError
+            That is still not possible.
+        """
+        if run_id not in self._pending:
+            return
+        work = self._pending[run_id]
+        while work:
+            await self._attempt(run_id, work[0])
+            del work[0]
+        del self._pending[run_id]
+
+    async def _attempt(self, run_id: str, work: Work) -> None:
+        """Do one piece of work; one that can't be done at all must not hold up its run."""
+        try:
+            await work()
+        except OSError as error:
+            self._storage.begins(error)
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it would be the same next time
+            self._storage.gives_up(run_id, error)
+
+    async def close(self) -> None:
+        """Try a last time; the next start finds what is left by what is stored."""
+        if self._retry is not None:
+            self._retry.cancel()
+            await asyncio.wait([self._retry])
+        await self._flush_all()
+        self._pending.clear()
+
+    async def _try_again(self) -> None:
+        while self._pending:
+            await asyncio.sleep(RETRY_AFTER)
+            await self._flush_all()
+
+    async def _flush_all(self) -> None:
+        for run_id in list(self._pending):
+            async with self._locks.of(run_id):
+                with suppress(OSError):
+                    await self.flush(run_id)

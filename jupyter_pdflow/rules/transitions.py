@@ -1,0 +1,432 @@
+"""How a run moves: `apply` takes a run, an event and the time, and gives the next run.
+
+========  ==============  ====================================================
+event     counts when     the run is then
+========  ==============  ====================================================
+Begin     queued, due     running
+Finish    running         queued (next step), paused, succeeded or failed
+Resume    paused          queued (next step, or the same one for a rerun)
+Resume    queued/running  the same, with the request kept for the step's end
+Expire    paused, due     queued; canceled or failed where `on_timeout` says so
+Expire    queued, due     queued, and executed now that its wait is over
+Cancel    not ended       canceled
+Halt      running         queued, one more attempt; failed after too many crashes
+Recover   running         queued, one more attempt; failed after too many crashes
+========  ==============  ====================================================
+
+An event that does not count changes nothing: one that a person sent raises, one that a
+timer or a kernel sent is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from msgspec.json import encode
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
+from jupyter_pdflow.rules.crashes import crash_error, wait_after
+from jupyter_pdflow.rules.credits import credits_for
+from jupyter_pdflow.rules.decisions import (
+    decided_words,
+    decision_on,
+    is_paused_at,
+    is_under_way,
+)
+from jupyter_pdflow.rules.events import (
+    Archive,
+    Begin,
+    Cancel,
+    CancelPause,
+    Effect,
+    Event,
+    Execute,
+    Expire,
+    Finish,
+    Interrupt,
+    Recover,
+    Requeue,
+    Resume,
+    SetTimer,
+)
+from jupyter_pdflow.rules.outbox import addressed, deliver
+from jupyter_pdflow.rules.run import (
+    Actor,
+    Decision,
+    Error,
+    ExitCall,
+    Outcome,
+    Pause,
+    PauseCall,
+    PendingRequest,
+    Request,
+    Resolution,
+    Run,
+    RunStatus,
+    Step,
+    StepStatus,
+    milliseconds,
+)
+from jupyter_pdflow.rules.workflow import Workflow
+
+DECISIONS_KEPT = 100
+EXPORTS_LIMIT = 6_000_000
+"""Bytes of JSON that the exports of one run may take, the context of its rerun included."""
+
+
+class Transition(NamedTuple):
+    """A run after an event, and what is to be done once it is stored."""
+
+    run: Run
+    effects: tuple[Effect, ...] = ()
+
+
+def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Transition:
+    """Make a queued run of a workflow's version, started with `event`."""
+    run = Run(
+        id=run_id,
+        workflow_id=workflow.id,
+        workflow_name=workflow.name,
+        version=workflow.version,
+        steps=tuple(Step(name=name) for name in workflow.step_names),
+        event=event,
+        created_at=now,
+        updated_at=now,
+    )
+    return Transition(run, (Execute(),))
+
+
+def apply(run: Run, event: Event, now: datetime) -> Transition:
+    """Move a run by one event.
+
+    Raises
+    ------
+    AlreadyDecidedError
+        A `Resume` or `CancelPause` came for a pause that is settled.
+    RunEndedError
+        A `Cancel` came for a run that has ended.
+    """
+    move = _RULES[type(event)](run, event, now)
+    if move.run is run:
+        return move
+    return Transition(replace(move.run, updated_at=max(now, run.updated_at)), move.effects)
+
+
+def waiting_for(run: Run) -> Pause:
+    """Get the pause that a resume by the run's id would settle.
+
+    Raises
+    ------
+    NotPausedError
+        The run is not paused.
+    """
+    if run.pause is None:
+        msg = f"Run {run.id} is {run.status}, not paused; only a paused run can be resumed."
+        raise NotPausedError(msg)
+    return run.pause
+
+
+# --- the rule of each event -----------------------------------------------------------
+
+
+def _begin(run: Run, _event: Begin, now: datetime) -> Transition:
+    if run.status != "queued" or run.not_before is not None:
+        return Transition(run)
+    step = run.current
+    runs = step.runs or 1
+    step = replace(step, status="running", runs=runs, started_at=step.started_at or now)
+    run = _with_step(run, step)
+    return Transition(replace(run, status="running", woken_at=run.woken_at or now))
+
+
+def _finish(run: Run, event: Finish, now: datetime) -> Transition:
+    if run.status != "running" or not _is_of_attempt(run, event):
+        return Transition(run)
+    outcome = event.outcome
+    run = _with_step(run, replace(run.current, exports=outcome.exports))
+    run = replace(run, outbox=addressed(run, outcome, now))
+    error = outcome.error or _too_large(run, outcome)
+    move = _fail(run, error, now) if error else _after_return(run, outcome, now)
+    return Transition(move.run, (*deliver(run), *move.effects))
+
+
+def _after_return(run: Run, outcome: Outcome, now: datetime) -> Transition:
+    match outcome.flow:
+        case ExitCall(exit_reason=reason):
+            run = _end_step(replace(run, reason=reason), "succeeded", now)
+            return _end(run, "succeeded", now)
+        case PauseCall() as call if not _reruns_used_up(run, call):
+            return _pause(run, call, now)
+        case _:
+            return _next_step(_end_step(run, "succeeded", now), now)
+
+
+def _resume(run: Run, event: Resume, now: datetime) -> Transition:
+    if is_under_way(run, event.step, event.execution) and run.early is None:
+        early = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
+        return Transition(replace(run, early=early))
+    _check_open(run, event.step, event.execution)
+    return _wake(run, "resumed", event.by, event.request, now)
+
+
+def _expire(run: Run, event: Expire, now: datetime) -> Transition:
+    pause = run.pause
+    if run.not_before is not None and is_under_way(run, event.step, event.execution):
+        return _end_wait(run, run.not_before, now)
+    if not is_paused_at(run, event.step, event.execution) or pause is None:
+        return Transition(run)
+    if now < pause.deadline:
+        return Transition(run, (SetTimer(pause.deadline),))
+    if pause.on_timeout == "cancel":
+        run = _decide(run, "timed_out", "timer", now)
+        return _cancel_now(run, "Nobody answered in time.", now)
+    if pause.on_timeout == "fail":
+        waited = milliseconds(pause.since, pause.deadline)
+        text = f"Nobody resumed step {pause.step!r} within {waited} ms."
+        error = Error(ename="TimeoutError", evalue=text, step=pause.step)
+        return _fail(_decide(run, "timed_out", "timer", now), error, now)
+    return _wake(run, "timed_out", "timer", None, now)
+
+
+def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
+    if run.ended:
+        msg = f"Run {run.id} has already {_ended_words(run)}; there is nothing to cancel."
+        raise RunEndedError(msg)
+    if run.pause is not None:
+        run = _decide(run, "canceled", event.by, now)
+    return _cancel_now(run, event.reason, now)
+
+
+def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
+    if is_under_way(run, event.step, event.execution) and run.early is None:
+        early = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
+        return Transition(replace(run, early=early))
+    _check_open(run, event.step, event.execution)
+    return _cancel_now(_decide(run, "canceled", event.by, now), None, now)
+
+
+def _halt(run: Run, event: Requeue, now: datetime) -> Transition:
+    if run.status != "running":
+        return Transition(run)
+    if event.crashed:
+        return _crash(run, event.max_crashes, now)
+    return Transition(_requeue(_close_segment(run, now)))
+
+
+def _recover(run: Run, event: Recover, now: datetime) -> Transition:
+    """Find out what a run needs when a server starts: nothing is taken for done."""
+    if run.status == "running":
+        move = _crash(run, event.max_crashes, now)
+        return Transition(move.run, (*deliver(run), *move.effects))
+    return Transition(run, (*deliver(run), _needed(run)))
+
+
+def _needed(run: Run) -> Effect:
+    if run.ended:
+        return Archive()
+    if run.pause is not None:
+        return SetTimer(run.pause.deadline)
+    return Execute() if run.not_before is None else SetTimer(run.not_before)
+
+
+_RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
+    Begin: _begin,
+    Finish: _finish,
+    Resume: _resume,
+    Expire: _expire,
+    Cancel: _cancel,
+    CancelPause: _cancel_pause,
+    Requeue: _halt,
+    Recover: _recover,
+}
+
+
+# --- what they are made of ------------------------------------------------------------
+
+
+def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
+    pause = Pause(
+        kind=call.kind,
+        step=run.current.name,
+        execution=run.execution,
+        since=now,
+        deadline=now + timedelta(milliseconds=call.ms),
+        on_timeout=call.on_timeout,
+        context=call.context,
+        max_retries=call.max_retries,
+    )
+    run = _close_segment(_with_step(run, replace(run.current, status="paused")), now)
+    early, run = run.early, replace(run, status="paused", pause=pause, early=None)
+    if early is None:
+        return Transition(run, (SetTimer(pause.deadline),))
+    if early.action == "cancel":
+        return _cancel_now(_decide(run, "canceled", early.by, now), None, now)
+    return _wake(run, "resumed", early.by, early.request, now)
+
+
+def _wake(
+    run: Run, how: Resolution, by: Actor, request: Request | None, now: datetime
+) -> Transition:
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    run = replace(_decide(run, how, by, now), execution=run.execution + 1, attempt=1, crashes=0)
+    if pause.kind == "rerun":
+        return _rerun(run, pause, request)
+    if pause.kind == "suspend" or request is not None:
+        exports = {**run.current.exports, "$resume_data": request}
+        run = _with_step(run, replace(run.current, exports=exports))
+    return _next_step(_end_step(run, "succeeded", now), now)
+
+
+def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
+    step = run.current
+    runs = next_runs(step.runs, pause.max_retries, called_back=request is not None)
+    step = replace(step, status="pending", runs=runs, reruns=step.reruns + 1)
+    run = replace(
+        _with_step(run, step),
+        status="queued",
+        context=pause.context,
+        woken=request is not None,
+        callback_request=request,
+    )
+    return Transition(run, (Execute(),))
+
+
+def next_runs(runs: int, max_retries: int, *, called_back: bool) -> int:
+    """Number the next execution of a rerun step.
+
+    Handlers read ``runs == maxRetries + 1`` as "given up waiting", as in Pipedream's
+    examples, so a callback that would land on that number takes the one after it.
+    """
+    following = runs + 1
+    return following + 1 if called_back and following == max_retries + 1 else following
+
+
+def _next_step(run: Run, now: datetime) -> Transition:
+    run = replace(run, context=None, woken=False, callback_request=None, early=None)
+    if run.position + 1 == len(run.steps):
+        return _end(replace(run, woken_at=run.woken_at or now), "succeeded", now)
+    run = replace(run, status="queued", position=run.position + 1, attempt=1, crashes=0)
+    return Transition(run, (Execute(),))
+
+
+def _requeue(run: Run) -> Run:
+    """Queue the step that was executing, for another attempt."""
+    run = _with_step(run, replace(run.current, status="pending"))
+    return replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
+
+
+def _crash(run: Run, max_crashes: int, now: datetime) -> Transition:
+    """Queue a step whose server ended; give it up where it has done that too often."""
+    run = replace(_requeue(run), crashes=run.crashes + 1)
+    if run.crashes >= max_crashes:
+        return _fail(run, crash_error(run.current.name, run.crashes), now)
+    wait = wait_after(run.crashes)
+    if not wait:
+        return Transition(run, (Execute(),))
+    return Transition(replace(run, not_before=now + wait), (SetTimer(now + wait),))
+
+
+def _end_wait(run: Run, not_before: datetime, now: datetime) -> Transition:
+    if now < not_before:
+        return Transition(run, (SetTimer(not_before),))
+    return Transition(replace(run, not_before=None), (Execute(),))
+
+
+def _fail(run: Run, error: Error, now: datetime) -> Transition:
+    error = replace(error, step=run.current.name)
+    run = _with_step(run, replace(run.current, error=error))
+    return _end(_end_step(replace(run, error=error), "failed", now), "failed", now)
+
+
+def _cancel_now(run: Run, reason: str | None, now: datetime) -> Transition:
+    interrupt = (Interrupt(),) if run.status == "running" else ()
+    run = _end_step(replace(run, reason=reason), "canceled", now)
+    move = _end(run, "canceled", now)
+    return Transition(move.run, (*interrupt, *move.effects))
+
+
+def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
+    steps = tuple(
+        replace(step, status="skipped") if step.status == "pending" else step for step in run.steps
+    )
+    ended_at = max(now, run.updated_at)
+    run = replace(run, steps=steps, status=status, early=None, not_before=None, ended_at=ended_at)
+    return Transition(_close_segment(run, now), (Archive(),))
+
+
+def _decide(run: Run, how: Resolution, by: Actor, now: datetime) -> Run:
+    """Settle the pause, by whichever came first, and count the time it took."""
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    decision = Decision(step=pause.step, execution=pause.execution, how=how, by=by, at=now)
+    paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
+    return replace(
+        run,
+        pause=None,
+        decisions=(*run.decisions, decision)[-DECISIONS_KEPT:],
+        usage=replace(run.usage, paused_ms=paused_ms),
+    )
+
+
+def _close_segment(run: Run, now: datetime) -> Run:
+    """Count the compute time since the run woke up, if it did."""
+    if run.woken_at is None:
+        return run
+    compute_ms = milliseconds(run.woken_at, now)
+    usage = replace(
+        run.usage,
+        credits=run.usage.credits + credits_for(compute_ms),
+        compute_ms=run.usage.compute_ms + compute_ms,
+    )
+    return replace(run, usage=usage, woken_at=None)
+
+
+def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
+    ended_at = max(now, run.current.started_at or now)
+    return _with_step(run, replace(run.current, status=status, ended_at=ended_at))
+
+
+def _with_step(run: Run, step: Step) -> Run:
+    before, after = run.steps[: run.position], run.steps[run.position + 1 :]
+    return replace(run, steps=(*before, step, *after))
+
+
+def _too_large(run: Run, outcome: Outcome) -> Error | None:
+    commas_and_brackets = len(run.steps) + 1
+    size = len(encode([step.exports for step in run.steps])) - commas_and_brackets
+    if isinstance(outcome.flow, PauseCall) and outcome.flow.context is not None:
+        size += len(encode(outcome.flow.context))
+    return (
+        Error(ename="ExportError", evalue=too_large_words(size)) if size > EXPORTS_LIMIT else None
+    )
+
+
+def too_large_words(size: int, of: str = "run") -> str:
+    """Say that the exports of a run, or of a step, take too many bytes."""
+    return (
+        f"The exports of this {of} take {size:,} bytes, the context of a rerun included; the limit "
+        f"is {EXPORTS_LIMIT:,}. Write large data to a file and export its path."
+    )
+
+
+def _reruns_used_up(run: Run, call: PauseCall) -> bool:
+    return call.kind == "rerun" and run.current.reruns >= call.max_retries
+
+
+def _is_of_attempt(run: Run, event: Finish) -> bool:
+    attempt = (run.current.name, run.execution, run.attempt)
+    return (event.step, event.execution, event.attempt) == attempt
+
+
+def _check_open(run: Run, step: str, execution: int) -> None:
+    decision = decision_on(run, step, execution)
+    if decision is not None:
+        raise AlreadyDecidedError(decided_words(decision), decision)
+
+
+def _ended_words(run: Run) -> str:
+    return "been canceled" if run.status == "canceled" else run.status

@@ -1,0 +1,202 @@
+"""Who holds the data directory, and what it takes to work on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from logging import Logger
+from typing import Any, NamedTuple
+
+from jupyter_pdflow.engine.service import Service
+from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
+from jupyter_pdflow.kernels.manager import close_manager
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.public_url import PublicAddress
+from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.store.folders import RunFolders
+from jupyter_pdflow.store.threads import in_thread
+
+RETRY_SECONDS = 2.0
+"""Between two looks whether another server has let go of the data."""
+
+
+class StoppingError(PDFlowError):
+    """The server is shutting down."""
+
+    reason = "stopping"
+    status = 503
+
+
+class Services(NamedTuple):
+    """What works on a data directory."""
+
+    engine: Service
+    links: Links
+    address: PublicAddress
+    pool: KernelPool
+    manager: Any
+    folders: RunFolders
+
+    async def open(self) -> None:
+        """Take up the work as the last server left it."""
+        self.pool.open()
+        await in_thread(self.folders.open)
+        await self.engine.open()
+
+    async def close(self) -> None:
+        """Stop all work; paused runs wait for the next start."""
+        await self.engine.close()
+        close_manager(self.manager)
+
+
+class ServiceManager:
+    """Opens the house when the lock of its data directory is free, and closes it.
+
+    Parameters
+    ----------
+    lock : DataLock
+        The lock of the data directory.
+    build : callable
+        Makes the house; called when the lock is held.
+    url : str
+        This server's address, told to others that want the lock.
+    """
+
+    def __init__(
+        self, lock: DataLock, build: Callable[[], Services], *, url: str, log: Logger
+    ) -> None:
+        self._lock = lock
+        self._build = build
+        self._url = url
+        self._log = log
+        self._opening = asyncio.Lock()
+        self._services: Services | None = None
+        self._refusal: DataDirLockedError | None = None
+        self._retry_at = 0.0
+        self._stopping = False
+        self._waiting: asyncio.Task[None] | None = None
+
+    @property
+    def present(self) -> Services | None:
+        """The house, if it is open."""
+        return self._services
+
+    def check(self) -> None:
+        """Raise the error for which the house can never be opened, if there is one."""
+
+    async def services(self) -> Services:
+        """Get the house, opening it if need be.
+
+        Raises
+        ------
+        DataDirLockedError
+            Another server holds the data; tried again at most every `RETRY_SECONDS`.
+        StoppingError
+            This server is shutting down.
+        """
+        if self._services is not None:
+            return self._services
+        async with self._opening:
+            if self._stopping:
+                msg = "This server is shutting down; try again when it is back."
+                raise StoppingError(msg)
+            if self._services is None:
+                self._services = await self._open()
+            return self._services
+
+    def start(self) -> None:
+        """Open the house as soon as that is possible; the log says why it is not yet."""
+        self._waiting = asyncio.create_task(self._keep_trying(), name="open the data directory")
+
+    async def close(self) -> None:
+        """Close the house and let go of the data; while steps end, it is still open."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        async with self._opening:
+            self._stopping = True
+            if self._services is not None:
+                await self._services.engine.stop()
+            services, self._services = self._services, None
+            if services is not None:
+                await services.close()
+            self._lock.free()
+
+    async def _keep_trying(self) -> None:
+        told = ""
+        while True:
+            try:
+                await self.services()
+            except DataDirLockedError:
+                pass  # `_take_lock` has said so
+            except OSError as error:
+                if str(error) != told:
+                    self._log.error("Workflows don't run on this server yet: %s", error)
+                    told = str(error)
+            except PDFlowError as error:
+                self._log.error("Workflows don't run on this server. %s", error)
+                return
+            else:
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _open(self) -> Services:
+        self._take_lock()
+        try:
+            services = self._build()
+        except BaseException:
+            self._lock.free()
+            raise
+        try:
+            await services.open()
+        except BaseException:
+            await services.close()
+            self._lock.free()
+            raise
+        return services
+
+    def _take_lock(self) -> None:
+        if self._refusal is not None and time.monotonic() < self._retry_at:
+            raise self._refusal
+        try:
+            self._lock.take(self._url)
+        except DataDirLockedError as error:
+            if self._refusal is None:
+                self._log.warning("Workflows don't run on this server. %s", error)
+            self._refusal = error
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            raise
+        if self._refusal is not None:
+            self._log.info("The data directory is free; workflows now run on this server.")
+        self._refusal = None
+
+
+class ClosedKeeper(ServiceManager):
+    """Refuses all work where a trait can't be used, and touches nothing of the data directory.
+
+    Parameters
+    ----------
+    error : PDFlowError
+        Why; the log says it once, and each route answers with it.
+    """
+
+    def __init__(self, error: PDFlowError, log: Logger) -> None:
+        self._error = error
+        self._log = log
+        self._services = None
+
+    def check(self) -> None:
+        """Raise the error."""
+        raise self._error
+
+    async def services(self) -> Services:
+        """Raise the error."""
+        raise self._error
+
+    def start(self) -> None:
+        """Log the error."""
+        self._log.error("Workflows don't run on this server. %s", self._error)
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""

@@ -1,0 +1,115 @@
+"""Opens a data directory as a server does, in this process, and looks at all that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from jupyter_client.multikernelmanager import AsyncMultiKernelManager
+from msgspec.json import encode
+
+from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.engine.service import Service
+from jupyter_pdflow.engine.smtp import SMTPTransport
+from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.events import event_of
+from jupyter_pdflow.server.executed_notebook import executed_notebook, written
+from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.tokens import Links
+from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
+from jupyter_pdflow.store.folders import FILES, RunFolders
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
+
+NOW = timedelta()
+
+
+class Log(logging.Handler):
+    """Keeps what is logged; a traceback is a failure, as nobody has foreseen it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+class Opened(NamedTuple):
+    engine: Service
+    links: Links
+
+
+@asynccontextmanager
+async def opened(
+    path: Path, log: logging.Logger, smtp: str = "", later: timedelta = NOW
+) -> AsyncIterator[Opened]:
+    """Open a data directory, now or later; its queued runs find no kernel, and wait."""
+
+    def clock() -> datetime:
+        return utc_now() + later
+
+    lock = DataLock(path)
+    lock.take("test")
+    links = Links(path / "link_keys", lambda: "http://localhost/", log)
+    post = SMTPTransport.at(smtp) if smtp else None
+    mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock, log=log)
+    pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1, log=log)
+    store = TinyDBStore(path, log)
+    folders = RunFolders(path / FILES, log)
+    folders.open()
+    engine = Service(
+        store, pool, mailbox, links.urls, lambda run: None, folders=folders, log=log, clock=clock
+    )
+    try:
+        await engine.open()
+        yield Opened(engine, links)
+    finally:
+        await engine.close()
+        lock.free()
+
+
+async def look_at_all(services: Opened) -> None:
+    """Show all lists, and each run, email and workflow in every way."""
+    engine, urls = services.engine, services.links.urls
+    runs = await engine.runs(limit=500)
+    for run in runs:
+        with suppress(StoredFileError):  # what lists show of it may be right all the same
+            look_at(services, engine.run(run.id))
+    encode([run_item(run, urls) for run in runs])
+    encode([mail_view(email) for email in await engine.emails()])
+    encode([workflow_view(workflow) for workflow in engine.workflows()])
+
+
+def look_at(services: Opened, run: Run) -> None:
+    encode(run_view(run, services.links.urls))
+    event_of(run)
+    with suppress(PDFlowError):
+        workflow = services.engine.workflow_of(run)
+        written(executed_notebook(run, workflow, services.engine.outputs(run.id)))
+
+
+async def decide_all(services: Opened) -> None:
+    """Use the links of each pause, twice, and cancel what is left."""
+    engine = services.engine
+    for run in await engine.runs(limit=500):
+        if run.pause is not None:
+            await use_links(services, run.id, run.pause.step, run.pause.execution)
+        with suppress(PDFlowError):
+            await engine.cancel(run.id, "api", "x")
+
+
+async def use_links(services: Opened, run_id: str, step: str, execution: int) -> None:
+    """Do what both links of a pause do, which may be decided already."""
+    engine = services.engine
+    for move in (engine.resume_pause, engine.cancel_pause):
+        with suppress(PDFlowError):
+            await move(run_id, step, execution, "link", {"body": 1})
+    await asyncio.sleep(0)

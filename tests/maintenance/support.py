@@ -1,0 +1,104 @@
+"""Data directories as servers leave them, made without one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ulid import ULID
+
+from jupyter_pdflow.engine.email_messages import Email
+from jupyter_pdflow.maintenance.datadir import DONE, KEYS, QUEUED, DataDir
+from jupyter_pdflow.rules.events import Begin, Finish
+from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
+from jupyter_pdflow.rules.transitions import apply, new_run
+from jupyter_pdflow.rules.workflow import Source, StepSource
+from jupyter_pdflow.server.keys import read_keys
+from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.store.tinydb_store import TinyDBStore
+
+SOURCE = Source(
+    kernel_name="python3", setup=(), steps=(StepSource(name="a", source="def handler(pd): ..."),)
+)
+SUSPEND = PauseCall(kind="suspend", ms=3_600_000)
+
+
+class Filled(NamedTuple):
+    """A data directory with a paused and a finished run, each with outputs, a mail and files."""
+
+    data: DataDir
+    paused: Run
+    ended: Run
+
+    @property
+    def path(self) -> Path:
+        return self.data.path
+
+    def at(self, path: Path) -> Filled:
+        """Tell of the same runs in another data directory."""
+        return Filled(DataDir(path), self.paused, self.ended)
+
+    def files(self, folder: str = "") -> list[str]:
+        """List all files below a folder, but the lock's."""
+        root = self.path / folder
+        found = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        return sorted(name for name in found if not name.startswith("lock"))
+
+
+def fill(path: Path, source: Source = SOURCE) -> Filled:
+    path.mkdir(mode=0o700)
+    store = TinyDBStore(path, logging.getLogger("test"))
+    list(store.active())
+    asyncio.run(store.deploy("flow.ipynb", source, datetime.now(UTC)))
+    read_keys(path / KEYS)
+    data = DataDir(path)
+    return Filled(data, make_run(data, store, SUSPEND), make_run(data, store, None))
+
+
+def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
+    now = datetime.now(UTC)
+    run = new_run(str(ULID()), store.workflow("flow"), {"amount": 12}, now).run
+    run = apply(run, Begin(), now).run
+    finish = Finish(step="a", execution=1, attempt=1, outcome=Outcome(flow=pause))
+    run = apply(run, finish, now).run
+    asyncio.run(keep(store, run))
+    add_mail(data, run, status="kept")
+    add_file(data, run, "sub dir/\N{LATIN SMALL LETTER U WITH DIAERESIS}.bin", bytes(range(256)))
+    return run
+
+
+def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
+    file = data.at(f"files/{run.id}") / path
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(0o600)
+    return file
+
+
+async def keep(store: TinyDBStore, run: Run) -> None:
+    await store.put(run)
+    output = {"output_type": "stream", "name": "stdout", "text": "t"}
+    await store.put_outputs(run.id, "a", 1, [output])
+    if run.ended:
+        await store.finish(run)
+
+
+def add_mail(data: DataDir, run: Run, number: int = 0, **fields: Any) -> Email:
+    email = Email(
+        id=f"{run.id}-1-0-{number}",
+        run_id=run.id,
+        step="a",
+        to=["a@example.org"],
+        subject="s",
+        text="t",
+        html=None,
+        created_at=datetime.now(UTC),
+        **fields,
+    )
+    data.write(QUEUED if email.status == "queued" else DONE, email.id, email)
+    if email.status == "kept":
+        replace_file(data.path / "mail" / f"{email.id}.eml", b"Subject: s\r\n\r\nt")
+    return email
