@@ -149,7 +149,7 @@ def deploy(given: Namespace) -> int:
 
 def _deployed(client: Client, notebook: str) -> formatting.Run:
     workflow: formatting.Run = client.post("workflows", {"path": client.relative(notebook)})
-    for warning in workflow["warnings"]:
+    for warning in workflow.get("warnings", ()):
         complain(f"jupyter pdflow: {warning}")
     return workflow
 

@@ -71,7 +71,7 @@ def _production(session: Session, rest: str) -> None:
         f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
         "Step cells show its latest run; start one with `%pdflow run`."
     )
-    for warning in workflow["warnings"]:
+    for warning in workflow.get("warnings", ()):
         publish_words(warning)
 
 

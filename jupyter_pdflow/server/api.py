@@ -72,7 +72,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
         await services.pool.check(source.kernel_name)
         workflow, changed = await services.engine.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
-        view = {**workflow_view(workflow), "warnings": warnings}
+        view = workflow_view(workflow) | ({"warnings": warnings} if warnings else {})
         self.answer(view, 201 if changed else 200)
 
 
