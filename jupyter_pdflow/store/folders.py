@@ -242,6 +242,9 @@ def remove_tree(folder: Path) -> None:
     except PermissionError:
         _make_writable(folder)
         shutil.rmtree(folder)
+    except RecursionError as error:
+        msg = f"{folder} has folders that are nested too deeply; remove it by `rm -r`"
+        raise OSError(msg) from error
 
 
 def _make_writable(folder: Path) -> None:

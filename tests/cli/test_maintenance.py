@@ -105,6 +105,43 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
     assert there.http.post(link.replace(here.url, there.url)).status_code == 410
 
 
+SAVE = """%%step save
+def handler(pd):
+    (pd.files / "models").mkdir()
+    (pd.files / "models" / "best.bin").write_bytes(bytes(1_500_000))
+    pd.flow.suspend()
+"""
+LOAD = """%%step load
+def handler(pd):
+    return len((pd.files / "models" / "best.bin").read_bytes())
+"""
+
+
+def test_files_move_with_their_run_from_wherever_they_are(
+    here: JupyterServer, there: JupyterServer, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    here.args.append(f"--PDFlow.files_dir={shared}")
+    here.start()
+    run = here.wait_run(here.run(here.deploy("saves", [SAVE, LOAD]))["id"], "paused")
+    assert (shared / run["id"] / "models" / "best.bin").exists()
+    assert "file models/best.bin (1.5 MB)\n" in call(here, "show", run["id"]).stdout
+    here.stop()
+
+    said = keep(here, "export", "runs.zip")
+    assert "Copied 0 runs and moved 1 run" in said
+    assert "with 0 mails and 1 file." in said
+    assert f"files in {shared / 'exported'}" in said
+    assert not (shared / run["id"]).exists()
+    elsewhere = tmp_path / "elsewhere"
+    keep(there, "import", here.root / "runs.zip", f"--files-dir={elsewhere}")
+    there.args.append(f"--PDFlow.files_dir={elsewhere}")
+    there.start()
+    assert there.api("POST", f"/runs/{run['id']}/resume", {}).status_code == 200
+    run = there.wait_run(run["id"], "succeeded")
+    assert run["steps"][1]["exports"] == {"$return_value": 1_500_000}
+
+
 WORK = """%%step work
 def handler(pd):
     import pathlib, time

@@ -165,6 +165,22 @@ def test_the_folder_can_be_elsewhere(server: JupyterServer, tmp_path: Path) -> N
         server.restart()
 
 
+def test_without_the_folder_all_else_goes_on(server: JupyterServer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    server.args.append(f"--PDFlow.files_dir={tmp_path / 'file' / 'files'}")
+    try:
+        server.restart()
+        run = server.run(server.deploy("saves", [SAVE, READ]), {"b": "b"})
+        run = server.wait_run(run["id"], "failed")
+        assert run["error"]["message"].startswith("FolderError: This kernel does not see ")
+        assert listed(server, run) == {}
+        other = server.run(server.deploy("none", ["%%step a\ndef handler(pd): pass"]))
+        server.wait_run(other["id"], "succeeded")
+    finally:
+        server.args.pop()
+        server.restart()
+
+
 @pytest.mark.parametrize("kind", ["file", "damaged mark", "mark that is a folder"])
 def test_what_is_in_the_way_is_set_aside(server: JupyterServer, kind: str) -> None:
     server.stop()
