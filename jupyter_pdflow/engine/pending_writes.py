@@ -53,7 +53,7 @@ class PendingWrites:
     storage : StorageHealth
         Tells that something could not be stored.
     locks : RunLocks
-        The turns of runs, one of which is taken when something is tried again.
+        The locks of runs, one of which is taken when something is tried again.
     """
 
     def __init__(self, storage: StorageHealth, locks: RunLocks) -> None:

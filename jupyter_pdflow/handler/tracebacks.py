@@ -10,7 +10,7 @@ from types import TracebackType
 from jupyter_pdflow.rules.run import Error
 
 TEXT_LIMIT = 20_000
-"""Letters kept of an error's text, and of its traceback."""
+"""Characters kept of an error's text, and of its traceback."""
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 _CALLS_AUTHOR = frozenset({"invoke", "run_code"})

@@ -27,7 +27,7 @@ WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
 """Environment variable that is set in production kernels only."""
 
 PRINT_LIMIT = 10_000_000
-"""Letters that one step may print to each stream; what is beyond never leaves the kernel."""
+"""Characters that one step may print to each stream; what is beyond never leaves the kernel."""
 
 FRAME_LIMIT = 64_000_000
 """Maximum number of bytes of a reply; what a step may export and mail takes less."""
@@ -57,8 +57,9 @@ class Ask(Struct, frozen=True, kw_only=True):
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of the request ``id``, or in ``error`` why the worker could not carry it out.
 
-    After a reply that is ``stale`` the kernel is not any more as the setup left it. ``dropped`` counts the letters of output that were not even sent. Where nothing was
-    ``published``, there is nothing to wait for on the iopub channel.
+    After a reply that is ``stale`` the kernel is not any more as the setup left it. ``dropped``
+    counts the characters of output that were not even sent. Where nothing was ``published``,
+    there is nothing to wait for on the iopub channel.
     """
 
     id: str

@@ -23,13 +23,13 @@ class Printing:
 
     @property
     def dropped(self) -> int:
-        """How many letters have been dropped."""
+        """How many characters have been dropped."""
         return sum(bound.dropped for bound in self._bounds)
 
 
 @contextmanager
 def bounded_printing(limit: int = PRINT_LIMIT) -> Iterator[Printing]:
-    """Let so many letters through to each of stdout and stderr, and drop the others.
+    """Let that number of characters through to each of stdout and stderr, and drop the others.
 
     The streams stay the objects that they are, as loggers and others keep hold of them.
     """

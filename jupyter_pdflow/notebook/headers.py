@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 STEP_MAGIC = "step"
 TEXT_SHOWN = 60
-"""Letters shown of a line."""
+"""Characters shown of a line."""
 
 _CALLS = {"run_line_magic", "run_cell_magic"}
 _HELP = {"pdef", "pdoc", "pfile", "pinfo", "pinfo2", "psource"}
@@ -173,7 +173,7 @@ def _shown(lines: list[str], line: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """End all lines alike, and make letters of other widths those of ASCII."""
+    """End all lines alike, and make characters of other widths those of ASCII."""
     text = "\n".join(text.splitlines())
     return text if text.isascii() else normalize("NFKC", text)
 

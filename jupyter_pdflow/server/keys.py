@@ -22,7 +22,7 @@ ImportedKeys: TypeAlias = dict[str, set[str]]
 
 KEY_BYTES = 32
 SHORTEST = 32
-"""Letters of a key; a shorter one was cut off, or made up by somebody."""
+"""Characters of a key; a shorter one was cut off, or made up."""
 
 HELP = "put it right, or delete it to get a new key, which makes all older links invalid."
 

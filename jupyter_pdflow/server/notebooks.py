@@ -15,7 +15,7 @@ from jupyter_pdflow.notebook.source import read_source
 from jupyter_pdflow.rules.workflow import Source
 
 SHOWN = 200
-"""Letters of a path that a message repeats."""
+"""Characters of a path that a message repeats."""
 
 _one_at_a_time = asyncio.Lock()
 """Reading sources takes time, and Python's filters of warnings, which belong to all threads."""

@@ -52,14 +52,14 @@ class Services(NamedTuple):
 
 
 class ServiceManager:
-    """Opens the house when the lock of its data directory is free, and closes it.
+    """Opens the services when the lock of its data directory is free, and closes it.
 
     Parameters
     ----------
     lock : DataLock
         The lock of the data directory.
     build : callable
-        Makes the house; called when the lock is held.
+        Makes the services; called when the lock is held.
     url : str
         This server's address, told to others that want the lock.
     """
@@ -80,14 +80,14 @@ class ServiceManager:
 
     @property
     def present(self) -> Services | None:
-        """The house, if it is open."""
+        """The services, if they are open."""
         return self._services
 
     def check(self) -> None:
-        """Raise the error for which the house can never be opened, if there is one."""
+        """Raise the error for which the services can never be opened, if there is one."""
 
     async def services(self) -> Services:
-        """Get the house, opening it if need be.
+        """Get the services, opening them if need be.
 
         Raises
         ------
@@ -107,11 +107,11 @@ class ServiceManager:
             return self._services
 
     def start(self) -> None:
-        """Open the house as soon as that is possible; the log says why it is not yet."""
+        """Open the services as soon as that is possible; the log says why it is not yet."""
         self._waiting = asyncio.create_task(self._keep_trying(), name="open the data directory")
 
     async def close(self) -> None:
-        """Close the house and let go of the data; while steps end, it is still open."""
+        """Close the services and let go of the data; while steps end, they are still open."""
         if self._waiting is not None:
             self._waiting.cancel()
         async with self._opening:

@@ -31,7 +31,7 @@ LONGEST_NAME = 230
 """Bytes of a name that can still be made longer."""
 
 SHOWN = 100
-"""Letters of a wrong id that a message repeats."""
+"""Characters of a wrong id that a message repeats."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that are no fault of the file that was to be read."""
