@@ -47,6 +47,7 @@ c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"], "scopes": s
 c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/{{username}}"
 c.Spawner.environment = {environment}
 c.Spawner.port = {port}
+c.Spawner.cmd = {command}
 c.Spawner.args = {arguments}
 c.Spawner.start_timeout = 60
 """
@@ -122,6 +123,7 @@ class Hub:
             folder=self.folder,
             environment=environment,
             port=self.port,
+            command=[sys.executable, "-m", "jupyterhub.singleuser"],
             arguments=["--allow-root", f"--PDFlow.data_dir={self.data_dir}"],
         )
 
