@@ -31,7 +31,7 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.modules import LocalModules
 from jupyter_pdflow.kernels.process_state import sets_random_states
-from jupyter_pdflow.notebook.cell import compile_step, interrupts, run_source, run_step
+from jupyter_pdflow.notebook.cell import HANDLER, compile_step, interrupts, run_source, run_step
 from jupyter_pdflow.notebook.display import traceback_lines
 from jupyter_pdflow.notebook.keep import kept_names
 from jupyter_pdflow.rules.run import Execution, Outcome
@@ -165,6 +165,7 @@ class Worker:
         self.loaded = self.modules.loaded()
         if self.baseline is not None:
             new = {name: value for name, value in layer.items() if below.get(name) is not value}
+            new.pop(HANDLER, None)  # each step makes its own anew
             self.baseline.add(new, f"the cell of step {step!r}")
 
 
