@@ -10,9 +10,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from jupyter_pdflow.rules.workflow import ModuleSource
-
-PACKAGE_FILE = "__init__.py"
+from jupyter_pdflow.rules.workflow import PACKAGE_FILE, ModuleSource
 
 
 class LocalModules(MetaPathFinder, InspectLoader):

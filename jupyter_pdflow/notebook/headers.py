@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from unicodedata import normalize
+
+from jupyter_pdflow.notebook.parsing import parse_cell
 
 STEP_MAGIC = "step"
 TEXT_SHOWN = 60
@@ -110,13 +111,7 @@ def _find(source: str, names: tuple[str, ...], bodies: bool) -> Iterator[tuple[i
 
 
 def _magics(text: str) -> list[_Magic]:
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    python = TransformerManager().transform_cell(text)  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(python)
-    return [_magic(node) for node in ast.walk(tree) if _is_magic(node)]  # type: ignore[arg-type]
+    return [_magic(node) for node in ast.walk(parse_cell(text)) if _is_magic(node)]  # type: ignore[arg-type]
 
 
 def _is_magic(node: ast.AST) -> bool:

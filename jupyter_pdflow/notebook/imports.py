@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from jupyter_pdflow.notebook.parsing import parse_cell
+
 _IMPORT_CALLS = frozenset({"import_module", "__import__"})
 _RUN_MAGICS = frozenset({"run", "aimport"})
 
@@ -54,10 +56,8 @@ def merged(found: Iterable[Imports]) -> Imports:
 
 
 def _parse(source: str) -> ast.Module | None:
-    from IPython.core.inputtransformer2 import TransformerManager
-
     try:
-        return ast.parse(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+        return parse_cell(source)
     except Exception:  # noqa: BLE001  what odd sources raise is not documented
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 
 _OPEN_F_STRING = re.compile(
@@ -33,6 +34,24 @@ def parse(python: str, filename: str = "<cell>") -> ast.Module:
         if sys.version_info < (3, 12) and _is_newer(error):
             error.msg = f"{error.msg} ({_NEWER})"
         raise
+
+
+def parse_cell(source: str) -> ast.Module:
+    """Parse IPython source; the warnings that it causes are shown by the kernel that runs it.
+
+    Not for several threads at a time: the filters of warnings belong to all.
+
+    Raises
+    ------
+    Exception
+        It can't be read; what odd sources raise in IPython is not documented.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    python = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(python)
 
 
 def leave_out_main(module: ast.Module) -> ast.Module:

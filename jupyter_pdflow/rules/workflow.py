@@ -8,6 +8,9 @@ from datetime import datetime
 import orjson
 from msgspec import Struct, to_builtins
 
+PACKAGE_FILE = "__init__.py"
+"""The file of a package itself."""
+
 
 class StepSource(Struct, frozen=True, kw_only=True):
     """The body of a ``%%step`` cell, without its first line."""

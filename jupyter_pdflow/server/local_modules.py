@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,14 +11,12 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotebookError
 from jupyter_pdflow.notebook.imports import Imports, imports_of, merged
-from jupyter_pdflow.rules.workflow import ModuleSource, Source
-from jupyter_pdflow.server.notebooks import stay_inside
+from jupyter_pdflow.rules.workflow import PACKAGE_FILE, ModuleSource, Source
+from jupyter_pdflow.server.notebooks import read_in_thread, stay_inside
 
 FILES_LIMIT = 300
 CHARACTERS_LIMIT = 2_000_000
 """Of all local modules of a notebook together."""
-
-PACKAGE_FILE = "__init__.py"
 
 
 async def with_modules(contents: Any, path: str, source: Source) -> tuple[Source, list[str]]:
@@ -49,7 +46,7 @@ async def with_modules(contents: Any, path: str, source: Source) -> tuple[Source
         The modules are too large, or one of them is not text.
     """
     reader = _Reader(contents, posixpath.dirname(path))
-    found = await asyncio.to_thread(_imports_of_notebook, source)
+    found = await read_in_thread(_imports_of_notebook, source)
     modules: dict[str, ModuleSource] = {}
     wanted, seen, unknown = set(found.names), set[str](), list(found.unknown)
     while wanted:
@@ -57,7 +54,7 @@ async def with_modules(contents: Any, path: str, source: Source) -> tuple[Source
         seen.add(name)
         new = [module async for module in reader.read(name)]
         modules |= {module.name: module for module in new}
-        more = await asyncio.to_thread(_imports_of_modules, new)
+        more = await read_in_thread(_imports_of_modules, new)
         wanted |= more.names - seen
         unknown += more.unknown
     ordered = tuple(modules[name] for name in sorted(modules))

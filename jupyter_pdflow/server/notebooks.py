@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jupyter_core.utils import ensure_async
 from tornado.web import HTTPError
@@ -13,6 +14,9 @@ from tornado.web import HTTPError
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
 from jupyter_pdflow.notebook.source import read_source
 from jupyter_pdflow.rules.workflow import Source
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 SHOWN = 200
 """Characters of a path that a message repeats."""
@@ -60,8 +64,13 @@ async def read_notebook(contents: Any, path: str) -> Source:
     """
     stay_inside(getattr(contents, "root_dir", ""), path)
     content = (await _model(contents, path))["content"]
+    return await read_in_thread(read_source, content)
+
+
+async def read_in_thread(read: Callable[[A], T], source: A) -> T:
+    """Read sources in a thread, while no other is reading any."""
     async with _one_at_a_time:
-        return await asyncio.to_thread(read_source, content)
+        return await asyncio.to_thread(read, source)
 
 
 async def _model(contents: Any, path: str) -> Any:

@@ -27,6 +27,7 @@ from jupyter_pdflow.notebook.imports import imports_of
         ("text = 'import helpers'  # import helpers", set()),
         ("from . import sibling\nfrom .deep import x", set()),
         ("def broken(:", set()),
+        ("import helpers\npattern = '\\d'", {"helpers"}),
     ],
 )
 def test_names(source: str, names: set[str]) -> None:
