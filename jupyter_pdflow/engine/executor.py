@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -93,6 +93,13 @@ class Slot:
 
     kernel: Kernel | None
     held: bool = True
+
+    @contextmanager
+    def in_the_pool(self) -> Iterator[None]:
+        """Leave the slot to the pool, which frees it if what is done meanwhile fails."""
+        self.held = False
+        yield
+        self.held = True
 
 
 class Executor:
@@ -200,7 +207,7 @@ class Executor:
         try:
             await self._engine.halt(run_id)
         except (PDFlowError, OSError) as error:
-            self._log.error("Run %s can't be put at rest: %s", run_id, error)
+            self._log.error("Run %s can't be queued again: %s", run_id, error)
 
     async def _run(self, run: Run, kernel: Kernel | None) -> None:
         try:
@@ -263,19 +270,17 @@ class Executor:
     async def _fill(self, run_id: str, slot: Slot, workflow: Workflow) -> None:
         """Start a kernel in a slot, unless there is one."""
         if slot.kernel is None:
-            slot.held = False  # if it can't be started, the pool frees the slot
             starting = self._pool.start(workflow, workflow.path)
-            slot.kernel = await self._while_queued(run_id, starting)
-            slot.held = True
+            with slot.in_the_pool():
+                slot.kernel = await self._while_queued(run_id, starting)
 
     async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
         """Begin a run's step, and run the setup where the kernel has not."""
         async with self._prepared(run_id):
             run = await self._stored(partial(self._engine.begin, run_id))
             if run.status == "running" and slot.kernel is not None:
-                slot.held = False
-                await self._pool.prepare(slot.kernel, workflow, workflow.path)
-                slot.held = True
+                with slot.in_the_pool():
+                    await self._pool.prepare(slot.kernel, workflow, workflow.path)
         return run
 
     async def _fresh(self, slot: Slot, run: Run) -> Kernel:
@@ -285,10 +290,10 @@ class Executor:
         if kernel.is_stale:
             workflow = self._engine.workflow_of(run)
             async with self._prepared(run.id):
-                slot.held = False
-                slot.kernel = await self._pool.exchange(kernel, workflow, workflow.path)
-                slot.held = True
-        return slot.kernel or kernel
+                with slot.in_the_pool():
+                    kernel = await self._pool.exchange(kernel, workflow, workflow.path)
+                    slot.kernel = kernel
+        return kernel
 
     @asynccontextmanager
     async def _prepared(self, run_id: str) -> AsyncIterator[None]:

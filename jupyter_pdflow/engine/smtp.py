@@ -109,7 +109,7 @@ class SMTPTransport(NamedTuple):
         Raises
         ------
         UndeliverableError
-            Nobody has the email, for a reason that is not one recipient's.
+            No recipient has the email, for a reason that is not one recipient's.
         """
         if not parcel.recipients:
             msg = "It has no recipient: pass to=… to pd.send.email, or set PDFlow.mail_to."

@@ -116,7 +116,7 @@ class Pd:
         self.scope.check("pd.export")
         self.exports[_export_name(name)] = to_json(value, str(name), self.scope.warn)
 
-    def respond(self, response: Any = None) -> None:  # noqa: ARG002  there is nobody to send it to
+    def respond(self, response: Any = None) -> None:  # noqa: ARG002  no request waits for it
         """Do nothing but warn: no HTTP request that waits for an answer started this run."""
         self.scope.check("pd.respond")
         self.scope.warn(

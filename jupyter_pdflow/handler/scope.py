@@ -46,4 +46,9 @@ class Scope:
         """
         if text not in self._told:
             self._told.add(text)
-            sys.stderr.write(f"Warning: {text}\n")
+            write_warning(text)
+
+
+def write_warning(text: str) -> None:
+    """Write a warning to the output of the step that is executing."""
+    sys.stderr.write(f"Warning: {text}\n")

@@ -26,8 +26,6 @@ class Baseline:
         Names whose objects may change.
     renew : bool
         Whether random states are made new after a step instead of being put back.
-    maker : str
-        Who has made the names, for messages.
     """
 
     def __init__(
@@ -37,12 +35,11 @@ class Baseline:
         is_local: Callable[[str], bool],
         keep: Collection[str] = (),
         renew: bool = False,
-        maker: str = SETUP,
     ) -> None:
         self._is_local = is_local
         self._watch = Watch(is_local, keep)
         self._process = ProcessState(renew=renew)
-        self.add(namespace, maker)
+        self.add(namespace, SETUP)
 
     def add(self, namespace: Mapping[str, Any], maker: str) -> None:
         """Note more names, and the local modules that have been imported since."""

@@ -327,4 +327,4 @@ def _refusal(content: Message, ask_id: str) -> Reply:
 
 
 def _ignore(_message: Message) -> None:
-    """Nobody asked for it."""
+    """Drop what was not asked for."""

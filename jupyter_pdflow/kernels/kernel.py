@@ -197,7 +197,7 @@ class Kernel:
         Raises
         ------
         GatewayError
-            Its gateway ended meanwhile, so nobody knows what came of the step.
+            Its gateway ended meanwhile, so it is not known what came of the step.
         """
         reply = await self._ask("execute", execution)
         if reply is None:

@@ -21,6 +21,7 @@ from jupyter_pdflow.handler import call
 from jupyter_pdflow.handler.inputs import GivenInputs, Inputs
 from jupyter_pdflow.handler.loops import canceling_tasks
 from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.handler.scope import write_warning
 from jupyter_pdflow.handler.tracebacks import error_of, trim
 from jupyter_pdflow.kernels.baseline import Baseline, left_running, set_globals
 from jupyter_pdflow.kernels.leftovers import Leftovers
@@ -121,7 +122,7 @@ class Worker:
             found += self.baseline.changes()
         self.stale = self.stale or bool(found)
         for text in found + (set_globals(names, self.shell.user_ns) if names else []):
-            sys.stderr.write(f"Warning: {text}\n")
+            write_warning(text)
 
     def restore(self) -> None:
         """Put back what belongs to the process; called when the server has its answer."""

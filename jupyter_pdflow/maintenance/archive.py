@@ -1,7 +1,7 @@
 """The archive that carries runs from one machine to another.
 
 A zip file. Its files lie where they lie in a data directory, beside `MANIFEST`, which says what
-made it, and `LINK_KEYS`. What is read from one was perhaps made by a stranger: a `RunArchive` gives
+made it, and `LINK_KEYS`. What is read from one is not trusted: a `RunArchive` gives
 only files whose names are ours and whose sizes are bearable.
 """
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jupyter_pdflow.handler.scope import write_warning
 from jupyter_pdflow.kernels.baseline import SETUP, Baseline, left_running, set_globals
 from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.notebook.keep import kept_names
@@ -46,7 +47,7 @@ class StateCheck:
             found += set_globals(self._defined, self._names())
             self._put_back(self._defined)
         for text in found:
-            sys.stderr.write(f"Warning: {text}\n")
+            write_warning(text)
         self._baseline.restore()
 
     def _names(self) -> dict[str, Any]:
