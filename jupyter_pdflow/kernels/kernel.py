@@ -16,13 +16,13 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_async
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError, PDFlowError
-from jupyter_pdflow.handler.inputs import given_inputs
 from jupyter_pdflow.kernels.children import end_descendants
 from jupyter_pdflow.kernels.connection import GARBLED, Connection
 from jupyter_pdflow.kernels.gateway import GatewayWatch
 from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
 from jupyter_pdflow.kernels.outputs import OutputCollector
+from jupyter_pdflow.pd.inputs import given_inputs
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
 from jupyter_pdflow.rules.workflow import Workflow
 

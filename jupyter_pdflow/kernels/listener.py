@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from jupyter_pdflow.handler.tracebacks import error_of
 from jupyter_pdflow.kernels.children import adopt_orphans
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,
@@ -26,6 +25,7 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.printing import bounded_printing
 from jupyter_pdflow.kernels.worker import Worker
+from jupyter_pdflow.pd.call import error_of
 from jupyter_pdflow.rules.run import Error, Execution
 
 _NO_LIMIT = 2**40

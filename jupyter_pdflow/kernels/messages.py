@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Raw, Struct
 
-from jupyter_pdflow.handler.inputs import GivenInputs
+from jupyter_pdflow.pd.inputs import GivenInputs
 from jupyter_pdflow.rules.run import Error
 from jupyter_pdflow.rules.workflow import ModuleSource, StepSource
 

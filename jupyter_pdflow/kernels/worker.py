@@ -17,12 +17,6 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from jupyter_pdflow.handler import call
-from jupyter_pdflow.handler.inputs import GivenInputs, Inputs
-from jupyter_pdflow.handler.loops import canceling_tasks
-from jupyter_pdflow.handler.pd import Pd
-from jupyter_pdflow.handler.scope import write_warning
-from jupyter_pdflow.handler.tracebacks import error_of, trim
 from jupyter_pdflow.kernels.baseline import Baseline, left_running, set_globals
 from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.kernels.messages import (
@@ -35,6 +29,12 @@ from jupyter_pdflow.kernels.process_state import sets_random_states
 from jupyter_pdflow.notebook.cell import HANDLER, compile_step, interrupts, run_source, run_step
 from jupyter_pdflow.notebook.display import traceback_lines
 from jupyter_pdflow.notebook.keep import kept_names
+from jupyter_pdflow.pd import call
+from jupyter_pdflow.pd.base import write_warning
+from jupyter_pdflow.pd.call import error_of, trim
+from jupyter_pdflow.pd.inputs import GivenInputs, Inputs
+from jupyter_pdflow.pd.loops import canceling_tasks
+from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import StepSource
 

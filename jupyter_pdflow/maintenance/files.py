@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.handler.folder import MARK
 from jupyter_pdflow.maintenance.datadir import (
     KEYS,
     MAIL_ROOMS,
@@ -21,6 +20,7 @@ from jupyter_pdflow.maintenance.datadir import (
     Room,
 )
 from jupyter_pdflow.maintenance.findings import Finding, Fix, aside, shown
+from jupyter_pdflow.pd.pd import MARK
 from jupyter_pdflow.server.keys import IMPORTED_KEYS
 from jupyter_pdflow.store import spares
 from jupyter_pdflow.store.folders import is_marked, remove_tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jupyter_pdflow.handler.attrs import Attrs, missing
+from jupyter_pdflow.pd.base import Attrs, missing
 from jupyter_pdflow.rules.run import Run
 
 RESUME_DATA = "$resume_data"

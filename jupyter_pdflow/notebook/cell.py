@@ -14,10 +14,9 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import StepError
-from jupyter_pdflow.handler.call import interrupted, invoke
-from jupyter_pdflow.handler.forks import ending_forks
-from jupyter_pdflow.handler.loops import is_switching, outside_loop
 from jupyter_pdflow.notebook.parsing import leave_out_main, parse
+from jupyter_pdflow.pd.call import ending_forks, interrupted, invoke
+from jupyter_pdflow.pd.loops import is_switching, outside_loop
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -46,7 +45,7 @@ async def load_handler(
     StepError
         The body defines no callable ``handler``.
     BaseException
-        What the body raised; `jupyter_pdflow.handler.tracebacks.cut` cuts its traceback.
+        What the body raised; `jupyter_pdflow.pd.call.cut` cuts its traceback.
     """
     return await run_step(shell, compile_step(shell, body, name, filename=filename), name)
 

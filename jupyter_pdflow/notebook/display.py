@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.handler.tracebacks import clean, error_of
+from jupyter_pdflow.pd.call import clean, error_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

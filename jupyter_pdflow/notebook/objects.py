@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from jupyter_pdflow.client import Client, find_server
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.handler.attrs import Attrs, attrs
 from jupyter_pdflow.notebook.session import notebook_path
+from jupyter_pdflow.pd.base import Attrs, attrs
 from jupyter_pdflow.widgets.calls import run_path
 from jupyter_pdflow.widgets.run_views import View, run_fallback
 

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_pdflow.handler.scope import write_warning
 from jupyter_pdflow.kernels.baseline import SETUP, Baseline, left_running, set_globals
 from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.notebook.keep import kept_names
 from jupyter_pdflow.notebook.session import Session, notebook_path
+from jupyter_pdflow.pd.base import write_warning
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

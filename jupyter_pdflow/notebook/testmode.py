@@ -11,11 +11,6 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError
-from jupyter_pdflow.handler.call import call_handler, failed
-from jupyter_pdflow.handler.folder import session_folder
-from jupyter_pdflow.handler.loops import canceling_tasks
-from jupyter_pdflow.handler.pd import Pd
-from jupyter_pdflow.handler.tracebacks import error_of
 from jupyter_pdflow.notebook.advice import with_advice
 from jupyter_pdflow.notebook.cell import interrupts, load_handler
 from jupyter_pdflow.notebook.display import (
@@ -27,6 +22,9 @@ from jupyter_pdflow.notebook.display import (
 )
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.state_check import StateCheck
+from jupyter_pdflow.pd.call import call_handler, error_of, failed
+from jupyter_pdflow.pd.loops import canceling_tasks
+from jupyter_pdflow.pd.pd import Pd, session_folder
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run

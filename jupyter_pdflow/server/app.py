@@ -15,7 +15,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
-from jupyter_pdflow.handler.inputs import DATA_DIR_VARIABLE
+from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server import events

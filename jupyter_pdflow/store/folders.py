@@ -19,7 +19,7 @@ from unicodedata import normalize
 from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.handler.folder import MARK
+from jupyter_pdflow.pd.pd import MARK
 from jupyter_pdflow.store.records import set_aside
 from jupyter_pdflow.store.storage import read_file, replace_file
 from jupyter_pdflow.store.threads import sorted_in_turns

@@ -11,7 +11,7 @@ from html import escape
 from typing import Any, TypeAlias
 
 from jupyter_pdflow.cli.formatting import elapsed, moment, waits
-from jupyter_pdflow.handler.tree import tree_html
+from jupyter_pdflow.pd.exports import tree_html
 from jupyter_pdflow.rules.link_secrets import without_secrets
 from jupyter_pdflow.rules.times import duration
 from jupyter_pdflow.widgets.text import Fallback, exports_fallback

@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import Any, TypeAlias
 
-from jupyter_pdflow.handler.tree import tree_html
+from jupyter_pdflow.pd.exports import tree_html
 from jupyter_pdflow.rules.run import Mail
 
 Fallback: TypeAlias = tuple[str, str]

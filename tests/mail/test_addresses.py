@@ -79,7 +79,7 @@ def test_anything_is_read_or_refused(text: str) -> None:
 
 def test_kernels_do_not_load_what_checks_until_it_is_needed() -> None:
     code = (
-        "import sys, jupyter_pdflow.handler.pd;"
+        "import sys, jupyter_pdflow.pd.pd;"
         "print({'email_validator', 'email.headerregistry', 'idna'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Execution
 
 MakePd = Callable[..., Pd]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.handler.call import call_handler
-from jupyter_pdflow.handler.pd import Pd
 from jupyter_pdflow.notebook.cell import interrupts
+from jupyter_pdflow.pd.call import call_handler
+from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Mail, Outcome, PauseCall
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from jupyter_pdflow.handler.attrs import Attrs, Named
-from jupyter_pdflow.handler.exports import to_json
-from jupyter_pdflow.handler.scope import Scope
+from jupyter_pdflow.pd.base import Attrs, Named, Scope
+from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.rules.run import REASON_LIMIT, Execution, ExitCall, OnTimeout, PauseCall
 from jupyter_pdflow.rules.times import check_ms
 

@@ -1,11 +1,12 @@
-"""Mappings whose values are reached as attributes too."""
+"""What the parts of ``pd`` are made of: values by attribute or item, and their scope."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import PDFlowError, StepOverError
 
 NAMES_SHOWN = 20
 
@@ -67,7 +68,7 @@ class Attrs(dict[str, Any]):
 
     def _repr_html_(self) -> str:
         """Show a tree that folds, where HTML is shown."""
-        from jupyter_pdflow.handler.tree import tree_html
+        from jupyter_pdflow.pd.exports import tree_html
 
         return tree_html(self)
 
@@ -97,3 +98,50 @@ def no_attribute(owner: str, name: str, there: Iterable[str]) -> str:
     """Say that something has no such attribute, and which it has."""
     names = ", ".join(sorted(one for one in there if not one.startswith("_")))
     return f"{owner} has no {name!r}; it has {names}."
+
+
+class Scope:
+    """The time from a handler's call to its end."""
+
+    def __init__(self) -> None:
+        self._over = False
+        self._told: set[str] = set()
+
+    def end(self) -> None:
+        """Note that the step is over: what is asked for from now on would be lost."""
+        self._over = True
+
+    def check(self, call: str) -> None:
+        """Make sure that the step is not over.
+
+        Parameters
+        ----------
+        call : str
+            What is being called, such as ``pd.flow.suspend``.
+
+        Raises
+        ------
+        StepOverError
+            It is.
+        """
+        if self._over:
+            msg = (
+                f"{call} was called after its step was over, where it can do nothing; call it in "
+                "the handler, and wait there for threads and tasks that use pd."
+            )
+            raise StepOverError(msg)
+
+    def warn(self, text: str) -> None:
+        """Write a warning to the step's output, each one once.
+
+        Not by `warnings.warn`, which in a kernel that is used again would leave out what an
+        earlier run was told.
+        """
+        if text not in self._told:
+            self._told.add(text)
+            write_warning(text)
+
+
+def write_warning(text: str) -> None:
+    """Write a warning to the output of the step that is executing."""
+    sys.stderr.write(f"Warning: {text}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import InputsError
-from jupyter_pdflow.handler.inputs import Inputs
+from jupyter_pdflow.pd.inputs import Inputs
 
 TOML = """
 [slack."$auth"]

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from jupyter_pdflow.exceptions import InputsError
-from jupyter_pdflow.handler.attrs import Attrs, missing
+from jupyter_pdflow.pd.base import Attrs, missing
 
 DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import ExportError
-from jupyter_pdflow.handler.exports import to_json
+from jupyter_pdflow.pd.exports import to_json
 
 
 @dataclasses.dataclass

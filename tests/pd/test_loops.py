@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.handler.call import call_handler
-from jupyter_pdflow.handler.loops import canceling_tasks, outside_loop
-from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.pd.call import call_handler
+from jupyter_pdflow.pd.loops import canceling_tasks, outside_loop
+from jupyter_pdflow.pd.pd import Pd
 
 
 async def double(n: int) -> int:
@@ -211,7 +211,7 @@ async def test_an_error_in_a_returned_future_is_the_handlers(pd: Pd) -> None:
 def test_loops_are_closed_when_python_ends() -> None:
     script = """
 import asyncio
-from jupyter_pdflow.handler.loops import outside_loop
+from jupyter_pdflow.pd.loops import outside_loop
 
 async def main():
     for _ in range(3):

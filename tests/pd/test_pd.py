@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from jupyter_pdflow.exceptions import ExportError, StepOverError
-from jupyter_pdflow.handler.call import call_handler
-from jupyter_pdflow.handler.pd import Pd
+from jupyter_pdflow.pd.call import call_handler
+from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
 from tests.handler.conftest import MakePd
 

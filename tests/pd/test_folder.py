@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import FolderError, StepOverError
-from jupyter_pdflow.handler.exports import to_json
-from jupyter_pdflow.handler.folder import MARK, session_folder
+from jupyter_pdflow.pd.exports import to_json
+from jupyter_pdflow.pd.pd import MARK, session_folder
 from tests.handler.conftest import MakePd
 
 MARKED = "0" * 32
@@ -75,7 +75,7 @@ def test_that_of_a_session_is_made_again_if_it_was_removed() -> None:
 def test_that_of_a_session_goes_with_its_process() -> None:
     code = (
         "import os, sys\n"
-        "from jupyter_pdflow.handler.folder import session_folder\n"
+        "from jupyter_pdflow.pd.pd import session_folder\n"
         "(session_folder() / 'a').touch()\n"
         "if os.fork() == 0:\n    sys.exit()\n"
         "os.wait()\n"
