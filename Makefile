@@ -18,7 +18,7 @@ test: lint labextension
 	$(BIN)/pytest
 
 test-lowest: $(LOWEST)/.test
-	$(LOWEST)/bin/pytest -q -W default tests/rules tests/handler tests/store \
+	$(LOWEST)/bin/pytest -q -W default tests/rules tests/pd tests/store \
 		tests/server/test_bodies.py tests/server/test_clients.py tests/server/test_tokens.py \
 		tests/server/test_links.py tests/server/test_api.py
 

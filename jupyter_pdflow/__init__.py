@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_pdflow.notebook.objects import Run, Workflow, runs
+    from jupyter_pdflow.notebook.production import Run, Workflow, runs
 
 __version__ = "0.1.0"
 __all__ = ["Run", "Workflow", "__version__", "runs"]
@@ -16,7 +16,7 @@ __all__ = ["Run", "Workflow", "__version__", "runs"]
 def __getattr__(name: str) -> Any:
     """Import the public names when they are used, so that kernels start quickly."""
     if name in ("Run", "Workflow", "runs"):
-        from jupyter_pdflow.notebook import objects
+        from jupyter_pdflow.notebook import production as objects
 
         return getattr(objects, name)
     msg = f"module {__name__!r} has no attribute {name!r}"

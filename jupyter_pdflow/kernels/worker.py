@@ -17,7 +17,21 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from jupyter_pdflow.kernels.baseline import Baseline, left_running, set_globals
+from jupyter_pdflow.kernels.inside.cell import (
+    HANDLER,
+    compile_step,
+    interrupts,
+    run_source,
+    run_step,
+    traceback_lines,
+)
+from jupyter_pdflow.kernels.inside.state import (
+    Baseline,
+    kept_names,
+    left_running,
+    set_globals,
+    sets_random_states,
+)
 from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.kernels.messages import (
     WORKER_VARIABLE,
@@ -25,10 +39,6 @@ from jupyter_pdflow.kernels.messages import (
     Preparation,
 )
 from jupyter_pdflow.kernels.modules import LocalModules
-from jupyter_pdflow.kernels.process_state import sets_random_states
-from jupyter_pdflow.notebook.cell import HANDLER, compile_step, interrupts, run_source, run_step
-from jupyter_pdflow.notebook.display import traceback_lines
-from jupyter_pdflow.notebook.keep import kept_names
 from jupyter_pdflow.pd import call
 from jupyter_pdflow.pd.base import write_warning
 from jupyter_pdflow.pd.call import error_of, trim

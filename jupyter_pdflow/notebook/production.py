@@ -1,17 +1,200 @@
-"""Deploy this notebook, start its production runs and show them."""
+"""Production mode of a session: runs and workflows as objects, and their views."""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
-from jupyter_pdflow.exceptions import BadRequestError, NotebookError
-from jupyter_pdflow.notebook.display import publish_words
-from jupyter_pdflow.notebook.location import Location, find_location
-from jupyter_pdflow.notebook.session import Ran, Session
+from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
+from jupyter_pdflow.kernels.inside.cell import publish_words
+from jupyter_pdflow.notebook.session import Location, Ran, Session, find_location, notebook_path
 from jupyter_pdflow.notebook.source import code_cells, read_source
+from jupyter_pdflow.pd.base import Attrs, attrs
 from jupyter_pdflow.widgets.calls import run_path
-from jupyter_pdflow.widgets.run_views import NO_RUN, View
+from jupyter_pdflow.widgets.run_views import NO_RUN, View, run_fallback
+
+if TYPE_CHECKING:
+    from jupyter_pdflow.widgets.view import LiveView
+
+
+class Run:
+    """A production run; as a cell's value it shows itself live, with buttons.
+
+    What it tells is as of the last call: `refresh` asks the server again.
+
+    Parameters
+    ----------
+    id : str
+        The run's id, as ``%pdflow runs`` shows it.
+
+    Raises
+    ------
+    ApiError
+        There is no such run.
+    ServerNotFoundError
+        There is no server to ask.
+
+    Examples
+    --------
+    >>> run = Workflow("approval.ipynb").run({"amount": 7})  # doctest: +SKIP
+    >>> run.refresh().status  # doctest: +SKIP
+    'paused'
+    """
+
+    def __init__(self, id: str) -> None:  # noqa: A002  the name that it has everywhere
+        self._client = _server()
+        self._view: View = self._client.get(run_path(id))
+
+    @classmethod
+    def _of(cls, client: Client, view: View) -> Self:
+        run = cls.__new__(cls)
+        run._client, run._view = client, view
+        return run
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self._view["id"])
+
+    @property
+    def status(self) -> str:
+        """``queued``, ``running``, ``paused``, ``succeeded``, ``failed`` or ``canceled``."""
+        return str(self._view["status"])
+
+    @property
+    def exports(self) -> Attrs:
+        """The exports of each step that has any, by step name."""
+        steps = self._view["steps"]
+        exports: Attrs = attrs({step["name"]: step["exports"] for step in steps if step["exports"]})
+        return exports
+
+    def refresh(self) -> Self:
+        """Ask the server how the run stands."""
+        self._view = self._client.get(run_path(self.id))
+        return self
+
+    def resume(self, data: Any = None) -> Self:
+        """Resume the run where it waits.
+
+        Parameters
+        ----------
+        data : JSON value
+            What the step finds as the ``body`` of the request.
+
+        Raises
+        ------
+        ApiError
+            The run is not paused.
+        """
+        self._view = self._client.post(run_path(self.id, "resume"), {"data": data})
+        return self
+
+    def cancel(self, reason: str | None = None) -> Self:
+        """Cancel the run, whatever it is doing.
+
+        Raises
+        ------
+        ApiError
+            The run has ended.
+        """
+        self._view = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
+        return self
+
+    def __repr__(self) -> str:
+        return run_fallback(self._view)[0]
+
+    def _ipython_display_(self) -> None:
+        from jupyter_pdflow.widgets.view import run_view
+
+        run_view(self._client, self.id)._ipython_display_()
+
+
+class Workflow:
+    """A deployed workflow; as a cell's value it shows its runs live.
+
+    Parameters
+    ----------
+    id : str or os.PathLike
+        The workflow's id, or the path of its notebook.
+
+    Attributes
+    ----------
+    id, name, version, path : str
+        As the server names them; `version` is the newest.
+    steps : list of str
+        The names of its steps.
+
+    Raises
+    ------
+    NotFoundError
+        No such notebook is deployed.
+    ApiError
+        There is no workflow with this id.
+    ServerNotFoundError
+        There is no server to ask.
+    """
+
+    def __init__(self, id: str | os.PathLike[str]) -> None:  # noqa: A002  as for Run
+        self._client = _server()
+        text = os.fspath(id)
+        view = _deployed(self._client, text) if text.endswith(".ipynb") else None
+        view = view or self._client.get(f"workflows/{quote(text, safe='')}")
+        self.id, self.name = str(view["id"]), str(view["name"])
+        self.version, self.path = str(view["version"]), str(view["path"])
+        self.steps: list[str] = view["steps"]
+
+    def run(self, event: Any = None) -> Run:
+        """Start a run with this event; ``{}`` if left out."""
+        body = {"event": {} if event is None else event}
+        view = self._client.post(f"workflows/{quote(self.id, safe='')}/runs", body)
+        return Run._of(self._client, view)
+
+    def __repr__(self) -> str:
+        return f"Workflow {self.id}, version {self.version}: {', '.join(self.steps)}"
+
+    def _ipython_display_(self) -> None:
+        from jupyter_pdflow.widgets.view import runs_view
+
+        runs_view(self._client, workflow=self.id)._ipython_display_()
+
+
+def runs(status: str | None = None, workflow: str | None = None) -> LiveView:
+    """Show production runs live, newest first, with buttons.
+
+    Parameters
+    ----------
+    status : str, optional
+        Only runs that have this status.
+    workflow : str, optional
+        Only runs of the workflow with this id.
+
+    Raises
+    ------
+    ApiError
+        There is no such status.
+    ServerNotFoundError
+        There is no server to ask.
+    """
+    from jupyter_pdflow.widgets.view import runs_view
+
+    return runs_view(_server(), status, workflow)
+
+
+def _server() -> Client:
+    return find_server(notebook_path())
+
+
+def _deployed(client: Client, text: str) -> View:
+    named = {text, client.relative(text)} if client.contains(text) else {text}
+    for workflow in client.get("workflows"):
+        if workflow["path"] in named:
+            found: View = workflow
+            return found
+    msg = f"{text} is not deployed: run `%pdflow production` in it first."
+    raise NotFoundError(msg)
 
 
 def deploy(session: Session) -> View:

@@ -1,4 +1,4 @@
-"""What a notebook session knows of its steps, and where it is."""
+"""The session of a notebook: its state, and where its notebook and server are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,64 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyter_pdflow.exceptions import StepError
+from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.rules.run import Run
+
+
+@dataclass(frozen=True)
+class Location:
+    """A notebook on a server; `path` is as the server names it."""
+
+    client: Client
+    path: str
+
+    @property
+    def file(self) -> Path | None:
+        """The notebook's file, where it is on this machine."""
+        root = self.client.root_dir
+        file = root / self.path if root else None
+        return file if file is not None and file.is_file() else None
+
+
+def find_location() -> Location:
+    """Find the server, and this kernel's notebook on it.
+
+    Raises
+    ------
+    ServerNotFoundError
+        There is no server to talk to.
+    NotebookError
+        This kernel's notebook is not known to the server.
+    """
+    told = notebook_path()
+    client = find_server(told)
+    path = client.notebook_of(kernel_id()) or _relative(client, told)
+    if path is None:
+        msg = (
+            "It is not known which notebook this is: open it in a Jupyter server that has "
+            "jupyter_pdflow, or deploy it with `jupyter pdflow deploy NOTEBOOK`."
+        )
+        raise NotebookError(msg)
+    return Location(client, path)
+
+
+def kernel_id() -> str | None:
+    """Get the id by which a server knows this kernel; None in a terminal."""
+    from ipykernel.connect import get_connection_file
+
+    try:
+        name = Path(get_connection_file()).stem
+    except RuntimeError:
+        return None
+    return name.removeprefix("kernel-")
+
+
+def _relative(client: Client, told: Path | None) -> str | None:
+    if told is None or told.suffix != ".ipynb":
+        return None
+    return client.relative(told) if told.is_absolute() else os.fspath(told.as_posix())
+
 
 NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
 SERVER_PID_VARIABLE = "JPY_PARENT_PID"

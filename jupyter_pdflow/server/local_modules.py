@@ -10,7 +10,7 @@ from jupyter_core.utils import ensure_async
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotebookError
-from jupyter_pdflow.notebook.imports import Imports, imports_of, merged
+from jupyter_pdflow.notebook.source import Imports, imports_of, merged
 from jupyter_pdflow.rules.workflow import PACKAGE_FILE, ModuleSource, Source
 from jupyter_pdflow.server.notebooks import read_in_thread, stay_inside
 

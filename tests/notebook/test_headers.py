@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nbformat import v4
 
 from jupyter_pdflow.exceptions import NotebookError
-from jupyter_pdflow.notebook.headers import find_headers
 from jupyter_pdflow.notebook.source import read_source
+from jupyter_pdflow.notebook.steps import find_headers
 from tests.servers import JupyterServer, write_notebook
 
 HANDLER = "def handler(pd):\n    pd.flow.suspend()"

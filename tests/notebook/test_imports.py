@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_pdflow.notebook.imports import imports_of
+from jupyter_pdflow.notebook.source import imports_of
 
 
 @pytest.mark.parametrize(

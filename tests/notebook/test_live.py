@@ -219,7 +219,7 @@ def test_the_names_are_imported_when_used():
         cells=[
             v4.new_code_cell(
                 "import sys, jupyter_pdflow\n"
-                "print('jupyter_pdflow.notebook.objects' in sys.modules)\n"
+                "print('jupyter_pdflow.notebook.production' in sys.modules)\n"
                 "jupyter_pdflow.Run\n"
                 "print('anywidget' in sys.modules, hasattr(jupyter_pdflow, 'nothing'))"
             )

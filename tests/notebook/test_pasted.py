@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from jupyter_pdflow.exceptions import NotebookError
-from jupyter_pdflow.notebook.parsing import parse
+from jupyter_pdflow.kernels.inside.cell import parse
 from jupyter_pdflow.notebook.source import read_source
 from tests.notebook.conftest import Kernel
 from tests.notebook.support import EXPORTS, plain

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.notebook.cell import interrupts
+from jupyter_pdflow.kernels.inside.cell import interrupts
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Mail, Outcome, PauseCall

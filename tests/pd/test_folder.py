@@ -12,7 +12,7 @@ import pytest
 from jupyter_pdflow.exceptions import FolderError, StepOverError
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.pd.pd import MARK, session_folder
-from tests.handler.conftest import MakePd
+from tests.pd.conftest import MakePd
 
 MARKED = "0" * 32
 

@@ -14,7 +14,7 @@ from jupyter_pdflow.exceptions import ExportError, StepOverError
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
-from tests.handler.conftest import MakePd
+from tests.pd.conftest import MakePd
 
 EVENT = {"order": {"id": 7, "lines": [{"sku": "x"}]}, "items": [1]}
 

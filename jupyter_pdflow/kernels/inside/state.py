@@ -1,4 +1,4 @@
-"""What belongs to a kernel's whole process, put back after each step.
+"""What a step has changed of the process and of the objects of the setup.
 
 Put back are the random states of `random`, of numpy and of the generators that the setup has made; the
 working directory, the environment, `sys.path`, the filters of warnings, the handlers and levels of
@@ -15,9 +15,13 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
+
+from jupyter_pdflow.exceptions import BadRequestError
+from jupyter_pdflow.kernels.leftovers import Leftovers
+from jupyter_pdflow.kernels.watch import Change, Watch
 
 Restore: TypeAlias = Callable[[], None]
 
@@ -213,3 +217,107 @@ def _stream(stream: Any) -> Restore:
         return lambda: setattr(stream.bit_generator, "state", numpy_state)
     legacy = stream.get_state(legacy=False)
     return lambda: stream.set_state(legacy)
+
+
+ATTRIBUTE = "pdflow_kept"
+
+
+def keep(shell: Any, line: str) -> None:
+    """Add the names of a ``%keep`` line to those that are kept in this kernel.
+
+    Raises
+    ------
+    BadRequestError
+        The line holds none, or something that is no name.
+    """
+    names = line.replace(",", " ").split()
+    bad = [name for name in names if not name.isidentifier()]
+    if bad or not names:
+        what = f"{bad[0]!r} is not one" if bad else "there is none"
+        msg = f"`%keep` takes the names of variables, as in `%keep session cache`; {what}."
+        raise BadRequestError(msg)
+    setattr(shell, ATTRIBUTE, kept_names(shell) | frozenset(names))
+
+
+def kept_names(shell: Any) -> frozenset[str]:
+    """Get the names that are kept in this kernel."""
+    return getattr(shell, ATTRIBUTE, frozenset())
+
+
+SETUP = "the setup"
+
+
+class Baseline:
+    """The state that steps start from, in a production kernel or in a session's test mode.
+
+    Parameters
+    ----------
+    namespace : mapping of str to object
+        The names that the setup has made.
+    is_local : callable
+        Whether the module of a name is local, see `jupyter_pdflow.kernels.watch.Watch`.
+    keep : collection of str
+        Names whose objects may change.
+    renew : bool
+        Whether random states are made new after a step instead of being put back.
+    """
+
+    def __init__(
+        self,
+        namespace: Mapping[str, Any],
+        *,
+        is_local: Callable[[str], bool],
+        keep: Collection[str] = (),
+        renew: bool = False,
+    ) -> None:
+        self._is_local = is_local
+        self._watch = Watch(is_local, keep)
+        self._process = ProcessState(renew=renew)
+        self.add(namespace, SETUP)
+
+    def add(self, namespace: Mapping[str, Any], maker: str) -> None:
+        """Note more names, and the local modules that have been imported since."""
+        modules = {name: module for name, module in sys.modules.items() if self._is_module(name)}
+        self._watch.add({**modules, **namespace}, maker)
+        self._process.add(self._watch.streams)
+        self._watch.streams.clear()
+
+    def changes(self) -> list[str]:
+        """Say what a step has changed, a sentence for each name."""
+        return [_sentence(change) for change in self._watch.changes()]
+
+    def restore(self) -> None:
+        """Put back what belongs to the whole process."""
+        self._process.restore()
+
+    def _is_module(self, name: str) -> bool:
+        return name != "__main__" and self._is_local(name)
+
+
+def left_running(leftovers: Leftovers) -> list[str]:
+    """Say what a step has left running, a sentence for each."""
+    return [
+        f"This step has left {what} running; later steps and runs get another kernel. End it in the "
+        "handler."
+        for what in leftovers.found()
+    ]
+
+
+def set_globals(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which globals a handler has set, a sentence for each."""
+    missing = object()
+    names = [name for name, value in before.items() if now.get(name, missing) is not value]
+    names += [name for name in now if name not in before]
+    return [
+        f"The handler has set the global `{name}`; later steps and runs don't see that. Export it."
+        for name in names
+        if not name.startswith("_")
+    ]
+
+
+def _sentence(change: Change) -> str:
+    where = f" (in `{change.path}`)" if change.path != change.name else ""
+    return (
+        f"`{change.name}` was made by {change.maker} and changed by this step{where}; later steps "
+        "and runs don't see that. Export it, or save it below `pd.files`."
+    )

@@ -1,0 +1,316 @@
+"""Run the code of a cell in a kernel, and show what it raises."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import linecache
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from html import escape
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_pdflow.exceptions import PDFlowError, StepError
+from jupyter_pdflow.pd.call import clean, ending_forks, error_of, interrupted, invoke
+from jupyter_pdflow.pd.loops import is_switching, outside_loop
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+_OPEN_F_STRING = re.compile(
+    r"""(?<![\w"'])r?fr?(?:'(?:[^'{]|\{[^}']*\})*\{[^}']*(')|"(?:[^"{]|\{[^}"]*\})*\{[^}"]*("))""",
+    re.IGNORECASE,
+)
+"""An f-string up to a quote of its own kind in its braces."""
+_REFUSED = "f-string expression part cannot include"
+_NEWER = (
+    "Python 3.12 or newer reads it; before, use other quotes inside an f-string, or take that "
+    "expression out of it"
+)
+
+
+def parse(python: str, filename: str = "<cell>") -> ast.Module:
+    """Parse Python source.
+
+    Raises
+    ------
+    SyntaxError
+        It is not Python; where only this Python can't read it, the message says so.
+    """
+    try:
+        return ast.parse(python, filename)
+    except SyntaxError as error:
+        if sys.version_info < (3, 12) and _is_newer(error):
+            error.msg = f"{error.msg} ({_NEWER})"
+        raise
+
+
+def parse_cell(source: str) -> ast.Module:
+    """Parse IPython source; the warnings that it causes are shown by the kernel that runs it.
+
+    Not for several threads at a time: the filters of warnings belong to all.
+
+    Raises
+    ------
+    Exception
+        It can't be read; what odd sources raise in IPython is not documented.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    python = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(python)
+
+
+def leave_out_main(module: ast.Module) -> ast.Module:
+    """Leave out what stands below ``if __name__ == "__main__":``, but for its ``else``.
+
+    In pasted code that is how it is tried out by hand, with made-up data.
+    """
+    module.body = list(_kept(module.body))
+    return module
+
+
+def _kept(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in statements:
+        if isinstance(statement, ast.If):
+            statement.orelse = list(_kept(statement.orelse))
+            if _is_main(statement.test):
+                yield from statement.orelse
+                continue
+        yield statement
+
+
+def _is_main(test: ast.expr) -> bool:
+    match test:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return any(map(_is_main, values))
+        case ast.Compare(
+            ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]
+        ) | ast.Compare(ast.Constant("__main__"), [ast.Eq()], [ast.Name("__name__")]):
+            return True
+    return False
+
+
+def _is_newer(error: SyntaxError) -> bool:
+    """Whether Python 3.12, where an f-string may hold its own quotes, is likely to read it."""
+    if _REFUSED in error.msg:
+        return True
+    text = error.text or ""
+    opened = _OPEN_F_STRING.search(text)
+    rest = text[opened.end() :] if opened else ""
+    return opened is not None and (opened[1] or opened[2]) in rest and "}" in rest
+
+
+HANDLER = "handler"
+
+
+async def load_handler(
+    shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
+) -> Callable[[Any], Any]:
+    """Run a step's body in the shell's namespace and get its handler.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The kernel's shell.
+    body : str
+        The step cell without its ``%%step`` line; IPython syntax and top-level ``await`` work.
+    name : str
+        The step's name.
+    filename : str, optional
+        What tracebacks call the cell; ``<step NAME>`` by default.
+
+    Raises
+    ------
+    StepError
+        The body defines no callable ``handler``.
+    BaseException
+        What the body raised; `jupyter_pdflow.pd.call.cut` cuts its traceback.
+    """
+    return await run_step(shell, compile_step(shell, body, name, filename=filename), name)
+
+
+def compile_step(
+    shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
+) -> CodeType:
+    """Compile a step's body, for `run_step`; parameters as those of `load_handler`."""
+    # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
+    filename = filename or f"<step {name}>"
+    tree = _read(shell, body, filename, first_line=f"# %%step {name}\n")
+    return _compile(shell, leave_out_main(tree), filename)
+
+
+async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callable[[Any], Any]:
+    """Run a step's compiled body; gives and raises what `load_handler` does."""
+    shell.user_ns.pop(HANDLER, None)
+    await run_code(shell, code)
+    handler = shell.user_ns.get(HANDLER)
+    if not callable(handler):
+        msg = f"Step {name!r} defines no handler: write `def handler(pd):` in its cell."
+        raise StepError(msg)
+    return handler  # type: ignore[no-any-return]
+
+
+async def run_source(shell: InteractiveShell, source: str, filename: str) -> None:
+    """Run IPython source in the shell's namespace; nothing of it is kept in the history.
+
+    Raises
+    ------
+    BaseException
+        What the source raised.
+    """
+    await run_code(shell, _compile(shell, _read(shell, source, filename), filename))
+
+
+async def run_code(shell: InteractiveShell, code: CodeType) -> None:
+    """Run compiled source in the shell's namespace, as a script's where it does not await.
+
+    Raises
+    ------
+    BaseException
+        What the source raised.
+    """
+    awaits = code.co_flags & inspect.CO_COROUTINE
+    with ending_forks():
+        with shell.builtin_trap, nullcontext() if awaits else outside_loop():
+            result = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  the author's code
+        if awaits:
+            await result
+
+
+def _read(
+    shell: InteractiveShell, source: str, filename: str, *, first_line: str = ""
+) -> ast.Module:
+    """Parse IPython source, and keep its lines for tracebacks."""
+    python = first_line + cast("str", shell.transform_cell(source))  # type: ignore[no-untyped-call]
+    linecache.cache[filename] = (len(python), None, python.splitlines(keepends=True), filename)
+    return parse(python, filename)
+
+
+def _compile(shell: InteractiveShell, tree: ast.Module, filename: str) -> CodeType:
+    final: Any = shell.transform_ast(tree)  # type: ignore[no-untyped-call]
+    with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+        return shell.compile(final, filename, "exec")
+
+
+_INTERRUPTIBLE = frozenset({invoke.__code__, run_code.__code__})
+"""Code that expects an interrupt at any place."""
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Let an interrupt end the author's code, whether it computes or awaits.
+
+    While it awaits a cell, ipykernel only asks the loop to cancel it: code that does not await
+    never sees that, and a loop that waits for events may not either.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted.discard(task)
+
+    def cancel() -> None:
+        interrupted.add(task)
+        task.cancel()
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        while frame is not None and not is_switching(frame):
+            if frame.f_code in _INTERRUPTIBLE:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+        loop.call_soon_threadsafe(cancel)
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class StopRunAll(PDFlowError):  # noqa: N818  it is no error of anyone's
+    """Ends a cell as failed, so that the cells queued behind it don't run, and shows nothing."""
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+def publish(text: str, html: str) -> None:
+    """Display text, and its HTML twin where HTML can be shown."""
+    from IPython.display import display
+
+    display({"text/plain": text, "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def publish_words(text: str) -> None:
+    """Display a sentence."""
+    publish(text, f"<p>{escape(text)}</p>")
+
+
+def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
+    """Format an exception as IPython does, with the frames that it has and no others."""
+    try:
+        return [clean(line) for line in _lines(shell, error)]
+    except Exception:  # noqa: BLE001  parts of an exception are the author's code too
+        return error_of(error).traceback
+
+
+def _lines(shell: Any, error: BaseException) -> Any:
+    kind, frames = type(error), error.__traceback__
+    has_line = isinstance(error, PDFlowError) and frames is not None
+    if hasattr(error, "_render_traceback_") and not has_line:
+        return list(error._render_traceback_())
+    if isinstance(error, SyntaxError):
+        return shell.SyntaxTB.structured_traceback(kind, error, [])
+    if isinstance(error, BaseExceptionGroup):
+        return error_of(error).traceback
+    if frames is None:
+        return shell.InteractiveTB.get_exception_only(kind, error)
+    return shell.InteractiveTB.structured_traceback(kind, error, frames, tb_offset=0)
+
+
+def raise_from_cell(shell: InteractiveShell, error: BaseException) -> None:
+    """Raise an exception out of a cell, shown with its own frames, or not at all if quiet.
+
+    IPython would show the frames of this package above the author's. It has a handler for
+    exceptions of choice; that is borrowed for this one and given back at once.
+    """
+    borrowed = shell.custom_exceptions, shell.CustomTB
+    frames = error.__traceback__
+
+    def give_back(*_: object) -> None:
+        shell.custom_exceptions, shell.CustomTB = borrowed
+        if give_back in shell.events.callbacks["post_run_cell"]:
+            shell.events.unregister("post_run_cell", give_back)
+
+    def show(*_: Any, **__: Any) -> None:
+        give_back()
+        _show(shell, error.with_traceback(frames))
+
+    shell.set_custom_exc((type(error),), show)  # type: ignore[no-untyped-call]
+    shell.events.register("post_run_cell", give_back)
+    raise error
+
+
+def _show(shell: InteractiveShell, error: BaseException) -> None:
+    if isinstance(error, shell.custom_exceptions):
+        shell.CustomTB(type(error), error, error.__traceback__)
+        return
+    lines = traceback_lines(shell, error)
+    if not lines:
+        vars(shell)["_last_traceback"] = []
+        return
+    shell._get_exc_info((type(error), error, error.__traceback__))  # type: ignore[no-untyped-call]
+    shell._showtraceback(type(error), error_of(error).evalue, lines)
+    if shell.call_pdb:
+        shell.debugger(force=True)  # type: ignore[no-untyped-call]
