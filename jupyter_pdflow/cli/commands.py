@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 from rich.table import Table
 
-from jupyter_pdflow.cli import formatting
+from jupyter_pdflow import formatting
 from jupyter_pdflow.cli.arguments import UsageError, parse
 from jupyter_pdflow.cli.launcher import TemporaryServer
 from jupyter_pdflow.cli.output import complain, console, echo, print_json

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jupyter_pdflow.cli import formatting
+from jupyter_pdflow import formatting
 from jupyter_pdflow.client import Client
 from jupyter_pdflow.exceptions import ServerNotFoundError
 from jupyter_pdflow.rules.times import duration

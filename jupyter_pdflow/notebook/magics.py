@@ -74,8 +74,8 @@ def _test(session: Session, rest: str) -> None:
 
 
 def _event(session: Session, rest: str) -> None:
+    from jupyter_pdflow.formatting import event_twins
     from jupyter_pdflow.kernels.inside.cell import publish
-    from jupyter_pdflow.widgets.text import event_twins
 
     if rest:
         session.event = _json(rest, "event")

@@ -13,8 +13,8 @@ from jupyter_pdflow.kernels.inside.cell import publish_words
 from jupyter_pdflow.notebook.session import Location, Ran, Session, find_location, notebook_path
 from jupyter_pdflow.notebook.source import code_cells, read_source
 from jupyter_pdflow.pd.base import Attrs, attrs
-from jupyter_pdflow.widgets.calls import run_path
-from jupyter_pdflow.widgets.run_views import NO_RUN, View, run_fallback
+from jupyter_pdflow.widgets.runs import NO_RUN, View, run_fallback
+from jupyter_pdflow.widgets.view import run_path
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView

@@ -14,6 +14,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.formatting import exports_fallback, mail_fallback
 from jupyter_pdflow.kernels.inside.cell import (
     StopRunAll,
     interrupts,
@@ -43,12 +44,11 @@ from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
 from jupyter_pdflow.rules.times import duration
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
-from jupyter_pdflow.widgets.text import exports_fallback, mail_fallback
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_pdflow.widgets.notice import Notice
+    from jupyter_pdflow.widgets.view import Notice
 
 
 class StateCheck:
@@ -189,7 +189,7 @@ class TestRun:
         """What to say of a Run All that stops here, where no output is shown."""
         if isinstance(self.outcome.flow, ExitCall):
             return _exit_words(self.outcome.flow)
-        from jupyter_pdflow.widgets.notice import NOTICE
+        from jupyter_pdflow.widgets.view import NOTICE
 
         return NOTICE
 
@@ -229,7 +229,7 @@ class TestRun:
     def _publish_notice(self, pause: Pause) -> None:
         from IPython.display import display
 
-        from jupyter_pdflow.widgets.notice import Notice
+        from jupyter_pdflow.widgets.view import Notice
 
         notice = Notice(
             _pause_words(pause),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jupyter_pdflow.rules.link_secrets import without_secrets
+from jupyter_pdflow.formatting import without_secrets
 from jupyter_pdflow.server.requests import HIDDEN
 
 _TOKEN = re.compile(r"(?:WyI|\.eJ)[\w-]{16,}\.[\w-]{43}(?![\w-])")

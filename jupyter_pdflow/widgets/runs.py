@@ -1,4 +1,4 @@
-"""What a saved notebook, a converter and a terminal show of production runs.
+"""What cells show of runs: text and HTML, where no widget can be shown.
 
 A link to resume or cancel is a key: none is ever written here, since notebooks get around.
 """
@@ -10,11 +10,44 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any, TypeAlias
 
-from jupyter_pdflow.cli.formatting import elapsed, moment, waits
+import ipywidgets
+from ipywidgets.widgets.widget_box import VBox
+
+from jupyter_pdflow.formatting import (
+    Fallback,
+    elapsed,
+    exports_fallback,
+    moment,
+    waits,
+    without_secrets,
+)
 from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.link_secrets import without_secrets
 from jupyter_pdflow.rules.times import duration
-from jupyter_pdflow.widgets.text import Fallback, exports_fallback
+
+ui: Any = ipywidgets
+"""The widgets, which come without types."""
+
+
+class FallbackBox(VBox):
+    """A column of widgets that reads the same where no widget can be shown.
+
+    Parameters
+    ----------
+    children : sequence of ipywidgets.Widget
+        What is shown where widgets can be.
+    text, html : str
+        The twins, for terminals, converters and code hosts.
+    """
+
+    def __init__(self, children: Sequence[Any], text: str, html: str) -> None:
+        super().__init__(children)  # type: ignore[no-untyped-call]
+        self.text = text
+        self.html = html
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs) or {}  # type: ignore[no-untyped-call]
+        return {**bundle, "text/plain": self.text, "text/html": self.html}
+
 
 View: TypeAlias = dict[str, Any]
 """A run or a step, as the API shows it."""
