@@ -16,9 +16,9 @@ __all__ = ["Run", "Workflow", "__version__", "runs"]
 def __getattr__(name: str) -> Any:
     """Import the public names when they are used, so that kernels start quickly."""
     if name in ("Run", "Workflow", "runs"):
-        from jupyter_pdflow.notebook import production as objects
+        from jupyter_pdflow.notebook import production
 
-        return getattr(objects, name)
+        return getattr(production, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

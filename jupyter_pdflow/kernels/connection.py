@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from jupyter_pdflow.exceptions import GatewayError
-from jupyter_pdflow.kernels.channels import Channels, ClosedByGatewayError, Message
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,
     LISTEN,
@@ -23,6 +22,7 @@ from jupyter_pdflow.kernels.messages import (
     framed,
     read_frame,
 )
+from jupyter_pdflow.kernels.outputs import Channels, ClosedByGatewayError, Message
 from jupyter_pdflow.rules.run import Error
 
 Take = Callable[[Message], None]

@@ -20,7 +20,9 @@ from jupyter_pdflow.rules.workflow import ModuleSource, StepSource
 MESSAGE = "jupyter_pdflow"
 """Type of the messages that carry a ``frame``, before ``_request`` and ``_reply``."""
 
-LISTEN = "await __import__('jupyter_pdflow.kernels.listener', fromlist=['_']).listen({path!r})"
+LISTEN = (
+    "await __import__('jupyter_pdflow.kernels.inside.listener', fromlist=['_']).listen({path!r})"
+)
 """Code that has a kernel answer frames, also on a socket at that path if there is one."""
 
 WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"

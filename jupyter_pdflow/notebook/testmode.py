@@ -24,6 +24,7 @@ from jupyter_pdflow.kernels.inside.cell import (
     raise_from_cell,
     traceback_lines,
 )
+from jupyter_pdflow.kernels.inside.processes import Leftovers
 from jupyter_pdflow.kernels.inside.state import (
     SETUP,
     Baseline,
@@ -31,7 +32,6 @@ from jupyter_pdflow.kernels.inside.state import (
     left_running,
     set_globals,
 )
-from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.source import with_advice
 from jupyter_pdflow.pd.base import write_warning

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from jupyter_pdflow.kernels.kernel import Kernel, StepResult
+from jupyter_pdflow.kernels.manager import LOCK
 from jupyter_pdflow.kernels.outputs import OUTPUT_LIMIT
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.kernels.runtime_dir import LOCK
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 

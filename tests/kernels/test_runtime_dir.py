@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jupyter_pdflow.kernels.runtime_dir import RuntimeDirectory
+from jupyter_pdflow.kernels.manager import RuntimeDirectory
 
 DIE = """
 import os, sys
 from pathlib import Path
-from jupyter_pdflow.kernels.runtime_dir import PrivateDirectory
+from jupyter_pdflow.kernels.manager import PrivateDirectory
 made = PrivateDirectory(Path(sys.argv[1]))
 (made.path / "kernel-ipc-1").touch()
 os.kill(os.getpid(), 9)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.kernels import watch as watch_module
-from jupyter_pdflow.kernels.watch import Change, Watch
+from jupyter_pdflow.kernels.inside import watch as watch_module
+from jupyter_pdflow.kernels.inside.watch import Change, Watch
 
 SETUP = """
 import collections, functools, array

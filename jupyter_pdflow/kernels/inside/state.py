@@ -20,8 +20,8 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from jupyter_pdflow.exceptions import BadRequestError
-from jupyter_pdflow.kernels.leftovers import Leftovers
-from jupyter_pdflow.kernels.watch import Change, Watch
+from jupyter_pdflow.kernels.inside.processes import Leftovers
+from jupyter_pdflow.kernels.inside.watch import Change, Watch
 
 Restore: TypeAlias = Callable[[], None]
 
@@ -255,7 +255,7 @@ class Baseline:
     namespace : mapping of str to object
         The names that the setup has made.
     is_local : callable
-        Whether the module of a name is local, see `jupyter_pdflow.kernels.watch.Watch`.
+        Whether the module of a name is local, see `jupyter_pdflow.kernels.inside.watch.Watch`.
     keep : collection of str
         Names whose objects may change.
     renew : bool

@@ -1,8 +1,9 @@
-"""What a step leaves running in its kernel: threads, tasks and child processes."""
+"""The processes and threads that a step has started or left running."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import sys
 import threading
@@ -10,7 +11,42 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from jupyter_pdflow.kernels.children import psutil
+import psutil as untyped_psutil
+
+psutil: Any = untyped_psutil
+
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of Linux, see prctl(2)."""
+
+END_SECONDS = 1.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, where the system can do that.
+
+    So a daemon that a step has started stays among the descendants of its kernel.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(pid: int) -> None:
+    """Kill all processes that descend from this one, and wait a moment for their end.
+
+    Not found are those that have been adopted by another process: daemons, on systems other than
+    Linux.
+    """
+    try:
+        found = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return
+    for process in found:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(found, timeout=END_SECONDS)
+
 
 EXECUTOR_SECONDS = 0.1
 """How long the threads of the loop's executor may take to end."""

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from jupyter_pdflow.kernels.children import adopt_orphans
+from jupyter_pdflow.kernels.inside.processes import adopt_orphans
+from jupyter_pdflow.kernels.inside.worker import Worker, bounded_printing
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,
     MESSAGE,
@@ -23,8 +24,6 @@ from jupyter_pdflow.kernels.messages import (
     framed,
     read_frame,
 )
-from jupyter_pdflow.kernels.printing import bounded_printing
-from jupyter_pdflow.kernels.worker import Worker
 from jupyter_pdflow.pd.call import error_of
 from jupyter_pdflow.rules.run import Error, Execution
 

@@ -1,4 +1,4 @@
-"""What runs inside a production kernel: the setup once, then one step at a time.
+"""The worker of a production kernel: runs the setup once, then one step at a time.
 
 Steps are cells of one notebook, so each may use what the cells above it define. To have that
 always the same, in a kernel that has run much as in a fresh one, the namespace is kept in
@@ -11,8 +11,13 @@ that a handler appends to stays appended to while the kernel lives.)
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -25,6 +30,7 @@ from jupyter_pdflow.kernels.inside.cell import (
     run_step,
     traceback_lines,
 )
+from jupyter_pdflow.kernels.inside.processes import Leftovers
 from jupyter_pdflow.kernels.inside.state import (
     Baseline,
     kept_names,
@@ -32,13 +38,12 @@ from jupyter_pdflow.kernels.inside.state import (
     set_globals,
     sets_random_states,
 )
-from jupyter_pdflow.kernels.leftovers import Leftovers
 from jupyter_pdflow.kernels.messages import (
+    PRINT_LIMIT,
     WORKER_VARIABLE,
     Failure,
     Preparation,
 )
-from jupyter_pdflow.kernels.modules import LocalModules
 from jupyter_pdflow.pd import call
 from jupyter_pdflow.pd.base import write_warning
 from jupyter_pdflow.pd.call import error_of, trim
@@ -46,7 +51,134 @@ from jupyter_pdflow.pd.inputs import GivenInputs, Inputs
 from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Execution, Outcome
-from jupyter_pdflow.rules.workflow import StepSource
+from jupyter_pdflow.rules.workflow import PACKAGE_FILE, ModuleSource, StepSource
+
+
+class LocalModules(MetaPathFinder, InspectLoader):
+    """Finds and loads the local modules of a version, before any that are on disk.
+
+    Parameters
+    ----------
+    modules : sequence of ModuleSource
+        The modules.
+    folder : Path
+        The notebook's folder; a module's ``__file__`` is where it was below it.
+    """
+
+    def __init__(self, modules: Sequence[ModuleSource], folder: Path) -> None:
+        self._modules = {module.name: module for module in modules}
+        self._folder = folder
+
+    def install(self) -> None:
+        """Find these modules from now on, in place of those of an earlier version."""
+        sys.meta_path[:] = [
+            self,
+            *(each for each in sys.meta_path if not isinstance(each, LocalModules)),
+        ]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+    def loaded(self) -> dict[str, ModuleType]:
+        """Get those that have been imported."""
+        return {name: sys.modules[name] for name in self._modules if name in sys.modules}
+
+    def forget_all_but(self, kept: dict[str, ModuleType]) -> None:
+        """Have those imported anew that a step was the first to import."""
+        for name in self.loaded().keys() - kept.keys():
+            del sys.modules[name]
+
+    # --- Python's import system -------------------------------------------------------
+
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module of the version."""
+        module = self._modules.get(name)
+        if module is None:
+            return None
+        file = self._folder / module.path
+        spec = ModuleSpec(name, self, origin=str(file), is_package=self.is_package(name))
+        spec.has_location = module.path.endswith(".py")
+        if spec.submodule_search_locations is not None:
+            folder = file.parent if file.name == PACKAGE_FILE else file
+            spec.submodule_search_locations.append(str(folder))
+        return spec
+
+    def is_package(self, name: str) -> bool:
+        """Whether a module is a package."""
+        path = self._modules[name].path
+        return path.endswith(f"/{PACKAGE_FILE}") or not path.endswith(".py")
+
+    def get_source(self, name: str) -> str:
+        """Get the code of a module."""
+        return self._modules[name].source
+
+    def get_code(self, name: str) -> CodeType:
+        """Compile a module, and keep its lines for tracebacks: the file may have others now."""
+        module = self._modules[name]
+        file = str(self._folder / module.path)
+        lines = module.source.splitlines(keepends=True)
+        linecache.cache[file] = (len(module.source), None, lines, file)
+        return self.source_to_code(module.source, file)
+
+
+class Printing:
+    """What has been printed."""
+
+    def __init__(self, bounds: list[_Bound]) -> None:
+        self._bounds = bounds
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was printed."""
+        return any(bound.used for bound in self._bounds)
+
+    @property
+    def dropped(self) -> int:
+        """How many characters have been dropped."""
+        return sum(bound.dropped for bound in self._bounds)
+
+
+@contextmanager
+def bounded_printing(limit: int = PRINT_LIMIT) -> Iterator[Printing]:
+    """Let that number of characters through to each of stdout and stderr, and drop the others.
+
+    The streams stay the objects that they are, as loggers and others keep hold of them.
+    """
+    bounds = [_Bound(stream, limit) for stream in (sys.stdout, sys.stderr)]
+    try:
+        yield Printing(bounds)
+    finally:
+        for bound in bounds:
+            bound.lift()
+
+
+class _Bound:
+    """A limit on what one stream lets through."""
+
+    def __init__(self, stream: Any, limit: int) -> None:
+        self._stream = stream
+        self._write = stream.write
+        self._left = limit
+        self.used = False
+        self.dropped = 0
+        stream.write = self.write
+
+    def write(self, text: Any) -> Any:
+        self.used = True
+        size = len(text) if isinstance(text, str) else 0
+        if size <= self._left:
+            self._left -= size
+            return self._write(text)
+        if self._left:
+            self._write(text[: self._left])
+        self.dropped += size - self._left
+        self._left = 0
+        return size
+
+    def lift(self) -> None:
+        del self._stream.write
 
 
 class Worker:
