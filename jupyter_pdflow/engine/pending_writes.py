@@ -1,13 +1,63 @@
-"""What is still to be written for runs: done at once, or as soon as the storage allows it."""
+"""Changes of a run in turn, and what could not be stored yet."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
-from jupyter_pdflow.engine.run_locks import RunLocks
+from ulid import ULID
+
+
+class RunLocks:
+    """A lock for each run that something happens to; first come, first served."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, run_id: str) -> asyncio.Lock:
+        """Get the lock of a run, which is kept as long as somebody has it."""
+        return self._locks.setdefault(run_id, asyncio.Lock())
+
+    async def over(self) -> None:
+        """Wait until all changes that are under way have been made."""
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
+
+
+LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
+"""An id from here on was made up: counting on from one could run out of ids."""
+
+
+class Ids:
+    """Makes ULIDs; each is greater than all before it, even when the clock was set back.
+
+    Parameters
+    ----------
+    after : sequence of str
+        Ids that were made before; foreign ones are ignored.
+    """
+
+    def __init__(self, after: Sequence[str] = ()) -> None:
+        self._last = max(map(_number, after), default=0)
+
+    def new(self, now: datetime) -> str:
+        """Make the next id."""
+        self._last = max(int(ULID.from_datetime(now)), self._last + 1)
+        return str(ULID.from_int(self._last))
+
+
+def _number(run_id: str) -> int:
+    try:
+        number = int(ULID.from_str(run_id))
+    except ValueError:
+        return 0
+    return number if number < LATEST else 0
+
 
 Work = Callable[[], Awaitable[None]]
 

@@ -10,17 +10,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from jupyter_pdflow.engine.email_messages import Email
+from jupyter_pdflow.clock import Timers, utc_now
 from jupyter_pdflow.engine.executor import Executor
-from jupyter_pdflow.engine.ids import Ids
-from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.pending_writes import RETRY_AFTER, PendingWrites, StorageHealth
-from jupyter_pdflow.engine.pruning import Pruning
-from jupyter_pdflow.engine.run_locks import RunLocks
-from jupyter_pdflow.engine.timers import Timers, utc_now
+from jupyter_pdflow.engine.pending_writes import (
+    RETRY_AFTER,
+    Ids,
+    PendingWrites,
+    RunLocks,
+    StorageHealth,
+)
+from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.mail.message import Email
+from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
     Archive,

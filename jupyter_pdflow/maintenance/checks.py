@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from jupyter_pdflow.engine.email_messages import run_of
+from jupyter_pdflow.mail.message import run_of
 from jupyter_pdflow.maintenance.datadir import (
     ACTIVE,
     EXPORTED,

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from msgspec import Struct, ValidationError, convert
 
-from jupyter_pdflow.engine.email_messages import Email, run_of
 from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.mail.message import Email, run_of
 from jupyter_pdflow.maintenance.archive import COPIED_AT_ONCE, LINK_KEYS, RunArchive
 from jupyter_pdflow.maintenance.datadir import (
     ACTIVE,

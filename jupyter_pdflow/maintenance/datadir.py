@@ -11,9 +11,8 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec import Struct
 from msgspec.json import encode
 
-from jupyter_pdflow.engine.email_messages import Email
-from jupyter_pdflow.engine.email_records import EMAIL
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
+from jupyter_pdflow.mail.message import EMAIL, Email
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.store.folders import FILES, RunFolders

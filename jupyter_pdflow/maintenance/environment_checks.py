@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from jupyter_pdflow.engine.email_messages import Email, parcel_of
-from jupyter_pdflow.engine.smtp import SMTPTransport, UndeliverableError
+from jupyter_pdflow.mail.message import Email, parcel_of
+from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
 from jupyter_pdflow.maintenance.archive import free_bytes
 from jupyter_pdflow.maintenance.datadir import KEYS, DataDir
 from jupyter_pdflow.maintenance.files import INPUTS

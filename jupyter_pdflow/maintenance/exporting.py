@@ -17,8 +17,8 @@ from typing import BinaryIO, NamedTuple, NoReturn
 import orjson
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.email_messages import run_of
 from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
+from jupyter_pdflow.mail.message import run_of
 from jupyter_pdflow.maintenance.archive import (
     ARCHIVE_FORMAT,
     KEYS_FORMAT,

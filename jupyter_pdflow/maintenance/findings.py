@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from jupyter_pdflow.engine.email_messages import Email
+from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.store.records import set_aside

@@ -7,11 +7,11 @@ from logging import Logger
 
 from jupyter_server.serverapp import ServerApp
 
-from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
-from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.kernels.manager import production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
 from jupyter_pdflow.server.services import Services

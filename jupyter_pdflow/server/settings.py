@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from traitlets import TraitType
 
-from jupyter_pdflow.engine.smtp import SMTPTransport
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.mail.addresses import check_address
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.server.public_url import is_address
 
 MOST_KEEP_DAYS = 36_500.0

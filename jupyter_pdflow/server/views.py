@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from jupyter_pdflow.engine.email_messages import Email
+from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.store.folders import RunFile

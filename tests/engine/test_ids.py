@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
-from jupyter_pdflow.engine.ids import Ids
+from jupyter_pdflow.engine.pending_writes import Ids
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

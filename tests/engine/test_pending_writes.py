@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.engine import pending_writes as pending_writes_module
-from jupyter_pdflow.engine.pending_writes import PendingWrites, StorageHealth
-from jupyter_pdflow.engine.run_locks import RunLocks
+from jupyter_pdflow.engine.pending_writes import PendingWrites, RunLocks, StorageHealth
 from jupyter_pdflow.store.storage import replace_file
 from jupyter_pdflow.store.threads import in_thread
 from tests.engine.support import until

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from jupyter_pdflow.engine import mailbox as mailbox_module
-from jupyter_pdflow.engine import pruning as pruning_module
-from jupyter_pdflow.engine.mailbox import Mailbox
-from jupyter_pdflow.engine.pruning import AT_ONCE, Pruning
-from jupyter_pdflow.engine.smtp import SMTPTransport
-from jupyter_pdflow.engine.timers import utc_now
+from jupyter_pdflow.clock import utc_now
+from jupyter_pdflow.engine import scheduler as pruning_module
+from jupyter_pdflow.engine.scheduler import AT_ONCE, Pruning
+from jupyter_pdflow.mail import outbox as mailbox_module
+from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from jupyter_pdflow.rules.transitions import apply, new_run

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from jupyter_pdflow.engine.run_locks import RunLocks
+from jupyter_pdflow.engine.pending_writes import RunLocks
 
 
 async def test_one_after_another_for_a_run_and_side_by_side_for_others() -> None:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-from jupyter_pdflow.engine import timers as timers_module
-from jupyter_pdflow.engine.timers import TURN_SECONDS, Timers
+from jupyter_pdflow import clock as timers_module
+from jupyter_pdflow.clock import TURN_SECONDS, Timers
 from tests.engine.support import until
 
 

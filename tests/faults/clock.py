@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from jupyter_pdflow.engine import timers
+from jupyter_pdflow import clock as timers
 
 _ahead = Path(os.environ["PDFLOW_TEST_CLOCK"])
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 from msgspec.json import encode
 
-from jupyter_pdflow.engine.mailbox import Mailbox
+from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
-from jupyter_pdflow.engine.smtp import SMTPTransport
-from jupyter_pdflow.engine.timers import utc_now
 from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.events import event_of
 from jupyter_pdflow.server.executed_notebook import executed_notebook, written

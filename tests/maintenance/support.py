@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ulid import ULID
 
-from jupyter_pdflow.engine.email_messages import Email
+from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.maintenance.datadir import DONE, KEYS, QUEUED, DataDir
 from jupyter_pdflow.rules.events import Begin, Finish
 from jupyter_pdflow.rules.run import Outcome, PauseCall, Run

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.engine.email_records import EMAIL
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.mail.message import EMAIL
 from jupyter_pdflow.server.tokens import Links
 from jupyter_pdflow.store import formats
 from jupyter_pdflow.store.records import Records

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.email_messages import Email
-from jupyter_pdflow.engine.email_records import flaw_of_email
+from jupyter_pdflow.mail.message import Email, flaw_of_email
 from jupyter_pdflow.rules.run import Decision, Mail, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.store.step_outputs import RunOutputs, Shown, flaw_of_outputs

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from jupyter_pdflow.engine.mailbox import Mailbox, MailFiles
+from jupyter_pdflow.mail.outbox import Mailbox, MailFiles
 from jupyter_pdflow.store.base import Store
 from jupyter_pdflow.store.folders import RunFolders
 from jupyter_pdflow.store.threads import in_thread

@@ -1,4 +1,4 @@
-"""An email, what became of it, and how it looks on the wire."""
+"""The emails of runs as records, and as messages to send."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.smtp import Parcel, Refusal, UndeliverableError
 from jupyter_pdflow.mail.addresses import check_address
+from jupyter_pdflow.mail.smtp import Parcel, Refusal, UndeliverableError
+from jupyter_pdflow.store.records import RecordType
+from jupyter_pdflow.store.validation import flaw_of_values
 
 ERROR_LIMIT = 1_000
 """Maximum number of characters of what is kept of an error."""
@@ -39,6 +41,20 @@ class Email(Struct, frozen=True, kw_only=True):
     error: str | None = None
     attempts: int = 0
     answers: dict[str, str | None] = {}
+
+
+def flaw_of_email(email: Email) -> str | None:
+    """Say what is wrong with a stored email; None if nothing is.
+
+    Whether it can be sent is another matter: one that can't be becomes `failed`, and says why.
+    """
+    flaw = flaw_of_values(email)
+    if flaw is None and run_of(email.id) != email.run_id:
+        flaw = "its id is not one of its run's emails"
+    return flaw
+
+
+EMAIL = RecordType(Email, "mail", flaw_of_email)
 
 
 def run_of(email_id: str) -> str:

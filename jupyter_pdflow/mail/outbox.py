@@ -16,18 +16,18 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.email_messages import (
+from jupyter_pdflow.clock import Timers
+from jupyter_pdflow.engine.pending_writes import RETRY_AFTER
+from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.mail.message import (
+    EMAIL,
     Email,
     delivered,
     parcel_of,
     run_of,
     undelivered,
 )
-from jupyter_pdflow.engine.email_records import EMAIL
-from jupyter_pdflow.engine.pending_writes import RETRY_AFTER
-from jupyter_pdflow.engine.smtp import SMTPTransport, UndeliverableError
-from jupyter_pdflow.engine.timers import Timers
-from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.store.records import SHOWN, Records
 from jupyter_pdflow.store.storage import move_file, replace_file
