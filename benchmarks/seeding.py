@@ -13,8 +13,8 @@ from ulid import ULID
 
 from benchmarks.product import APPROVAL, serving
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.store.records import Records
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 EVENT = {"text": "x" * 1200}
 """Makes the file of a waiting run 2 KB."""

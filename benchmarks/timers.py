@@ -11,7 +11,7 @@ from benchmarks.baselines import executed, written
 from benchmarks.figures import Figure, Figures, Goal
 from benchmarks.product import Product, returned, serving, temporary_folder
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.store.records import Records
+from jupyter_pdflow.stores.tinydb.records import Records
 
 TOGETHER, QUICK_TOGETHER = 200, 50
 ROUNDS, QUICK_ROUNDS = 5, 1

@@ -16,8 +16,8 @@ from typing import Any
 
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.kernels.connection import Connection
-from jupyter_pdflow.server.links import LinkHandler
-from jupyter_pdflow.store.writer import Writer
+from jupyter_pdflow.server.links.handler import LinkHandler
+from jupyter_pdflow.stores.tinydb.writer import Writer
 
 VARIABLE = "PDFLOW_STATIONS"
 STATIONS = ("sent", "handler", "engine", "disk", "on disk", "kernel", "first line")

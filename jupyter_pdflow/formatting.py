@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 from rich.filesize import decimal
 
 from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.run import Mail
-from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.rules.run import Mail, duration
 
 _LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
 

@@ -1,10 +1,13 @@
-"""Follow a run in the terminal until it has ended."""
+"""Write to the terminal, and follow a run there."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +17,7 @@ from rich.text import Text
 from jupyter_pdflow import formatting
 from jupyter_pdflow.client import Client
 from jupyter_pdflow.exceptions import ServerNotFoundError
-from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.rules.run import duration
 
 POLL_SECONDS = 0.3
 GONE_SECONDS = 30.0
@@ -142,3 +145,26 @@ def print_line(console: Console, line: str) -> None:
 def _last(run: formatting.Run | None) -> formatting.Run:
     assert run is not None  # noqa: S101  for the type checker: there is always a first look
     return run
+
+
+WIDE = 10_000
+
+
+def console(*, wide: bool = False) -> Console:
+    """Get standard output; `wide` keeps columns whole where no one looks at a screen."""
+    return Console(width=WIDE if wide and not sys.stdout.isatty() else None)
+
+
+def echo(text: str) -> None:
+    """Write lines to standard output, as they are."""
+    print_line(console(), text)
+
+
+def complain(text: str) -> None:
+    """Write lines to standard error, as they are."""
+    print_line(Console(stderr=True), text)
+
+
+def print_json(found: Any) -> None:
+    """Write JSON for programs."""
+    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

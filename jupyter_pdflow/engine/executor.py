@@ -17,7 +17,7 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.run import Error, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.store.base import Output
+from jupyter_pdflow.stores.base import Output
 
 if TYPE_CHECKING:
     from jupyter_pdflow.engine.service import Service

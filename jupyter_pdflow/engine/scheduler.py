@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from jupyter_pdflow.mail.outbox import Mailbox, MailFiles
-from jupyter_pdflow.store.base import Store
-from jupyter_pdflow.store.folders import RunFolders
-from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.stores.base import Store
+from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from jupyter_pdflow.stores.tinydb.storage import in_thread
 
 PRUNE_EVERY = 3600.0
 """Seconds between looks for finished runs that are old enough to go."""

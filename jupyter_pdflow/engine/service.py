@@ -47,10 +47,9 @@ from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.transitions import Transition, apply, new_run, waiting_for
 from jupyter_pdflow.rules.workflow import Source, Workflow
-from jupyter_pdflow.store.base import Output, Store
-from jupyter_pdflow.store.folders import RunFolders
-from jupyter_pdflow.store.summaries import RunSummary
-from jupyter_pdflow.store.threads import in_slices
+from jupyter_pdflow.stores.base import Output, RunSummary, Store
+from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from jupyter_pdflow.stores.tinydb.storage import in_slices
 
 HANDED_OVER_SECONDS = 0.5
 """How long a list of mails waits at most for those of runs that have just been stored."""

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.smtp import Parcel, Refusal, UndeliverableError
-from jupyter_pdflow.store.records import RecordType
-from jupyter_pdflow.store.validation import flaw_of_values
+from jupyter_pdflow.stores.tinydb.records import RecordType
+from jupyter_pdflow.stores.tinydb.validation import flaw_of_values
 
 ERROR_LIMIT = 1_000
 """Maximum number of characters of what is kept of an error."""

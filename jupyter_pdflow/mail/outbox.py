@@ -29,10 +29,16 @@ from jupyter_pdflow.mail.message import (
 )
 from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
 from jupyter_pdflow.rules.run import OutboxMessage
-from jupyter_pdflow.store.records import SHOWN, Records
-from jupyter_pdflow.store.storage import move_file, replace_file
-from jupyter_pdflow.store.threads import in_reader, in_slices, in_thread, sorted_in_turns
-from jupyter_pdflow.store.validation import is_email_id, is_id
+from jupyter_pdflow.stores.tinydb.records import SHOWN, Records
+from jupyter_pdflow.stores.tinydb.storage import (
+    in_reader,
+    in_slices,
+    in_thread,
+    move_file,
+    replace_file,
+    sorted_in_turns,
+)
+from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)

@@ -27,8 +27,8 @@ import orjson
 from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.maintenance.datadir import MESSAGES, ROOMS
-from jupyter_pdflow.server.keys import IMPORTED_KEYS
-from jupyter_pdflow.store.folders import FILES, flaw_of_path
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS
+from jupyter_pdflow.stores.tinydb.folders import FILES, flaw_of_path
 
 MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"

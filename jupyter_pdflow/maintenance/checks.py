@@ -16,9 +16,9 @@ from jupyter_pdflow.maintenance.datadir import (
     DataDir,
 )
 from jupyter_pdflow.maintenance.findings import Finding, Fix, Inventory
-from jupyter_pdflow.rules.times import duration
-from jupyter_pdflow.store.storage import move_file
-from jupyter_pdflow.store.validation import is_id
+from jupyter_pdflow.rules.run import duration
+from jupyter_pdflow.stores.tinydb.storage import move_file
+from jupyter_pdflow.stores.tinydb.validation import is_id
 
 LATE = timedelta(minutes=1)
 """A timer that is later than this does not fire any more by itself."""

@@ -26,10 +26,9 @@ from jupyter_pdflow.maintenance.datadir import (
 )
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import version_of
-from jupyter_pdflow.server.keys import IMPORTED_KEYS, ImportedKeys, is_key
-from jupyter_pdflow.store.folders import SAME_NAME, RunFolders, clash_of
-from jupyter_pdflow.store.step_outputs import RunOutputs
-from jupyter_pdflow.store.workflows import Versions
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
+from jupyter_pdflow.stores.tinydb.folders import SAME_NAME, RunFolders, clash_of
+from jupyter_pdflow.stores.tinydb.store import RunOutputs, Versions
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")

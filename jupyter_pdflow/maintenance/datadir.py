@@ -15,13 +15,12 @@ from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
 from jupyter_pdflow.mail.message import EMAIL, Email
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.lock import DataLock
-from jupyter_pdflow.store.folders import FILES, RunFolders
-from jupyter_pdflow.store.records import SUFFIX, RecordType, file_name
-from jupyter_pdflow.store.runs import RUN
-from jupyter_pdflow.store.step_outputs import RUN_OUTPUTS, RunOutputs
-from jupyter_pdflow.store.storage import read_file, write_record
-from jupyter_pdflow.store.validation import is_id
-from jupyter_pdflow.store.workflows import WORKFLOW, Versions
+from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name
+from jupyter_pdflow.stores.tinydb.runs import RUN
+from jupyter_pdflow.stores.tinydb.storage import read_file, write_record
+from jupyter_pdflow.stores.tinydb.store import RUN_OUTPUTS, WORKFLOW, RunOutputs, Versions
+from jupyter_pdflow.stores.tinydb.validation import is_id
 
 R = TypeVar("R", bound=Struct)
 

@@ -14,14 +14,14 @@ from jupyter_pdflow.maintenance.datadir import KEYS, DataDir
 from jupyter_pdflow.maintenance.files import INPUTS
 from jupyter_pdflow.maintenance.findings import Finding, Inventory, aside
 from jupyter_pdflow.maintenance.place import configured
-from jupyter_pdflow.server.keys import (
+from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
     KeyFileError,
     read_imported_keys,
     stored_keys,
 )
 from jupyter_pdflow.server.public_url import MEMORY, read_memory
-from jupyter_pdflow.store.storage import read_file
+from jupyter_pdflow.stores.tinydb.storage import read_file
 
 ANYONE = "jupyter_pdflow@localhost"
 LITTLE_ROOM = 100 * 10**6

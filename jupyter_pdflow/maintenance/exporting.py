@@ -42,13 +42,13 @@ from jupyter_pdflow.maintenance.datadir import (
 )
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.server.keys import (
+from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
     ImportedKeys,
     read_imported_keys,
     read_keys,
 )
-from jupyter_pdflow.store.folders import (
+from jupyter_pdflow.stores.tinydb.folders import (
     FILES,
     SAME_NAME,
     RunFile,
@@ -56,9 +56,8 @@ from jupyter_pdflow.store.folders import (
     flaw_of_path,
     remove_tree,
 )
-from jupyter_pdflow.store.records import SHOWN
-from jupyter_pdflow.store.spares import TEMPORARY
-from jupyter_pdflow.store.storage import move_file, sync_directory
+from jupyter_pdflow.stores.tinydb.records import SHOWN
+from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, move_file, sync_directory
 
 Watch = Callable[[Sequence[Run]], Iterable[Run]]
 """Passes runs on one by one, for a progress bar."""

@@ -21,13 +21,12 @@ from jupyter_pdflow.maintenance.datadir import (
 )
 from jupyter_pdflow.maintenance.findings import Finding, Fix, aside, shown
 from jupyter_pdflow.pd.pd import MARK
-from jupyter_pdflow.server.keys import IMPORTED_KEYS
-from jupyter_pdflow.store import spares
-from jupyter_pdflow.store.folders import is_marked, remove_tree
-from jupyter_pdflow.store.records import SUFFIX, UNREADABLE
-from jupyter_pdflow.store.spares import TEMPORARY
-from jupyter_pdflow.store.storage import read_file
-from jupyter_pdflow.store.validation import is_id
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS
+from jupyter_pdflow.stores.tinydb import storage as spares
+from jupyter_pdflow.stores.tinydb.folders import is_marked, remove_tree
+from jupyter_pdflow.stores.tinydb.records import SUFFIX, UNREADABLE
+from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, read_file
+from jupyter_pdflow.stores.tinydb.validation import is_id
 
 INPUTS = "inputs.toml"
 SECRETS = (KEYS, IMPORTED_KEYS, INPUTS)

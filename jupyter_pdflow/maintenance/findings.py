@@ -11,8 +11,8 @@ from typing import NamedTuple
 from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.store.records import set_aside
-from jupyter_pdflow.store.workflows import Versions
+from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.store import Versions
 
 
 class Fix(NamedTuple):

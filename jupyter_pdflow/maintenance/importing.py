@@ -30,17 +30,16 @@ from jupyter_pdflow.maintenance.datadir import (
     DataDir,
 )
 from jupyter_pdflow.rules.run import Run, RunStatus
-from jupyter_pdflow.server.keys import (
+from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
     ImportedKeys,
     read_imported_keys,
     read_keys,
     write_imported_keys,
 )
-from jupyter_pdflow.store.folders import FILES, remove_tree
-from jupyter_pdflow.store.spares import TEMPORARY
-from jupyter_pdflow.store.storage import replace_file, sync_directory
-from jupyter_pdflow.store.workflows import Versions
+from jupyter_pdflow.stores.tinydb.folders import FILES, remove_tree
+from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, replace_file, sync_directory
+from jupyter_pdflow.stores.tinydb.store import Versions
 
 AT_ONCE: tuple[RunStatus, ...] = ("queued", "running")
 """A server executes such runs as soon as it starts."""

@@ -11,8 +11,8 @@ from jupyter_core.paths import jupyter_data_dir
 from traitlets.config import Config
 
 from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
-from jupyter_pdflow.store.folders import FILES, NOTE
-from jupyter_pdflow.store.storage import read_file
+from jupyter_pdflow.stores.tinydb.folders import FILES, NOTE
+from jupyter_pdflow.stores.tinydb.storage import read_file
 
 
 class Configured(NamedTuple):

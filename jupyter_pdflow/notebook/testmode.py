@@ -40,8 +40,7 @@ from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd, session_folder
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
 from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
-from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run, duration
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
 

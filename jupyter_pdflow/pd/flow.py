@@ -6,8 +6,14 @@ from typing import Any, get_args
 
 from jupyter_pdflow.pd.base import Attrs, Named, Scope
 from jupyter_pdflow.pd.exports import to_json
-from jupyter_pdflow.rules.run import REASON_LIMIT, Execution, ExitCall, OnTimeout, PauseCall
-from jupyter_pdflow.rules.times import check_ms
+from jupyter_pdflow.rules.run import (
+    REASON_LIMIT,
+    Execution,
+    ExitCall,
+    OnTimeout,
+    PauseCall,
+    check_ms,
+)
 
 DAY_MS = 86_400_000
 RETRIES_LIMIT = 2**62

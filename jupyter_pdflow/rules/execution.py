@@ -1,8 +1,11 @@
-"""What a handler is told about the execution that it is called for."""
+"""What a handler is told of its execution, and the emails of its outcome."""
 
 from __future__ import annotations
 
-from jupyter_pdflow.rules.run import Execution, Run
+from datetime import datetime
+
+from jupyter_pdflow.rules.events import Deliver
+from jupyter_pdflow.rules.run import Execution, OutboxMessage, Outcome, Run
 
 
 def execution_of(
@@ -36,3 +39,22 @@ def execution_of(
         files_dir=files_dir,
         files_id=files_id,
     )
+
+
+def addressed(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
+    """Name the mails of an outcome, always the same way, so that none is sent twice."""
+    return [
+        OutboxMessage(
+            id=f"{run.id}-{run.execution}-{run.position}-{number}",
+            run_id=run.id,
+            step=run.current.name,
+            created_at=now,
+            mail=mail,
+        )
+        for number, mail in enumerate(outcome.mails)
+    ]
+
+
+def deliver(run: Run) -> tuple[Deliver, ...]:
+    """Ask for the delivery of what is in a run's outbox, if there is anything."""
+    return (Deliver(run.outbox),) if run.outbox else ()

@@ -29,7 +29,6 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
 from jupyter_pdflow.rules.crashes import crash_error, wait_after
-from jupyter_pdflow.rules.credits import credits_for
 from jupyter_pdflow.rules.decisions import (
     decided_words,
     decision_on,
@@ -52,7 +51,7 @@ from jupyter_pdflow.rules.events import (
     Resume,
     SetTimer,
 )
-from jupyter_pdflow.rules.outbox import addressed, deliver
+from jupyter_pdflow.rules.execution import addressed, deliver
 from jupyter_pdflow.rules.run import (
     Actor,
     Decision,
@@ -68,6 +67,7 @@ from jupyter_pdflow.rules.run import (
     RunStatus,
     Step,
     StepStatus,
+    credits_for,
     milliseconds,
 )
 from jupyter_pdflow.rules.workflow import Workflow

@@ -1,9 +1,11 @@
-"""The Jupyter server extension."""
+"""The Jupyter server extension: its traits, its handlers, its events and its activity."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,22 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from tornado.ioloop import PeriodicCallback
 from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
 from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server import events
-from jupyter_pdflow.server.activity import Activity
-from jupyter_pdflow.server.api import ROUTES
-from jupyter_pdflow.server.factory import build_services
-from jupyter_pdflow.server.links import LinkHandler, LinkOptions
+from jupyter_pdflow.server.api.handlers import ROUTES
+from jupyter_pdflow.server.api.models import stamp
+from jupyter_pdflow.server.links.clients import RateLimiter
+from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
+from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.public_url import fixed_address, host_of
-from jupyter_pdflow.server.rate_limits import RateLimiter
-from jupyter_pdflow.server.redaction import Redaction
-from jupyter_pdflow.server.services import ClosedKeeper, ServiceManager
-from jupyter_pdflow.server.settings import (
+from jupyter_pdflow.server.services import ClosedKeeper, ServiceManager, build_services
+from jupyter_pdflow.settings import (
     ConfigurationError,
     Settings,
     check,
@@ -36,8 +37,75 @@ from jupyter_pdflow.server.settings import (
     separate,
     wrong_kind,
 )
-from jupyter_pdflow.server.tokens import ACTIONS
-from jupyter_pdflow.store.folders import FILES
+from jupyter_pdflow.stores.tinydb.folders import FILES
+
+SCHEMA = Path(__file__).parent / "run-event.yaml"
+SCHEMA_ID = "https://schema.jupyter.org/jupyter_pdflow/run/v1"
+
+
+def register(logger: EventLogger) -> None:
+    """Register the schema of the event, once."""
+    if SCHEMA_ID not in logger.schemas:
+        logger.register_event_schema(SCHEMA)
+
+
+def emit(logger: EventLogger, run: Run) -> None:
+    """Tell that a run has changed; call it on the event loop's thread."""
+    logger.emit(schema_id=SCHEMA_ID, data=event_of(run))
+
+
+def event_of(run: Run) -> dict[str, Any]:
+    """Describe a change: what the run is now, no data and no links."""
+    pause = run.pause
+    return {
+        "run_id": run.id,
+        "workflow_id": run.workflow_id,
+        "workflow_name": run.workflow_name,
+        "status": run.status,
+        "step": run.current.name,
+        "pause_kind": pause.kind if pause else None,
+        "deadline": stamp(pause.deadline) if pause else None,
+        "updated_at": stamp(run.updated_at),
+    }
+
+
+SETTING = "jupyter_pdflow_last_activity"
+"""Jupyter counts every setting of its web application whose name ends like this."""
+
+EVERY_MS = 1_000
+
+
+class Activity:
+    """Keeps the time of the last activity fresh while `busy` says so.
+
+    Parameters
+    ----------
+    settings : dict
+        The settings of Jupyter's web application.
+    busy : callable
+        Whether a run is queued or running.
+    """
+
+    def __init__(self, settings: dict[str, Any], busy: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._busy = busy
+        self._watch = PeriodicCallback(self._look, EVERY_MS)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._watch.stop()
+
+    def note(self) -> None:
+        """Say that something happens now."""
+        self._settings[SETTING] = datetime.now(UTC)
+
+    def _look(self) -> None:
+        if self._busy():
+            self.note()
 
 
 class PDFlow(ExtensionApp):
@@ -179,7 +247,7 @@ class PDFlow(ExtensionApp):
         self._activity = Activity(server.web_app.settings, self._is_busy)
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
-        events.register(self._event_logger)
+        register(self._event_logger)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
@@ -264,7 +332,7 @@ class PDFlow(ExtensionApp):
 
     def _on_change(self, run: Run) -> None:
         self._activity.note()
-        events.emit(self._event_logger, run)
+        emit(self._event_logger, run)
 
     def _is_busy(self) -> bool:
         services = self.service_manager.present

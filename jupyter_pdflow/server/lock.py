@@ -12,9 +12,9 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from jupyter_pdflow.exceptions import DataDirLockedError
-from jupyter_pdflow.store import writer_process
-from jupyter_pdflow.store.records import set_aside
-from jupyter_pdflow.store.storage import read_file
+from jupyter_pdflow.stores.tinydb import writer as writer_process
+from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.storage import read_file
 
 WRITER_SECONDS = 1.0
 """How long the writer of a server that has just died may take to end."""

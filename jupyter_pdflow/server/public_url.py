@@ -14,7 +14,7 @@ import msgspec
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 
-from jupyter_pdflow.store.storage import read_file, replace_file
+from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
 
 MEMORY = "address.json"
 """The file in the data directory that keeps the origin over a restart."""

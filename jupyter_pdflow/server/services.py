@@ -1,4 +1,4 @@
-"""Who holds the data directory, and what it takes to work on it."""
+"""Everything that works on a data directory: how it is built, opened and closed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,77 @@ from collections.abc import Callable
 from logging import Logger
 from typing import Any, NamedTuple
 
+from jupyter_server.serverapp import ServerApp
+
+from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
-from jupyter_pdflow.kernels.manager import close_manager
+from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.lock import DataLock
-from jupyter_pdflow.server.public_url import PublicAddress
-from jupyter_pdflow.server.tokens import Links
-from jupyter_pdflow.store.folders import RunFolders
-from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
+from jupyter_pdflow.settings import Settings, transport_of
+from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
+from jupyter_pdflow.stores.tinydb.storage import in_thread
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+
+
+def build_services(
+    settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None], log: Logger
+) -> Services:
+    """Make all that carries runs on; nothing is started yet.
+
+    Parameters
+    ----------
+    plan : Plan
+        What the owner has configured.
+    serverapp : ServerApp
+        The server that all of it lives in.
+    on_change : callable
+        Called with a run each time it has changed.
+    """
+    post = transport_of(settings.smtp_url)
+    memory = settings.data_dir / MEMORY
+    address = PublicAddress(
+        settings.public_url, serverapp.connection_url, serverapp.base_url, memory
+    )
+    links = Links(settings.data_dir / "link_keys", address, log)
+    mailbox = Mailbox(
+        settings.data_dir,
+        post,
+        mail_from=settings.mail_from,
+        mail_to=settings.mail_to,
+        clock=utc_now,
+        log=log,
+    )
+    store = TinyDBStore(settings.data_dir, log)
+    folders = RunFolders(settings.files_dir, log, settings.data_dir / NOTE)
+    manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
+    pool = KernelPool(
+        manager,
+        max_kernels=settings.max_kernels,
+        idle_seconds=settings.idle_kernel_seconds,
+        log=log,
+        spare_kernels=settings.spare_kernels,
+    )
+    engine = Service(
+        store,
+        pool,
+        mailbox,
+        links.urls,
+        on_change,
+        folders=folders,
+        keep_days=settings.keep_days,
+        max_crashes=settings.max_crashes,
+        log=log,
+    )
+    return Services(
+        engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders
+    )
+
 
 RETRY_SECONDS = 2.0
 """Between two looks whether another server has let go of the data."""

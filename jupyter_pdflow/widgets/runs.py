@@ -22,7 +22,7 @@ from jupyter_pdflow.formatting import (
     without_secrets,
 )
 from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.times import duration
+from jupyter_pdflow.rules.run import duration
 
 ui: Any = ipywidgets
 """The widgets, which come without types."""

@@ -9,8 +9,7 @@ import pytest
 
 from jupyter_pdflow.engine import pending_writes as pending_writes_module
 from jupyter_pdflow.engine.pending_writes import PendingWrites, RunLocks, StorageHealth
-from jupyter_pdflow.store.storage import replace_file
-from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.stores.tinydb.storage import in_thread, replace_file
 from tests.engine.support import until
 
 

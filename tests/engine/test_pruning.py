@@ -23,8 +23,8 @@ from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from jupyter_pdflow.rules.transitions import apply, new_run
-from jupyter_pdflow.store.folders import FILES, RunFolders
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
 from tests.rules.support import START, workflow
 

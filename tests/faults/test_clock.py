@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.store.storage import parse_record
+from jupyter_pdflow.stores.tinydb.storage import parse_record
 from tests.engine.support import Inbox, smtp_server
 from tests.servers import JupyterServer, wait_until
 

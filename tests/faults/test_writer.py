@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from jupyter_pdflow.store import writer_process
+from jupyter_pdflow.stores.tinydb import writer as writer_process
 from tests.servers import JupyterServer, wait_until
 
 STEPS = [

@@ -23,7 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_pdflow.store import writer, writer_process
+from jupyter_pdflow.stores.tinydb import writer
+from jupyter_pdflow.stores.tinydb import writer as writer_process
 
 VARIABLE = "PDFLOW_TEST_FAULT"
 LOAD_VARIABLE = "PDFLOW_TEST_LOAD"
@@ -88,8 +89,8 @@ def beset_files() -> None:
 
 
 def beset_server() -> None:
-    from jupyter_pdflow.server.api_handler import PDFlowAPIHandler
-    from jupyter_pdflow.server.links import LinkHandler
+    from jupyter_pdflow.server.api.base import PDFlowAPIHandler
+    from jupyter_pdflow.server.links.handler import LinkHandler
 
     beset_files()
     for handler in (PDFlowAPIHandler, LinkHandler):

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jupyter_pdflow.store import spares
+from jupyter_pdflow.stores.tinydb import storage as spares
 from tests.engine.support import Inbox, smtp_server
 from tests.kills import faults
 from tests.kills.books import Books, check

@@ -20,13 +20,19 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.events import event_of
-from jupyter_pdflow.server.executed_notebook import executed_notebook, written
+from jupyter_pdflow.server.api.models import (
+    executed_notebook,
+    mail_view,
+    run_item,
+    run_view,
+    workflow_view,
+    written,
+)
+from jupyter_pdflow.server.app import event_of
+from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.lock import DataLock
-from jupyter_pdflow.server.tokens import Links
-from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
-from jupyter_pdflow.store.folders import FILES, RunFolders
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 NOW = timedelta()
 

@@ -16,9 +16,9 @@ from jupyter_pdflow.rules.events import Begin, Finish
 from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
-from jupyter_pdflow.server.keys import read_keys
-from jupyter_pdflow.store.storage import replace_file
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.server.links.tokens import read_keys
+from jupyter_pdflow.stores.tinydb.storage import replace_file
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 SOURCE = Source(
     kernel_name="python3", setup=(), steps=(StepSource(name="a", source="def handler(pd): ..."),)

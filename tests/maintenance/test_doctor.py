@@ -18,7 +18,7 @@ from jupyter_pdflow.maintenance.datadir import ACTIVE, FINISHED, KEYS, OUTPUTS, 
 from jupyter_pdflow.maintenance.doctor import Report, examine, repair
 from jupyter_pdflow.maintenance.exporting import export_runs
 from jupyter_pdflow.maintenance.importing import import_runs
-from jupyter_pdflow.store.storage import replace_file
+from jupyter_pdflow.stores.tinydb.storage import replace_file
 from tests.maintenance.support import SOURCE, Filled, add_mail, fill
 
 

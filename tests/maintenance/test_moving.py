@@ -32,14 +32,15 @@ from jupyter_pdflow.maintenance.importing import import_runs
 from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply, new_run
-from jupyter_pdflow.server.keys import (
+from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
     KeyFileError,
+    Links,
+    _serializer,
     read_imported_keys,
     read_keys,
 )
-from jupyter_pdflow.server.tokens import Links, _serializer
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.maintenance.support import SOURCE, Filled, add_mail, fill
 
 

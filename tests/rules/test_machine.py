@@ -24,7 +24,7 @@ from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply
-from jupyter_pdflow.store.validation import flaw_of_run
+from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, RunDriver
 
 STEPS = ("a", "b", "c")

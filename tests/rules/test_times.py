@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from jupyter_pdflow.rules.times import YEAR_MS, check_ms, duration
+from jupyter_pdflow.rules.run import YEAR_MS, check_ms, duration
 
 
 @pytest.mark.parametrize("value", [1, 1.5, 1000, YEAR_MS])

@@ -12,8 +12,8 @@ import nbformat
 import orjson
 import pytest
 
-from jupyter_pdflow.server.api import ROUTES
-from jupyter_pdflow.server.executed_notebook import NOT_SHOWN
+from jupyter_pdflow.server.api.handlers import ROUTES
+from jupyter_pdflow.server.api.models import NOT_SHOWN
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, write_notebook
 

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from jupyter_pdflow.server.events import SCHEMA, SCHEMA_ID
+from jupyter_pdflow.server.app import SCHEMA, SCHEMA_ID
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 

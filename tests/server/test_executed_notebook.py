@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from jupyter_pdflow.server.executed_notebook import NOT_SHOWN, executed_notebook, written
+from jupyter_pdflow.server.api.models import NOT_SHOWN, executed_notebook, written
 from tests.rules.support import RunDriver, workflow
 
 GOOD = {"output_type": "stream", "name": "stdout", "text": "good"}

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 
-from jupyter_pdflow.server.api import OPENAPI
+from jupyter_pdflow.server.api.handlers import OPENAPI
 from tests.server.conftest import ASK
 from tests.servers import JupyterServer
 

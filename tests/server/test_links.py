@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jupyter_pdflow.server.pages import TEST_WORDS
+from jupyter_pdflow.server.links.pages import TEST_WORDS
 from tests.servers import JupyterServer, wait_until
 
 Paused = Callable[..., Any]

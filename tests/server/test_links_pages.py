@@ -9,9 +9,15 @@ from urllib.parse import urlencode
 import pytest
 
 from jupyter_pdflow.rules.run import Actor, Decision, Resolution
-from jupyter_pdflow.server.pages import LinkTarget, asking_page, decided_page, error_page, render
-from jupyter_pdflow.server.requests import Incoming, link_fields, link_request
-from jupyter_pdflow.server.tokens import Action
+from jupyter_pdflow.server.links.pages import (
+    LinkTarget,
+    asking_page,
+    decided_page,
+    error_page,
+    render,
+)
+from jupyter_pdflow.server.links.requests import Incoming, link_fields, link_request
+from jupyter_pdflow.server.links.tokens import Action
 
 TOKEN = "WyJydW4iXQ.c2VjcmV0"
 FORM = "application/x-www-form-urlencoded"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.store import writer_process
+from jupyter_pdflow.stores.tinydb import writer as writer_process
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 

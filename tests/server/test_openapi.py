@@ -13,8 +13,8 @@ from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from jupyter_pdflow.server.api import OPENAPI, ROUTES, UnknownHandler
-from jupyter_pdflow.server.tokens import ACTIONS
+from jupyter_pdflow.server.api.handlers import OPENAPI, ROUTES, UnknownHandler
+from jupyter_pdflow.server.links.tokens import ACTIONS
 from tests.servers import JupyterServer
 
 Paused = Callable[..., Any]

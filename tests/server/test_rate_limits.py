@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.server.rate_limits import (
+from jupyter_pdflow.server.links.clients import (
     AT_ONCE,
     MOST_ADDRESSES,
     SECONDS,

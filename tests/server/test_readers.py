@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from jupyter_pdflow.server.redaction import LinkHider, hide_links
+from jupyter_pdflow.server.links.tokens import LinkHider, hide_links
 from tests.server.test_openapi import check
 from tests.servers import JupyterServer
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.server.redaction import Redaction, redact
-from jupyter_pdflow.server.tokens import ACTIONS, Links
+from jupyter_pdflow.server.links.tokens import ACTIONS, Links, Redaction, redact
 
 
 @pytest.mark.parametrize(

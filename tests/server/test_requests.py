@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from jupyter_pdflow.server.requests import Incoming, api_request, incoming, link_request
+from jupyter_pdflow.server.links.requests import Incoming, api_request, incoming, link_request
 
 TOKEN = "WyJydW4iXQ.c2VjcmV0"
 HEADERS = {

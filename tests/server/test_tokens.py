@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.server.keys import (
+from jupyter_pdflow.server.links.tokens import (
+    ACTIONS,
     IMPORTED_KEYS,
+    Action,
     ImportedKeys,
     KeyFileError,
+    Links,
+    _serializer,
     write_imported_keys,
 )
-from jupyter_pdflow.server.tokens import ACTIONS, Action, Links, _serializer
 
 OLD, NEW = "old-" * 11, "new-" * 11
 PAUSE = ("01M81ZHT5F913A3DQNJDS79A3W", "approve", 3)

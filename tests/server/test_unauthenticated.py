@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.server.api import ROUTES
-from jupyter_pdflow.server.rate_limits import AT_ONCE
+from jupyter_pdflow.server.api.handlers import ROUTES
+from jupyter_pdflow.server.links.clients import AT_ONCE
 from tests.server.conftest import ASK, TELL
 from tests.server.test_links import BROWSER
 from tests.servers import JupyterServer

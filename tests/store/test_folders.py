@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.store.folders import RunFolders, clash_of, flaw_of_path, remove_tree
+from jupyter_pdflow.stores.tinydb.folders import RunFolders, clash_of, flaw_of_path, remove_tree
 
 log = logging.getLogger("test")
 

@@ -16,11 +16,11 @@ import pytest
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.mail.message import EMAIL
-from jupyter_pdflow.server.tokens import Links
-from jupyter_pdflow.store import formats
-from jupyter_pdflow.store.records import Records
-from jupyter_pdflow.store.storage import parse_record, write_record
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.server.links.tokens import Links
+from jupyter_pdflow.stores.tinydb import storage as formats
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.storage import parse_record, write_record
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 FILES = Path(__file__).parent / "files" / "format-1"
 PAUSED, ENDED = "01M828N3F2GEN1A6NYMWAP04FB", "01M828N4KMDKJRF3KCM45RTRRM"

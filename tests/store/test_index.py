@@ -7,7 +7,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.store.index import Entry, Index, fits
+from jupyter_pdflow.stores.tinydb.runs import Entry, Index, fits
 
 ENTRIES = [
     Entry("paused", "a"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_pdflow.store.recent import Recent
+from jupyter_pdflow.stores.tinydb.records import Recent
 
 
 def test_the_oldest_go_when_there_are_too_many_bytes() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from jupyter_pdflow.store import spares
-from jupyter_pdflow.store.orders import Order, carry_out
-from jupyter_pdflow.store.spares import Spares, clear
-from jupyter_pdflow.store.storage import parse_record, replace_file
+from jupyter_pdflow.stores.tinydb import storage as spares
+from jupyter_pdflow.stores.tinydb.storage import Spares, clear, parse_record, replace_file
+from jupyter_pdflow.stores.tinydb.writer import Order, carry_out
 
 
 class Place:

@@ -8,8 +8,13 @@ import pytest
 from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.store import storage
-from jupyter_pdflow.store.storage import AtomicJSONStorage, parse_record, replace_file, write_record
+from jupyter_pdflow.stores.tinydb import storage
+from jupyter_pdflow.stores.tinydb.storage import (
+    AtomicJSONStorage,
+    parse_record,
+    replace_file,
+    write_record,
+)
 
 
 def test_it_is_a_tinydb_storage(tmp_path: Path) -> None:

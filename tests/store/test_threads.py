@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jupyter_pdflow.store.threads import in_thread
+from jupyter_pdflow.stores.tinydb.storage import in_thread
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:

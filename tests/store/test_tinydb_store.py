@@ -18,12 +18,11 @@ from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.run import Error, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
-from jupyter_pdflow.server.views import run_item, run_view
-from jupyter_pdflow.store import storage
-from jupyter_pdflow.store.records import Records
-from jupyter_pdflow.store.step_outputs import EXECUTIONS_KEPT
-from jupyter_pdflow.store.summaries import summary_of
-from jupyter_pdflow.store.tinydb_store import TinyDBStore
+from jupyter_pdflow.server.api.models import run_item, run_view
+from jupyter_pdflow.stores.base import summary_of
+from jupyter_pdflow.stores.tinydb import storage
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.store import EXECUTIONS_KEPT, TinyDBStore
 from tests.rules.support import START, RunDriver, suspend, workflow
 
 log = logging.getLogger("test")

@@ -11,15 +11,20 @@ from msgspec.structs import replace
 from jupyter_pdflow.mail.message import Email, flaw_of_email
 from jupyter_pdflow.rules.run import Decision, Mail, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
-from jupyter_pdflow.store.step_outputs import RunOutputs, Shown, flaw_of_outputs
-from jupyter_pdflow.store.validation import (
+from jupyter_pdflow.stores.tinydb.store import (
+    RunOutputs,
+    Shown,
+    Versions,
+    flaw_of_outputs,
+    flaw_of_versions,
+)
+from jupyter_pdflow.stores.tinydb.validation import (
     flaw_of_run,
     flaw_of_workflow,
     is_email_id,
     is_id,
     is_writable,
 )
-from jupyter_pdflow.store.workflows import Versions, flaw_of_versions
 from tests.rules.support import START, RunDriver, suspend, workflow
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001  that is what is wrong with it

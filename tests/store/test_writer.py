@@ -20,10 +20,10 @@ from filelock import FileLock
 from msgspec import Raw
 from msgspec.json import encode
 
-from jupyter_pdflow.store import writer, writer_process
-from jupyter_pdflow.store.orders import Order
-from jupyter_pdflow.store.storage import parse_record
-from jupyter_pdflow.store.writer import Writer
+from jupyter_pdflow.stores.tinydb import writer
+from jupyter_pdflow.stores.tinydb import writer as writer_process
+from jupyter_pdflow.stores.tinydb.storage import parse_record
+from jupyter_pdflow.stores.tinydb.writer import Order, Writer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="threads do it all there")
 log = logging.getLogger("test")

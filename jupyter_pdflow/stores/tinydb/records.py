@@ -1,4 +1,4 @@
-"""A directory of TinyDB files, one record each."""
+"""One TinyDB file per record, and the records that were used last."""
 
 from __future__ import annotations
 
@@ -6,22 +6,77 @@ import errno
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from heapq import nlargest
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import MsgspecError, Raw, Struct, convert
 from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.store.orders import Order, Write, stamp_of, write_in_thread
-from jupyter_pdflow.store.recent import RECENT
-from jupyter_pdflow.store.spares import TEMPORARY
-from jupyter_pdflow.store.storage import beginning, dump_record, parse_record, read_file
-from jupyter_pdflow.store.threads import sorted_in_turns
-from jupyter_pdflow.store.validation import is_id
+from jupyter_pdflow.stores.tinydb.storage import (
+    TEMPORARY,
+    beginning,
+    dump_record,
+    parse_record,
+    read_file,
+    sorted_in_turns,
+)
+from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.tinydb.writer import Order, Stamp, Write, stamp_of, write_in_thread
+
+BYTES = 4 * 2**20
+"""Maximum size of the files of all records kept; as objects they take about six times as much."""
+
+
+class Recent:
+    """Records by their files, used as long as these are the same: changes come in bursts.
+
+    The newest one is kept whatever its size, so that a large run is not read at each change.
+
+    Parameters
+    ----------
+    limit : int
+        Maximum size in bytes of the files of the records kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[str, tuple[Stamp, Any]] = OrderedDict()
+
+    def get(self, path: str, stamp: Stamp) -> Any:
+        """Return the record of a file in that state, or None."""
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != stamp:
+            return None
+        self._kept.move_to_end(path)
+        return kept[1]
+
+    def keep(self, path: str, stamp: Stamp, record: Any) -> None:
+        """Keep the record of a file in that state, and drop the oldest ones beyond the limit."""
+        self._drop(path)
+        self._kept[path] = stamp, record
+        self._size += _bytes(stamp)
+        while self._size > self._limit and len(self._kept) > 1:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, path: str) -> None:
+        kept = self._kept.pop(path, None)
+        if kept is not None:
+            self._size -= _bytes(kept[0])
+
+
+def _bytes(stamp: Stamp) -> int:
+    return stamp[2]
+
+
+RECENT = Recent(BYTES)
+"""Shared by all directories of records of this process."""
+
 
 R = TypeVar("R", bound=Struct)
 

@@ -1,4 +1,4 @@
-"""What the engine asks of a store; TinyDB is one, PostgreSQL may be another."""
+"""The seam of the store: its protocol, and what lists show of runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,56 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from jupyter_pdflow.rules.run import Run, RunStatus
+from msgspec import Struct, convert, field
+
+from jupyter_pdflow.rules.run import Error, OnTimeout, PauseKind, Run, RunStatus, StepStatus, Usage
 from jupyter_pdflow.rules.workflow import Source, Workflow
-from jupyter_pdflow.store.summaries import RunSummary
+
+
+class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
+    """A `Step` without its exports."""
+
+    name: str
+    status: StepStatus = "pending"
+    runs: int = 0
+    error: Error | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class PauseSummary(Struct, frozen=True, kw_only=True, gc=False):
+    """A `Pause` without its context."""
+
+    kind: PauseKind
+    step: str
+    execution: int
+    since: datetime
+    deadline: datetime
+    on_timeout: OnTimeout = "resume"
+
+
+class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
+    """A `Run` without all that authors and callers may make large."""
+
+    id: str
+    workflow_id: str
+    workflow_name: str
+    version: str
+    steps: tuple[StepSummary, ...]
+    created_at: datetime
+    updated_at: datetime
+    status: RunStatus = "queued"
+    pause: PauseSummary | None = None
+    usage: Usage = field(default_factory=Usage)
+    error: Error | None = None
+    reason: str | None = None
+    ended_at: datetime | None = None
+
+
+def summary_of(run: Run) -> RunSummary:
+    """Leave out of a run what lists do not show."""
+    return convert(run, RunSummary, from_attributes=True)
+
 
 Output = dict[str, Any]
 """An output of a notebook cell, as nbformat has it."""

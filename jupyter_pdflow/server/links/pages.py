@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, Template
 from msgspec import Struct
 
 from jupyter_pdflow.rules.run import Decision, Resolution
-from jupyter_pdflow.server.tokens import Action
+from jupyter_pdflow.server.links.tokens import Action
 
 Result: TypeAlias = Literal["resumed", "canceled", "accepted"]
 Fields: TypeAlias = list[tuple[str, str]]
@@ -232,6 +232,6 @@ def _other(place: LinkTarget) -> str:
 
 @cache
 def _template() -> Template:
-    loader = PackageLoader("jupyter_pdflow", "server/templates")
+    loader = PackageLoader("jupyter_pdflow", "server/links/templates")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("link.html")

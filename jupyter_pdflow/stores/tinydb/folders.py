@@ -20,9 +20,8 @@ from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.pd.pd import MARK
-from jupyter_pdflow.store.records import set_aside
-from jupyter_pdflow.store.storage import read_file, replace_file
-from jupyter_pdflow.store.threads import sorted_in_turns
+from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, sorted_in_turns
 
 OnError = Callable[[OSError], object]
 

@@ -12,14 +12,18 @@ from tornado import web
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
-from jupyter_pdflow.server.api_handler import PDFlowAPIHandler, may
-from jupyter_pdflow.server.downloads import RunFileHandler, RunFilesHandler
-from jupyter_pdflow.server.executed_notebook import executed_notebook, written
-from jupyter_pdflow.server.local_modules import with_modules
-from jupyter_pdflow.server.notebooks import clean_path, read_notebook
-from jupyter_pdflow.server.requests import api_request, incoming
+from jupyter_pdflow.server.api.base import PDFlowAPIHandler, RunFileHandler, RunFilesHandler, may
+from jupyter_pdflow.server.api.models import (
+    executed_notebook,
+    mail_view,
+    run_item,
+    run_view,
+    workflow_view,
+    written,
+)
+from jupyter_pdflow.server.links.requests import api_request, incoming
+from jupyter_pdflow.server.notebooks import clean_path, read_notebook, with_modules
 from jupyter_pdflow.server.services import ServiceManager
-from jupyter_pdflow.server.views import mail_view, run_item, run_view, workflow_view
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MOST_RUNS = 500

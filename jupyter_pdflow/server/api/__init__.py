@@ -1,0 +1,1 @@
+"""The private API, for the user of the server."""

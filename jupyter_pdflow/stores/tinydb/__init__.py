@@ -1,0 +1,1 @@
+"""The store on TinyDB: one file per run."""

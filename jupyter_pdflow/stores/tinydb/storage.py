@@ -1,0 +1,421 @@
+"""Files of TinyDB that are replaced atomically, their format, and the thread that writes them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from heapq import merge
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import orjson
+from msgspec import MsgspecError
+from msgspec.json import decode
+from tinydb import Storage, TinyDB
+
+from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+
+Fields = dict[str, Any]
+
+FORMAT = 1
+"""The version that is written; a file of a newer one is left alone."""
+
+OLDEST = 1
+"""The version that the first release wrote."""
+
+MIGRATIONS: dict[int, Callable[[str, Fields], Fields]] = {}
+"""What makes version n + 1 of a record of version n, given its table (``run``, ``mail``, …).
+
+There is one for each version from `OLDEST` to the one before `FORMAT`. A record is migrated when
+it is read; its file has the new form after the next write.
+"""
+
+
+def migrate(fields: Fields, table: str, name: str) -> Fields:
+    """Bring a stored record to today's format, one version at a time.
+
+    Parameters
+    ----------
+    fields : dict
+        The record as it was stored; ``format`` is its version.
+    table : str
+        What the record is.
+    name : str
+        The name of its file, for messages.
+
+    Raises
+    ------
+    NewerFormatError
+        A newer version of this package wrote it.
+    StoredFileError
+        Its version is none that there ever was.
+    """
+    version = fields.get("format")
+    if type(version) is not int or version < OLDEST:
+        msg = f"{name} has no known format ({version!r})."
+        raise StoredFileError(msg)
+    if version > FORMAT:
+        msg = f"{name} was written by a newer jupyter_pdflow (format {version})."
+        raise NewerFormatError(msg)
+    for number in range(version, FORMAT):
+        fields = {**MIGRATIONS[number](table, fields), "format": number + 1}
+    return fields
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SLICE_SECONDS = 0.005
+"""How long a long loop keeps the event loop before others get their turn."""
+
+SORTED_AT_ONCE = 10_000
+
+_READER = ThreadPoolExecutor(1, thread_name_prefix="pdflow-reader")
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do something in a thread, `held`."""
+    loop = asyncio.get_running_loop()
+    return await held(loop.run_in_executor(None, lambda: work(*args, **kwargs)))
+
+
+async def in_reader(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Read much in the one thread that is there for it, `held`.
+
+    One piece of work comes after another, so that lists take the memory of one, and writes,
+    which have the other threads, never wait for them.
+    """
+    loop = asyncio.get_running_loop()
+    return await held(loop.run_in_executor(_READER, lambda: work(*args, **kwargs)))
+
+
+async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
+    """Go through many items; others get their turn on the event loop in between."""
+    ends = time.monotonic() + SLICE_SECONDS
+    for item in items:
+        yield item
+        if time.monotonic() > ends:
+            await asyncio.sleep(0)
+            ends = time.monotonic() + SLICE_SECONDS
+
+
+def sorted_in_turns(items: Iterable[str]) -> list[str]:
+    """Sort many texts in a thread; `sorted` would keep the interpreter from all other threads."""
+    given = list(items)
+    pieces = [
+        sorted(given[at : at + SORTED_AT_ONCE]) for at in range(0, len(given), SORTED_AT_ONCE)
+    ]
+    return list(merge(*pieces))
+
+
+async def held(working: asyncio.Future[T]) -> T:
+    """Wait for work; whoever is cancelled meanwhile is held until it is done.
+
+    So nothing is being written any more when a task has ended, however it ended.
+    """
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
+
+
+TEMPORARY = ".tmp"
+"""How the name of a file ends that nobody reads."""
+
+FOLDER = "spare"
+
+REST_SECONDS = 1.0
+"""A file that was replaced is left alone for so long: somebody may have opened it just before."""
+
+MOST = 2048
+"""So many are kept."""
+
+LARGEST = 1 << 16
+"""Bytes; a larger file is not kept."""
+
+OURS = stat.S_IFREG | 0o600
+
+
+class Spare(NamedTuple):
+    """A file that nobody needs any more, since a time of the monotonic clock."""
+
+    name: str
+    since: float
+
+
+class Spares:
+    """Replaced files of a data directory, for a process that writes much.
+
+    On ext4 a new file takes the longer the more files were removed within the last minute
+    (``recently_deleted`` in the kernel's fs/ext4/ialloc.c): under load that is half the time of a
+    write. A file that is written again is neither new nor removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie, on the same disk as the files that are replaced; made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = os.fspath(folder)
+        self._number = 0
+        self._resting: deque[Spare] = deque()
+
+    def take(self) -> str:
+        """Name a file to write: a spare one, or a new one where none has rested."""
+        rested = time.monotonic() - REST_SECONDS
+        while self._resting and self._resting[0].since < rested:
+            name = self._resting.popleft().name
+            if _is_ours(name):
+                return name
+            Path(name).unlink(missing_ok=True)
+        return self._new_name()
+
+    def hold(self, name: str) -> str | None:
+        """Give a file that is about to be replaced a second name, under which it stays."""
+        if not self._has_use_for(name):
+            return None
+        spare = self._new_name()
+        try:
+            os.link(name, spare)
+        except OSError:
+            return None
+        return spare
+
+    def add(self, spare: str) -> None:
+        """Keep what `hold` has named; its old name is gone for good."""
+        self._resting.append(Spare(spare, time.monotonic()))
+
+    def move(self, name: str) -> bool:
+        """Take a file that is not needed any more, if there is use for it."""
+        if not self._has_use_for(name):
+            return False
+        spare = self._new_name()
+        try:
+            os.replace(name, spare)  # noqa: PTH105
+        except OSError:
+            return False
+        self.add(spare)
+        return True
+
+    def _has_use_for(self, name: str) -> bool:
+        if len(self._resting) >= MOST:
+            return False
+        try:
+            return os.lstat(name).st_size <= LARGEST
+        except OSError:
+            return False
+
+    def _new_name(self) -> str:
+        self._number += 1
+        return f"{self._folder}{os.sep}{self._number}{TEMPORARY}"
+
+
+def clear(folder: Path) -> None:
+    """Remove the spares that lie in a folder, and the folder."""
+    for path in folder.glob(f"*{TEMPORARY}"):
+        with suppress(OSError):  # it is a folder, for instance
+            path.unlink()
+    with suppress(OSError):  # there is none, or something else is in it
+        folder.rmdir()
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a file has no other name, a backup's for instance, and no other owner or mode."""
+    try:
+        found = os.lstat(name)
+    except OSError:
+        return False
+    return (found.st_mode, found.st_nlink, found.st_uid) == (OURS, 1, os.geteuid())
+
+
+class AtomicJSONStorage(Storage):
+    """Keep a database in one JSON file that a crash leaves either old or new.
+
+    TinyDB's own ``JSONStorage`` overwrites in place, so that a crash in between leaves an
+    unreadable file. Here the new content goes to a temporary file, which is synced to disk
+    and renamed over the old one; then the directory is synced, so that the name lasts too.
+
+    Parameters
+    ----------
+    path : str or Path
+        The database file; it need not exist yet, its directory has to.
+    spares : Spares, optional
+        Files to write in place of new ones.
+    """
+
+    def __init__(self, path: str | Path, spares: Spares | None = None) -> None:
+        self._path = path if isinstance(path, Path) else Path(path)
+        self._spares = spares
+
+    def read(self) -> dict[str, dict[str, Any]] | None:
+        """Read the file; None where there is none.
+
+        Raises
+        ------
+        StoredFileError
+            The file is not a database of ours.
+        """
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return parse(content, self._path.name)
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """Replace the file; when this returns, the new content survives a power cut."""
+        content = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+        replace_file(self._path, content, self._spares)
+
+
+def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
+    """Read what `AtomicJSONStorage` wrote to the file of that name.
+
+    Raises
+    ------
+    StoredFileError
+        It is damaged, foreign, or of a newer format.
+    """
+    try:
+        tables = decode(content)
+    except (MsgspecError, ValueError, RecursionError) as error:
+        msg = f"{name} is not JSON ({error})."
+        raise StoredFileError(msg) from error
+    if not isinstance(tables, dict) or not all(map(_is_table, tables.values())):
+        msg = f"{name} is not a TinyDB file."
+        raise StoredFileError(msg)
+    return tables
+
+
+def _is_table(table: object) -> bool:
+    return isinstance(table, dict) and all(
+        key.isdecimal() and isinstance(document, dict) for key, document in table.items()
+    )
+
+
+def read_file(path: str) -> bytes:
+    """Read a regular file; `OSError` where that name is something else, or nothing."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"{path} is not a file"
+            raise OSError(msg)
+        return os.read(fd, status.st_size)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: Path, content: bytes, spares: Spares | None = None) -> None:
+    """Write a file whole or not at all, readable by its owner only, and sync it to disk.
+
+    With names as text: the objects of pathlib take as long as a fifth of the rest.
+    """
+    name, held = os.fspath(path), None
+    temporary = name + TEMPORARY if spares is None else spares.take()
+    try:
+        _write_synced(temporary, content)
+        held = None if spares is None else spares.hold(name)
+        os.replace(temporary, name)  # noqa: PTH105
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_directory(os.path.dirname(name))  # noqa: PTH120
+    if spares is not None and held is not None:
+        spares.add(held)
+
+
+def _write_synced(name: str, content: bytes) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.ftruncate(fd, len(content))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str | Path) -> None:
+    """Make the names in a directory last; a no-op where the system can't (Windows)."""
+    if os.name != "posix":
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def move_file(path: Path, directory: Path) -> None:
+    """Move a file to another directory of the same disk, for good."""
+    path.replace(directory / path.name)
+    sync_directory(directory)
+    sync_directory(path.parent)
+
+
+def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
+    """Read what `write_record` wrote to the file of that name.
+
+    Raises
+    ------
+    StoredFileError
+        There is none that this version can read.
+    """
+    try:
+        document = decode(content)[table]["1"]
+    except (MsgspecError, ValueError, RecursionError, LookupError, TypeError):
+        document = parse(content, name).get(table, {}).get("1")
+    return _checked(document, table, name)
+
+
+def dump_record(fields: bytes, table: str) -> bytes:
+    """Write a record as the content of a file that `parse_record` reads."""
+    return orjson.dumps(_tables(fields, table))
+
+
+def beginning(table: str) -> bytes:
+    """Tell how the content of each file of this version begins."""
+    return dump_record(b"{}", table).rstrip(b"}") + b","
+
+
+def _tables(fields: bytes, table: str) -> dict[str, dict[str, Any]]:
+    """Put a record into a TinyDB database, with the version of its format, as the JSON it is."""
+    comma = b"" if fields == b"{}" else b","
+    document = b'{"format":%d%b%b' % (FORMAT, comma, fields[1:])
+    return {table: {"1": orjson.Fragment(document)}}
+
+
+def _checked(document: object, table: str, name: str) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        msg = f"{name} holds no {table}."
+        raise StoredFileError(msg)
+    return migrate(document, table, name)
+
+
+def write_record(path: Path, fields: bytes, table: str, spares: Spares | None = None) -> None:
+    """Make a record the one that its TinyDB file holds, in one atomic write.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    fields : bytes
+        The record's fields, as a JSON object; the version of their format is put beside them.
+    table : str
+        What the record is called in the file: ``run``, ``mail``, ….
+    spares : Spares, optional
+        Files to write in place of new ones.
+    """
+    with TinyDB(path, storage=AtomicJSONStorage, spares=spares) as db:
+        # Not `upsert` or `update`: they read the file again, and may write it twice.
+        db.storage.write(_tables(fields, table))
