@@ -14,8 +14,8 @@ from jupyter_pdflow.engine.pending_writes import RETRY_AFTER, StorageHealth
 from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.run import Error, Outcome, Run
+from jupyter_pdflow.rules.transitions import is_alone
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores.base import Output
 

@@ -21,8 +21,8 @@ from jupyter_pdflow.exceptions import ExportError, StepError
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.pd.loops import outside_loop
 from jupyter_pdflow.pd.pd import RETURN_VALUE, Pd
+from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, too_large_words
 from jupyter_pdflow.rules.run import Error, Outcome, PauseCall
-from jupyter_pdflow.rules.transitions import EXPORTS_LIMIT, too_large_words
 
 TEXT_LIMIT = 20_000
 """Characters kept of an error's text, and of its traceback."""

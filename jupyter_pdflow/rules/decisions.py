@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from jupyter_pdflow.rules.run import Decision, Resolution, Run
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import AlreadyDecidedError
+from jupyter_pdflow.rules.run import Actor, Decision, Resolution, Run, milliseconds
+
+DECISIONS_KEPT = 100
+"""Maximum number of decisions of a run; the oldest go first."""
 
 
 def decision_on(run: Run, step: str, execution: int) -> Decision | None:
@@ -65,3 +73,24 @@ def _ended_how(run: Run) -> Resolution:
     if run.status == "succeeded":
         return "exited" if run.steps[-1].status == "skipped" else "succeeded"
     return run.status if run.status in ("failed", "canceled") else "not_paused"
+
+
+def decide(run: Run, how: Resolution, by: Actor, now: datetime) -> Run:
+    """Settle the pause, by whichever came first, and count the time it took."""
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    decision = Decision(step=pause.step, execution=pause.execution, how=how, by=by, at=now)
+    paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
+    return replace(
+        run,
+        pause=None,
+        decisions=(*run.decisions, decision)[-DECISIONS_KEPT:],
+        usage=replace(run.usage, paused_ms=paused_ms),
+    )
+
+
+def check_open(run: Run, step: str, execution: int) -> None:
+    """Raise `AlreadyDecidedError` if the pause of that execution is settled."""
+    decision = decision_on(run, step, execution)
+    if decision is not None:
+        raise AlreadyDecidedError(decided_words(decision), decision)

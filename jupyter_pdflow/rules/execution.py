@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec.json import encode
+
 from jupyter_pdflow.rules.events import Deliver
-from jupyter_pdflow.rules.run import Execution, OutboxMessage, Outcome, Run
+from jupyter_pdflow.rules.run import Error, Execution, OutboxMessage, Outcome, PauseCall, Run
+
+EXPORTS_LIMIT = 6_000_000
+"""Bytes of JSON that the exports of one run may take, the context of its rerun included."""
 
 
 def execution_of(
@@ -58,3 +63,32 @@ def addressed(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
 def deliver(run: Run) -> tuple[Deliver, ...]:
     """Ask for the delivery of what is in a run's outbox, if there is anything."""
     return (Deliver(run.outbox),) if run.outbox else ()
+
+
+def too_large(run: Run, outcome: Outcome) -> Error | None:
+    """Return an error if the exports of a run, with those of this outcome, take too many bytes."""
+    commas_and_brackets = len(run.steps) + 1
+    size = len(encode([step.exports for step in run.steps])) - commas_and_brackets
+    if isinstance(outcome.flow, PauseCall) and outcome.flow.context is not None:
+        size += len(encode(outcome.flow.context))
+    return (
+        Error(ename="ExportError", evalue=too_large_words(size)) if size > EXPORTS_LIMIT else None
+    )
+
+
+def too_large_words(size: int, of: str = "run") -> str:
+    """Say that the exports of a run, or of a step, take too many bytes."""
+    return (
+        f"The exports of this {of} take {size:,} bytes, the context of a rerun included; the limit "
+        f"is {EXPORTS_LIMIT:,}. Write large data to a file and export its path."
+    )
+
+
+def next_runs(runs: int, max_retries: int, *, called_back: bool) -> int:
+    """Number the next execution of a rerun step.
+
+    Handlers read ``runs == maxRetries + 1`` as "given up waiting", as in Pipedream's
+    examples, so a callback that would land on that number takes the one after it.
+    """
+    following = runs + 1
+    return following + 1 if called_back and following == max_retries + 1 else following

@@ -10,7 +10,7 @@ Resume    queued/running  the same, with the request kept for the step's end
 Expire    paused, due     queued; canceled or failed where `on_timeout` says so
 Expire    queued, due     queued, and executed now that its wait is over
 Cancel    not ended       canceled
-Halt      running         queued, one more attempt; failed after too many crashes
+Requeue   running         queued, one more attempt; failed after too many crashes
 Recover   running         queued, one more attempt; failed after too many crashes
 ========  ==============  ====================================================
 
@@ -24,14 +24,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from msgspec.json import encode
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
-from jupyter_pdflow.rules.crashes import crash_error, wait_after
-from jupyter_pdflow.rules.decisions import (
-    decided_words,
-    decision_on,
+from jupyter_pdflow.exceptions import NotPausedError, RunEndedError
+from jupyter_pdflow.rules.decisions import check_open, decide, is_paused_at, is_under_way
     is_paused_at,
     is_under_way,
 )
@@ -51,10 +47,9 @@ from jupyter_pdflow.rules.events import (
     Resume,
     SetTimer,
 )
-from jupyter_pdflow.rules.execution import addressed, deliver
+from jupyter_pdflow.rules.execution import addressed, deliver, next_runs, too_large
 from jupyter_pdflow.rules.run import (
     Actor,
-    Decision,
     Error,
     ExitCall,
     Outcome,
@@ -71,10 +66,6 @@ from jupyter_pdflow.rules.run import (
     milliseconds,
 )
 from jupyter_pdflow.rules.workflow import Workflow
-
-DECISIONS_KEPT = 100
-EXPORTS_LIMIT = 6_000_000
-"""Bytes of JSON that the exports of one run may take, the context of its rerun included."""
 
 
 class Transition(NamedTuple):
@@ -148,7 +139,7 @@ def _finish(run: Run, event: Finish, now: datetime) -> Transition:
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
     run = replace(run, outbox=addressed(run, outcome, now))
-    error = outcome.error or _too_large(run, outcome)
+    error = outcome.error or too_large(run, outcome)
     move = _fail(run, error, now) if error else _after_return(run, outcome, now)
     return Transition(move.run, (*deliver(run), *move.effects))
 
@@ -168,7 +159,7 @@ def _resume(run: Run, event: Resume, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.early is None:
         early = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
         return Transition(replace(run, early=early))
-    _check_open(run, event.step, event.execution)
+    check_open(run, event.step, event.execution)
     return _wake(run, "resumed", event.by, event.request, now)
 
 
@@ -181,13 +172,13 @@ def _expire(run: Run, event: Expire, now: datetime) -> Transition:
     if now < pause.deadline:
         return Transition(run, (SetTimer(pause.deadline),))
     if pause.on_timeout == "cancel":
-        run = _decide(run, "timed_out", "timer", now)
+        run = decide(run, "timed_out", "timer", now)
         return _cancel_now(run, "Nobody answered in time.", now)
     if pause.on_timeout == "fail":
         waited = milliseconds(pause.since, pause.deadline)
         text = f"Nobody resumed step {pause.step!r} within {waited} ms."
         error = Error(ename="TimeoutError", evalue=text, step=pause.step)
-        return _fail(_decide(run, "timed_out", "timer", now), error, now)
+        return _fail(decide(run, "timed_out", "timer", now), error, now)
     return _wake(run, "timed_out", "timer", None, now)
 
 
@@ -196,7 +187,7 @@ def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
         msg = f"Run {run.id} has already {_ended_words(run)}; there is nothing to cancel."
         raise RunEndedError(msg)
     if run.pause is not None:
-        run = _decide(run, "canceled", event.by, now)
+        run = decide(run, "canceled", event.by, now)
     return _cancel_now(run, event.reason, now)
 
 
@@ -204,16 +195,16 @@ def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.early is None:
         early = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
         return Transition(replace(run, early=early))
-    _check_open(run, event.step, event.execution)
-    return _cancel_now(_decide(run, "canceled", event.by, now), None, now)
+    check_open(run, event.step, event.execution)
+    return _cancel_now(decide(run, "canceled", event.by, now), None, now)
 
 
-def _halt(run: Run, event: Requeue, now: datetime) -> Transition:
+def _requeue(run: Run, event: Requeue, now: datetime) -> Transition:
     if run.status != "running":
         return Transition(run)
     if event.crashed:
         return _crash(run, event.max_crashes, now)
-    return Transition(_requeue(_close_segment(run, now)))
+    return Transition(_next_attempt(_close_segment(run, now)))
 
 
 def _recover(run: Run, event: Recover, now: datetime) -> Transition:
@@ -239,7 +230,7 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
     Expire: _expire,
     Cancel: _cancel,
     CancelPause: _cancel_pause,
-    Requeue: _halt,
+    Requeue: _requeue,
     Recover: _recover,
 }
 
@@ -263,7 +254,7 @@ def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
     if early is None:
         return Transition(run, (SetTimer(pause.deadline),))
     if early.action == "cancel":
-        return _cancel_now(_decide(run, "canceled", early.by, now), None, now)
+        return _cancel_now(decide(run, "canceled", early.by, now), None, now)
     return _wake(run, "resumed", early.by, early.request, now)
 
 
@@ -272,7 +263,7 @@ def _wake(
 ) -> Transition:
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    run = replace(_decide(run, how, by, now), execution=run.execution + 1, attempt=1, crashes=0)
+    run = replace(decide(run, how, by, now), execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":
         return _rerun(run, pause, request)
     if pause.kind == "suspend" or request is not None:
@@ -295,16 +286,6 @@ def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
     return Transition(run, (Execute(),))
 
 
-def next_runs(runs: int, max_retries: int, *, called_back: bool) -> int:
-    """Number the next execution of a rerun step.
-
-    Handlers read ``runs == maxRetries + 1`` as "given up waiting", as in Pipedream's
-    examples, so a callback that would land on that number takes the one after it.
-    """
-    following = runs + 1
-    return following + 1 if called_back and following == max_retries + 1 else following
-
-
 def _next_step(run: Run, now: datetime) -> Transition:
     run = replace(run, context=None, woken=False, callback_request=None, early=None)
     if run.position + 1 == len(run.steps):
@@ -313,7 +294,7 @@ def _next_step(run: Run, now: datetime) -> Transition:
     return Transition(run, (Execute(),))
 
 
-def _requeue(run: Run) -> Run:
+def _next_attempt(run: Run) -> Run:
     """Queue the step that was executing, for another attempt."""
     run = _with_step(run, replace(run.current, status="pending"))
     return replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
@@ -321,7 +302,7 @@ def _requeue(run: Run) -> Run:
 
 def _crash(run: Run, max_crashes: int, now: datetime) -> Transition:
     """Queue a step whose server ended; give it up where it has done that too often."""
-    run = replace(_requeue(run), crashes=run.crashes + 1)
+    run = replace(_next_attempt(run), crashes=run.crashes + 1)
     if run.crashes >= max_crashes:
         return _fail(run, crash_error(run.current.name, run.crashes), now)
     wait = wait_after(run.crashes)
@@ -358,20 +339,6 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
     return Transition(_close_segment(run, now), (Archive(),))
 
 
-def _decide(run: Run, how: Resolution, by: Actor, now: datetime) -> Run:
-    """Settle the pause, by whichever came first, and count the time it took."""
-    pause = run.pause
-    assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    decision = Decision(step=pause.step, execution=pause.execution, how=how, by=by, at=now)
-    paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
-    return replace(
-        run,
-        pause=None,
-        decisions=(*run.decisions, decision)[-DECISIONS_KEPT:],
-        usage=replace(run.usage, paused_ms=paused_ms),
-    )
-
-
 def _close_segment(run: Run, now: datetime) -> Run:
     """Count the compute time since the run woke up, if it did."""
     if run.woken_at is None:
@@ -395,24 +362,6 @@ def _with_step(run: Run, step: Step) -> Run:
     return replace(run, steps=(*before, step, *after))
 
 
-def _too_large(run: Run, outcome: Outcome) -> Error | None:
-    commas_and_brackets = len(run.steps) + 1
-    size = len(encode([step.exports for step in run.steps])) - commas_and_brackets
-    if isinstance(outcome.flow, PauseCall) and outcome.flow.context is not None:
-        size += len(encode(outcome.flow.context))
-    return (
-        Error(ename="ExportError", evalue=too_large_words(size)) if size > EXPORTS_LIMIT else None
-    )
-
-
-def too_large_words(size: int, of: str = "run") -> str:
-    """Say that the exports of a run, or of a step, take too many bytes."""
-    return (
-        f"The exports of this {of} take {size:,} bytes, the context of a rerun included; the limit "
-        f"is {EXPORTS_LIMIT:,}. Write large data to a file and export its path."
-    )
-
-
 def _reruns_used_up(run: Run, call: PauseCall) -> bool:
     return call.kind == "rerun" and run.current.reruns >= call.max_retries
 
@@ -422,11 +371,38 @@ def _is_of_attempt(run: Run, event: Finish) -> bool:
     return (event.step, event.execution, event.attempt) == attempt
 
 
-def _check_open(run: Run, step: str, execution: int) -> None:
-    decision = decision_on(run, step, execution)
-    if decision is not None:
-        raise AlreadyDecidedError(decided_words(decision), decision)
-
-
 def _ended_words(run: Run) -> str:
     return "been canceled" if run.status == "canceled" else run.status
+
+
+# --- crashes --------------------------------------------------------------------------
+
+ALONE_FROM = 2
+"""From this number of crashes on, a step waits and is executed alone."""
+
+FIRST_WAIT = timedelta(seconds=10)
+LONGEST_WAIT = timedelta(hours=1)
+
+
+def is_alone(run: Run) -> bool:
+    """Whether no other step of its server may execute while this run's current step does."""
+    return run.crashes >= ALONE_FROM
+
+
+def wait_after(crashes: int) -> timedelta:
+    """Return how long a step waits after this number of crashes: 0, then 10 s, 20 s, 40 s …."""
+    if crashes < ALONE_FROM:
+        return timedelta()
+    doublings = min(crashes - ALONE_FROM, 10)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
+
+
+def crash_error(step: str, crashes: int) -> Error:
+    """Describe why a step is not executed again."""
+    times = "once" if crashes == 1 else f"{crashes} times"
+    text = (
+        f"The server or its gateway ended {times} while it executed step {step!r}, which is not "
+        "executed again. Find what in it ends the server, such as a lack of memory; then start a "
+        "new run."
+    )
+    return Error(ename="ServerDied", evalue=text)

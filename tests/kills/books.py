@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jupyter_pdflow.rules.transitions import next_runs
+from jupyter_pdflow.rules.execution import next_runs
 from tests.kills.flows import MAX_RETRIES, STEPS
 
 SEGMENT_MS = 30_000

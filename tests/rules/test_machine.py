@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, RunEndedError
-from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
     Begin,
@@ -23,7 +22,7 @@ from jupyter_pdflow.rules.events import (
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
-from jupyter_pdflow.rules.transitions import apply
+from jupyter_pdflow.rules.transitions import apply, is_alone
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, RunDriver
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from jupyter_pdflow.rules.crashes import is_alone
 from jupyter_pdflow.rules.events import (
     Archive,
     Begin,
@@ -18,6 +17,7 @@ from jupyter_pdflow.rules.events import (
 )
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Mail
+from jupyter_pdflow.rules.transitions import is_alone
 from tests.rules.support import DAY_MS, START, RunDriver, resume_of, suspend
 
 

@@ -15,9 +15,9 @@ from jupyter_pdflow.rules.events import (
     Interrupt,
     SetTimer,
 )
-from jupyter_pdflow.rules.execution import execution_of
+from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
 from jupyter_pdflow.rules.run import Mail, PauseCall
-from jupyter_pdflow.rules.transitions import EXPORTS_LIMIT, apply, waiting_for
+from jupyter_pdflow.rules.transitions import apply, waiting_for
 from tests.rules.support import (
     DAY_MS,
     HOUR_MS,

@@ -15,7 +15,7 @@ from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
-from jupyter_pdflow.rules.transitions import EXPORTS_LIMIT
+from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
 from jupyter_pdflow.server.api.models import error_answer, file_view
 from jupyter_pdflow.server.links.requests import is_storable
 from jupyter_pdflow.server.links.tokens import LinkHider, hide_links, without_urls
