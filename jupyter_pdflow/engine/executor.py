@@ -8,19 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from jupyter_pdflow.engine.pending_writes import RETRY_AFTER, StorageHealth
 from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.rules.run import Error, Outcome, Run
+from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
 from jupyter_pdflow.rules.transitions import is_alone
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores.base import Output
-
-if TYPE_CHECKING:
-    from jupyter_pdflow.engine.service import Service
 
 T = TypeVar("T")
 
@@ -29,6 +26,40 @@ GRACE_SECONDS = 5.0
 
 INTERRUPTED_SECONDS = 1.0
 """How long a step that was interrupted then may take to clean up."""
+
+
+class Runs(Protocol):
+    """What an executor needs of the service: the runs to execute, and to store their changes.
+
+    Methods that change a run return it as it then is. They raise `OSError` if the storage fails,
+    and may be called again then.
+    """
+
+    def run(self, run_id: str) -> Run:
+        """Return a run."""
+        ...
+
+    def workflow_of(self, run: Run) -> Workflow:
+        """Return the version that a run was started with."""
+        ...
+
+    def execution(self, run: Run) -> Execution:
+        """Describe the run's current execution for the kernel that carries it out."""
+        ...
+
+    async def begin(self, run_id: str) -> Run:
+        """Store that a kernel takes up the run's current step."""
+        ...
+
+    async def finish(
+        self, run: Run, outcome: Outcome, outputs: list[Output], *, go_on: bool = True
+    ) -> Run:
+        """Store the outcome of a step, and the begin of the next one if `go_on`."""
+        ...
+
+    async def requeue(self, run_id: str, *, crashed: bool = False) -> Run:
+        """Queue a run again whose step was not finished."""
+        ...
 
 
 class Admission:
@@ -103,12 +134,12 @@ class Slot:
 
 
 class Executor:
-    """Drives the runs of an engine through kernels; a paused run has none and costs nothing."""
+    """Executes the steps of runs in kernels; a paused run has none and costs nothing."""
 
     def __init__(
-        self, engine: Service, pool: KernelPool, storage: StorageHealth, log: logging.Logger
+        self, runs: Runs, pool: KernelPool, storage: StorageHealth, log: logging.Logger
     ) -> None:
-        self._engine = engine
+        self._runs = runs
         self._pool = pool
         self._storage = storage
         self._log = log
@@ -143,7 +174,7 @@ class Executor:
 
     def _warm(self, run: Run) -> Kernel | None:
         try:
-            return self._pool.take(self._engine.workflow_of(run))
+            return self._pool.take(self._runs.workflow_of(run))
         except PDFlowError:
             return None
 
@@ -194,7 +225,7 @@ class Executor:
         """Put the runs at rest whose steps have not ended; end the kernels."""
         kernels = dict(self._kernels)
         for run_id in kernels:
-            await self._halt(run_id)
+            await self._requeue(run_id)
         interrupts = [kernel.interrupt(INTERRUPTED_SECONDS) for kernel in kernels.values()]
         await asyncio.gather(*interrupts, return_exceptions=True)
         tasks = [*self._tasks.values(), *self._interrupts, *self._requeues]
@@ -203,9 +234,9 @@ class Executor:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pool.shutdown()
 
-    async def _halt(self, run_id: str) -> None:
+    async def _requeue(self, run_id: str) -> None:
         try:
-            await self._engine.halt(run_id)
+            await self._runs.requeue(run_id)
         except (PDFlowError, OSError) as error:
             self._log.error("Run %s can't be queued again: %s", run_id, error)
 
@@ -216,7 +247,7 @@ class Executor:
             else:
                 await self._run_warm(run.id, kernel)
         except GatewayError as error:
-            self._requeue(run.id, error)
+            self._retry(run.id, error)
         except PDFlowError as error:
             self._log.error("Run %s can't go on; the next start tries again. %s", run.id, error)
         except Exception:  # noqa: BLE001  one run's trouble must not stop the others
@@ -224,17 +255,19 @@ class Executor:
         finally:
             del self._tasks[run.id]
 
-    def _requeue(self, run_id: str, error: GatewayError) -> None:
+    def _retry(self, run_id: str, error: GatewayError) -> None:
         """Queue a run again whose gateway ended or is away, once it is not being driven any more."""
         self._log.warning("Run %s is queued again. %s", run_id, error)
         crashed = not isinstance(error, GatewayAwayError)
-        task = asyncio.create_task(self._halt_and_start(run_id, crashed), name=f"requeue {run_id}")
+        task = asyncio.create_task(
+            self._requeue_and_start(run_id, crashed), name=f"requeue {run_id}"
+        )
         self._requeues.add(task)
         task.add_done_callback(self._requeues.discard)
 
-    async def _halt_and_start(self, run_id: str, crashed: bool) -> None:
+    async def _requeue_and_start(self, run_id: str, crashed: bool) -> None:
         try:
-            run = await self._stored(partial(self._engine.halt, run_id, crashed=crashed))
+            run = await self._stored(partial(self._runs.requeue, run_id, crashed=crashed))
         except PDFlowError as error:
             self._log.error("Run %s can't be queued again: %s", run_id, error)
         else:
@@ -245,7 +278,7 @@ class Executor:
         slot = Slot(kernel)
         try:
             # Read again: it may have been canceled since it began.
-            await self._execute(slot, self._engine.run(run_id))
+            await self._execute(slot, self._runs.run(run_id))
         finally:
             self._admission.leave(run_id)
             self._give_back(slot)
@@ -253,8 +286,8 @@ class Executor:
     async def _run_queued(self, run_id: str) -> None:
         if self._stopping:
             return
-        run = self._engine.run(run_id)
-        workflow, alone = self._engine.workflow_of(run), is_alone(run)
+        run = self._runs.run(run_id)
+        workflow, alone = self._runs.workflow_of(run), is_alone(run)
         async with self._slot(run_id, workflow) as slot:
             try:
                 await self._fill(run_id, slot, workflow)
@@ -264,7 +297,7 @@ class Executor:
             except GatewayError:
                 raise
             except PDFlowError as error:
-                run = await self._stored(partial(self._engine.begin, run_id))
+                run = await self._stored(partial(self._runs.begin, run_id))
                 await self._store_outcome(run, Outcome(error=_error(error)), [])
 
     async def _fill(self, run_id: str, slot: Slot, workflow: Workflow) -> None:
@@ -277,7 +310,7 @@ class Executor:
     async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
         """Begin a run's step, and run the setup where the kernel has not."""
         async with self._prepared(run_id):
-            run = await self._stored(partial(self._engine.begin, run_id))
+            run = await self._stored(partial(self._runs.begin, run_id))
             if run.status == "running" and slot.kernel is not None:
                 with slot.in_the_pool():
                     await self._pool.prepare(slot.kernel, workflow, workflow.path)
@@ -288,7 +321,7 @@ class Executor:
         kernel = slot.kernel
         assert kernel is not None  # noqa: S101  for the type checker: the caller has checked it
         if kernel.is_stale:
-            workflow = self._engine.workflow_of(run)
+            workflow = self._runs.workflow_of(run)
             async with self._prepared(run.id):
                 with slot.in_the_pool():
                     kernel = await self._pool.exchange(kernel, workflow, workflow.path)
@@ -303,7 +336,7 @@ class Executor:
             yield
         except asyncio.CancelledError:
             if self._stopping:
-                await self._halt(run_id)
+                await self._requeue(run_id)
             raise
         finally:
             self._preparing.discard(run_id)
@@ -354,7 +387,7 @@ class Executor:
     async def _execute_step(self, kernel: Kernel, run: Run) -> Run:
         self._kernels[run.id] = kernel
         try:
-            result = await kernel.execute(self._engine.execution(run))
+            result = await kernel.execute(self._runs.execution(run))
             return await self._store_outcome(run, result.outcome, result.outputs)
         finally:
             del self._kernels[run.id]
@@ -364,7 +397,7 @@ class Executor:
 
         An outcome that no rule can take fails the step: its kernel is not trusted to be right.
         """
-        finish = partial(self._engine.finish, run, outcome, outputs)
+        finish = partial(self._runs.finish, run, outcome, outputs)
         try:
             return await self._stored(lambda: finish(go_on=not self._stopping))
         except PDFlowError:
@@ -373,7 +406,7 @@ class Executor:
             self._log.exception("What step %s of run %s came to is odd", run.current.name, run.id)
             text = f"What the step came to can't be stored ({error!r}); the server's log says more."
             odd = Outcome(error=Error(ename="OddOutcome", evalue=text))
-            return await self._stored(partial(self._engine.finish, run, odd, []))
+            return await self._stored(partial(self._runs.finish, run, odd, []))
 
     async def _stored(self, change: Callable[[], Awaitable[Run]]) -> Run:
         """Make a change, however often it takes: the kernel's work is not thrown away."""

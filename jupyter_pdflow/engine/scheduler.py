@@ -1,12 +1,13 @@
-"""Removing what has been finished for long enough."""
+"""What happens at a time: pauses expire, and runs that ended long ago are removed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.mail.outbox import Mailbox, MailFiles
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
@@ -17,6 +18,53 @@ PRUNE_EVERY = 3600.0
 
 AT_ONCE = 100
 """Maximum number of runs that are removed in one go; others get their turn before the next."""
+
+
+EXPIRED_AT_ONCE = 4
+"""Maximum number of runs that expire at once: requests are not kept waiting by thousands."""
+
+
+class Scheduler:
+    """Expires each run at its time.
+
+    Parameters
+    ----------
+    expire : callable
+        Called with a run's id when it is due.
+    clock : callable
+        Returns the current time.
+    """
+
+    def __init__(
+        self, expire: Callable[[str], Awaitable[None]], clock: Callable[[], datetime]
+    ) -> None:
+        self._expire = expire
+        self._timers = Timers(self._on_due, clock)
+        self._slots = asyncio.Semaphore(EXPIRED_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def set(self, run_id: str, at: datetime) -> None:
+        """Expire a run at that time, in place of an earlier one."""
+        self._timers.set(run_id, at)
+
+    def unset(self, run_id: str) -> None:
+        """Remove the time of a run, if it has one."""
+        self._timers.unset(run_id)
+
+    def close(self) -> None:
+        """Remove all times and stop what is under way; the next start sets them again."""
+        self._timers.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _on_due(self, run_id: str) -> None:
+        task = asyncio.create_task(self._expire_in_turn(run_id), name=f"expire {run_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _expire_in_turn(self, run_id: str) -> None:
+        async with self._slots:
+            await self._expire(run_id)
 
 
 class Pruning:

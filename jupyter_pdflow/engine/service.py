@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from jupyter_pdflow.clock import Timers, utc_now
+from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.executor import Executor
 from jupyter_pdflow.engine.pending_writes import (
     RETRY_AFTER,
@@ -19,7 +19,7 @@ from jupyter_pdflow.engine.pending_writes import (
     RunLocks,
     StorageHealth,
 )
-from jupyter_pdflow.engine.scheduler import Pruning
+from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
@@ -52,10 +52,7 @@ from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_slices
 
 HANDED_OVER_SECONDS = 0.5
-"""How long a list of mails waits at most for those of runs that have just been stored."""
-
-WAKING_AT_ONCE = 4
-"""So many runs that are due are stored at once: requests are not kept waiting by thousands."""
+"""How long a list of emails waits at most for those of runs that have just been stored."""
 
 
 class Service:
@@ -106,12 +103,10 @@ class Service:
         self._on_change = on_change
         self._log = log
         self._clock = clock
-        self._timers = Timers(self._on_due, clock)
+        self._scheduler = Scheduler(self._expire, clock)
         self._storage = StorageHealth(log)
         self._locks = RunLocks()
         self._pending = PendingWrites(self._storage, self._locks)
-        self._waking = asyncio.Semaphore(WAKING_AT_ONCE)
-        self._wakings: set[asyncio.Task[None]] = set()
         self._executor = Executor(self, pool, self._storage, log)
         self._ids = Ids()
         self._surveying: asyncio.Task[None] | None = None
@@ -158,9 +153,7 @@ class Service:
             self._surveying.cancel()
             await asyncio.wait([self._surveying])
         await self._pruning.close()
-        self._timers.close()
-        for task in self._wakings:
-            task.cancel()
+        self._scheduler.close()
         await self._executor.close()
         await self._locks.over()
         await self._pending.close()
@@ -255,7 +248,7 @@ class Service:
         Returns
         -------
         Run
-            Its ``early`` is set where the step is still running and the request was kept.
+            Its ``pending_request`` is set where the step is still running and the request was kept.
 
         Raises
         ------
@@ -308,7 +301,7 @@ class Service:
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
         return await self.move(run.id, finish, *([Begin()] if go_on else []))
 
-    async def halt(self, run_id: str, *, crashed: bool = False) -> Run:
+    async def requeue(self, run_id: str, *, crashed: bool = False) -> Run:
         """Queue a run again whose step can't be waited for.
 
         Parameters
@@ -357,14 +350,14 @@ class Service:
             raise
         self._storage.is_over()
         if run.pause is None and run.not_before is None:
-            self._timers.unset(run.id)
+            self._scheduler.unset(run.id)
 
     async def _perform(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
         match effect:
             case Execute() if run.status == "queued" or kernel is not None:
                 self._executor.start(run, kernel)
             case SetTimer(at=at) if run.pause is not None or run.not_before is not None:
-                self._timers.set(run.id, at)
+                self._scheduler.set(run.id, at)
             case Interrupt():
                 self._executor.interrupt(run.id)
             case Deliver(emails=emails):
@@ -373,22 +366,13 @@ class Service:
                 self._executor.forget(run.id)
                 await self._pending.do(run.id, partial(self._store.finish, run))
 
-    def _on_due(self, run_id: str) -> None:
-        task = asyncio.create_task(self._wake(run_id), name=f"wake {run_id}")
-        self._wakings.add(task)
-        task.add_done_callback(self._wakings.discard)
-
-    async def _wake(self, run_id: str) -> None:
-        async with self._waking:
-            await self._expire(run_id)
-
     async def _expire(self, run_id: str) -> None:
         try:
             run = self._store.get(run_id)
             await self.move(run_id, Expire(step=run.current.name, execution=run.execution))
         except OSError as error:
             self._storage.begins(error)
-            self._timers.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
+            self._scheduler.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
         except PDFlowError as error:
             self._log.error("Run %s can't be woken: %s", run_id, error)
         except Exception:  # noqa: BLE001  a stored run may be wrong in ways that no check knows

@@ -225,7 +225,7 @@ def _readable(exports: dict[str, Any]) -> Any:
 
 def _context(execution: Execution, *, test: bool) -> Attrs:
     run = {"runs": execution.runs, "context": execution.context}
-    if execution.woken:
+    if execution.called_back:
         run["callback_request"] = execution.callback_request
     context: Attrs = attrs(
         {

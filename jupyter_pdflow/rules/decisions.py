@@ -54,12 +54,12 @@ def is_under_way(run: Run, step: str, execution: int) -> bool:
 
 
 def _kept_decision(run: Run) -> Decision | None:
-    early = run.early
-    if early is None:
+    pending = run.pending_request
+    if pending is None:
         return None
-    how: Resolution = "resumed" if early.action == "resume" else "canceled"
+    how: Resolution = "resumed" if pending.action == "resume" else "canceled"
     step, execution = run.current.name, run.execution
-    return Decision(step=step, execution=execution, how=how, by=early.by, at=early.at)
+    return Decision(step=step, execution=execution, how=how, by=pending.by, at=pending.at)
 
 
 def _untold_decision(run: Run, step: str, execution: int) -> Decision:

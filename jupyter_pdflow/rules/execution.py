@@ -37,7 +37,7 @@ def execution_of(
         runs=max(1, step.runs),
         reruns=step.reruns,
         context=run.context,
-        woken=run.woken,
+        called_back=run.called_back,
         callback_request=run.callback_request,
         resume_url=resume_url,
         cancel_url=cancel_url,

@@ -104,7 +104,7 @@ class Execution(Struct, frozen=True, kw_only=True):
         ``pd.context.run.runs``, starting at 1.
     reruns : int
         How many reruns of this step have been used up.
-    woken : bool
+    called_back : bool
         Whether an HTTP request or button woke it, so that ``callback_request`` is there.
     steps : dict
         Exports of the steps before it, by step name.
@@ -127,7 +127,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     runs: int = 1
     reruns: int = 0
     context: Any = None
-    woken: bool = False
+    called_back: bool = False
     callback_request: Request | None = None
     resume_url: str = ""
     cancel_url: str = ""
@@ -230,11 +230,11 @@ class Run(Struct, frozen=True, kw_only=True):
     crashes: int = 0
     not_before: datetime | None = None
     context: Any = None
-    woken: bool = False
+    called_back: bool = field(default=False, name="woken")
     callback_request: Request | None = None
     woken_at: datetime | None = None
     pause: Pause | None = None
-    early: PendingRequest | None = None
+    pending_request: PendingRequest | None = field(default=None, name="early")
     decisions: tuple[Decision, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error: Error | None = None

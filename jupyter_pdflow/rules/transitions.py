@@ -28,9 +28,6 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotPausedError, RunEndedError
 from jupyter_pdflow.rules.decisions import check_open, decide, is_paused_at, is_under_way
-    is_paused_at,
-    is_under_way,
-)
 from jupyter_pdflow.rules.events import (
     Archive,
     Begin,
@@ -156,9 +153,9 @@ def _after_return(run: Run, outcome: Outcome, now: datetime) -> Transition:
 
 
 def _resume(run: Run, event: Resume, now: datetime) -> Transition:
-    if is_under_way(run, event.step, event.execution) and run.early is None:
-        early = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
-        return Transition(replace(run, early=early))
+    if is_under_way(run, event.step, event.execution) and run.pending_request is None:
+        pending = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
+        return Transition(replace(run, pending_request=pending))
     check_open(run, event.step, event.execution)
     return _wake(run, "resumed", event.by, event.request, now)
 
@@ -192,9 +189,9 @@ def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
 
 
 def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
-    if is_under_way(run, event.step, event.execution) and run.early is None:
-        early = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
-        return Transition(replace(run, early=early))
+    if is_under_way(run, event.step, event.execution) and run.pending_request is None:
+        pending = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
+        return Transition(replace(run, pending_request=pending))
     check_open(run, event.step, event.execution)
     return _cancel_now(decide(run, "canceled", event.by, now), None, now)
 
@@ -250,12 +247,15 @@ def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
         max_retries=call.max_retries,
     )
     run = _close_segment(_with_step(run, replace(run.current, status="paused")), now)
-    early, run = run.early, replace(run, status="paused", pause=pause, early=None)
-    if early is None:
+    pending, run = (
+        run.pending_request,
+        replace(run, status="paused", pause=pause, pending_request=None),
+    )
+    if pending is None:
         return Transition(run, (SetTimer(pause.deadline),))
-    if early.action == "cancel":
-        return _cancel_now(decide(run, "canceled", early.by, now), None, now)
-    return _wake(run, "resumed", early.by, early.request, now)
+    if pending.action == "cancel":
+        return _cancel_now(decide(run, "canceled", pending.by, now), None, now)
+    return _wake(run, "resumed", pending.by, pending.request, now)
 
 
 def _wake(
@@ -280,14 +280,14 @@ def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
         _with_step(run, step),
         status="queued",
         context=pause.context,
-        woken=request is not None,
+        called_back=request is not None,
         callback_request=request,
     )
     return Transition(run, (Execute(),))
 
 
 def _next_step(run: Run, now: datetime) -> Transition:
-    run = replace(run, context=None, woken=False, callback_request=None, early=None)
+    run = replace(run, context=None, called_back=False, callback_request=None, pending_request=None)
     if run.position + 1 == len(run.steps):
         return _end(replace(run, woken_at=run.woken_at or now), "succeeded", now)
     run = replace(run, status="queued", position=run.position + 1, attempt=1, crashes=0)
@@ -335,7 +335,9 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
         replace(step, status="skipped") if step.status == "pending" else step for step in run.steps
     )
     ended_at = max(now, run.updated_at)
-    run = replace(run, steps=steps, status=status, early=None, not_before=None, ended_at=ended_at)
+    run = replace(
+        run, steps=steps, status=status, pending_request=None, not_before=None, ended_at=ended_at
+    )
     return Transition(_close_segment(run, now), (Archive(),))
 
 

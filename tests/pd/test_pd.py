@@ -107,9 +107,9 @@ def test_context(make_pd: MakePd) -> None:
 def test_callback_request_is_there_only_when_a_request_woke_the_step(make_pd: MakePd) -> None:
     request = {"method": "POST", "body": {"status": "done"}}
     assert "callback_request" not in make_pd(runs=2).context.run
-    woken = make_pd(runs=2, woken=True, callback_request=request).context.run
+    woken = make_pd(runs=2, called_back=True, callback_request=request).context.run
     assert woken["callback_request"].body.status == "done"
-    assert make_pd(woken=True).context.run["callback_request"] is None
+    assert make_pd(called_back=True).context.run["callback_request"] is None
 
 
 # --- flow -----------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class AnyRun(RuleBasedStateMachine):
         run = self.run
         waiting = run.pause is not None and (run.pause.step, run.pause.execution) == place
         here = (run.current.name, run.execution) == place
-        may_be_kept = run.status in ("queued", "running") and here and run.early is None
+        may_be_kept = run.status in ("queued", "running") and here and run.pending_request is None
         assert self.send(event) == (waiting or may_be_kept)
 
     @rule(place=places)
@@ -178,7 +178,7 @@ class AnyRun(RuleBasedStateMachine):
         if run.pause is not None:
             assert (run.current.name, run.execution) == (run.pause.step, run.pause.execution)
             assert run.current.status == "paused"
-        assert run.early is None or run.status in ("queued", "running")
+        assert run.pending_request is None or run.status in ("queued", "running")
         assert run.ended == (run.ended_at is not None)
 
     @invariant()
@@ -224,7 +224,7 @@ class AnyRun(RuleBasedStateMachine):
             assert step.runs >= step.reruns
         execution = execution_of(self.run)
         assert execution.runs >= 1
-        assert (execution.callback_request is not None) <= execution.woken
+        assert (execution.callback_request is not None) <= execution.called_back
 
     @invariant()
     def an_ended_run_stays_as_it_is(self) -> None:

@@ -174,6 +174,6 @@ class TestCrashes:
         self.crash(play)
         self.crash(play)
         play.resume(early=True)
-        assert play.run.early is not None
+        assert play.run.pending_request is not None
         play.send(Cancel(by="api"))
         assert (play.run.status, play.run.not_before) == ("canceled", None)

@@ -56,7 +56,7 @@ class TestSteps:
         execution = execution_of(play.run, "R", "C")
         assert (execution.step, execution.id, execution.event) == ("b", "r-1", {"n": 1})
         assert execution.steps == {"a": {"$return_value": 1}}
-        assert (execution.runs, execution.attempt, execution.woken) == (1, 1, False)
+        assert (execution.runs, execution.attempt, execution.called_back) == (1, 1, False)
         assert (execution.resume_url, execution.cancel_url) == ("R", "C")
 
     def test_failure_ends_the_run_and_drops_its_pause(self) -> None:
@@ -206,7 +206,10 @@ class TestRerun:
         assert execution_of(timer.run).runs == 2
         assert execution_of(callback.run).runs == 3
         assert execution_of(callback.run).callback_request == {"body": {"done": True}}
-        assert (execution_of(timer.run).woken, execution_of(callback.run).woken) == (False, True)
+        assert (execution_of(timer.run).called_back, execution_of(callback.run).called_back) == (
+            False,
+            True,
+        )
 
     def test_context_is_that_of_the_last_rerun_of_this_step(self) -> None:
         play = RunDriver()
@@ -223,7 +226,7 @@ class TestRerun:
         play.step(**rerun())
         play.time_out()
         assert execution_of(play.run).callback_request is None
-        assert not execution_of(play.run).woken
+        assert not execution_of(play.run).called_back
 
     def test_canceled_while_waiting_for_a_rerun(self) -> None:
         play = RunDriver()
@@ -291,11 +294,11 @@ class TestEarly:
         play.send(Begin())
         play.resume(early=True)
         assert play.run.status == "running"
-        assert play.run.early is not None
+        assert play.run.pending_request is not None
         play.send(play.finished(**suspend()))
         assert (play.run.status, play.run.position) == ("queued", 1)
         assert play.run.steps[0].exports == {"$resume_data": {"body": {"early": True}}}
-        assert play.run.early is None
+        assert play.run.pending_request is None
 
     def test_only_the_first_early_request_counts(self) -> None:
         play = RunDriver()
@@ -320,7 +323,7 @@ class TestEarly:
         play.send(Begin())
         play.resume(early=True)
         play.send(play.finished())
-        assert play.run.early is None
+        assert play.run.pending_request is None
         assert play.run.steps[0].exports == {}
 
     def test_an_early_callback_reruns_at_once(self) -> None:
@@ -329,7 +332,7 @@ class TestEarly:
         play.resume(early=True)
         play.send(play.finished(**rerun(max_retries=1)))
         assert execution_of(play.run).runs == 3
-        assert execution_of(play.run).woken
+        assert execution_of(play.run).called_back
 
 
 class TestCancel:

@@ -268,7 +268,7 @@ class LinkHandler(JupyterHandler):
         except AlreadyDecidedError as error:
             self._answer_decided(error.decision, place)
         else:
-            self._answer_done(place, kept=run.early is not None)
+            self._answer_done(place, kept=run.pending_request is not None)
 
     def _show(self, run: Run, place: LinkTarget, execution: int) -> None:
         """Let someone see the page, and change nothing."""

@@ -118,8 +118,8 @@ def _data_of(run: Run) -> list[Any]:
     data = [run.event, run.context, run.callback_request, *(step.exports for step in run.steps)]
     if run.pause is not None:
         data.append(run.pause.context)
-    if run.early is not None:
-        data.append(run.early.request)
+    if run.pending_request is not None:
+        data.append(run.pending_request.request)
     return data
 
 
