@@ -16,8 +16,15 @@ from rich.table import Table
 
 from jupyter_pdflow import formatting
 from jupyter_pdflow.cli.arguments import UsageError, parse
-from jupyter_pdflow.cli.launcher import TemporaryServer
-from jupyter_pdflow.cli.progress import STYLES, complain, console, echo, follow, print_json
+from jupyter_pdflow.cli.running import (
+    STYLES,
+    TemporaryServer,
+    complain,
+    console,
+    echo,
+    follow,
+    print_json,
+)
 from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
 from jupyter_pdflow.exceptions import PDFlowError, ServerNotFoundError
 

@@ -313,3 +313,13 @@ def no_answer(error: Exception) -> str:
 
 def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def is_local(manager: Any) -> bool:
+    """Whether a manager starts its kernels itself, not by asking a gateway."""
+    from jupyter_server.gateway.managers import GatewayMappingKernelManager
+    from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
+
+    return isinstance(manager, MappingKernelManager) and not isinstance(
+        manager, GatewayMappingKernelManager
+    )

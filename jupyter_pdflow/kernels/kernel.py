@@ -17,9 +17,8 @@ from jupyter_core.utils import ensure_async
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError, PDFlowError
 from jupyter_pdflow.kernels.connection import GARBLED, Connection
-from jupyter_pdflow.kernels.gateway import GatewayWatch
+from jupyter_pdflow.kernels.gateway import GatewayWatch, is_local
 from jupyter_pdflow.kernels.inside.processes import end_descendants
-from jupyter_pdflow.kernels.manager import is_local
 from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
 from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.pd.inputs import given_inputs

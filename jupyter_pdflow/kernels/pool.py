@@ -16,10 +16,9 @@ from jupyter_pdflow.exceptions import (
     KernelSpecError,
     PDFlowError,
 )
-from jupyter_pdflow.kernels.gateway import Outage, Sweeper
+from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
-from jupyter_pdflow.kernels.manager import is_local
-from jupyter_pdflow.kernels.prestarted import Prestarted, check_kernelspec
+from jupyter_pdflow.kernels.manager import Prestarted, check_kernelspec
 from jupyter_pdflow.kernels.slots import FairQueue
 from jupyter_pdflow.rules.workflow import Workflow
 

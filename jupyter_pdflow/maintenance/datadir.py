@@ -14,7 +14,7 @@ from msgspec.json import encode
 from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError
 from jupyter_pdflow.mail.message import EMAIL, Email
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name
 from jupyter_pdflow.stores.tinydb.runs import RUN

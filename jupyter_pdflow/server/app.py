@@ -26,9 +26,8 @@ from jupyter_pdflow.server.api.models import stamp
 from jupyter_pdflow.server.links.clients import RateLimiter
 from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
-from jupyter_pdflow.server.lock import DataLock
 from jupyter_pdflow.server.public_url import fixed_address, host_of
-from jupyter_pdflow.server.services import ClosedKeeper, ServiceManager, build_services
+from jupyter_pdflow.server.services import ClosedKeeper, DataLock, ServiceManager, build_services
 from jupyter_pdflow.settings import (
     ConfigurationError,
     Settings,

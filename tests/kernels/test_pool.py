@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
+from jupyter_pdflow.kernels import manager as spares_module
 from jupyter_pdflow.kernels import pool as pool_module
-from jupyter_pdflow.kernels import prestarted as spares_module
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import FairQueue
 from tests.kernels.conftest import execution, handler, process_of, until, workflow

@@ -30,7 +30,7 @@ from jupyter_pdflow.server.api.models import (
 )
 from jupyter_pdflow.server.app import event_of
 from jupyter_pdflow.server.links.tokens import Links
-from jupyter_pdflow.server.lock import DataLock
+from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 

@@ -1,25 +1,119 @@
-"""Write to the terminal, and follow a run there."""
+"""Run a workflow from the terminal: on which server, its progress, and what is written."""
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import jupyter_runtime_dir
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from jupyter_pdflow import formatting
-from jupyter_pdflow.client import Client
+from jupyter_pdflow.client import Client, server_of
 from jupyter_pdflow.exceptions import ServerNotFoundError
 from jupyter_pdflow.rules.run import duration
 
-POLL_SECONDS = 0.3
+EXTENSIONS = {
+    "jupyter_pdflow": True,
+    **dict.fromkeys(("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim"), False),
+}
+"""No one looks at this server, and JupyterLab would double the time that it takes to start."""
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+
+
+class TemporaryServer:
+    """A child ``python -m jupyter_server`` that serves one folder on 127.0.0.1.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The folder to serve.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.log = _log_file()
+        self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._process.pid
+
+    def wait(self) -> Client:
+        """Wait until the server answers.
+
+        Raises
+        ------
+        ServerNotFoundError
+            It did not start; the message says where its log is.
+        ApiError
+            It answers with an error, such as another server holding the data directory.
+        """
+        patience = time.monotonic() + START_SECONDS
+        while time.monotonic() < patience and self._process.poll() is None:
+            client = server_of(self.pid)
+            if client:
+                client.get("runs", limit=1)
+                return client
+            time.sleep(POLL_SECONDS)
+        self.stop(keep_log=True)
+        msg = f"The Jupyter server did not start; its log is {self.log}."
+        raise ServerNotFoundError(msg)
+
+    def stop(self, *, keep_log: bool = False) -> None:
+        """Stop the server; its runs are kept."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if not keep_log:
+            self.log.unlink(missing_ok=True)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        with self.log.open("wb") as log:
+            return subprocess.Popen(  # noqa: S603  our own interpreter, no shell
+                [
+                    *(sys.executable, "-m", "jupyter_server"),
+                    *("--no-browser", "--ServerApp.ip=127.0.0.1"),
+                    f"--ServerApp.jpserver_extensions={EXTENSIONS}",
+                    *(f"--ServerApp.root_dir={self.root}", *root),
+                ],
+                cwd=self.root,
+                env={**os.environ, "JUPYTER_TOKEN": secrets.token_hex(24)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _log_file() -> Path:
+    folder = Path(jupyter_runtime_dir())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(prefix="pdflow-server-", suffix=".log", dir=folder)
+    os.close(number)
+    return Path(name)
+
+
+FOLLOW_SECONDS = 0.3
 GONE_SECONDS = 30.0
 STYLES = {
     "queued": "dim",
@@ -52,7 +146,7 @@ def follow(client: Client, run: formatting.Run, console: Console) -> formatting.
 def _poll(client: Client, run: formatting.Run) -> Iterator[formatting.Run]:
     yield run
     while run["status"] not in formatting.ENDED:
-        time.sleep(POLL_SECONDS)
+        time.sleep(FOLLOW_SECONDS)
         run = _look(client, run["id"])
         yield run
 
@@ -67,7 +161,7 @@ def _look(client: Client, run_id: str) -> formatting.Run:
             if time.monotonic() > patience:
                 msg = f"{error} Run {run_id} is kept and goes on when the server is back."
                 raise ServerNotFoundError(msg) from error
-            time.sleep(POLL_SECONDS)
+            time.sleep(FOLLOW_SECONDS)
         else:
             return run
 
