@@ -18,9 +18,9 @@ test: lint labextension
 	$(BIN)/pytest
 
 test-lowest: $(LOWEST)/.test
-	$(LOWEST)/bin/pytest -q -W default tests/rules tests/pd tests/store \
-		tests/server/test_bodies.py tests/server/test_clients.py tests/server/test_tokens.py \
-		tests/server/test_links.py tests/server/test_api.py
+	$(LOWEST)/bin/pytest -q -W default tests/rules tests/pd tests/stores \
+		tests/server/links/test_bodies.py tests/server/links/test_clients.py tests/server/links/test_tokens.py \
+		tests/server/links/test_links.py tests/server/api/test_api.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

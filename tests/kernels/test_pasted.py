@@ -9,7 +9,7 @@ import pytest
 
 from jupyter_pdflow.kernels.pool import KernelPool
 from tests.kernels.conftest import execution, handler, until, workflow
-from tests.kernels.test_worker import run, value_of
+from tests.kernels.inside.test_worker import run, value_of
 
 SETUP = """\
 import asyncio

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from jupyter_pdflow.server.links.tokens import LinkHider, hide_links
-from tests.server.test_openapi import check
+from tests.server.api.test_openapi import check
 from tests.servers import JupyterServer
 
 READER = {"X-Reader": "1"}

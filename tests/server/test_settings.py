@@ -12,7 +12,7 @@ from traitlets.config.loader import DeferredConfigString
 
 from jupyter_pdflow.server.app import PDFlow
 from jupyter_pdflow.settings import ConfigurationError, separate
-from tests.server.test_links import BROWSER
+from tests.server.links.test_links import BROWSER
 from tests.server.test_unauthenticated import routes
 from tests.servers import JupyterServer
 

@@ -12,7 +12,7 @@ import pytest
 from jupyter_pdflow.server.api.handlers import ROUTES
 from jupyter_pdflow.server.links.clients import AT_ONCE
 from tests.server.conftest import ASK, TELL
-from tests.server.test_links import BROWSER
+from tests.server.links.test_links import BROWSER
 from tests.servers import JupyterServer
 
 Paused = Callable[..., Any]
