@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ EVENT = {"text": "x" * 1200}
 """Makes the file of a waiting run 2 KB."""
 
 WRITERS = 4
-LOG = logging.getLogger("benchmarks")
 
 
 def seed(folder: Path, count: int) -> str:
@@ -42,14 +40,14 @@ def seed(folder: Path, count: int) -> str:
 
 def _take_out(data_dir: Path, run_id: str) -> Run:
     """Read the one run of a data directory, and remove it there."""
-    (run,) = TinyDBStore(data_dir, LOG).active()
+    (run,) = TinyDBStore(data_dir).active()
     for path in data_dir.rglob(f"{run_id}.json"):
         path.unlink()
     return run
 
 
 def _copy(data_dir: Path, run: Run, count: int) -> None:
-    asyncio.run(_put(Records(data_dir / "active", Run, "run", LOG), run, count))
+    asyncio.run(_put(Records(data_dir / "active", Run, "run"), run, count))
 
 
 async def _put(active: Records[Run], run: Run, count: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ ALONE, QUICK_ALONE = 200, 20
 SECONDS_TO_PAUSE = 6.0
 SECONDS_ALONE = 0.5
 IN_TURN = "woken in its turn"
-LOG = logging.getLogger("benchmarks")
 
 POLL = (
     "import time",
@@ -108,4 +106,4 @@ def _deadline(product: Product, run_id: str) -> datetime:
 
 def _stored(product: Product, folder: str, run_id: str) -> Run:
     """Read a run as it is stored: the API shows times in whole milliseconds."""
-    return Records(product.server.data_dir / folder, Run, "run", LOG).get(run_id)
+    return Records(product.server.data_dir / folder, Run, "run").get(run_id)

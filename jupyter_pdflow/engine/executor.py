@@ -19,6 +19,8 @@ from jupyter_pdflow.rules.transitions import is_alone
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores.base import Output
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
@@ -136,13 +138,10 @@ class Slot:
 class Executor:
     """Executes the steps of runs in kernels; a paused run has none and costs nothing."""
 
-    def __init__(
-        self, runs: Runs, pool: KernelPool, storage: StorageHealth, log: logging.Logger
-    ) -> None:
+    def __init__(self, runs: Runs, pool: KernelPool, storage: StorageHealth) -> None:
         self._runs = runs
         self._pool = pool
         self._storage = storage
-        self._log = log
         self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queued: set[str] = set()
@@ -238,7 +237,7 @@ class Executor:
         try:
             await self._runs.requeue(run_id)
         except (PDFlowError, OSError) as error:
-            self._log.error("Run %s can't be queued again: %s", run_id, error)
+            logger.error("Run %s can't be queued again: %s", run_id, error)
 
     async def _run(self, run: Run, kernel: Kernel | None) -> None:
         try:
@@ -249,15 +248,15 @@ class Executor:
         except GatewayError as error:
             self._retry(run.id, error)
         except PDFlowError as error:
-            self._log.error("Run %s can't go on; the next start tries again. %s", run.id, error)
-        except Exception:  # noqa: BLE001  one run's trouble must not stop the others
-            self._log.exception("Run %s stops here; the next start takes it up again.", run.id)
+            logger.error("Run %s can't go on; the next start tries again. %s", run.id, error)
+        except Exception:
+            logger.exception("Run %s stops here; the next start takes it up again.", run.id)
         finally:
             del self._tasks[run.id]
 
     def _retry(self, run_id: str, error: GatewayError) -> None:
         """Queue a run again whose gateway ended or is away, once it is not being driven any more."""
-        self._log.warning("Run %s is queued again. %s", run_id, error)
+        logger.warning("Run %s is queued again. %s", run_id, error)
         crashed = not isinstance(error, GatewayAwayError)
         task = asyncio.create_task(
             self._requeue_and_start(run_id, crashed), name=f"requeue {run_id}"
@@ -269,7 +268,7 @@ class Executor:
         try:
             run = await self._stored(partial(self._runs.requeue, run_id, crashed=crashed))
         except PDFlowError as error:
-            self._log.error("Run %s can't be queued again: %s", run_id, error)
+            logger.error("Run %s can't be queued again: %s", run_id, error)
         else:
             if run.status == "queued" and run.not_before is None:
                 self.start(run)
@@ -402,8 +401,8 @@ class Executor:
             return await self._stored(lambda: finish(go_on=not self._stopping))
         except PDFlowError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, it concerns this run alone
-            self._log.exception("What step %s of run %s came to is odd", run.current.name, run.id)
+        except Exception as error:
+            logger.exception("What step %s of run %s came to is odd", run.current.name, run.id)
             text = f"What the step came to can't be stored ({error!r}); the server's log says more."
             odd = Outcome(error=Error(ename="OddOutcome", evalue=text))
             return await self._stored(partial(self._runs.finish, run, odd, []))

@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 
 from ulid import ULID
 
+logger = logging.getLogger(__name__)
+
 
 class RunLocks:
     """A lock for each run that something happens to; first come, first served."""
@@ -68,15 +70,14 @@ RETRY_AFTER = 2.0
 class StorageHealth:
     """Tells the log once when the storage fails, and once when it works again."""
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._told = False
 
     def begins(self, error: OSError) -> None:
         """Say that something could not be stored; it is kept and tried again."""
         if not self._told:
             self._told = True
-            self._log.error(
+            logger.error(
                 "The data directory can't be written: %s. Free some space or repair it; what is "
                 "to be stored is kept in memory and tried again until it succeeds.",
                 error,
@@ -84,13 +85,13 @@ class StorageHealth:
 
     def gives_up(self, run_id: str, error: Exception) -> None:
         """Say that something of a run can't be stored at all."""
-        self._log.error("Something of run %s can't be stored.", run_id, exc_info=error)
+        logger.error("Something of run %s can't be stored.", run_id, exc_info=error)
 
     def is_over(self) -> None:
         """Say that something was stored."""
         if self._told:
             self._told = False
-            self._log.info("The data directory can be written again.")
+            logger.info("The data directory can be written again.")
 
 
 class PendingWrites:

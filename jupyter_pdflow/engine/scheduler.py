@@ -13,6 +13,8 @@ from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 
+logger = logging.getLogger(__name__)
+
 PRUNE_EVERY = 3600.0
 """Seconds between looks for finished runs that are old enough to go."""
 
@@ -87,14 +89,12 @@ class Pruning:
         *,
         keep_days: float | None,
         clock: Callable[[], datetime],
-        log: logging.Logger,
     ) -> None:
         self._store = store
         self._mailbox = mailbox
         self._folders = folders
         self._keep_days = keep_days
         self._clock = clock
-        self._log = log
         self._looking: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -120,8 +120,8 @@ class Pruning:
         while True:
             try:
                 await self.prune(self._clock() - age)
-            except Exception:  # noqa: BLE001  what it is must not end the looking
-                self._log.exception("Old runs can't be removed; trying again later.")
+            except Exception:
+                logger.exception("Old runs can't be removed; trying again later.")
             await asyncio.sleep(PRUNE_EVERY)
 
     async def _remove(self, mails: MailFiles, old: list[str]) -> None:
@@ -132,7 +132,7 @@ class Pruning:
         kept |= await in_thread(self._folders.remove, gone)
         kept |= await self._store.remove([run_id for run_id in gone if run_id not in kept])
         for run_id, error in kept.items():
-            self._log.error("Run %s can't be removed; trying again later: %s", run_id, error)
+            logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
 
 
 def _unlink(mails: MailFiles, run_ids: list[str]) -> dict[str, OSError]:

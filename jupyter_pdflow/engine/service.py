@@ -51,6 +51,8 @@ from jupyter_pdflow.stores.base import Output, RunSummary, Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_slices
 
+logger = logging.getLogger(__name__)
+
 HANDED_OVER_SECONDS = 0.5
 """How long a list of emails waits at most for those of runs that have just been stored."""
 
@@ -92,7 +94,6 @@ class Service:
         folders: RunFolders,
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
-        log: logging.Logger,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
@@ -101,16 +102,15 @@ class Service:
         self._folders = folders
         self._links_for = links_for
         self._on_change = on_change
-        self._log = log
         self._clock = clock
         self._scheduler = Scheduler(self._expire, clock)
-        self._storage = StorageHealth(log)
+        self._storage = StorageHealth()
         self._locks = RunLocks()
         self._pending = PendingWrites(self._storage, self._locks)
-        self._executor = Executor(self, pool, self._storage, log)
+        self._executor = Executor(self, pool, self._storage)
         self._ids = Ids()
         self._surveying: asyncio.Task[None] | None = None
-        self._pruning = Pruning(store, mailbox, folders, keep_days=keep_days, clock=clock, log=log)
+        self._pruning = Pruning(store, mailbox, folders, keep_days=keep_days, clock=clock)
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
@@ -140,8 +140,8 @@ class Service:
             await self._apply(run, [Recover(max_crashes=self._max_crashes)])
         except OSError:
             raise
-        except Exception:  # noqa: BLE001  a stored run may be wrong in ways that no check knows
-            self._log.exception("Run %s can't be taken up; the others go on.", run.id)
+        except Exception:
+            logger.exception("Run %s can't be taken up; the others go on.", run.id)
 
     async def stop(self) -> None:
         """Begin no step any more, and give those that are executing a short time to end."""
@@ -374,9 +374,9 @@ class Service:
             self._storage.begins(error)
             self._scheduler.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
         except PDFlowError as error:
-            self._log.error("Run %s can't be woken: %s", run_id, error)
-        except Exception:  # noqa: BLE001  a stored run may be wrong in ways that no check knows
-            self._log.exception("Run %s can't be woken; the others go on.", run_id)
+            logger.error("Run %s can't be woken: %s", run_id, error)
+        except Exception:
+            logger.exception("Run %s can't be woken; the others go on.", run_id)
 
 
 def _wants_kernel(move: Transition) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable, Coroutine
-from logging import Logger
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.outputs import Channels, ClosedByGatewayError, Message
 from jupyter_pdflow.rules.run import Error
+
+logger = logging.getLogger(__name__)
 
 Take = Callable[[Message], None]
 
@@ -67,8 +69,6 @@ class Connection:
         Jupyter's client of the kernel.
     is_alive : callable
         Tells whether the kernel's process lives; raises `GatewayError` if its gateway does not.
-    log : Logger
-        Where messages that can't be read are reported.
 
     Attributes
     ----------
@@ -76,11 +76,10 @@ class Connection:
         Set once the kernel can't be talked to any more.
     """
 
-    def __init__(self, client: Any, is_alive: Callable[[], Awaitable[bool]], log: Logger) -> None:
+    def __init__(self, client: Any, is_alive: Callable[[], Awaitable[bool]]) -> None:
         self.end: End | None = None
         self._channels = Channels(client)
         self._is_alive = is_alive
-        self._log = log
         self._readers: list[asyncio.Task[None]] = []
         self._path: Path | None = None
         self._line: StreamWriter | None = None
@@ -276,8 +275,8 @@ class Connection:
             except ClosedByGatewayError as error:
                 self._over(End(str(error), gateway=True))
                 return
-            except Exception:  # noqa: BLE001  one bad message must not end the reading
-                self._log.exception("A message of a kernel could not be read")
+            except Exception:
+                logger.exception("A message of a kernel could not be read")
 
     def _note_reply(self, message: Message) -> None:
         if self._ask_id and "frame" in message["content"]:

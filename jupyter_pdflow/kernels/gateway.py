@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from logging import Logger
@@ -15,6 +16,8 @@ from jupyter_client.kernelspec import NoSuchKernel
 from tornado.web import HTTPError
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError
+
+logger = logging.getLogger(__name__)
 
 ASK_SECONDS = 2.0
 """How often a gateway is asked about a kernel that executes something."""
@@ -202,14 +205,11 @@ class Sweeper:
     ----------
     manager : MultiKernelManager
         Made by the class that `noting` gave; for another there is nothing to do.
-    log : Logger
-        The server's.
     """
 
-    def __init__(self, manager: Any, log: Logger) -> None:
+    def __init__(self, manager: Any) -> None:
         self._manager = manager
         self._notes: KernelNotes | None = getattr(manager, "_notes", None)
-        self._log = log
         self._first = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -243,11 +243,9 @@ class Sweeper:
             await self._manager.start_kernel(kernel_id=kernel_id)  # takes it up
             await self._manager.shutdown_kernel(kernel_id, now=True)
         except Exception as error:  # noqa: BLE001  it is tried again
-            self._log.debug("Kernel %s can't be ended yet: %s", kernel_id, error)
+            logger.debug("Kernel %s can't be ended yet: %s", kernel_id, error)
         else:
-            self._log.info(
-                "Kernel %s, which a server had left at the gateway, is ended.", kernel_id
-            )
+            logger.info("Kernel %s, which a server had left at the gateway, is ended.", kernel_id)
 
 
 class Outage:
@@ -257,13 +255,10 @@ class Outage:
     ----------
     manager : MultiKernelManager
         The manager of production kernels.
-    log : Logger
-        The server's.
     """
 
-    def __init__(self, manager: Any, log: Logger) -> None:
+    def __init__(self, manager: Any) -> None:
         self._manager = manager
-        self._log = log
         self._pause = FIRST_PAUSE_SECONDS
         self._asking: asyncio.Task[None] | None = None
 
@@ -277,13 +272,13 @@ class Outage:
         if self._asking is not None and not self._asking.done():
             return
         if self._pause == FIRST_PAUSE_SECONDS:
-            self._log.warning("Runs wait for the kernel gateway. %s", error)
+            logger.warning("Runs wait for the kernel gateway. %s", error)
         self._asking = asyncio.create_task(self._ask())
 
     def ends(self) -> None:
         """Note that the gateway gave a kernel."""
         if self._asking is not None:
-            self._log.warning("The kernel gateway gives kernels again; the runs go on.")
+            logger.warning("The kernel gateway gives kernels again; the runs go on.")
             self._asking.cancel()
         self._asking, self._pause = None, FIRST_PAUSE_SECONDS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Iterator
-from logging import Logger
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -24,6 +24,8 @@ from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.pd.inputs import given_inputs
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
 from jupyter_pdflow.rules.workflow import Workflow
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 5.0
@@ -48,8 +50,6 @@ class Kernel:
         Its id there.
     name : str
         Its kernelspec.
-    log : Logger
-        Where trouble is told that concerns no one step.
 
     Attributes
     ----------
@@ -59,16 +59,15 @@ class Kernel:
         Whether a step has changed what the setup left.
     """
 
-    def __init__(self, manager: Any, kernel_id: str, name: str, log: Logger) -> None:
+    def __init__(self, manager: Any, kernel_id: str, name: str) -> None:
         self.name = name
         self.workflow: Workflow | None = None
         self.is_stale = False
         self._manager = manager
         self._id = kernel_id
-        self._log = log
         self._process = manager.get_kernel(kernel_id)
         self._watch = None if is_local(manager) else GatewayWatch(self._process)
-        self._connection = Connection(self._process.client(), self._is_alive, log)
+        self._connection = Connection(self._process.client(), self._is_alive)
         self._outputs = OutputCollector()
         self._listens = False
         self._done = asyncio.Event()
@@ -78,7 +77,7 @@ class Kernel:
 
     @classmethod
     async def start(
-        cls, manager: Any, kernel_name: str, path: str | None, log: Logger, **options: Any
+        cls, manager: Any, kernel_name: str, path: str | None, **options: Any
     ) -> Kernel:
         """Start a kernel and wait until it answers.
 
@@ -103,7 +102,7 @@ class Kernel:
             Its gateway can't be reached, or ended meanwhile.
         """
         kernel_id = await _start_process(manager, kernel_name, path, options)
-        kernel = cls(manager, kernel_id, kernel_name, log)
+        kernel = cls(manager, kernel_id, kernel_name)
         try:
             await kernel._connect()
         except (RuntimeError, TimeoutError) as error:
@@ -223,9 +222,9 @@ class Kernel:
         except TimeoutError:
             await self._kill()
         except RuntimeError:
-            self._log.debug("Kernel %s had ended before it was interrupted", self._id)
+            logger.debug("Kernel %s had ended before it was interrupted", self._id)
         except Exception as error:  # noqa: BLE001  gateways differ in what they raise
-            self._log.warning("Kernel %s can't be interrupted: %s", self._id, error)
+            logger.warning("Kernel %s can't be interrupted: %s", self._id, error)
             await self._kill()
 
     async def close(self, *, now: bool = False) -> None:
@@ -322,8 +321,8 @@ class Kernel:
             return
         try:
             await ensure_async(self._manager.shutdown_kernel(self._id, now=now))
-        except Exception:  # noqa: BLE001  managers differ in what they raise
-            self._log.exception("Kernel %s could not be shut down", self._id)
+        except Exception:
+            logger.exception("Kernel %s could not be shut down", self._id)
 
     def _death_of(self, step: str) -> Error:
         if self._interrupted:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from tornado.web import HTTPError
 from jupyter_pdflow.exceptions import GatewayError, KernelError, KernelSpecError
 from jupyter_pdflow.kernels.gateway import KernelNotes, is_local, no_answer, noting
 from jupyter_pdflow.kernels.kernel import Kernel
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "pdflow-"
 LOCK = "owner.lock"
@@ -164,7 +166,7 @@ def _is_local_python(kernel: Any) -> bool:
 TAIL_LINES = 3
 
 
-async def check_kernelspec(manager: Any, kernel_name: str, log: Logger) -> None:
+async def check_kernelspec(manager: Any, kernel_name: str) -> None:
     """Start a kernel and see whether this package is there.
 
     Raises
@@ -175,7 +177,7 @@ async def check_kernelspec(manager: Any, kernel_name: str, log: Logger) -> None:
         The kernel gateway can't be reached.
     """
     argv = await _argv(manager, kernel_name)
-    reply = await _ask(manager, kernel_name, log)
+    reply = await _ask(manager, kernel_name)
     if reply.get("status") != "ok":
         raise KernelSpecError(_refusal(kernel_name, argv, reply))
 
@@ -200,11 +202,11 @@ async def _argv(manager: Any, kernel_name: str) -> list[str]:
     return list(spec.argv)
 
 
-async def _ask(manager: Any, kernel_name: str, log: Logger) -> dict[str, Any]:
+async def _ask(manager: Any, kernel_name: str) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as stderr:
         options = {"stderr": stderr} if is_local(manager) else {}
         try:
-            kernel = await Kernel.start(manager, kernel_name, "", log, **options)
+            kernel = await Kernel.start(manager, kernel_name, "", **options)
         except KernelError as error:
             msg = f'The kernelspec "{kernel_name}" can\'t be started: {_tail(stderr) or error}'
             raise KernelSpecError(msg) from None
@@ -244,14 +246,11 @@ class Prestarted:
         Who starts them.
     count : int
         How many to keep; with 0 there never is one.
-    log : Logger
-        Where trouble with starting is told.
     """
 
-    def __init__(self, manager: Any, count: int, log: Logger) -> None:
+    def __init__(self, manager: Any, count: int) -> None:
         self._manager = manager
         self._count = count
-        self._log = log
         self._name = ""
         self._ready: list[Kernel] = []
         self._keeping: asyncio.Task[None] | None = None
@@ -287,11 +286,11 @@ class Prestarted:
             await self._end([kernel for kernel in self._ready if not self._fits(kernel)])
             while len(self._ready) < self._count:
                 self._ready.append(await self._start(self._name))
-        except Exception:  # noqa: BLE001  runs start kernels themselves then, and tell why not
-            self._log.exception("A spare kernel could not be started")
+        except Exception:
+            logger.exception("A spare kernel could not be started")
 
     async def _start(self, kernel_name: str) -> Kernel:
-        kernel = await Kernel.start(self._manager, kernel_name, None, self._log)
+        kernel = await Kernel.start(self._manager, kernel_name, None)
         try:
             await kernel.listen()
         except BaseException:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
-from logging import Logger
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -21,6 +21,8 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import Prestarted, check_kernelspec
 from jupyter_pdflow.kernels.slots import FairQueue
 from jupyter_pdflow.rules.workflow import Workflow
+
+logger = logging.getLogger(__name__)
 
 STOPPING = "The server is stopping."
 
@@ -56,8 +58,6 @@ class KernelPool:
         How many there may be, those that start or end included.
     idle_seconds : float
         How long an idle kernel is kept.
-    log : Logger
-        The server's.
     spare_kernels : int
         How many more are kept started, for runs that find none that is warm.
     """
@@ -68,14 +68,12 @@ class KernelPool:
         *,
         max_kernels: int,
         idle_seconds: float,
-        log: Logger,
         spare_kernels: int = 0,
     ) -> None:
         self._manager = manager
         self._max = max_kernels
         self._idle_seconds = idle_seconds
-        self._log = log
-        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0, log)
+        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0)
         self._count = 0
         self._closing = 0
         self._busy: set[Kernel] = set()
@@ -86,8 +84,8 @@ class KernelPool:
         self._timer: asyncio.TimerHandle | None = None
         self._checked: set[str] = set()
         self._checking = asyncio.Lock()
-        self._sweeper = Sweeper(manager, log)
-        self._outage = Outage(manager, log)
+        self._sweeper = Sweeper(manager)
+        self._outage = Outage(manager)
 
     def open(self) -> None:
         """End what an earlier server has left at its gateway, if it had one."""
@@ -105,7 +103,7 @@ class KernelPool:
         """
         async with self._checking:
             if kernel_name not in self._checked:
-                await check_kernelspec(self._manager, kernel_name, self._log)
+                await check_kernelspec(self._manager, kernel_name)
                 self._checked.add(kernel_name)
         self.prestart(kernel_name)
 
@@ -310,7 +308,7 @@ class KernelPool:
             kernel = await self.start(workflow, workflow.path)
             await self.prepare(kernel, workflow, workflow.path)
         except PDFlowError as error:
-            self._log.debug("No kernel could be prepared for %s: %s", workflow.id, error)
+            logger.debug("No kernel could be prepared for %s: %s", workflow.id, error)
         else:
             self.release(kernel)
 
@@ -318,7 +316,7 @@ class KernelPool:
         from jupyter_client.kernelspec import NoSuchKernel
 
         try:
-            kernel = await Kernel.start(self._manager, kernel_name, cwd_path, self._log)
+            kernel = await Kernel.start(self._manager, kernel_name, cwd_path)
         except NoSuchKernel:
             self._free_slot()
             msg = (
@@ -351,8 +349,8 @@ class KernelPool:
     async def _close(self, kernel: Kernel) -> None:
         try:
             await kernel.close()
-        except Exception:  # noqa: BLE001  its place must be freed whatever happens
-            self._log.exception("A production kernel could not be closed")
+        except Exception:
+            logger.exception("A production kernel could not be closed")
         finally:
             self._closing -= 1
             self._free_slot()

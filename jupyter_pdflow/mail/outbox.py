@@ -40,6 +40,8 @@ from jupyter_pdflow.stores.tinydb.storage import (
 )
 from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 
+logger = logging.getLogger(__name__)
+
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
@@ -101,16 +103,14 @@ class Mailbox:
         mail_from: str,
         mail_to: list[str],
         clock: Callable[[], datetime],
-        log: logging.Logger,
     ) -> None:
-        self._queued = Records(data_dir / "mail" / "queued", EMAIL, log)
-        self._done = Records(data_dir / "mail" / DONE, EMAIL, log)
+        self._queued = Records(data_dir / "mail" / "queued", EMAIL)
+        self._done = Records(data_dir / "mail" / DONE, EMAIL)
         self._directory = data_dir / "mail"
         self._transport = post
         self._from = mail_from
         self._to = mail_to
         self._clock = clock
-        self._log = log
         self._timers = Timers(self._on_due, clock)
         self._due: deque[str] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +128,7 @@ class Mailbox:
                 await self._keep(email)
                 self._queued.path(email.id).unlink()
             except OSError as error:
-                self._log.error("Mail %s stays queued until the next start: %s", email.id, error)
+                logger.error("Mail %s stays queued until the next start: %s", email.id, error)
 
     async def close(self) -> None:
         """Stop delivering; what is queued stays queued."""
@@ -148,7 +148,7 @@ class Mailbox:
         """
         for email in emails:
             if not is_email_id(email.id, email.run_id):
-                self._log.error("A mail of run %s has no valid id: it is dropped.", email.run_id)
+                logger.error("A mail of run %s has no valid id: it is dropped.", email.run_id)
             elif not self._knows(email.id):
                 await self._take(self._addressed(email))
 
@@ -224,7 +224,7 @@ class Mailbox:
         try:
             return self._read(email_id)
         except StoredFileError as error:
-            self._log.error("Mail %s can't be shown: %s", email_id, error)
+            logger.error("Mail %s can't be shown: %s", email_id, error)
             return None
 
     def _addressed(self, email: OutboxMessage) -> Email:
@@ -253,7 +253,7 @@ class Mailbox:
         try:
             parcel = await in_thread(parcel_of, email, self._from)
         except UndeliverableError as error:
-            self._log.warning("Mail %s can't be kept: %s", email.id, error)
+            logger.warning("Mail %s can't be kept: %s", email.id, error)
             email = undelivered(email, error, late=True)
         else:
             path = self._directory / f"{email.id}{MESSAGE}"
@@ -277,8 +277,8 @@ class Mailbox:
     async def _deliver_or_log(self, email_id: str) -> None:
         try:
             await self._deliver(email_id)
-        except Exception:  # noqa: BLE001  one email's trouble must not stop the others
-            self._log.exception("Mail %s stays queued until the next start.", email_id)
+        except Exception:
+            logger.exception("Mail %s stays queued until the next start.", email_id)
 
     async def _deliver(self, email_id: str) -> None:
         email = await self._attempt(self._queued.read(email_id))
@@ -296,7 +296,7 @@ class Mailbox:
                 path = self._queued.path(email.id)
                 await in_thread(move_file, path, self._done.directory)
         except OSError:
-            self._log.exception("What became of mail %s can't be stored; retrying.", email.id)
+            logger.exception("What became of mail %s can't be stored; retrying.", email.id)
             return False
         return True
 
@@ -310,5 +310,5 @@ class Mailbox:
         except UndeliverableError as error:
             email = undelivered(email, error, late=late)
         if email.error is not None:
-            self._log.warning("Mail %s was not delivered: %s", email.id, email.error)
+            logger.warning("Mail %s was not delivered: %s", email.id, email.error)
         return email

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -83,7 +82,7 @@ class DataDir:
             msg = f"There is no data directory {path}; name one with --data-dir."
             raise NotFoundError(msg)
         self.path = path
-        self.folders = RunFolders(files_dir or path / FILES, logging.getLogger(__name__))
+        self.folders = RunFolders(files_dir or path / FILES)
         self.lock = DataLock(path)
 
     def ids(self, room: Room[R]) -> list[str]:

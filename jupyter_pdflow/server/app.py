@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from jupyter_pdflow.settings import (
     wrong_kind,
 )
 from jupyter_pdflow.stores.tinydb.folders import FILES
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = Path(__file__).parent / "run-event.yaml"
 SCHEMA_ID = "https://schema.jupyter.org/jupyter_pdflow/run/v1"
@@ -105,6 +108,32 @@ class Activity:
     def _look(self) -> None:
         if self._busy():
             self.note()
+
+
+class LogForwarding(logging.Handler):
+    """Hands what this package's modules log to the log of the server, until it is closed.
+
+    Parameters
+    ----------
+    log : logging.Logger
+        The log of the server's extension.
+    """
+
+    def __init__(self, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+        super().__init__()
+        self._log = log if isinstance(log, logging.Logger) else log.logger
+        logger = logging.getLogger("jupyter_pdflow")
+        logger.setLevel(self._log.getEffectiveLevel())
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over a record."""
+        self._log.handle(record)
+
+    def close(self) -> None:
+        """Hand over no more."""
+        logging.getLogger("jupyter_pdflow").removeHandler(self)
+        super().close()
 
 
 class PDFlow(ExtensionApp):
@@ -197,6 +226,7 @@ class PDFlow(ExtensionApp):
 
     service_manager: ServiceManager
     _activity: Activity
+    _logging: LogForwarding
     _wrong: dict[str, ConfigurationError]
 
     @default("data_dir")
@@ -246,6 +276,7 @@ class PDFlow(ExtensionApp):
         self._activity = Activity(server.web_app.settings, self._is_busy)
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
+        self._logging = LogForwarding(self.log)
         register(self._event_logger)
 
     def initialize_handlers(self) -> None:
@@ -274,6 +305,7 @@ class PDFlow(ExtensionApp):
         """Stop all work; paused runs wait for the next start."""
         self._activity.stop()
         await self.service_manager.close()
+        self._logging.close()
 
     # --- inside ---
 
@@ -291,10 +323,10 @@ class PDFlow(ExtensionApp):
         try:
             plan = self.plan()
         except ConfigurationError as error:
-            return ClosedKeeper(error, self.log)
+            return ClosedKeeper(error)
         os.environ[DATA_DIR_VARIABLE] = str(plan.data_dir)
-        build = partial(build_services, plan, self._server, self._on_change, self.log)
-        return ServiceManager(DataLock(plan.data_dir), build, url=url, log=self.log)
+        build = partial(build_services, plan, self._server, self._on_change)
+        return ServiceManager(DataLock(plan.data_dir), build, url=url)
 
     def plan(self) -> Settings:
         """Return what is configured.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from logging import Logger
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.records import set_aside
 from jupyter_pdflow.stores.tinydb.storage import in_thread, read_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+
+logger = logging.getLogger(__name__)
 
 WRITER_SECONDS = 1.0
 """How long the writer of a server that has just died may take to end."""
@@ -135,7 +137,7 @@ def _make_private(path: Path) -> None:
 
 
 def build_services(
-    settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None], log: Logger
+    settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None]
 ) -> Services:
     """Make all that carries runs on; nothing is started yet.
 
@@ -153,23 +155,21 @@ def build_services(
     address = PublicAddress(
         settings.public_url, serverapp.connection_url, serverapp.base_url, memory
     )
-    links = Links(settings.data_dir / "link_keys", address, log)
+    links = Links(settings.data_dir / "link_keys", address)
     mailbox = Mailbox(
         settings.data_dir,
         post,
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
-        log=log,
     )
-    store = TinyDBStore(settings.data_dir, log)
-    folders = RunFolders(settings.files_dir, log, settings.data_dir / NOTE)
+    store = TinyDBStore(settings.data_dir)
+    folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
     manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(
         manager,
         max_kernels=settings.max_kernels,
         idle_seconds=settings.idle_kernel_seconds,
-        log=log,
         spare_kernels=settings.spare_kernels,
     )
     engine = Service(
@@ -181,7 +181,6 @@ def build_services(
         folders=folders,
         keep_days=settings.keep_days,
         max_crashes=settings.max_crashes,
-        log=log,
     )
     return Services(
         engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders
@@ -234,13 +233,10 @@ class ServiceManager:
         This server's address, told to others that want the lock.
     """
 
-    def __init__(
-        self, lock: DataLock, build: Callable[[], Services], *, url: str, log: Logger
-    ) -> None:
+    def __init__(self, lock: DataLock, build: Callable[[], Services], *, url: str) -> None:
         self._lock = lock
         self._build = build
         self._url = url
-        self._log = log
         self._opening = asyncio.Lock()
         self._services: Services | None = None
         self._refusal: DataDirLockedError | None = None
@@ -302,10 +298,10 @@ class ServiceManager:
                 pass  # `_take_lock` has said so
             except OSError as error:
                 if str(error) != told:
-                    self._log.error("Workflows don't run on this server yet: %s", error)
+                    logger.error("Workflows don't run on this server yet: %s", error)
                     told = str(error)
             except PDFlowError as error:
-                self._log.error("Workflows don't run on this server. %s", error)
+                logger.error("Workflows don't run on this server. %s", error)
                 return
             else:
                 return
@@ -333,12 +329,12 @@ class ServiceManager:
             self._lock.take(self._url)
         except DataDirLockedError as error:
             if self._refusal is None:
-                self._log.warning("Workflows don't run on this server. %s", error)
+                logger.warning("Workflows don't run on this server. %s", error)
             self._refusal = error
             self._retry_at = time.monotonic() + RETRY_SECONDS
             raise
         if self._refusal is not None:
-            self._log.info("The data directory is free; workflows now run on this server.")
+            logger.info("The data directory is free; workflows now run on this server.")
         self._refusal = None
 
 
@@ -351,9 +347,8 @@ class ClosedKeeper(ServiceManager):
         Why; the log says it once, and each route answers with it.
     """
 
-    def __init__(self, error: PDFlowError, log: Logger) -> None:
+    def __init__(self, error: PDFlowError) -> None:
         self._error = error
-        self._log = log
         self._services = None
 
     def check(self) -> None:
@@ -366,7 +361,7 @@ class ClosedKeeper(ServiceManager):
 
     def start(self) -> None:
         """Log the error."""
-        self._log.error("Workflows don't run on this server. %s", self._error)
+        logger.error("Workflows don't run on this server. %s", self._error)
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""

@@ -20,7 +20,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pending_writes() -> AsyncIterator[PendingWrites]:
-    pending_writes = PendingWrites(StorageHealth(logging.getLogger("test")), RunLocks())
+    pending_writes = PendingWrites(StorageHealth(), RunLocks())
     yield pending_writes
     await pending_writes.close()
 
@@ -83,7 +83,7 @@ async def test_nothing_else_is_done_for_a_run_before(
 
 
 async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
-    pending_writes = PendingWrites(StorageHealth(logging.getLogger("test")), RunLocks())
+    pending_writes = PendingWrites(StorageHealth(), RunLocks())
     done: list[str] = []
     folder = tmp_path / "missing"
     await pending_writes.do("run", lambda: write(folder / "a", done))
@@ -94,7 +94,7 @@ async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
 
 def test_trouble_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    trouble = StorageHealth(logging.getLogger("test"))
+    trouble = StorageHealth()
     full = OSError(errno.ENOSPC, "No space left on device")
     trouble.is_over()
     for _ in range(3):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import time
@@ -28,7 +27,6 @@ from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
 from tests.rules.support import START, workflow
 
-log = logging.getLogger("test")
 LONG_AGO = time.time() - 10 * 86_400
 
 
@@ -45,17 +43,13 @@ class Services:
 
     def __init__(self, data_dir: Path, post: SMTPTransport | None = None) -> None:
         self.data_dir = data_dir
-        self.store = TinyDBStore(data_dir, log)
+        self.store = TinyDBStore(data_dir)
         list(self.store.active())
-        self.folders = RunFolders(data_dir / FILES, log)
-        self.mailbox = Mailbox(
-            data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now, log=log
-        )
+        self.folders = RunFolders(data_dir / FILES)
+        self.mailbox = Mailbox(data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now)
 
     def pruning(self, keep_days: float | None = 9) -> Pruning:
-        return Pruning(
-            self.store, self.mailbox, self.folders, keep_days=keep_days, clock=utc_now, log=log
-        )
+        return Pruning(self.store, self.mailbox, self.folders, keep_days=keep_days, clock=utc_now)
 
     async def make(self, *, ended: bool = True, old: bool = True) -> str:
         run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run

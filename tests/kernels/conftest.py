@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,6 @@ from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Execution
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
-
-LOG = logging.getLogger("test")
 
 
 @pytest.fixture
@@ -51,7 +48,6 @@ async def make_pool(manager: Any) -> AsyncIterator[Callable[..., KernelPool]]:
             manager,
             max_kernels=max_kernels,
             idle_seconds=idle_seconds,
-            log=LOG,
             spare_kernels=spare_kernels,
         )
         pools.append(pool)

@@ -36,7 +36,7 @@ async def count(folder: str) -> None:
 
 
 async def cycle(manager: Any, app: ServerApp) -> None:
-    kernel = await Kernel.start(manager, "python3", "", app.log)
+    kernel = await Kernel.start(manager, "python3", "")
     assert (await kernel.listen())["status"] == "ok"
     await kernel.close(now=True)
 

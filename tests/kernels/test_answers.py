@@ -24,7 +24,7 @@ async def kernel(
     """Start a kernel that is asked by frames on its line, or by messages as one elsewhere."""
     if request.param == "messages":
         monkeypatch.setattr(Kernel, "_line_path", lambda kernel: None)
-    kernel = await Kernel.start(manager, "python3", "", app.log)
+    kernel = await Kernel.start(manager, "python3", "")
     yield kernel
     await kernel.close()
 
@@ -184,7 +184,7 @@ def writing(garbage: str) -> str:
 
 @pytest.fixture
 async def on_line(manager: Any, app: Any) -> AsyncIterator[Kernel]:
-    kernel = await Kernel.start(manager, "python3", "", app.log)
+    kernel = await Kernel.start(manager, "python3", "")
     yield kernel
     await kernel.close()
 

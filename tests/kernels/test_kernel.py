@@ -213,7 +213,7 @@ async def test_kernel_elsewhere_is_asked_by_messages(manager: Any, app: Any) -> 
         handler("import os; os._exit(4)"),
         setup=("print('setup')",),
     )
-    kernel = await Kernel.start(manager, "python3", "", app.log)
+    kernel = await Kernel.start(manager, "python3", "")
     assert kernel._process.transport == "tcp"
     await kernel.prepare(flow)
     outcome, outputs = await kernel.execute(execution(flow))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -68,7 +67,6 @@ async def open_box(
         mail_from="flows@example.org",
         mail_to=list(mail_to),
         clock=clock,
-        log=logging.getLogger("test"),
     )
     await box.open()
     return box

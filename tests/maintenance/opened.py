@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 from msgspec.json import encode
@@ -47,6 +47,13 @@ class Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(self.format(record))
 
+    def __enter__(self) -> Self:
+        logging.getLogger("jupyter_pdflow").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("jupyter_pdflow").removeHandler(self)
+
 
 class Opened(NamedTuple):
     engine: Service
@@ -54,9 +61,7 @@ class Opened(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(
-    path: Path, log: logging.Logger, smtp: str = "", later: timedelta = NOW
-) -> AsyncIterator[Opened]:
+async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIterator[Opened]:
     """Open a data directory, now or later; its queued runs find no kernel, and wait."""
 
     def clock() -> datetime:
@@ -64,15 +69,15 @@ async def opened(
 
     lock = DataLock(path)
     lock.take("test")
-    links = Links(path / "link_keys", lambda: "http://localhost/", log)
+    links = Links(path / "link_keys", lambda: "http://localhost/")
     post = SMTPTransport.at(smtp) if smtp else None
-    mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock, log=log)
-    pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1, log=log)
-    store = TinyDBStore(path, log)
-    folders = RunFolders(path / FILES, log)
+    mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock)
+    pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
+    store = TinyDBStore(path)
+    folders = RunFolders(path / FILES)
     folders.open()
     engine = Service(
-        store, pool, mailbox, links.urls, lambda run: None, folders=folders, log=log, clock=clock
+        store, pool, mailbox, links.urls, lambda run: None, folders=folders, clock=clock
     )
     try:
         await engine.open()

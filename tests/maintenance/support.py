@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +49,7 @@ class Filled(NamedTuple):
 
 def fill(path: Path, source: Source = SOURCE) -> Filled:
     path.mkdir(mode=0o700)
-    store = TinyDBStore(path, logging.getLogger("test"))
+    store = TinyDBStore(path)
     list(store.active())
     asyncio.run(store.deploy("flow.ipynb", source, datetime.now(UTC)))
     read_keys(path / KEYS)

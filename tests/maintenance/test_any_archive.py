@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import tempfile
@@ -132,17 +131,20 @@ def import_or_refuse(target: Path, source: Path, *, start: bool) -> Imported | N
 
 
 async def go_on(target: Path, done: Imported) -> None:
-    log, handler = logging.Logger("test"), Log()  # noqa: LOG001  one for this folder only
-    log.addHandler(handler)
-    async with opened(target, log) as services:
+    with Log() as log:
+        await open_and_decide(target, done)
+    said = "\n".join(log.lines)
+    assert "Traceback" not in said
+    assert "set aside" not in said
+
+
+async def open_and_decide(target: Path, done: Imported) -> None:
+    async with opened(target) as services:
         runs = await services.engine.runs(limit=500)
         assert sorted(run.id for run in runs) == sorted(done.new)
         await look_at_all(services)
         await decide_all(services)
         await look_at_all(services)
-    said = "\n".join(handler.lines)
-    assert "Traceback" not in said
-    assert "set aside" not in said
 
 
 def test_an_archive_as_it_is(archive: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import tempfile
 from datetime import timedelta
@@ -54,24 +53,23 @@ def doctor(path: Path) -> str:
 async def go_on(
     lived: Lived, path: Path, name: str, before: str, *, smtp: str = "", later: timedelta = NOW
 ) -> None:
-    log, handler = logging.Logger("test"), Log()  # noqa: LOG001  one for this data directory only
-    log.addHandler(handler)
     others = [run_id for run_id in lived.last if run_id not in name]
     kept = {file.stem for file in (path / "finished").glob("*.json") if file.stem not in name}
-    try:
-        async with opened(path, log, smtp, later) as services:
-            await look_at_all(services)
-            for run_id in others:
-                await goes_on(services.engine, run_id, late=later == MONTHS)
-            for run_id in kept:
-                services.engine.run(run_id)
-            await use_links(services, Path(name).stem, "last", 1)
-            await decide_all(services)
-            await look_at_all(services)
-    except KeyFileError:
-        assert name == "link_keys"
-        assert "can't be used" in before
-    check_what_was_said(path, before, "\n".join(handler.lines))
+    with Log() as log:
+        try:
+            async with opened(path, smtp, later) as services:
+                await look_at_all(services)
+                for run_id in others:
+                    await goes_on(services.engine, run_id, late=later == MONTHS)
+                for run_id in kept:
+                    services.engine.run(run_id)
+                await use_links(services, Path(name).stem, "last", 1)
+                await decide_all(services)
+                await look_at_all(services)
+        except KeyFileError:
+            assert name == "link_keys"
+            assert "can't be used" in before
+    check_what_was_said(path, before, "\n".join(log.lines))
 
 
 async def goes_on(engine: Service, run_id: str, *, late: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -164,7 +163,7 @@ def test_importing_at_home_brings_the_runs_back(filled: Filled, archive: Path) -
 def test_what_would_begin_at_once_is_left_out(
     filled: Filled, archive: Path, other: DataDir
 ) -> None:
-    store = TinyDBStore(filled.path, logging.getLogger("test"))
+    store = TinyDBStore(filled.path)
     list(store.active())
     queued = add_queued(filled, store)
     running = add_queued(filled, store)

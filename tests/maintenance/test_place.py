@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def test_what_was_given_wins_then_the_environment_then_the_configuration(
 def test_the_files_dir_that_was_given_wins_then_that_of_the_latest_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, config, log = tmp_path / "data", tmp_path / "config", logging.getLogger("test")
+    data, config = tmp_path / "data", tmp_path / "config"
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(config))
     config.mkdir()
     data.mkdir()
@@ -42,8 +41,8 @@ def test_the_files_dir_that_was_given_wins_then_that_of_the_latest_server(
     text = f"c.PDFlow.files_dir = {str(tmp_path / 'configured')!r}"
     (config / "jupyter_server_config.py").write_text(text)
     assert find_files_dir(None, data) == tmp_path / "configured"
-    RunFolders(tmp_path / "ä of a server", log, data / NOTE).open()
+    RunFolders(tmp_path / "ä of a server", data / NOTE).open()
     assert find_files_dir(None, data) == tmp_path / "ä of a server"
     assert find_files_dir("given", data) == Path.cwd() / "given"
-    RunFolders(data / "files", log, data / NOTE).open()
+    RunFolders(data / "files", data / NOTE).open()
     assert find_files_dir(None, data) == tmp_path / "configured"

@@ -23,6 +23,8 @@ from jupyter_pdflow.exceptions import BadRequestError
 from jupyter_pdflow.kernels.inside.processes import Leftovers
 from jupyter_pdflow.kernels.inside.watch import Change, Watch
 
+logger = logging.getLogger(__name__)
+
 Restore: TypeAlias = Callable[[], None]
 
 _SEEDS = re.compile(r"seed|state|determin|reproduc", re.IGNORECASE)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
-from logging import Logger, getLogger
+from logging import getLogger
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -223,7 +223,7 @@ def _checked(keys: list[str], path: Path) -> list[str]:
 
 Action: TypeAlias = Literal["resume", "cancel"]
 ACTIONS: tuple[Action, ...] = ("resume", "cancel")
-_LOG = getLogger(__name__)
+logger = getLogger(__name__)
 TEST_TOKEN = "test"  # noqa: S105  the word that stands for a token in test mode, no secret
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]*")
@@ -260,8 +260,6 @@ class Links:
         beside it, in `IMPORTED_KEYS`; each verifies the links of these runs only.
     public_url : callable
         Tells this server's address as others reach it, its base URL included.
-    log : Logger
-        Told where the keys of imported runs can't be used; the file is set aside then.
 
     Raises
     ------
@@ -269,9 +267,9 @@ class Links:
         The keys can't be used.
     """
 
-    def __init__(self, key_path: Path, public_url: Callable[[], str], log: Logger = _LOG) -> None:
+    def __init__(self, key_path: Path, public_url: Callable[[], str]) -> None:
         own = read_keys(key_path)[::-1]  # itsdangerous signs with the last
-        imported = _imported_keys(key_path.with_name(IMPORTED_KEYS), log)
+        imported = _imported_keys(key_path.with_name(IMPORTED_KEYS))
         self._serializers = {action: _serializer(action, own) for action in ACTIONS}
         self._keys = {action: [_Key(self._serializers[action], None)] for action in ACTIONS}
         for action, (key, runs) in product(ACTIONS, imported.items()):
@@ -323,14 +321,14 @@ def unknown_link() -> NotFoundError:
     return NotFoundError(msg)
 
 
-def _imported_keys(path: Path, log: Logger) -> ImportedKeys:
+def _imported_keys(path: Path) -> ImportedKeys:
     try:
         return read_imported_keys(path)
     except KeyFileError as error:
         words = f"{error} Links that imported runs came with don't work."
     with suppress(OSError):
         words += f" It is set aside as {set_aside(path)}."
-    log.error(words)
+    logger.error(words)
     return {}
 
 

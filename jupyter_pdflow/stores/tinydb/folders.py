@@ -23,6 +23,8 @@ from jupyter_pdflow.pd.pd import MARK
 from jupyter_pdflow.stores.tinydb.records import set_aside
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, sorted_in_turns
 
+logger = logging.getLogger(__name__)
+
 OnError = Callable[[OSError], object]
 
 FILES = "files"
@@ -117,8 +119,6 @@ class RunFolders:
     ----------
     path : Path
         Where they are.
-    log : logging.Logger
-        Where it is reported that this can't be used.
     note : Path, optional
         The file in a data directory that tells commands of a place outside of it.
 
@@ -130,12 +130,11 @@ class RunFolders:
         What marks the place; kernels look for it.
     """
 
-    def __init__(self, path: Path, log: logging.Logger, note: Path | None = None) -> None:
+    def __init__(self, path: Path, note: Path | None = None) -> None:
         self.path = path
         self._note = note
         self.name = str(path)
         self.id = uuid4().hex
-        self._log = log
 
     def open(self) -> None:
         """Make the place, for its owner only, and mark it; where that fails, the log says so."""
@@ -146,7 +145,7 @@ class RunFolders:
             self.id = self._marked()
             self._tell()
         except OSError as error:
-            self._log.error(
+            logger.error(
                 "Steps can't use pd.files: %s. Put right %s, which PDFlow.files_dir names, and "
                 "restart the server.",
                 error,
@@ -218,7 +217,7 @@ class RunFolders:
         return read_file(str(mark)).decode()
 
     def _quarantine(self, path: Path, why: str) -> None:
-        self._log.error("%s %s. It is set aside as %s.", path, why, set_aside(path).name)
+        logger.error("%s %s. It is set aside as %s.", path, why, set_aside(path).name)
 
 
 def is_marked(place: Path) -> bool:

@@ -28,6 +28,8 @@ from jupyter_pdflow.stores.tinydb.storage import (
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Order, Stamp, Write, stamp_of, write_in_thread
 
+logger = logging.getLogger(__name__)
+
 BYTES = 4 * 2**20
 """Maximum size of the files of all records kept; as objects they take about six times as much."""
 
@@ -189,12 +191,10 @@ class Records(Generic[R]):
         self,
         directory: Path,
         kind: RecordType[R],
-        log: logging.Logger,
         write: Write = write_in_thread,
     ) -> None:
         self.directory = directory
         self._kind = kind
-        self._log = log
         self._write = write
         self._start = beginning(kind.table)
         self._decoder = Decoder(dict[str, dict[str, kind.kind]])  # type: ignore[name-defined]
@@ -329,7 +329,7 @@ class Records(Generic[R]):
             try:
                 yield self._load(f"{record_id}{SUFFIX}")
             except NewerFormatError as error:
-                self._log.error("%s It is left alone.", error)
+                logger.error("%s It is left alone.", error)
             except StoredFileError as error:
                 self._quarantine(self.path(record_id), error)
 
@@ -358,9 +358,9 @@ class Records(Generic[R]):
         try:
             aside = ascii(str(set_aside(path)))[1:-1]
         except OSError as error:
-            self._log.error("%s It can't be set aside: %s.", why, error)
+            logger.error("%s It can't be set aside: %s.", why, error)
         else:
-            self._log.error("%s It is set aside as %s.", why, aside)
+            logger.error("%s It is set aside as %s.", why, aside)
 
 
 def _unreadable(name: str, error: OSError) -> Exception:

@@ -20,6 +20,8 @@ from jupyter_pdflow.stores.tinydb.storage import in_reader, in_slices
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import Write
 
+logger = logging.getLogger(__name__)
+
 
 class Entry(NamedTuple):
     """What is known of a run."""
@@ -115,12 +117,11 @@ class Runs:
     and the rest when it was asked for; both is read beside the event loop.
     """
 
-    def __init__(self, data_dir: Path, log: logging.Logger, write: Write) -> None:
-        self._active = Records(data_dir / "active", RUN, log, write)
-        self._finished = Records(data_dir / "finished", RUN, log, write)
-        self._active_summaries = Records(data_dir / "active", SUMMARY, log)
-        self._finished_summaries = Records(data_dir / "finished", SUMMARY, log)
-        self._log = log
+    def __init__(self, data_dir: Path, write: Write) -> None:
+        self._active = Records(data_dir / "active", RUN, write)
+        self._finished = Records(data_dir / "finished", RUN, write)
+        self._active_summaries = Records(data_dir / "active", SUMMARY)
+        self._finished_summaries = Records(data_dir / "finished", SUMMARY)
         self._live: set[str] = set()
         self._index = Index()
         self._surveyed = False
@@ -156,7 +157,7 @@ class Runs:
         except StoredFileError as error:
             if not records.has(run_id):
                 raise _unknown(run_id) from None
-            self._log.error("Run %s can't be read: %s", run_id, error)
+            logger.error("Run %s can't be read: %s", run_id, error)
             raise
 
     async def put(self, run: Run) -> None:
@@ -231,7 +232,7 @@ class Runs:
             with suppress(OSError):  # it counts no more, even where it stays
                 self._active.path(run_id).unlink()
         else:
-            self._log.error("Run %s is in finished/ too, where it has not ended.", run_id)
+            logger.error("Run %s is in finished/ too, where it has not ended.", run_id)
         return has_ended
 
     def _note(self, run: Run, *, live: bool) -> None:
@@ -277,7 +278,7 @@ class Runs:
                 return room.read(run_id)
             except StoredFileError as error:
                 if room.has(run_id):
-                    self._log.error("Run %s can't be read: %s", run_id, error)
+                    logger.error("Run %s can't be read: %s", run_id, error)
         return None
 
 

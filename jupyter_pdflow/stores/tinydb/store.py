@@ -23,6 +23,8 @@ from jupyter_pdflow.stores.tinydb.storage import in_thread
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, flaw_of_workflow, is_writable
 from jupyter_pdflow.stores.tinydb.writer import Writer
 
+logger = logging.getLogger(__name__)
+
 EXECUTIONS_KEPT = 20
 """Of a step that runs again and again, the outputs of this many executions are kept."""
 
@@ -56,9 +58,8 @@ RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
 class StepOutputs:
     """The outputs of a data directory, ``outputs/<run>.json``."""
 
-    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._records = Records(data_dir / "outputs", RUN_OUTPUTS, log)
-        self._log = log
+    def __init__(self, data_dir: Path) -> None:
+        self._records = Records(data_dir / "outputs", RUN_OUTPUTS)
 
     def get(self, run_id: str) -> dict[str, list[Output]]:
         """Read a run's outputs by step name; says where some were dropped."""
@@ -88,7 +89,7 @@ class StepOutputs:
         try:
             return self._records.get(run_id)
         except StoredFileError as error:
-            self._log.error("The outputs of run %s are lost: %s", run_id, error)
+            logger.error("The outputs of run %s are lost: %s", run_id, error)
             if to_replace:
                 self._records.set_aside(run_id, error)
             return RunOutputs(id=run_id)
@@ -137,8 +138,8 @@ WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
 class Workflows:
     """The workflows of a data directory, ``workflows/<id>.json``, all held in memory."""
 
-    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._records = Records(data_dir / "workflows", WORKFLOW, log)
+    def __init__(self, data_dir: Path) -> None:
+        self._records = Records(data_dir / "workflows", WORKFLOW)
         self._known = {known.id: known for known in self._records.all()}
         self._deploying = asyncio.Lock()
 
@@ -225,15 +226,13 @@ class TinyDBStore:
     ----------
     data_dir : Path
         The directory; made where it is missing.
-    log : logging.Logger
-        Where damaged files are reported.
     """
 
-    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
-        self._writer = Writer(data_dir, log)
-        self._runs = Runs(data_dir, log, self._writer.write)
-        self._workflows = Workflows(data_dir, log)
-        self._outputs = StepOutputs(data_dir, log)
+    def __init__(self, data_dir: Path) -> None:
+        self._writer = Writer(data_dir)
+        self._runs = Runs(data_dir, self._writer.write)
+        self._workflows = Workflows(data_dir)
+        self._outputs = StepOutputs(data_dir)
 
     def active(self) -> Iterator[Run]:
         """Read all runs that have not been filed as finished; call it once, first."""

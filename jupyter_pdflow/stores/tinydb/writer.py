@@ -29,6 +29,8 @@ from msgspec.json import decode, encode
 from jupyter_pdflow.stores.tinydb import storage as spares
 from jupyter_pdflow.stores.tinydb.storage import Spares, held, in_thread, write_record
 
+logger = logging.getLogger(__name__)
+
 Stamp: TypeAlias = tuple[int, int, int]
 """What tells one state of a file from another."""
 
@@ -272,9 +274,8 @@ class Writer:
         The data directory, whose lock the caller holds.
     """
 
-    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._log = log
         self._times: deque[float] = deque(maxlen=MANY)
         self._process: WriterProcess | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -330,5 +331,5 @@ class Writer:
         return False
 
     def _pause(self, why: object) -> None:
-        self._log.warning("Runs are written by threads for a while, which is slower: %s", why)
+        logger.warning("Runs are written by threads for a while, which is slower: %s", why)
         self._not_before = asyncio.get_running_loop().time() + PAUSE_SECONDS

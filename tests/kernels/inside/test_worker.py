@@ -255,7 +255,7 @@ async def test_kernel_that_has_not_the_directory_works_in_its_own(
     manager: Any, app: Any, tmp_path: Path
 ) -> None:
     flow = workflow(handler("return os.getcwd()"), setup=("import os",))
-    kernel = await Kernel.start(manager, "python3", "", app.log)
+    kernel = await Kernel.start(manager, "python3", "")
     await kernel.prepare(flow, str(tmp_path / "not here"))
     outcome, _ = await kernel.execute(execution(flow))
     await kernel.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 from pathlib import Path
@@ -12,12 +11,10 @@ import pytest
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.stores.tinydb.folders import RunFolders, clash_of, flaw_of_path, remove_tree
 
-log = logging.getLogger("test")
-
 
 @pytest.fixture
 def folders(tmp_path: Path) -> RunFolders:
-    made = RunFolders(tmp_path / "files", log)
+    made = RunFolders(tmp_path / "files")
     made.open()
     (made.path / "r").mkdir()
     return made
@@ -70,16 +67,16 @@ def test_a_link_in_the_place_of_a_runs_folder_is_not_followed(
 
 
 def test_the_mark_stays(tmp_path: Path) -> None:
-    first, second = RunFolders(tmp_path / "files", log), RunFolders(tmp_path / "files", log)
+    first, second = RunFolders(tmp_path / "files"), RunFolders(tmp_path / "files")
     first.open()
     second.open()
     assert first.id == second.id
-    assert RunFolders(tmp_path / "files", log).id != first.id
+    assert RunFolders(tmp_path / "files").id != first.id
 
 
 def test_what_can_not_be_made_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    RunFolders(tmp_path / "file" / "files", log).open()
+    RunFolders(tmp_path / "file" / "files").open()
     assert "Steps can't use pd.files: " in caplog.text
     assert "which PDFlow.files_dir names, and restart the server" in caplog.text
 

@@ -8,7 +8,6 @@ read the old files.
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from pathlib import Path
 
@@ -28,7 +27,6 @@ TOKEN = (
     "WyIwMU04MjhOM0YyR0VOMUE2TllNV0FQMDRGQiIsImFzayIsMV0"
     ".cCUpEmuNH-llUyt95HwqjI82SSXTG_8Lm8lG7DgzoTE"
 )
-log = logging.getLogger("test")
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def test_format_1_is_read(data_dir: Path) -> None:
-    store = TinyDBStore(data_dir, log)
+    store = TinyDBStore(data_dir)
     (paused,) = store.active()
     assert (paused.id, paused.status, paused.event) == (PAUSED, "paused", {"amount": 12})
     assert paused.pause is not None
@@ -47,7 +45,7 @@ def test_format_1_is_read(data_dir: Path) -> None:
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
     assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
-    emails = Records(data_dir / "mail" / "done", EMAIL, log)
+    emails = Records(data_dir / "mail" / "done", EMAIL)
     assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
     links = Links(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import tracemalloc
@@ -25,14 +24,13 @@ from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.store import EXECUTIONS_KEPT, TinyDBStore
 from tests.rules.support import START, RunDriver, suspend, workflow
 
-log = logging.getLogger("test")
 Open = Callable[[], TinyDBStore]
 
 
 @pytest.fixture
 def reopen(tmp_path: Path) -> Open:
     def open_store() -> TinyDBStore:
-        store = TinyDBStore(tmp_path, log)
+        store = TinyDBStore(tmp_path)
         list(store.active())
         return store
 
@@ -107,7 +105,7 @@ class TestRuns:
         ended, waiting = await make(store, ended=True), await make(store)
         assert os.listdir(tmp_path / "finished") == [f"{ended.id}.json"]
         assert os.listdir(tmp_path / "active") == [f"{waiting.id}.json"]
-        again = TinyDBStore(tmp_path, log)
+        again = TinyDBStore(tmp_path)
         assert [run.id for run in again.active()] == [waiting.id]
         assert again.get(ended.id) == ended
 
@@ -249,7 +247,7 @@ class TestRuns:
         (active / "newer.json").write_bytes(b'{"run": {"1": {"format": 9}}}')
         (active / "half.json.tmp").write_bytes(b"{")
         (active / "notes.txt").touch()
-        again = TinyDBStore(tmp_path, log)
+        again = TinyDBStore(tmp_path)
         assert [found.id for found in again.active()] == [run.id]
         assert sorted(os.listdir(active)) == sorted(
             [
@@ -271,7 +269,7 @@ class TestRuns:
         run, bad = await make(store), await make(store)
         path = tmp_path / "active" / f"{bad.id}.json"
         path.write_bytes(path.read_bytes().replace(b'"position":0', b'"position":1'))
-        again = TinyDBStore(tmp_path, log)
+        again = TinyDBStore(tmp_path)
         assert [found.id for found in again.active()] == [run.id]
         assert f"{path.name} can't be used: it is at a step that it does not have." in caplog.text
         assert path.with_name(f"{path.name}.unreadable").exists()

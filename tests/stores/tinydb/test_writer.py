@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
@@ -26,7 +25,6 @@ from jupyter_pdflow.stores.tinydb.storage import parse_record
 from jupyter_pdflow.stores.tinydb.writer import Order, Writer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="threads do it all there")
-log = logging.getLogger("test")
 SECONDS = 10.0
 
 
@@ -55,7 +53,7 @@ async def load(busy: Writer, path: Path) -> None:
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Writer]:
-    found = Writer(path, log)
+    found = Writer(path)
     try:
         yield found
     finally:
@@ -203,5 +201,5 @@ def test_what_a_crash_left_is_cleared(tmp_path: Path) -> None:
     left = tmp_path / "spare" / "1.tmp"
     left.parent.mkdir()
     left.touch()
-    Writer(tmp_path, log)
+    Writer(tmp_path)
     assert os.listdir(tmp_path) == []
