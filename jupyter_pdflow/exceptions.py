@@ -180,3 +180,135 @@ class ApiError(PDFlowError):
         super().__init__(message)
         self.reason = reason
         self.status = status
+
+
+class UndeliverableError(PDFlowError):
+    """A mail was not delivered.
+
+    Attributes
+    ----------
+    for_good : bool
+        Whether it is no use to try again.
+    """
+
+    reason = "undeliverable"
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class ConfigurationError(PDFlowError):
+    """A trait has a value that can't be used; the message names it and never repeats a value.
+
+    Anyone who opens a link is told.
+    """
+
+    reason = "bad_configuration"
+    status = 503
+
+    def __init__(self, *, trait: str, has_to_be: str) -> None:
+        super().__init__(
+            f"PDFlow.{trait} has to be {has_to_be}; "
+            "correct it in the server's configuration and restart the server."
+        )
+
+
+class TooManyAttemptsError(PDFlowError):
+    """An address has tried too many links that lead nowhere.
+
+    Attributes
+    ----------
+    seconds : int
+        After how many seconds it may try again.
+    """
+
+    reason = "too_many_tries"
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many links were not known here; try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class BodyTooLargeError(PDFlowError):
+    """A body is larger than the limit when it is unpacked."""
+
+    reason = "too_large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
+        )
+
+
+class BadBodyError(ValueError):
+    """A body is not what its content type says."""
+
+
+class KeyFileError(PDFlowError):
+    """The file of keys can't be used."""
+
+    reason = "bad_keys"
+    status = 503
+
+
+class StoppingError(PDFlowError):
+    """The server is shutting down."""
+
+    reason = "stopping"
+    status = 503
+
+
+class MissingKeyError(PDFlowError, KeyError):
+    """A mapping given to a handler has no such key."""
+
+    reason = "missing"
+
+    __str__ = Exception.__str__
+
+
+class MissingAttributeError(PDFlowError, AttributeError):
+    """A mapping given to a handler has no such key, asked for as an attribute."""
+
+    reason = "missing"
+
+
+class ClosedByGatewayError(GatewayError):
+    """The gateway has ended, or has closed its connection with a kernel."""
+
+
+class UsageError(PDFlowError):
+    """The command line asks for something that can't be done."""
+
+    reason = "usage"
+
+
+class FilesError(PDFlowError):
+    """The files of a data directory or an archive can't be worked on."""
+
+    reason = "files"
+
+
+class NotExportedError(PDFlowError):
+    """Runs can't be exported; nothing was changed."""
+
+    reason = "not_exported"
+
+
+class ArchiveError(PDFlowError):
+    """An archive can't be read, or holds what no export writes."""
+
+    reason = "bad_archive"
+
+
+class StopRunAll(PDFlowError):  # noqa: N818  it is no error of anyone's
+    """Ends a cell as failed, so that the cells queued behind it don't run, and shows nothing."""
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+class WriterGoneError(Exception):
+    """The process has ended before it answered; the order may be carried out again."""

@@ -8,29 +8,13 @@ from typing import NamedTuple
 
 from traitlets import TraitType
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.server.public_url import is_address
 
 MOST_KEEP_DAYS = 36_500.0
 """A hundred years; longer than that, a date could not be reckoned with."""
-
-
-class ConfigurationError(PDFlowError):
-    """A trait has a value that can't be used; the message names it and never repeats a value.
-
-    Anyone who opens a link is told.
-    """
-
-    reason = "bad_configuration"
-    status = 503
-
-    def __init__(self, *, trait: str, has_to_be: str) -> None:
-        super().__init__(
-            f"PDFlow.{trait} has to be {has_to_be}; "
-            "correct it in the server's configuration and restart the server."
-        )
 
 
 class Settings(NamedTuple):

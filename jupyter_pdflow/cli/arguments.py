@@ -8,19 +8,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.rules.run import STATUSES
 
 EPILOG = (
     "Exit status: 0 done (or the run succeeded), 1 the run failed, or the doctor found problems, "
     "2 the command could not be carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
 )
-
-
-class UsageError(PDFlowError):
-    """The command line asks for something that can't be done."""
-
-    reason = "usage"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,7 +15,7 @@ import msgspec
 from rich.table import Table
 
 from jupyter_pdflow import formatting
-from jupyter_pdflow.cli.arguments import UsageError, parse
+from jupyter_pdflow.cli.arguments import parse
 from jupyter_pdflow.cli.running import (
     STYLES,
     TemporaryServer,
@@ -26,7 +26,7 @@ from jupyter_pdflow.cli.running import (
     print_json,
 )
 from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
-from jupyter_pdflow.exceptions import PDFlowError, ServerNotFoundError
+from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 STATUS_OF = {"succeeded": 0, "failed": 1, "canceled": 3}
@@ -260,12 +260,6 @@ def cancel(given: Namespace) -> int:
     found = find_server().post(f"runs/{given.run}/cancel", {"reason": given.reason})
     echo(f"Run {found['id']} is canceled.")
     return DONE
-
-
-class FilesError(PDFlowError):
-    """The files of a data directory or an archive can't be worked on."""
-
-    reason = "files"
 
 
 def _keep(given: Namespace) -> int:

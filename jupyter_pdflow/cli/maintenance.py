@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from jupyter_pdflow.cli.arguments import UsageError
 from jupyter_pdflow.cli.running import complain, echo, print_json
+from jupyter_pdflow.exceptions import UsageError
 from jupyter_pdflow.maintenance.datadir import EXPORTED, DataDir
 from jupyter_pdflow.maintenance.doctor import Report, examine, repair
 from jupyter_pdflow.maintenance.exporting import Exported, export_runs

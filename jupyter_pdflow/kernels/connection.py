@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from jupyter_pdflow.exceptions import GatewayError
+from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
 from jupyter_pdflow.kernels.messages import (
     FRAME_LIMIT,
     LISTEN,
@@ -22,7 +22,7 @@ from jupyter_pdflow.kernels.messages import (
     framed,
     read_frame,
 )
-from jupyter_pdflow.kernels.outputs import Channels, ClosedByGatewayError, Message
+from jupyter_pdflow.kernels.outputs import Channels, Message
 from jupyter_pdflow.rules.run import Error
 
 logger = logging.getLogger(__name__)

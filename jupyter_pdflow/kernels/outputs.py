@@ -11,15 +11,11 @@ from typing import Any, TypeAlias
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_core.utils import ensure_async
 
-from jupyter_pdflow.exceptions import GatewayError
+from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
 
 Message: TypeAlias = dict[str, Any]
 
 _QUEUE_SECONDS = 0.02
-
-
-class ClosedByGatewayError(GatewayError):
-    """The gateway has ended, or has closed its connection with a kernel."""
 
 
 class Channels:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.engine.pending_writes import RETRY_AFTER
-from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.exceptions import NotFoundError, StoredFileError, UndeliverableError
 from jupyter_pdflow.mail.message import (
     EMAIL,
     Email,
@@ -27,7 +27,7 @@ from jupyter_pdflow.mail.message import (
     run_of,
     undelivered,
 )
-from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.stores.tinydb.records import SHOWN, Records
 from jupyter_pdflow.stores.tinydb.storage import (

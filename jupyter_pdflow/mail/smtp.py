@@ -7,29 +7,13 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import UndeliverableError
 
 TIMEOUT = 30.0
 """Seconds that one delivery may take."""
 
 PERMANENT = 500
 """SMTP reply codes from here on won't change by trying again (RFC 5321, 4.2.1)."""
-
-
-class UndeliverableError(PDFlowError):
-    """A mail was not delivered.
-
-    Attributes
-    ----------
-    for_good : bool
-        Whether it is no use to try again.
-    """
-
-    reason = "undeliverable"
-
-    def __init__(self, message: str, *, permanent: bool) -> None:
-        super().__init__(message)
-        self.permanent = permanent
 
 
 class Parcel(NamedTuple):

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
 import orjson
 
 from jupyter_pdflow import __version__
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import ArchiveError
 from jupyter_pdflow.maintenance.datadir import MESSAGES, ROOMS
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS
 from jupyter_pdflow.stores.tinydb.folders import FILES, flaw_of_path
@@ -87,12 +87,6 @@ _TROUBLE = (
     ValueError,
     struct.error,
 )
-
-
-class ArchiveError(PDFlowError):
-    """An archive can't be read, or holds what no export writes."""
-
-    reason = "bad_archive"
 
 
 class Member(NamedTuple):

@@ -7,19 +7,15 @@ from collections.abc import Iterator
 
 from jupyter_client.kernelspec import KernelSpecManager
 
+from jupyter_pdflow.exceptions import KeyFileError, UndeliverableError
 from jupyter_pdflow.mail.message import Email, parcel_of
-from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.maintenance.archive import free_bytes
 from jupyter_pdflow.maintenance.datadir import KEYS, DataDir
 from jupyter_pdflow.maintenance.files import INPUTS
 from jupyter_pdflow.maintenance.findings import Finding, Inventory, aside
 from jupyter_pdflow.maintenance.place import configured
-from jupyter_pdflow.server.links.tokens import (
-    IMPORTED_KEYS,
-    KeyFileError,
-    read_imported_keys,
-    stored_keys,
-)
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, read_imported_keys, stored_keys
 from jupyter_pdflow.server.public_url import MEMORY, read_memory
 from jupyter_pdflow.stores.tinydb.storage import read_file
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, NoReturn
 import orjson
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
+from jupyter_pdflow.exceptions import NotExportedError, NotFoundError
 from jupyter_pdflow.mail.message import run_of
 from jupyter_pdflow.maintenance.archive import (
     ARCHIVE_FORMAT,
@@ -61,12 +61,6 @@ from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, move_file, sync_dire
 
 Watch = Callable[[Sequence[Run]], Iterable[Run]]
 """Passes runs on one by one, for a progress bar."""
-
-
-class NotExportedError(PDFlowError):
-    """Runs can't be exported; nothing was changed."""
-
-    reason = "not_exported"
 
 
 class Exported(NamedTuple):

@@ -13,10 +13,9 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import ExportError
+from jupyter_pdflow.exceptions import ExportError, StopRunAll
 from jupyter_pdflow.formatting import exports_fallback, mail_fallback
 from jupyter_pdflow.kernels.inside.cell import (
-    StopRunAll,
     interrupts,
     load_handler,
     publish,

@@ -6,23 +6,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NoReturn
 
-from jupyter_pdflow.exceptions import PDFlowError, StepOverError
+from jupyter_pdflow.exceptions import (
+    MissingAttributeError,
+    MissingKeyError,
+    StepOverError,
+)
 
 NAMES_SHOWN = 20
-
-
-class MissingKeyError(PDFlowError, KeyError):
-    """A mapping given to a handler has no such key."""
-
-    reason = "missing"
-
-    __str__ = Exception.__str__
-
-
-class MissingAttributeError(PDFlowError, AttributeError):
-    """A mapping given to a handler has no such key, asked for as an attribute."""
-
-    reason = "missing"
 
 
 class Named:

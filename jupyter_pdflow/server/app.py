@@ -19,6 +19,7 @@ from tornado.ioloop import PeriodicCallback
 from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
+from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
@@ -29,14 +30,7 @@ from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.public_url import fixed_address, host_of
 from jupyter_pdflow.server.services import ClosedKeeper, DataLock, ServiceManager, build_services
-from jupyter_pdflow.settings import (
-    ConfigurationError,
-    Settings,
-    check,
-    folder,
-    separate,
-    wrong_kind,
-)
+from jupyter_pdflow.settings import Settings, check, folder, separate, wrong_kind
 from jupyter_pdflow.stores.tinydb.folders import FILES
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from jupyter_server.serverapp import ServerApp
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
-from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError
+from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError, StoppingError
 from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Mailbox
@@ -189,13 +189,6 @@ def build_services(
 
 RETRY_SECONDS = 2.0
 """Between two looks whether another server has let go of the data."""
-
-
-class StoppingError(PDFlowError):
-    """The server is shutting down."""
-
-    reason = "stopping"
-    status = 503
 
 
 class Services(NamedTuple):

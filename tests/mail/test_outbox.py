@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.clock import utc_now
-from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.exceptions import NotFoundError, UndeliverableError
 from jupyter_pdflow.mail import outbox as mailbox_module
 from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.message import ERROR_LIMIT, Email, parcel_of
 from jupyter_pdflow.mail.outbox import Mailbox
-from jupyter_pdflow.mail.smtp import SMTPTransport, UndeliverableError
+from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from tests.engine.support import Inbox, smtp_server, until
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from jupyter_pdflow.engine.service import Service
+from jupyter_pdflow.exceptions import KeyFileError
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.maintenance.doctor import examine, repair
-from jupyter_pdflow.server.links.tokens import KeyFileError
 from tests.engine.support import until
 from tests.maintenance.lived import DEAD_PORT, Lived, damaged
 from tests.maintenance.opened import NOW, Log, decide_all, look_at_all, opened, use_links

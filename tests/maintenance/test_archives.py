@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_pdflow.exceptions import ArchiveError
 from jupyter_pdflow.maintenance import archive as archive_module
-from jupyter_pdflow.maintenance.archive import ArchiveError
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.maintenance.exporting import export_runs
 from jupyter_pdflow.maintenance.importing import import_runs

@@ -15,7 +15,13 @@ import pytest
 from msgspec.structs import replace
 from ulid import ULID
 
-from jupyter_pdflow.exceptions import DataDirLockedError, NotFoundError, StoredFileError
+from jupyter_pdflow.exceptions import (
+    DataDirLockedError,
+    KeyFileError,
+    NotExportedError,
+    NotFoundError,
+    StoredFileError,
+)
 from jupyter_pdflow.maintenance.datadir import (
     ACTIVE,
     EXPORTED,
@@ -26,14 +32,13 @@ from jupyter_pdflow.maintenance.datadir import (
     DataDir,
 )
 from jupyter_pdflow.maintenance.doctor import examine
-from jupyter_pdflow.maintenance.exporting import NotExportedError, export_runs
+from jupyter_pdflow.maintenance.exporting import export_runs
 from jupyter_pdflow.maintenance.importing import import_runs
 from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
-    KeyFileError,
     Links,
     _serializer,
     read_imported_keys,

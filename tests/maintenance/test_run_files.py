@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_pdflow.exceptions import NotExportedError
 from jupyter_pdflow.maintenance import archive as archive_module
 from jupyter_pdflow.maintenance.datadir import ACTIVE, FINISHED, DataDir
 from jupyter_pdflow.maintenance.doctor import examine, repair
-from jupyter_pdflow.maintenance.exporting import NotExportedError, export_runs
+from jupyter_pdflow.maintenance.exporting import export_runs
 from jupyter_pdflow.maintenance.importing import import_runs
 from tests.maintenance.support import Filled, add_file
 

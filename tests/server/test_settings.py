@@ -10,8 +10,9 @@ import pytest
 from traitlets.config import Config
 from traitlets.config.loader import DeferredConfigString
 
+from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.server.app import PDFlow
-from jupyter_pdflow.settings import ConfigurationError, separate
+from jupyter_pdflow.settings import separate
 from tests.server.links.test_links import BROWSER
 from tests.server.test_unauthenticated import routes
 from tests.servers import JupyterServer

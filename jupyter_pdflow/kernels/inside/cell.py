@@ -238,13 +238,6 @@ def interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-class StopRunAll(PDFlowError):  # noqa: N818  it is no error of anyone's
-    """Ends a cell as failed, so that the cells queued behind it don't run, and shows nothing."""
-
-    def _render_traceback_(self) -> list[str]:
-        return []
-
-
 def publish(text: str, html: str) -> None:
     """Display text, and its HTML twin where HTML can be shown."""
     from IPython.display import display

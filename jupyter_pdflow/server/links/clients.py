@@ -25,7 +25,7 @@ from functools import cache, lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import TooManyAttemptsError
 
 AT_ONCE = 60
 """Wrong tries that an address has."""
@@ -36,23 +36,6 @@ SECONDS = 60.0
 MOST_ADDRESSES = 10_000
 SUBNET_BITS = 64
 """Low bits of an IPv6 address that its owner chooses."""
-
-
-class TooManyAttemptsError(PDFlowError):
-    """An address has tried too many links that lead nowhere.
-
-    Attributes
-    ----------
-    seconds : int
-        After how many seconds it may try again.
-    """
-
-    reason = "too_many_tries"
-    status = 429
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many links were not known here; try again in {seconds} s.")
-        self.seconds = seconds
 
 
 class RateLimiter:

@@ -15,11 +15,17 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, stream_request_body
 
-from jupyter_pdflow.exceptions import AlreadyDecidedError, NotFoundError, PDFlowError
+from jupyter_pdflow.exceptions import (
+    AlreadyDecidedError,
+    ConfigurationError,
+    NotFoundError,
+    PDFlowError,
+    TooManyAttemptsError,
+)
 from jupyter_pdflow.rules.decisions import decided_words, decision_on
 from jupyter_pdflow.rules.run import Decision, Run
 from jupyter_pdflow.server.api.models import decision_view, error_answer
-from jupyter_pdflow.server.links.clients import RateLimiter, TooManyAttemptsError, classify
+from jupyter_pdflow.server.links.clients import RateLimiter, classify
 from jupyter_pdflow.server.links.pages import (
     TEST_WORDS,
     UNAVAILABLE_WORDS,
@@ -36,7 +42,6 @@ from jupyter_pdflow.server.links.pages import (
 from jupyter_pdflow.server.links.requests import HIDDEN, incoming, link_fields, link_request
 from jupyter_pdflow.server.links.tokens import TEST_TOKEN, Action, token_in, unknown_link
 from jupyter_pdflow.server.services import ServiceManager, Services
-from jupyter_pdflow.settings import ConfigurationError
 
 SERVER_ERRORS = 500
 PAGE_HEADER = "X-PDFlow-Page"

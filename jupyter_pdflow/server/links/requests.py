@@ -18,7 +18,7 @@ import orjson
 from msgspec import Struct
 from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_body_arguments
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import BadBodyError, BodyTooLargeError
 from jupyter_pdflow.rules.run import Request
 
 MAX_FIELDS = 10_000
@@ -39,22 +39,6 @@ PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 RAW_DEFLATE = -zlib.MAX_WBITS
 """What some senders mean by ``deflate``: the stream without zlib's header."""
-
-
-class BadBodyError(ValueError):
-    """A body is not what its content type says."""
-
-
-class BodyTooLargeError(PDFlowError):
-    """A body is larger than the limit when it is unpacked."""
-
-    reason = "too_large"
-    status = 413
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
-        )
 
 
 def read_body(

@@ -21,7 +21,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from msgspec import MsgspecError
 from msgspec.json import decode
 
-from jupyter_pdflow.exceptions import NotFoundError, PDFlowError
+from jupyter_pdflow.exceptions import KeyFileError, NotFoundError
 from jupyter_pdflow.formatting import without_secrets
 from jupyter_pdflow.server.links.requests import HIDDEN
 from jupyter_pdflow.stores.tinydb.records import set_aside
@@ -133,13 +133,6 @@ SHORTEST = 32
 """Characters of a key; a shorter one was cut off, or made up."""
 
 HELP = "put it right, or delete it to get a new key, which makes all older links invalid."
-
-
-class KeyFileError(PDFlowError):
-    """The file of keys can't be used."""
-
-    reason = "bad_keys"
-    status = 503
 
 
 def read_keys(path: Path) -> list[str]:

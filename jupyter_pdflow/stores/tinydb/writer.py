@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from msgspec import Raw, Struct
 from msgspec.json import decode, encode
 
+from jupyter_pdflow.exceptions import WriterGoneError
 from jupyter_pdflow.stores.tinydb import storage as spares
 from jupyter_pdflow.stores.tinydb.storage import Spares, held, in_thread, write_record
 
@@ -120,10 +121,6 @@ class Answer(Struct, frozen=True, array_like=True):
     stamp: Stamp = (0, 0, 0)
     errno: int | None = None
     text: str = ""
-
-
-class WriterGoneError(Exception):
-    """The process has ended before it answered; the order may be carried out again."""
 
 
 class WriterProcess:

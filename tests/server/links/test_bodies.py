@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.server.links.requests import NESTING_ABOVE, BodyTooLargeError, is_storable
+from jupyter_pdflow.exceptions import BodyTooLargeError
+from jupyter_pdflow.server.links.requests import NESTING_ABOVE, is_storable
 from jupyter_pdflow.server.links.requests import read_body as read_body_within
 
 FORM = "application/x-www-form-urlencoded"

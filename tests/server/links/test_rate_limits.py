@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.server.links.clients import (
-    AT_ONCE,
-    MOST_ADDRESSES,
-    SECONDS,
-    RateLimiter,
-    TooManyAttemptsError,
-)
+from jupyter_pdflow.exceptions import TooManyAttemptsError
+from jupyter_pdflow.server.links.clients import AT_ONCE, MOST_ADDRESSES, SECONDS, RateLimiter
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 

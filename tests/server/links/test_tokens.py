@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.exceptions import KeyFileError, NotFoundError
 from jupyter_pdflow.server.links.tokens import (
     ACTIONS,
     IMPORTED_KEYS,
     Action,
     ImportedKeys,
-    KeyFileError,
     Links,
     _serializer,
     write_imported_keys,
