@@ -16,13 +16,11 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from jupyter_core.paths import jupyter_runtime_dir
 
 from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
+from jupyter_pdflow.settings import HUB_TOKEN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
     import httpx
 
-URL_VARIABLE = "JUPYTER_PDFLOW_URL"
-TOKEN_VARIABLE = "JUPYTER_PDFLOW_TOKEN"  # noqa: S105  the variable's name
-HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
 ANSWER_SECONDS = 120.0
 PROBE_SECONDS = 5.0
 LOCKED = 503

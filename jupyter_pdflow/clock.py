@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-LONGEST_SLEEP = 1.0
-"""Seconds after which the wall clock is looked at again, in case someone has set it."""
+from jupyter_pdflow.settings import LIMITS, Limits
 
 EARLY_SECONDS = 0.002
 """The event loop wakes up so much before a key is due, and looks again and again: it sleeps in
@@ -41,9 +40,16 @@ class Timers:
         Tells the time, as a timezone-aware datetime.
     """
 
-    def __init__(self, on_due: Callable[[str], None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        on_due: Callable[[str], None],
+        clock: Callable[[], datetime],
+        *,
+        limits: Limits = LIMITS,
+    ) -> None:
         self._on_due = on_due
         self._clock = clock
+        self._check_seconds = limits.clock_check_seconds
         self._times: dict[str, datetime] = {}
         self._heap: list[tuple[datetime, str]] = []
         self._handle: asyncio.TimerHandle | None = None
@@ -72,7 +78,7 @@ class Timers:
             self._handle = None
         if self._heap:
             wait = (self._heap[0][0] - self._clock()).total_seconds()
-            wait = min(max(wait - EARLY_SECONDS, 0.0), LONGEST_SLEEP)
+            wait = min(max(wait - EARLY_SECONDS, 0.0), self._check_seconds)
             self._handle = asyncio.get_running_loop().call_later(wait, self._run)
 
     def _run(self) -> None:

@@ -1,24 +1,99 @@
-"""What the owner has configured, checked as a whole before anything works with it."""
+"""Settings: what the owner has configured, the limits behind it, and environment variables."""
 
 from __future__ import annotations
 
-from email.utils import getaddresses
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from traitlets import TraitType
+DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
+"""The data directory of the server that has started a kernel; set by the server."""
 
-from jupyter_pdflow.exceptions import ConfigurationError
-from jupyter_pdflow.mail.addresses import check_address
-from jupyter_pdflow.mail.smtp import SMTPTransport
-from jupyter_pdflow.server.public_url import is_address
+HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
+"""JupyterHub's token, which its servers take too; set by JupyterHub."""
 
-MOST_KEEP_DAYS = 36_500.0
-"""A hundred years; longer than that, a date could not be reckoned with."""
+HUB_URL_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
+"""The public address of a server of JupyterHub; set by JupyterHub."""
+
+NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
+"""The notebook of a session's kernel; set by Jupyter."""
+
+SERVER_PID_VARIABLE = "JPY_PARENT_PID"
+"""The process of the server that has started a kernel; set by Jupyter."""
+
+TOKEN_VARIABLE = "JUPYTER_PDFLOW_TOKEN"  # noqa: S105  the variable's name
+"""The token of the server at `URL_VARIABLE`; set by the user."""
+
+URL_VARIABLE = "JUPYTER_PDFLOW_URL"
+"""The server to talk to, in place of the one that is found; set by the user."""
+
+WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
+"""Set in production kernels only."""
 
 
-class Settings(NamedTuple):
-    """What the owner has configured; see the traits of `jupyter_pdflow.server.app.PDFlow`."""
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits and waits that are no traits.
+
+    Attributes
+    ----------
+    storage_retry_seconds : float
+        Until something that could not be stored is tried again.
+    clock_check_seconds : float
+        After which the wall clock is read again, in case it was set.
+    email_retry_seconds : float
+        Until the second attempt to deliver an email; doubled for each later one.
+    emails_listed : int
+        Maximum number of emails in a list.
+    emails_listed_bytes : int
+        Number of bytes of text after which a list of emails ends.
+    pruning_seconds : float
+        Between two looks for finished runs that are to be removed.
+    pruned_at_once : int
+        Maximum number of runs that are removed before others may use the storage.
+    kernel_turn_seconds : float
+        How long a kernel serves the runs of its version while those of others wait. Starting a
+        kernel takes as long as hundreds of short steps, so to change after each run would be fair
+        and slow.
+    prestart_seconds : float
+        Until a prestarted kernel that was taken is replaced: the run that took it goes first.
+    reply_bytes : int
+        Maximum size of a kernel's reply; what a step may export and send by email takes less.
+    """
+
+    storage_retry_seconds: float = 2.0
+    clock_check_seconds: float = 1.0
+    email_retry_seconds: float = 5.0
+    emails_listed: int = 500
+    emails_listed_bytes: int = 4_000_000
+    pruning_seconds: float = 3600.0
+    pruned_at_once: int = 100
+    kernel_turn_seconds: float = 2.0
+    prestart_seconds: float = 1.0
+    reply_bytes: int = 64_000_000
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the owner has configured, checked; see the traits of `jupyter_pdflow.server.app.PDFlow`.
+
+    The traits of links are apart, in `jupyter_pdflow.server.links.handler.LinkOptions`: links answer
+    also where these settings can't be used.
+
+    Attributes
+    ----------
+    data_dir, files_dir : Path
+        Absolute.
+    public_url : str
+        Empty if it is not configured.
+    idle_kernel_seconds : float
+    smtp_url : str
+        Empty if emails are not delivered.
+    keep_days : float or None
+        None keeps finished runs.
+    """
 
     data_dir: Path
     files_dir: Path
@@ -31,98 +106,4 @@ class Settings(NamedTuple):
     mail_from: str
     mail_to: list[str]
     keep_days: float | None
-
-
-def check(settings: Settings) -> Settings:
-    """Return a plan as it is.
-
-    Raises
-    ------
-    ConfigurationError
-        A trait can't be used.
-    """
-    if settings.public_url and not is_address(settings.public_url):
-        words = "an http:// or https:// address such as https://example.org/user/me/"
-        raise ConfigurationError(trait="public_url", has_to_be=words)
-    if settings.keep_days is not None and not 0 <= settings.keep_days <= MOST_KEEP_DAYS:
-        words = f"a number of days up to {MOST_KEEP_DAYS:,.0f}"
-        raise ConfigurationError(trait="keep_days", has_to_be=words)
-    transport_of(settings.smtp_url)
-    _check_mail("mail_from", [settings.mail_from])
-    _check_mail("mail_to", settings.mail_to)
-    return settings
-
-
-def folder(text: str, trait: str) -> Path:
-    """Return the folder that a trait such as ``PDFlow.data_dir`` names.
-
-    Raises
-    ------
-    ConfigurationError
-        It names none.
-    """
-    try:
-        path = Path(text).expanduser().absolute()
-    except (RuntimeError, ValueError):  # the home of an unknown user
-        path = None
-    if path is None or not text.strip() or "\0" in text:
-        raise ConfigurationError(trait=trait, has_to_be="a folder's path")
-    return path
-
-
-def transport_of(smtp_url: str) -> SMTPTransport | None:
-    """Return the SMTP server that ``PDFlow.smtp_url`` names, or None if it is empty.
-
-    Raises
-    ------
-    ConfigurationError
-        It names none.
-    """
-    try:
-        return SMTPTransport.at(smtp_url) if smtp_url else None
-    except ValueError:
-        words = "like smtp://user:password@host:port or smtps://… (special characters as %40)"
-        raise ConfigurationError(trait="smtp_url", has_to_be=words) from None
-
-
-def separate(mail_to: str | list[str]) -> list[str]:
-    """Return the addresses that ``PDFlow.mail_to`` names, one by one."""
-    given = [mail_to] if isinstance(mail_to, str) else mail_to
-    return [address for text in given for address in _split(text) if address]
-
-
-def wrong_kind(trait: TraitType[object, object]) -> ConfigurationError:
-    """Make the error for a trait that has a value of another kind, or one out of its bounds."""
-    lowest = getattr(trait, "min", None)
-    at_least = "" if lowest is None else f" of at least {lowest:g}"
-    return ConfigurationError(trait=str(trait.name), has_to_be=f"{trait.info()}{at_least}")
-
-
-def _split(text: str) -> list[str]:
-    """Return the addresses of a text with commas between them; a wrong text stays as it is."""
-    if "," not in text:
-        return [text.strip()]
-    pairs = getaddresses([text])
-    names_all = all("@" in address for _, address in pairs)
-    return [_whole(name, address) for name, address in pairs] if names_all else [text]
-
-
-def _whole(name: str, address: str) -> str:
-    return f'"{name}" <{address}>' if name else address
-
-
-def _check_mail(trait: str, addresses: list[str]) -> None:
-    if not all(map(is_mailable, addresses)):
-        several = ", or several of them" if trait == "mail_to" else ""
-        raise ConfigurationError(
-            trait=trait, has_to_be=f"an email address such as me@example.org{several}"
-        )
-
-
-def is_mailable(address: str) -> bool:
-    """Whether a text is an email address, with or without a display name."""
-    try:
-        check_address(address)
-    except ValueError:
-        return False
-    return True
+    limits: Limits = field(default=LIMITS)

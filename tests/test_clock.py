@@ -4,8 +4,8 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-from jupyter_pdflow import clock as timers_module
 from jupyter_pdflow.clock import TURN_SECONDS, Timers
+from jupyter_pdflow.settings import Limits
 from tests.engine.support import until
 
 
@@ -36,11 +36,10 @@ async def test_set_again_replaces_and_unset_forgets() -> None:
     timers.close()
 
 
-async def test_a_clock_that_is_set_forward_is_noticed(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(timers_module, "LONGEST_SLEEP", 0.02)
+async def test_a_clock_that_is_set_forward_is_noticed() -> None:
     ahead = timedelta(0)
     due: list[str] = []
-    timers = Timers(due.append, lambda: now() + ahead)
+    timers = Timers(due.append, lambda: now() + ahead, limits=Limits(clock_check_seconds=0.02))
     timers.set("later", now() + timedelta(hours=1))
     await asyncio.sleep(0.05)
     assert due == []

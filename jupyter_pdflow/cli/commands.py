@@ -25,8 +25,9 @@ from jupyter_pdflow.cli.running import (
     follow,
     print_json,
 )
-from jupyter_pdflow.client import URL_VARIABLE, Client, find_server
+from jupyter_pdflow.client import Client, find_server
 from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
+from jupyter_pdflow.settings import URL_VARIABLE
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
 STATUS_OF = {"succeeded": 0, "failed": 1, "canceled": 3}

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from jupyter_pdflow.engine.pending_writes import RETRY_AFTER, StorageHealth
+from jupyter_pdflow.engine.pending_writes import StorageHealth
 from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
 from jupyter_pdflow.rules.transitions import is_alone
 from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Output
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,10 @@ class Slot:
 class Executor:
     """Executes the steps of runs in kernels; a paused run has none and costs nothing."""
 
-    def __init__(self, runs: Runs, pool: KernelPool, storage: StorageHealth) -> None:
+    def __init__(
+        self, runs: Runs, pool: KernelPool, storage: StorageHealth, *, limits: Limits = LIMITS
+    ) -> None:
+        self._limits = limits
         self._runs = runs
         self._pool = pool
         self._storage = storage
@@ -414,7 +418,7 @@ class Executor:
                 return await change()
             except OSError as error:
                 self._storage.begins(error)
-                await asyncio.sleep(RETRY_AFTER)
+                await asyncio.sleep(self._limits.storage_retry_seconds)
 
 
 def _error(error: PDFlowError) -> Error:

@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 
 from ulid import ULID
 
+from jupyter_pdflow.settings import LIMITS, Limits
+
 logger = logging.getLogger(__name__)
 
 
@@ -63,9 +65,6 @@ def _number(run_id: str) -> int:
 
 Work = Callable[[], Awaitable[None]]
 
-RETRY_AFTER = 2.0
-"""Seconds until something that could not be stored is tried again."""
-
 
 class StorageHealth:
     """Tells the log once when the storage fails, and once when it works again."""
@@ -107,7 +106,8 @@ class PendingWrites:
         The locks of runs, one of which is taken when something is tried again.
     """
 
-    def __init__(self, storage: StorageHealth, locks: RunLocks) -> None:
+    def __init__(self, storage: StorageHealth, locks: RunLocks, *, limits: Limits = LIMITS) -> None:
+        self._retry_seconds = limits.storage_retry_seconds
         self._storage = storage
         self._locks = locks
         self._pending: dict[str, list[Work]] = {}
@@ -157,7 +157,7 @@ class PendingWrites:
 
     async def _try_again(self) -> None:
         while self._pending:
-            await asyncio.sleep(RETRY_AFTER)
+            await asyncio.sleep(self._retry_seconds)
             await self._flush_all()
 
     async def _flush_all(self) -> None:

@@ -9,18 +9,12 @@ from datetime import datetime, timedelta
 
 from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.mail.outbox import Mailbox, MailFiles
+from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 
 logger = logging.getLogger(__name__)
-
-PRUNE_EVERY = 3600.0
-"""Seconds between looks for finished runs that are old enough to go."""
-
-AT_ONCE = 100
-"""Maximum number of runs that are removed in one go; others get their turn before the next."""
-
 
 EXPIRED_AT_ONCE = 4
 """Maximum number of runs that expire at once: requests are not kept waiting by thousands."""
@@ -38,10 +32,14 @@ class Scheduler:
     """
 
     def __init__(
-        self, expire: Callable[[str], Awaitable[None]], clock: Callable[[], datetime]
+        self,
+        expire: Callable[[str], Awaitable[None]],
+        clock: Callable[[], datetime],
+        *,
+        limits: Limits = LIMITS,
     ) -> None:
         self._expire = expire
-        self._timers = Timers(self._on_due, clock)
+        self._timers = Timers(self._on_due, clock, limits=limits)
         self._slots = asyncio.Semaphore(EXPIRED_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +87,9 @@ class Pruning:
         *,
         keep_days: float | None,
         clock: Callable[[], datetime],
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._mailbox = mailbox
         self._folders = folders
@@ -113,8 +113,9 @@ class Pruning:
         """Remove the runs that ended before that time; one with a mail to deliver can wait."""
         old = await self._store.ended_before(before)
         mails = await self._mailbox.files()
-        for start in range(0, len(old), AT_ONCE):
-            await self._remove(mails, old[start : start + AT_ONCE])
+        at_once = self._limits.pruned_at_once
+        for start in range(0, len(old), at_once):
+            await self._remove(mails, old[start : start + at_once])
 
     async def _keep_looking(self, age: timedelta) -> None:
         while True:
@@ -122,7 +123,7 @@ class Pruning:
                 await self.prune(self._clock() - age)
             except Exception:
                 logger.exception("Old runs can't be removed; trying again later.")
-            await asyncio.sleep(PRUNE_EVERY)
+            await asyncio.sleep(self._limits.pruning_seconds)
 
     async def _remove(self, mails: MailFiles, old: list[str]) -> None:
         """Remove runs with what is theirs; what can't be removed now stays for the next look."""

@@ -13,7 +13,6 @@ from typing import Any
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.executor import Executor
 from jupyter_pdflow.engine.pending_writes import (
-    RETRY_AFTER,
     Ids,
     PendingWrites,
     RunLocks,
@@ -47,6 +46,7 @@ from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.transitions import Transition, apply, new_run, waiting_for
 from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Output, RunSummary, Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_slices
@@ -81,6 +81,8 @@ class Service:
         After how many days finished runs are removed; None keeps them.
     max_crashes : int
         After how many crashes of its server a step is not executed again.
+    limits : Limits
+        How often what fails is tried again, and how much is done at once.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class Service:
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
         clock: Callable[[], datetime] = utc_now,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._max_crashes = max_crashes
         self._mailbox = mailbox
@@ -103,14 +107,16 @@ class Service:
         self._links_for = links_for
         self._on_change = on_change
         self._clock = clock
-        self._scheduler = Scheduler(self._expire, clock)
+        self._scheduler = Scheduler(self._expire, clock, limits=limits)
         self._storage = StorageHealth()
         self._locks = RunLocks()
-        self._pending = PendingWrites(self._storage, self._locks)
-        self._executor = Executor(self, pool, self._storage)
+        self._pending = PendingWrites(self._storage, self._locks, limits=limits)
+        self._executor = Executor(self, pool, self._storage, limits=limits)
         self._ids = Ids()
         self._surveying: asyncio.Task[None] | None = None
-        self._pruning = Pruning(store, mailbox, folders, keep_days=keep_days, clock=clock)
+        self._pruning = Pruning(
+            store, mailbox, folders, keep_days=keep_days, clock=clock, limits=limits
+        )
 
     async def open(self) -> None:
         """Take up the runs as the last server left them; overdue timers fire at once."""
@@ -129,7 +135,7 @@ class Service:
                 newest = await self._store.page(limit=1)
             except OSError as error:
                 self._storage.begins(error)
-                await asyncio.sleep(RETRY_AFTER)
+                await asyncio.sleep(self._limits.storage_retry_seconds)
             else:
                 self._ids = Ids(after=[run.id for run in newest])
                 return
@@ -372,7 +378,9 @@ class Service:
             await self.move(run_id, Expire(step=run.current.name, execution=run.execution))
         except OSError as error:
             self._storage.begins(error)
-            self._scheduler.set(run_id, self._clock() + timedelta(seconds=RETRY_AFTER))
+            self._scheduler.set(
+                run_id, self._clock() + timedelta(seconds=self._limits.storage_retry_seconds)
+            )
         except PDFlowError as error:
             logger.error("Run %s can't be woken: %s", run_id, error)
         except Exception:

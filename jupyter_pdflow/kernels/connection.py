@@ -14,7 +14,6 @@ import msgspec
 
 from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
 from jupyter_pdflow.kernels.messages import (
-    FRAME_LIMIT,
     LISTEN,
     MESSAGE,
     Ask,
@@ -24,6 +23,7 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.kernels.outputs import Channels, Message
 from jupyter_pdflow.rules.run import Error
+from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,10 @@ class Connection:
         Set once the kernel can't be talked to any more.
     """
 
-    def __init__(self, client: Any, is_alive: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, client: Any, is_alive: Callable[[], Awaitable[bool]], limits: Limits = LIMITS
+    ) -> None:
+        self._limit = limits.reply_bytes
         self.end: End | None = None
         self._channels = Channels(client)
         self._is_alive = is_alive
@@ -134,7 +137,7 @@ class Connection:
         reply = await self._request("execute", content)
         if path is not None and reply is not None and reply.get("status") == "ok":
             self._path = path
-            reader, self._line = await asyncio.open_unix_connection(path, limit=FRAME_LIMIT)
+            reader, self._line = await asyncio.open_unix_connection(path, limit=self._limit)
             self._read(self._read_line(reader))
         return reply or {}
 

@@ -24,6 +24,7 @@ from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.pd.inputs import given_inputs
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
 from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Kernel:
         Whether a step has changed what the setup left.
     """
 
-    def __init__(self, manager: Any, kernel_id: str, name: str) -> None:
+    def __init__(self, manager: Any, kernel_id: str, name: str, limits: Limits = LIMITS) -> None:
         self.name = name
         self.workflow: Workflow | None = None
         self.is_stale = False
@@ -67,7 +68,7 @@ class Kernel:
         self._id = kernel_id
         self._process = manager.get_kernel(kernel_id)
         self._watch = None if is_local(manager) else GatewayWatch(self._process)
-        self._connection = Connection(self._process.client(), self._is_alive)
+        self._connection = Connection(self._process.client(), self._is_alive, limits)
         self._outputs = OutputCollector()
         self._listens = False
         self._done = asyncio.Event()
@@ -77,7 +78,12 @@ class Kernel:
 
     @classmethod
     async def start(
-        cls, manager: Any, kernel_name: str, path: str | None, **options: Any
+        cls,
+        manager: Any,
+        kernel_name: str,
+        path: str | None,
+        limits: Limits = LIMITS,
+        **options: Any,
     ) -> Kernel:
         """Start a kernel and wait until it answers.
 
@@ -89,6 +95,8 @@ class Kernel:
             Its kernelspec.
         path : str or None
             The notebook whose directory it works in, as Jupyter's contents API names it.
+        limits : Limits
+            How long its replies may be.
         **options
             More for the manager's ``start_kernel``.
 
@@ -102,7 +110,7 @@ class Kernel:
             Its gateway can't be reached, or ended meanwhile.
         """
         kernel_id = await _start_process(manager, kernel_name, path, options)
-        kernel = cls(manager, kernel_id, kernel_name)
+        kernel = cls(manager, kernel_id, kernel_name, limits)
         try:
             await kernel._connect()
         except (RuntimeError, TimeoutError) as error:

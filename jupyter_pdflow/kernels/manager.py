@@ -19,6 +19,7 @@ from tornado.web import HTTPError
 from jupyter_pdflow.exceptions import GatewayError, KernelError, KernelSpecError
 from jupyter_pdflow.kernels.gateway import KernelNotes, is_local, no_answer, noting
 from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ async def _argv(manager: Any, kernel_name: str) -> list[str]:
 
 async def _ask(manager: Any, kernel_name: str) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as stderr:
-        options = {"stderr": stderr} if is_local(manager) else {}
+        options: dict[str, Any] = {"stderr": stderr} if is_local(manager) else {}
         try:
             kernel = await Kernel.start(manager, kernel_name, "", **options)
         except KernelError as error:
@@ -233,10 +234,6 @@ def _refusal(kernel_name: str, argv: list[str], reply: dict[str, Any]) -> str:
     )
 
 
-REPLACE_AFTER = 1.0
-"""Seconds until a spare kernel that was taken is replaced: the run that took it goes first."""
-
-
 class Prestarted:
     """Keeps so many kernels of the kernelspec that was asked for last, without any setup.
 
@@ -248,7 +245,8 @@ class Prestarted:
         How many to keep; with 0 there never is one.
     """
 
-    def __init__(self, manager: Any, count: int) -> None:
+    def __init__(self, manager: Any, count: int, limits: Limits = LIMITS) -> None:
+        self._limits = limits
         self._manager = manager
         self._count = count
         self._name = ""
@@ -263,7 +261,7 @@ class Prestarted:
         kernel = next((kernel for kernel in self._ready if fits and kernel.alive), None)
         if kernel is not None:
             self._ready.remove(kernel)
-        self.keep(kernel_name, after=REPLACE_AFTER)
+        self.keep(kernel_name, after=self._limits.prestart_seconds)
         return kernel
 
     def keep(self, kernel_name: str, *, after: float = 0.0) -> None:
@@ -290,7 +288,7 @@ class Prestarted:
             logger.exception("A spare kernel could not be started")
 
     async def _start(self, kernel_name: str) -> Kernel:
-        kernel = await Kernel.start(self._manager, kernel_name, None)
+        kernel = await Kernel.start(self._manager, kernel_name, None, self._limits)
         try:
             await kernel.listen()
         except BaseException:

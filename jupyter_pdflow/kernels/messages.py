@@ -25,14 +25,8 @@ LISTEN = (
 )
 """Code that has a kernel answer frames, also on a socket at that path if there is one."""
 
-WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
-"""Environment variable that is set in production kernels only."""
-
 PRINT_LIMIT = 10_000_000
 """Characters that one step may print to each stream; what is beyond never leaves the kernel."""
-
-FRAME_LIMIT = 64_000_000
-"""Maximum number of bytes of a reply; what a step may export and mail takes less."""
 
 _END = b"\n"
 """Ends a frame on a socket. JSON has none inside, so what does not belong there spoils one frame,

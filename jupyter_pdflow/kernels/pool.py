@@ -21,17 +21,11 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import Prestarted, check_kernelspec
 from jupyter_pdflow.kernels.slots import FairQueue
 from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
 STOPPING = "The server is stopping."
-
-
-TURN_SECONDS = 2.0
-"""How long a kernel serves the runs of its version while those of others wait.
-
-Starting a kernel takes as long as hundreds of short steps, so taking turns run by run would be
-fair and slow."""
 
 
 _Version: TypeAlias = tuple[str, str]
@@ -69,11 +63,13 @@ class KernelPool:
         max_kernels: int,
         idle_seconds: float,
         spare_kernels: int = 0,
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
         self._manager = manager
         self._max = max_kernels
         self._idle_seconds = idle_seconds
-        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0)
+        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0, limits)
         self._count = 0
         self._closing = 0
         self._busy: set[Kernel] = set()
@@ -270,7 +266,9 @@ class KernelPool:
         if kernel is None:
             kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
-        self._turn_ends[kernel] = asyncio.get_running_loop().time() + TURN_SECONDS
+        self._turn_ends[kernel] = (
+            asyncio.get_running_loop().time() + self._limits.kernel_turn_seconds
+        )
         return kernel
 
     async def prepare(self, kernel: Kernel, workflow: Workflow, cwd_path: str) -> None:
@@ -316,7 +314,7 @@ class KernelPool:
         from jupyter_client.kernelspec import NoSuchKernel
 
         try:
-            kernel = await Kernel.start(self._manager, kernel_name, cwd_path)
+            kernel = await Kernel.start(self._manager, kernel_name, cwd_path, self._limits)
         except NoSuchKernel:
             self._free_slot()
             msg = (

@@ -17,7 +17,6 @@ from typing import NamedTuple, cast
 from msgspec.structs import replace
 
 from jupyter_pdflow.clock import Timers
-from jupyter_pdflow.engine.pending_writes import RETRY_AFTER
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError, UndeliverableError
 from jupyter_pdflow.mail.message import (
     EMAIL,
@@ -29,6 +28,7 @@ from jupyter_pdflow.mail.message import (
 )
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import OutboxMessage
+from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.tinydb.records import SHOWN, Records
 from jupyter_pdflow.stores.tinydb.storage import (
     in_reader,
@@ -42,13 +42,9 @@ from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 SENDING_AT_ONCE = 4
-LISTED = 500
-LISTED_BYTES = 4_000_000
-"""Maximum number of emails in a list, and about how many bytes of text they have in all."""
 
 DONE = "done"
 MESSAGE = ".eml"
@@ -93,6 +89,8 @@ class Mailbox:
         The sender of all mails.
     mail_to : list of str
         Who gets the mails that name no recipient.
+    limits : Limits
+        How soon delivery is tried again, and how many emails a list shows.
     """
 
     def __init__(
@@ -103,7 +101,10 @@ class Mailbox:
         mail_from: str,
         mail_to: list[str],
         clock: Callable[[], datetime],
+        limits: Limits = LIMITS,
     ) -> None:
+        self._limits = limits
+        self._first_retry = timedelta(seconds=limits.email_retry_seconds)
         self._queued = Records(data_dir / "mail" / "queued", EMAIL)
         self._done = Records(data_dir / "mail" / DONE, EMAIL)
         self._directory = data_dir / "mail"
@@ -111,7 +112,7 @@ class Mailbox:
         self._from = mail_from
         self._to = mail_to
         self._clock = clock
-        self._timers = Timers(self._on_due, clock)
+        self._timers = Timers(self._on_due, clock, limits=limits)
         self._due: deque[str] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._newest: dict[str, None] = {}
@@ -153,7 +154,7 @@ class Mailbox:
                 await self._take(self._addressed(email))
 
     async def emails(self) -> list[Email]:
-        """List the newest mails, newest first: `LISTED`, or as many as take `LISTED_BYTES`."""
+        """List the newest mails, newest first: as many as the limits say."""
         async with self._listing:
             if not self._listed:
                 self._listed = True
@@ -186,16 +187,20 @@ class Mailbox:
         return MailFiles(self._directory, waiting, sorted_in_turns(names))
 
     def _ids_by_time(self) -> list[str]:
-        """List the `LISTED` ids that were written last, oldest first."""
-        found = [pair for box in (self._queued, self._done) for pair in box.newest(LISTED)]
-        return [email_id for _, email_id in reversed(nlargest(LISTED, found))]
+        """List the ids that were written last, oldest first."""
+        found = [
+            pair
+            for box in (self._queued, self._done)
+            for pair in box.newest(self._limits.emails_listed)
+        ]
+        return [email_id for _, email_id in reversed(nlargest(self._limits.emails_listed, found))]
 
     def _note(self, *letter_ids: str) -> None:
         """Note which mails are the newest ones, the very newest last."""
         for email_id in letter_ids:
             self._newest.pop(email_id, None)
             self._newest[email_id] = None
-        for email_id in list(self._newest)[:-LISTED]:
+        for email_id in list(self._newest)[: -self._limits.emails_listed]:
             del self._newest[email_id]
 
     def _read_all(self, letter_ids: list[str]) -> list[Email]:
@@ -205,7 +210,7 @@ class Mailbox:
             email = self._readable(email_id)
             if email is not None:
                 size += len(email.text) + len(email.html or "")
-                if found and size > LISTED_BYTES:
+                if found and size > self._limits.emails_listed_bytes:
                     break
                 found.append(email)
         return sorted(found, key=lambda email: email.created_at, reverse=True)
@@ -283,9 +288,9 @@ class Mailbox:
     async def _deliver(self, email_id: str) -> None:
         email = await self._attempt(self._queued.read(email_id))
         while not await self._store(email):  # noqa: ASYNC110  it waits for room on the disk
-            await asyncio.sleep(RETRY_AFTER)
+            await asyncio.sleep(self._limits.storage_retry_seconds)
         if email.status == "queued":
-            wait = min(FIRST_RETRY * 2 ** min(email.attempts - 1, 20), LONGEST_RETRY)
+            wait = min(self._first_retry * 2 ** min(email.attempts - 1, 20), LONGEST_RETRY)
             self._timers.set(email.id, self._clock() + wait)
 
     async def _store(self, email: Email) -> bool:

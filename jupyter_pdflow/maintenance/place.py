@@ -10,7 +10,7 @@ from jupyter_core.application import JupyterApp
 from jupyter_core.paths import jupyter_data_dir
 from traitlets.config import Config
 
-from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
+from jupyter_pdflow.settings import DATA_DIR_VARIABLE
 from jupyter_pdflow.stores.tinydb.folders import FILES, NOTE
 from jupyter_pdflow.stores.tinydb.storage import read_file
 

@@ -16,7 +16,6 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from jupyter_pdflow.exceptions import BadRequestError, StepError
 from jupyter_pdflow.kernels.inside.cell import publish_words
 from jupyter_pdflow.kernels.inside.state import keep
-from jupyter_pdflow.kernels.messages import WORKER_VARIABLE
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import (
     STEP,
@@ -27,6 +26,7 @@ from jupyter_pdflow.notebook.steps import (
     split_step,
 )
 from jupyter_pdflow.notebook.testmode import try_step
+from jupyter_pdflow.settings import WORKER_VARIABLE
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -12,6 +12,7 @@ from typing import Any
 from jupyter_pdflow.client import Client, find_server
 from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,6 @@ def _relative(client: Client, told: Path | None) -> str | None:
     return client.relative(told) if told.is_absolute() else os.fspath(told.as_posix())
 
 
-NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
-SERVER_PID_VARIABLE = "JPY_PARENT_PID"
 DEFAULT_SERVER = "http://localhost:8888/"
 
 

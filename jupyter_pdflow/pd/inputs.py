@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from jupyter_pdflow.exceptions import InputsError
 from jupyter_pdflow.pd.base import Attrs, missing
-
-DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
+from jupyter_pdflow.settings import DATA_DIR_VARIABLE
 
 
 def data_dir() -> Path:

@@ -20,17 +20,17 @@ from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
 from jupyter_pdflow.exceptions import ConfigurationError
-from jupyter_pdflow.pd.inputs import DATA_DIR_VARIABLE
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.handlers import ROUTES
 from jupyter_pdflow.server.api.models import stamp
+from jupyter_pdflow.server.configuration import check, folder, separate, wrong_kind
 from jupyter_pdflow.server.links.clients import RateLimiter
 from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.public_url import fixed_address, host_of
 from jupyter_pdflow.server.services import ClosedKeeper, DataLock, ServiceManager, build_services
-from jupyter_pdflow.settings import Settings, check, folder, separate, wrong_kind
+from jupyter_pdflow.settings import DATA_DIR_VARIABLE, Settings
 from jupyter_pdflow.stores.tinydb.folders import FILES
 
 logger = logging.getLogger(__name__)
@@ -315,14 +315,14 @@ class PDFlow(ExtensionApp):
 
     def _new_keeper(self, url: str) -> ServiceManager:
         try:
-            plan = self.plan()
+            settings = self.checked_settings()
         except ConfigurationError as error:
             return ClosedKeeper(error)
-        os.environ[DATA_DIR_VARIABLE] = str(plan.data_dir)
-        build = partial(build_services, plan, self._server, self._on_change)
-        return ServiceManager(DataLock(plan.data_dir), build, url=url)
+        os.environ[DATA_DIR_VARIABLE] = str(settings.data_dir)
+        build = partial(build_services, settings, self._server, self._on_change)
+        return ServiceManager(DataLock(settings.data_dir), build, url=url)
 
-    def plan(self) -> Settings:
+    def checked_settings(self) -> Settings:
         """Return what is configured.
 
         Raises

@@ -14,12 +14,12 @@ import msgspec
 from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 
+from jupyter_pdflow.settings import HUB_URL_VARIABLE
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
 
 MEMORY = "address.json"
 """The file in the data directory that keeps the origin over a restart."""
 
-HUB_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAME_ORIGIN = "same-origin"
 HIGHEST_PORT = 65_535
@@ -126,7 +126,7 @@ def is_address(text: str) -> bool:
 
 def fixed_address(configured: str) -> str:
     """Return the configured address, else JupyterHub's, else an empty text."""
-    hub = os.environ.get(HUB_VARIABLE, "")
+    hub = os.environ.get(HUB_URL_VARIABLE, "")
     return configured or (hub if is_address(hub) else "")
 
 

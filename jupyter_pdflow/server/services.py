@@ -24,9 +24,10 @@ from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.configuration import transport_of
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
-from jupyter_pdflow.settings import Settings, transport_of
+from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.records import set_aside
@@ -162,6 +163,7 @@ def build_services(
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
+        limits=settings.limits,
     )
     store = TinyDBStore(settings.data_dir)
     folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
@@ -171,6 +173,7 @@ def build_services(
         max_kernels=settings.max_kernels,
         idle_seconds=settings.idle_kernel_seconds,
         spare_kernels=settings.spare_kernels,
+        limits=settings.limits,
     )
     engine = Service(
         store,
@@ -181,6 +184,7 @@ def build_services(
         folders=folders,
         keep_days=settings.keep_days,
         max_crashes=settings.max_crashes,
+        limits=settings.limits,
     )
     return Services(
         engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders

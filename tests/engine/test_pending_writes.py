@@ -7,20 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.engine import pending_writes as pending_writes_module
 from jupyter_pdflow.engine.pending_writes import PendingWrites, RunLocks, StorageHealth
+from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores.tinydb.storage import in_thread, replace_file
 from tests.engine.support import until
 
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_writes_module, "RETRY_AFTER", 0.02)
+SOON = Limits(storage_retry_seconds=0.02)
 
 
 @pytest.fixture
 async def pending_writes() -> AsyncIterator[PendingWrites]:
-    pending_writes = PendingWrites(StorageHealth(), RunLocks())
+    pending_writes = PendingWrites(StorageHealth(), RunLocks(), limits=SOON)
     yield pending_writes
     await pending_writes.close()
 
@@ -83,7 +80,7 @@ async def test_nothing_else_is_done_for_a_run_before(
 
 
 async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
-    pending_writes = PendingWrites(StorageHealth(), RunLocks())
+    pending_writes = PendingWrites(StorageHealth(), RunLocks(), limits=SOON)
     done: list[str] = []
     folder = tmp_path / "missing"
     await pending_writes.do("run", lambda: write(folder / "a", done))

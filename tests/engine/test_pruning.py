@@ -14,14 +14,13 @@ import pytest
 from ulid import ULID
 
 from jupyter_pdflow.clock import utc_now
-from jupyter_pdflow.engine import scheduler as pruning_module
-from jupyter_pdflow.engine.scheduler import AT_ONCE, Pruning
-from jupyter_pdflow.mail import outbox as mailbox_module
+from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from jupyter_pdflow.rules.transitions import apply, new_run
+from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
@@ -41,15 +40,27 @@ def nine_days_ago() -> datetime:
 class Services:
     """A store, a mailbox and files in one data directory; runs in it are made old."""
 
-    def __init__(self, data_dir: Path, post: SMTPTransport | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, post: SMTPTransport | None = None, limits: Limits = LIMITS
+    ) -> None:
+        self.limits = limits
         self.data_dir = data_dir
         self.store = TinyDBStore(data_dir)
         list(self.store.active())
         self.folders = RunFolders(data_dir / FILES)
-        self.mailbox = Mailbox(data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now)
+        self.mailbox = Mailbox(
+            data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now, limits=limits
+        )
 
     def pruning(self, keep_days: float | None = 9) -> Pruning:
-        return Pruning(self.store, self.mailbox, self.folders, keep_days=keep_days, clock=utc_now)
+        return Pruning(
+            self.store,
+            self.mailbox,
+            self.folders,
+            keep_days=keep_days,
+            clock=utc_now,
+            limits=self.limits,
+        )
 
     async def make(self, *, ended: bool = True, old: bool = True) -> str:
         run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run
@@ -68,14 +79,20 @@ class Services:
         return run.id
 
     def traces(self, run_id: str) -> list[str]:
+        # os.walk bears folders that go meanwhile.
+        paths = [
+            Path(folder, name)
+            for folder, *names in os.walk(self.data_dir)
+            for name in sum(names, [])
+        ]
         return sorted(
-            str(path.relative_to(self.data_dir)) for path in self.data_dir.rglob(f"{run_id}*")
+            str(path.relative_to(self.data_dir)) for path in paths if path.name.startswith(run_id)
         )
 
 
 @pytest.fixture
-async def services(tmp_path: Path) -> AsyncIterator[Services]:
-    services = Services(tmp_path)
+async def services(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Services]:
+    services = Services(tmp_path, limits=getattr(request, "param", LIMITS))
     yield services
     await services.mailbox.close()
 
@@ -99,10 +116,8 @@ async def test_old_finished_runs_go_with_all_that_is_theirs(services: Services) 
     assert [email.run_id for email in await services.mailbox.emails()] == [waiting, new]
 
 
-async def test_older_mails_are_listed_when_newer_ones_are_gone(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailbox_module, "LISTED", 2)
+@pytest.mark.parametrize("services", [Limits(emails_listed=2)], indirect=True)
+async def test_older_mails_are_listed_when_newer_ones_are_gone(services: Services) -> None:
     new = await services.make(old=False)
     old = [await services.make() for _ in range(2)]
     assert {email.run_id for email in await services.mailbox.emails()} == {*old}
@@ -175,8 +190,8 @@ async def test_files_go_and_nothing_that_they_link_to(services: Services, tmp_pa
     assert (mine / "thesis").read_text() == "years of work"
 
 
-async def test_many_go_in_pieces(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning_module, "AT_ONCE", 2)
+@pytest.mark.parametrize("services", [Limits(pruned_at_once=2)], indirect=True)
+async def test_many_go_in_pieces(services: Services) -> None:
     old = [await services.make() for _ in range(5)]
     new = await services.make(old=False)
     pruning = services.pruning()
@@ -187,10 +202,10 @@ async def test_many_go_in_pieces(services: Services, monkeypatch: pytest.MonkeyP
     assert [email.run_id for email in await services.mailbox.emails()] == [new]
 
 
+@pytest.mark.parametrize("services", [Limits(pruning_seconds=0.01)], indirect=True)
 async def test_trouble_with_the_disk_is_told_and_tried_again(
-    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pruning_module, "PRUNE_EVERY", 0.01)
     finished, outputs = services.data_dir / "finished", services.data_dir / "outputs"
     stuck, mailed, other = [await services.make() for _ in range(3)]
     blocked = [outputs / f"{stuck}.json", services.data_dir / "mail" / f"{mailed}-1-0-0.eml"]
@@ -224,4 +239,4 @@ async def test_the_event_loop_goes_on(services: Services) -> None:
         locks += 1
     await pruning
     assert os.listdir(services.data_dir / "finished") == []
-    assert locks > 3_000 / AT_ONCE
+    assert locks > 3_000 / LIMITS.pruned_at_once

@@ -18,6 +18,7 @@ from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Execution
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
+from jupyter_pdflow.settings import LIMITS, Limits
 
 
 @pytest.fixture
@@ -43,12 +44,18 @@ def manager(app: ServerApp) -> Iterator[Any]:
 async def make_pool(manager: Any) -> AsyncIterator[Callable[..., KernelPool]]:
     pools = []
 
-    def make(max_kernels: int = 2, idle_seconds: float = 60, spare_kernels: int = 0) -> KernelPool:
+    def make(
+        max_kernels: int = 2,
+        idle_seconds: float = 60,
+        spare_kernels: int = 0,
+        limits: Limits = LIMITS,
+    ) -> KernelPool:
         pool = KernelPool(
             manager,
             max_kernels=max_kernels,
             idle_seconds=idle_seconds,
             spare_kernels=spare_kernels,
+            limits=limits,
         )
         pools.append(pool)
         return pool

@@ -10,10 +10,10 @@ import msgspec
 import psutil
 import pytest
 
-from jupyter_pdflow.kernels import connection as connection_module
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.messages import Reply
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.settings import LIMITS, Limits
 from tests.kernels.conftest import execution, handler, until, workflow
 
 
@@ -183,8 +183,8 @@ def writing(garbage: str) -> str:
 
 
 @pytest.fixture
-async def on_line(manager: Any, app: Any) -> AsyncIterator[Kernel]:
-    kernel = await Kernel.start(manager, "python3", "")
+async def on_line(manager: Any, app: Any, request: pytest.FixtureRequest) -> AsyncIterator[Kernel]:
+    kernel = await Kernel.start(manager, "python3", "", getattr(request, "param", LIMITS))
     yield kernel
     await kernel.close()
 
@@ -214,10 +214,8 @@ async def test_garbage_on_the_line_fails_the_step_in_words(on_line: Kernel, garb
     assert not on_line.alive
 
 
-async def test_more_on_the_line_than_a_reply_may_have(
-    on_line: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection_module, "FRAME_LIMIT", 10_000)
+@pytest.mark.parametrize("on_line", [Limits(reply_bytes=10_000)], indirect=True)
+async def test_more_on_the_line_than_a_reply_may_have(on_line: Kernel) -> None:
     flow = workflow(writing("b'x' * 100_000"))
     await on_line.prepare(flow)
     outcome, _ = await asyncio.wait_for(on_line.execute(execution(flow)), 10)
@@ -240,7 +238,8 @@ async def test_replies_to_other_requests_are_dropped(on_line: Kernel) -> None:
 async def test_reply_that_holds_something_else_fails_the_step(on_line: Kernel) -> None:
     body = """
     import msgspec
-    from jupyter_pdflow.kernels import listener
+    from jupyter_pdflow.kernels.inside import listener
+    from jupyter_pdflow.settings import Limits
     from jupyter_pdflow.kernels.messages import Reply
 
     def encoded(reply):
@@ -290,9 +289,10 @@ def handler(pd):
 
 async def test_too_much_to_answer_fails_the_step(on_line: Kernel) -> None:
     body = """
-    from jupyter_pdflow.kernels import listener
+    from jupyter_pdflow.kernels.inside import listener
+    from jupyter_pdflow.settings import Limits
     def handler(pd):
-        listener.FRAME_LIMIT = 1000
+        listener.LIMITS = Limits(reply_bytes=1000)
         return "x" * 1000
     """
     flow = workflow(body, handler("return 'next'"))

@@ -14,10 +14,9 @@ import psutil
 import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
-from jupyter_pdflow.kernels import manager as spares_module
-from jupyter_pdflow.kernels import pool as pool_module
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import FairQueue
+from jupyter_pdflow.settings import Limits
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 MakePool = Callable[..., KernelPool]
@@ -65,10 +64,9 @@ async def test_never_more_kernels_than_allowed_and_all_are_served(make_pool: Mak
     ],
 )
 async def test_workflows_take_turns_of_a_length(
-    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, turn_seconds: float, expected: list[str]
+    make_pool: MakePool, turn_seconds: float, expected: list[str]
 ) -> None:
-    monkeypatch.setattr(pool_module, "TURN_SECONDS", turn_seconds)
-    pool = make_pool(max_kernels=1)
+    pool = make_pool(max_kernels=1, limits=Limits(kernel_turn_seconds=turn_seconds))
     busy, other = workflow(RETURN_ONE, name="busy"), workflow(RETURN_ONE, name="other")
     order: list[str] = []
 
@@ -159,10 +157,9 @@ async def test_waiting_ends_when_the_pool_shuts_down(make_pool: MakePool) -> Non
 
 
 async def test_spare_kernel_works_where_the_notebook_is(
-    make_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_pool: MakePool, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(spares_module, "REPLACE_AFTER", 0.0)
-    pool = make_pool(spare_kernels=1)
+    pool = make_pool(spare_kernels=1, limits=Limits(prestart_seconds=0.0))
     (tmp_path / "below").mkdir()
     body = handler("import os\nreturn [os.getpid(), os.getcwd(), next(numbers)]")
     flow = workflow(body, setup=("import itertools\nnumbers = itertools.count()",))

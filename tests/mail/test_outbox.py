@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.exceptions import NotFoundError, UndeliverableError
-from jupyter_pdflow.mail import outbox as mailbox_module
 from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.message import ERROR_LIMIT, Email, parcel_of
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
+from jupyter_pdflow.settings import LIMITS, Limits
 from tests.engine.support import Inbox, smtp_server, until
 
 FLAWS: list[dict[str, Any]] = [
@@ -59,7 +59,11 @@ def url(smtp: Controller) -> str:
 
 
 async def open_box(
-    data_dir: Path, post: SMTPTransport | None, clock=utc_now, mail_to=("owner@example.org",)
+    data_dir: Path,
+    post: SMTPTransport | None,
+    clock=utc_now,
+    mail_to=("owner@example.org",),
+    limits=LIMITS,
 ):  # type: ignore[no-untyped-def]
     box = Mailbox(
         data_dir,
@@ -67,14 +71,18 @@ async def open_box(
         mail_from="flows@example.org",
         mail_to=list(mail_to),
         clock=clock,
+        limits=limits,
     )
     await box.open()
     return box
 
 
 @pytest.fixture
-async def box(tmp_path: Path, smtp: Controller) -> AsyncIterator[Mailbox]:
-    box = await open_box(tmp_path, SMTPTransport.at(url(smtp)))
+async def box(
+    tmp_path: Path, smtp: Controller, request: pytest.FixtureRequest
+) -> AsyncIterator[Mailbox]:
+    limits = getattr(request, "param", LIMITS)
+    box = await open_box(tmp_path, SMTPTransport.at(url(smtp)), limits=limits)
     yield box
     await box.close()
 
@@ -184,10 +192,10 @@ async def test_who_was_refused_is_said(box: Mailbox, inbox: Inbox) -> None:
     assert [to for _, to in inbox.envelopes] == [["a@example.org"]]
 
 
+@pytest.mark.parametrize("box", [Limits(email_retry_seconds=0.02)], indirect=True)
 async def test_who_may_take_it_later_is_tried_again_and_nobody_else(
-    box: Mailbox, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    box: Mailbox, inbox: Inbox
 ) -> None:
-    monkeypatch.setattr(mailbox_module, "FIRST_RETRY", timedelta(milliseconds=20))
     inbox.refusals = {
         "b@example.org": ["451 come back later", "451 come back later"],
         "c@example.org": ["550 no such user"],
@@ -294,10 +302,9 @@ async def test_a_mail_without_a_valid_id_is_dropped(
     assert not list(tmp_path.parent.glob("pwn*"))
 
 
-async def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox_module, "LISTED", 5)
-    monkeypatch.setattr(mailbox_module, "LISTED_BYTES", 1_000)
-    box = await open_box(tmp_path, None)
+async def test_the_list_is_bounded(tmp_path: Path) -> None:
+    limits = Limits(emails_listed=5, emails_listed_bytes=1_000)
+    box = await open_box(tmp_path, None, limits=limits)
     for number in range(4):
         await box.accept([email(f"r-1-0-{number}", text="x" * 900)])
     assert [found.id for found in await box.emails()] == ["r-1-0-3"]
@@ -305,7 +312,7 @@ async def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await box.accept([email(f"r-2-0-{number}", text="x")])
     names = ["r-2-0-3", "r-2-0-2", "r-2-0-1", "r-2-0-0", "r-1-0-3"]
     assert [found.id for found in await box.emails()] == names
-    again = await open_box(tmp_path, None)
+    again = await open_box(tmp_path, None, limits=limits)
     await again.accept([email("r-3-0-0", text="x")])
     assert [found.id for found in await again.emails()] == ["r-3-0-0", *names[:4]]
     await box.close()
@@ -320,10 +327,8 @@ async def test_handed_over_twice_is_sent_once(box: Mailbox, inbox: Inbox) -> Non
     assert len(inbox.mails) == 2
 
 
-async def test_tried_again_until_it_works(
-    box: Mailbox, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailbox_module, "FIRST_RETRY", timedelta(milliseconds=20))
+@pytest.mark.parametrize("box", [Limits(email_retry_seconds=0.02)], indirect=True)
+async def test_tried_again_until_it_works(box: Mailbox, inbox: Inbox) -> None:
     inbox.replies = ["451 busy", "452 full"]
     await box.accept([email()])
     await until(lambda: status(box) == "sent")
@@ -372,10 +377,10 @@ async def test_queued_mail_is_kept_where_no_server_is_configured_any_more(tmp_pa
     await box.close()
 
 
+@pytest.mark.parametrize("box", [Limits(storage_retry_seconds=0.01)], indirect=True)
 async def test_a_delivered_mail_is_not_sent_again_while_the_disk_is_full(
-    box: Mailbox, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Mailbox, inbox: Inbox, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(mailbox_module, "RETRY_AFTER", 0.01)
     done = tmp_path / "mail" / "done"
     done.rmdir()
     done.touch()  # nothing can be moved there

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.server.public_url import (
-    HUB_VARIABLE,
     PublicAddress,
     host_of,
     is_address,
     valid_origin,
 )
+from jupyter_pdflow.settings import HUB_URL_VARIABLE
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
@@ -202,13 +202,13 @@ def test_what_is_configured_wins(tmp_path: Path) -> None:
 
 
 def test_the_hub_knows_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(HUB_VARIABLE, "https://hub.example/user/me/")
+    monkeypatch.setenv(HUB_URL_VARIABLE, "https://hub.example/user/me/")
     memory = tmp_path / "address.json"
     address = PublicAddress("", HERE, "/user/me/", memory)
     assert address() == "https://hub.example/user/me/"
     address = PublicAddress("https://own.example/", HERE, "/user/me/", memory)
     assert address() == "https://own.example/"
-    monkeypatch.setenv(HUB_VARIABLE, "hub.example")
+    monkeypatch.setenv(HUB_URL_VARIABLE, "hub.example")
     assert PublicAddress("", HERE, "/user/me/", memory)() == HERE
 
 

@@ -12,7 +12,7 @@ from traitlets.config.loader import DeferredConfigString
 
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.server.app import PDFlow
-from jupyter_pdflow.settings import separate
+from jupyter_pdflow.server.configuration import separate
 from tests.server.links.test_links import BROWSER
 from tests.server.test_unauthenticated import routes
 from tests.servers import JupyterServer
@@ -88,7 +88,7 @@ def app_with(**traits: Any) -> PDFlow:
 @pytest.mark.parametrize(("trait", "value"), WRONG)
 def test_what_can_not_be_used_is_named(trait: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"^PDFlow\.{trait} has to be [^\n]*\.$") as told:
-        app_with(**{trait: value}).plan()
+        app_with(**{trait: value}).checked_settings()
     assert not any(secret in str(told.value) for secret in SECRETS)
 
 
@@ -96,14 +96,14 @@ def test_what_can_not_be_used_is_named(trait: str, value: Any) -> None:
 def test_what_the_command_line_says_is_checked_as_well(text: str) -> None:
     app = app_with(max_kernels=DeferredConfigString(text), keep_days=DeferredConfigString("3"))
     with pytest.raises(ConfigurationError, match="has to be an int of at least 1"):
-        app.plan()
+        app.checked_settings()
     assert app.keep_days == 3
 
 
 def test_a_later_value_that_can_be_used_counts() -> None:
     app = app_with(max_kernels=0)
     app.update_config(Config({"PDFlow": {"max_kernels": 2}}))
-    assert app.plan().max_kernels == 2
+    assert app.checked_settings().max_kernels == 2
 
 
 def test_what_can_be_used() -> None:
@@ -115,10 +115,10 @@ def test_what_can_be_used() -> None:
         mail_to='a@x.example, "Doe, Jane" <jane@localhost>',
         keep_days=36_500,
         idle_kernel_seconds=float("inf"),
-    ).plan()
+    ).checked_settings()
     assert plan.data_dir == Path.home() / "flows"
     assert plan.mail_to == ["a@x.example", '"Doe, Jane" <jane@localhost>']
-    assert PDFlow().plan().mail_to == []
+    assert PDFlow().checked_settings().mail_to == []
 
 
 def test_addresses_are_taken_one_by_one() -> None:

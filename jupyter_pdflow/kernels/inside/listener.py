@@ -15,7 +15,6 @@ from msgspec import Raw
 from jupyter_pdflow.kernels.inside.processes import adopt_orphans
 from jupyter_pdflow.kernels.inside.worker import Worker, bounded_printing
 from jupyter_pdflow.kernels.messages import (
-    FRAME_LIMIT,
     MESSAGE,
     Ask,
     Kind,
@@ -26,6 +25,7 @@ from jupyter_pdflow.kernels.messages import (
 )
 from jupyter_pdflow.pd.call import error_of
 from jupyter_pdflow.rules.run import Error, Execution
+from jupyter_pdflow.settings import LIMITS
 
 _NO_LIMIT = 2**40
 """Bytes; the kernel takes whatever the server sends."""
@@ -125,11 +125,11 @@ class Listener:
 
 def _encoded(reply: Reply) -> bytes:
     content = msgspec.json.encode(reply)
-    if len(content) <= FRAME_LIMIT:
+    if len(content) <= LIMITS.reply_bytes:
         return content
     text = (
         f"What this step exports and mails takes {len(content):,} bytes; the limit is "
-        f"{FRAME_LIMIT:,}. Write large data to a file and export its path."
+        f"{LIMITS.reply_bytes:,}. Write large data to a file and export its path."
     )
     error = Error(ename="ExportError", evalue=text)
     short = Reply(id=reply.id, error=error, published=reply.published, stale=reply.stale)

@@ -40,7 +40,6 @@ from jupyter_pdflow.kernels.inside.state import (
 )
 from jupyter_pdflow.kernels.messages import (
     PRINT_LIMIT,
-    WORKER_VARIABLE,
     Failure,
     Preparation,
 )
@@ -52,6 +51,7 @@ from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd
 from jupyter_pdflow.rules.run import Execution, Outcome
 from jupyter_pdflow.rules.workflow import PACKAGE_FILE, ModuleSource, StepSource
+from jupyter_pdflow.settings import WORKER_VARIABLE
 
 
 class LocalModules(MetaPathFinder, InspectLoader):
