@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import UndeliverableError
-from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.smtp import Parcel, Refusal
+from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.stores.tinydb.records import RecordType
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values
 

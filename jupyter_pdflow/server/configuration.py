@@ -8,8 +8,8 @@ from pathlib import Path
 from traitlets import TraitType
 
 from jupyter_pdflow.exceptions import ConfigurationError
-from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.smtp import SMTPTransport
+from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.server.public_url import is_address
 from jupyter_pdflow.settings import Settings
 

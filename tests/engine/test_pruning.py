@@ -82,8 +82,8 @@ class Services:
         # os.walk bears folders that go meanwhile.
         paths = [
             Path(folder, name)
-            for folder, *names in os.walk(self.data_dir)
-            for name in sum(names, [])
+            for folder, folders, files in os.walk(self.data_dir)
+            for name in [*folders, *files]
         ]
         return sorted(
             str(path.relative_to(self.data_dir)) for path in paths if path.name.startswith(run_id)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.exceptions import NotFoundError, UndeliverableError
-from jupyter_pdflow.mail.addresses import check_address
 from jupyter_pdflow.mail.message import ERROR_LIMIT, Email, parcel_of
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
+from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.rules.run import Mail, OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
 from tests.engine.support import Inbox, smtp_server, until

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.mail.addresses import check_address
+from jupyter_pdflow.rules.addresses import check_address
 
 GOOD = {
     "a@example.org": ("", "a@example.org"),

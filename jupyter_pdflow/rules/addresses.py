@@ -9,6 +9,7 @@ from unicodedata import category
 if TYPE_CHECKING:
     from email.headerregistry import Address
 
+
 ADDRESS_LIMIT = 500
 """Maximum number of characters of an address with its display name."""
 
