@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from jupyter_pdflow.exceptions import (
+    ApiError,
+    ExportError,
+    FolderError,
+    InputsError,
+    MissingAttributeError,
+    MissingKeyError,
+    NotebookError,
+    NotFoundError,
+    PDFlowError,
+    ServerNotFoundError,
+    StepError,
+    StepOverError,
+)
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_pdflow.notebook.production import Run, Workflow, runs
+    from jupyter_pdflow.client import connect
+    from jupyter_pdflow.notebook.production import RunHandle as Run
+    from jupyter_pdflow.notebook.production import WorkflowHandle as Workflow
+    from jupyter_pdflow.notebook.production import runs
+    from jupyter_pdflow.pd.pd import Pd
 
 __version__ = "0.1.0"
-__all__ = ["Run", "Workflow", "__version__", "runs"]
+__all__ = [
+    "ApiError",
+    "ExportError",
+    "FolderError",
+    "InputsError",
+    "MissingAttributeError",
+    "MissingKeyError",
+    "NotFoundError",
+    "NotebookError",
+    "PDFlowError",
+    "Pd",
+    "Run",
+    "ServerNotFoundError",
+    "StepError",
+    "StepOverError",
+    "Workflow",
+    "__version__",
+    "connect",
+    "runs",
+]
+
+_LAZY = {
+    "Pd": ("pd.pd", "Pd"),
+    "Run": ("notebook.production", "RunHandle"),
+    "Workflow": ("notebook.production", "WorkflowHandle"),
+    "connect": ("client", "connect"),
+    "runs": ("notebook.production", "runs"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names when they are used, so that kernels start quickly."""
-    if name in ("Run", "Workflow", "runs"):
-        from jupyter_pdflow.notebook import production
-
-        return getattr(production, name)
+    """Import a public name when it is used, so that kernels start quickly."""
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
+        return getattr(import_module(f"jupyter_pdflow.{module}"), attribute)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those that are not imported yet included."""
+    return sorted({*globals(), *__all__})
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
@@ -41,7 +92,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take ``%%step`` and ``%pdflow`` away again."""
+    """Remove ``%%step`` and ``%pdflow``."""
     from jupyter_pdflow.notebook.magics import unload
 
     unload(shell)

@@ -217,15 +217,24 @@ class Client:
         return {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
 
 
-def find_server(path: str | os.PathLike[str] | None = None) -> Client:
-    """Find the Jupyter server to talk to.
+def connect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+) -> Client:
+    """Return a client of a Jupyter server, by default of the one that is found.
 
-    The environment variables ``JUPYTER_PDFLOW_URL`` and ``JUPYTER_PDFLOW_TOKEN`` win; in a
-    notebook's kernel it is the server that started the kernel; elsewhere it is a running
-    server of this user that has jupyter_pdflow.
+    Without ``url``, the environment variables ``JUPYTER_PDFLOW_URL`` and
+    ``JUPYTER_PDFLOW_TOKEN`` win. In a notebook's kernel it is the server that started the kernel.
+    Elsewhere it is a running server of this user that has jupyter_pdflow.
 
     Parameters
     ----------
+    url : str, optional
+        The server's address with its base URL, such as ``http://127.0.0.1:8888/``.
+    token : str, optional
+        Jupyter's token for the server at ``url``; by default the one that is known.
     path : str or os.PathLike, optional
         A file or folder; a server that serves it is preferred.
 
@@ -235,9 +244,9 @@ def find_server(path: str | os.PathLike[str] | None = None) -> Client:
         There is none; the message says what to do.
     """
     infos = list(_running())
-    url = os.environ.get(URL_VARIABLE)
+    url = url or os.environ.get(URL_VARIABLE)
     if url:
-        return _explicit(url, infos)
+        return _explicit(url, token, infos)
     parent = os.environ.get("JPY_PARENT_PID", "")
     for info in infos:
         if str(info.get("pid")) == parent:
@@ -256,11 +265,12 @@ def server_of(pid: int) -> Client | None:
     return None
 
 
-def _explicit(url: str, infos: list[dict[str, Any]]) -> Client:
+def _explicit(url: str, token: str | None, infos: list[dict[str, Any]]) -> Client:
     url = url.rstrip("/") + "/"
     known = [client for client in map(_client, infos) if client.url == url]
     root = known[0].root_dir if known else None
-    token = os.environ.get(TOKEN_VARIABLE) or (known[0].token if known else _hub_token())
+    token = token or os.environ.get(TOKEN_VARIABLE)
+    token = token or (known[0].token if known else _hub_token())
     return Client(url, token, root)
 
 

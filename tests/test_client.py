@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import (
     ApiError,
     NotebookError,
@@ -42,7 +42,7 @@ def neighbour(server: JupyterServer, folder: Path, extensions: str = "") -> Jupy
 
 @pytest.mark.usefixtures("home")
 def test_running_server_is_found(server: JupyterServer) -> None:
-    client = find_server()
+    client = connect()
     assert client == Client(f"{server.url}/", server.token, server.root)
     assert client.get("runs") == []
     assert server.token not in repr(client)
@@ -51,8 +51,8 @@ def test_running_server_is_found(server: JupyterServer) -> None:
 @pytest.mark.usefixtures("home")
 def test_server_that_serves_the_path_is_preferred(server: JupyterServer, tmp_path: Path) -> None:
     with neighbour(server, tmp_path) as other:
-        assert find_server(other.root / "x.ipynb").url == f"{other.url}/"
-        assert find_server(server.root / "x.ipynb").url == f"{server.url}/"
+        assert connect(path=other.root / "x.ipynb").url == f"{other.url}/"
+        assert connect(path=server.root / "x.ipynb").url == f"{server.url}/"
 
 
 @pytest.mark.usefixtures("home")
@@ -62,7 +62,7 @@ def test_kernel_finds_the_server_that_started_it(
     with neighbour(server, tmp_path) as other:
         assert other.process is not None
         monkeypatch.setenv("JPY_PARENT_PID", str(other.process.pid))
-        assert find_server(server.root).url == f"{other.url}/"
+        assert connect(path=server.root).url == f"{other.url}/"
 
 
 @pytest.mark.usefixtures("home")
@@ -70,17 +70,17 @@ def test_server_without_the_extension_is_passed_over(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with neighbour(server, tmp_path, WITHOUT_US) as other:
-        assert find_server(other.root).url == f"{server.url}/"
+        assert connect(path=other.root).url == f"{server.url}/"
         monkeypatch.setenv("JUPYTER_PDFLOW_URL", other.url)
         with pytest.raises(ServerNotFoundError, match="runs without jupyter_pdflow"):
-            find_server().get("runs")
+            connect().get("runs")
 
 
 @pytest.mark.usefixtures("home")
 def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(ServerNotFoundError, match="start one with `jupyter lab`"):
-        find_server()
+        connect()
 
 
 @pytest.mark.usefixtures("home")
@@ -89,7 +89,7 @@ def test_proxy_is_not_asked_for_this_machine(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    assert find_server().get("workflows") == []
+    assert connect().get("workflows") == []
 
 
 @pytest.mark.usefixtures("home")
@@ -98,7 +98,7 @@ def test_hub_token_stands_in_for_an_empty_one(
 ) -> None:
     monkeypatch.setenv("JUPYTER_PDFLOW_URL", "http://127.0.0.1:9/user/me")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
-    assert find_server() == Client("http://127.0.0.1:9/user/me/", "hub", None)
+    assert connect() == Client("http://127.0.0.1:9/user/me/", "hub", None)
 
 
 def test_server_without_a_token(tmp_path: Path) -> None:

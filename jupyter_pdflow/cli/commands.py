@@ -25,7 +25,7 @@ from jupyter_pdflow.cli.running import (
     follow,
     print_json,
 )
-from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
 from jupyter_pdflow.settings import URL_VARIABLE
 
@@ -83,10 +83,10 @@ def run(given: Namespace) -> int:
 def _server_for(notebook: str) -> Client | None:
     """Find a running server that serves the notebook; None if one has to be started."""
     if os.environ.get(URL_VARIABLE):
-        return find_server()
+        return connect()
     path = _existing(notebook)
     try:
-        client = find_server(path)
+        client = connect(path=path)
     except ServerNotFoundError:
         return None
     return client if client.contains(path) else None
@@ -147,7 +147,7 @@ def _how_to_go_on(client: Client, run_id: str, own: TemporaryServer | None) -> s
 def deploy(given: Namespace) -> int:
     """Deploy a notebook on the running server."""
     explicit = bool(os.environ.get(URL_VARIABLE))
-    client = find_server(None if explicit else _existing(given.notebook))
+    client = connect(path=None if explicit else _existing(given.notebook))
     workflow = _deployed(client, given.notebook)
     steps = ", ".join(workflow["steps"])
     echo(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
@@ -163,7 +163,7 @@ def _deployed(client: Client, notebook: str) -> formatting.Run:
 
 def runs(given: Namespace) -> int:
     """List runs."""
-    client = find_server()
+    client = connect()
     workflow = _workflow_id(client, given.workflow) if given.workflow else None
     found = client.get("runs", status=given.status, workflow=workflow, limit=given.limit)
     if given.json:
@@ -219,7 +219,7 @@ def _table_of(found: list[formatting.Run]) -> Table:
 
 def show(given: Namespace) -> int:
     """Show one run."""
-    client = find_server()
+    client = connect()
     found = client.get(f"runs/{given.run}")
     if given.json:
         print_json(found)
@@ -251,14 +251,14 @@ def _exports(step: formatting.Run) -> list[str]:
 
 def resume(given: Namespace) -> int:
     """Resume a paused run."""
-    found = find_server().post(f"runs/{given.run}/resume", {"data": given.data})
+    found = connect().post(f"runs/{given.run}/resume", {"data": given.data})
     echo(f"Run {found['id']} is resumed.")
     return DONE
 
 
 def cancel(given: Namespace) -> int:
     """Cancel a run."""
-    found = find_server().post(f"runs/{given.run}/cancel", {"reason": given.reason})
+    found = connect().post(f"runs/{given.run}/cancel", {"reason": given.reason})
     echo(f"Run {found['id']} is canceled.")
     return DONE
 

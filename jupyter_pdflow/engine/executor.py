@@ -31,7 +31,7 @@ INTERRUPTED_SECONDS = 1.0
 """How long a step that was interrupted then may take to clean up."""
 
 
-class Runs(Protocol):
+class RunUpdates(Protocol):
     """What an executor needs of the service: the runs to execute, and to store their changes.
 
     Methods that change a run return it as it then is. They raise `OSError` if the storage fails,
@@ -140,7 +140,7 @@ class Executor:
     """Executes the steps of runs in kernels; a paused run has none and costs nothing."""
 
     def __init__(
-        self, runs: Runs, pool: KernelPool, storage: StorageHealth, *, limits: Limits = LIMITS
+        self, runs: RunUpdates, pool: KernelPool, storage: StorageHealth, *, limits: Limits = LIMITS
     ) -> None:
         self._limits = limits
         self._runs = runs

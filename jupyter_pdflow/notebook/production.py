@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
 from jupyter_pdflow.kernels.inside.cell import publish_words
 from jupyter_pdflow.notebook.session import Location, Ran, Session, find_location, notebook_path
 from jupyter_pdflow.notebook.source import code_cells, read_source
-from jupyter_pdflow.pd.base import Attrs, attrs
-from jupyter_pdflow.widgets.runs import NO_RUN, View, run_fallback
+from jupyter_pdflow.pd.attrs import Attrs, attrs
+from jupyter_pdflow.widgets.run_views import NO_RUN, View, run_fallback
 from jupyter_pdflow.widgets.view import run_path
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView
 
 
-class Run:
+class RunHandle:
     """A production run; as a cell's value it shows itself live, with buttons.
 
-    What it tells is as of the last call: `refresh` asks the server again.
+    Nothing is asked of the server until an attribute is read. What the attributes say is as of
+    the last answer; `refresh` asks again.
 
     Parameters
     ----------
     id : str
         The run's id, as ``%pdflow runs`` shows it.
+    client : Client, optional
+        The server, from `jupyter_pdflow.connect`; by default the one that is found.
 
     Raises
     ------
     ApiError
-        There is no such run.
+        When an attribute is read or a method called: there is no such run.
     ServerNotFoundError
-        There is no server to ask.
+        Likewise: there is no server to ask.
 
     Examples
     --------
@@ -44,20 +48,28 @@ class Run:
     'paused'
     """
 
-    def __init__(self, id: str) -> None:  # noqa: A002  the name that it has everywhere
-        self._client = _server()
-        self._view: View = self._client.get(run_path(id))
+    def __init__(self, id: str, client: Client | None = None) -> None:  # noqa: A002  its name in the API
+        self.id = id
+        self._connected = client
+        self._answer: View | None = None
 
     @classmethod
     def _of(cls, client: Client, view: View) -> Self:
-        run = cls.__new__(cls)
-        run._client, run._view = client, view
+        run = cls(str(view["id"]), client)
+        run._answer = view
         return run
 
     @property
-    def id(self) -> str:
-        """The run's id."""
-        return str(self._view["id"])
+    def _client(self) -> Client:
+        if self._connected is None:
+            self._connected = _server()
+        return self._connected
+
+    @property
+    def _view(self) -> View:
+        if self._answer is None:
+            self._answer = self._client.get(run_path(self.id))
+        return self._answer
 
     @property
     def status(self) -> str:
@@ -72,8 +84,8 @@ class Run:
         return exports
 
     def refresh(self) -> Self:
-        """Ask the server how the run stands."""
-        self._view = self._client.get(run_path(self.id))
+        """Ask the server for the run as it is now."""
+        self._answer = self._client.get(run_path(self.id))
         return self
 
     def resume(self, data: Any = None) -> Self:
@@ -89,7 +101,7 @@ class Run:
         ApiError
             The run is not paused.
         """
-        self._view = self._client.post(run_path(self.id, "resume"), {"data": data})
+        self._answer = self._client.post(run_path(self.id, "resume"), {"data": data})
         return self
 
     def cancel(self, reason: str | None = None) -> Self:
@@ -100,11 +112,11 @@ class Run:
         ApiError
             The run has ended.
         """
-        self._view = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
+        self._answer = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
         return self
 
     def __repr__(self) -> str:
-        return run_fallback(self._view)[0]
+        return f"Run({self.id!r})" if self._answer is None else run_fallback(self._answer)[0]
 
     def _ipython_display_(self) -> None:
         from jupyter_pdflow.widgets.view import run_view
@@ -112,47 +124,77 @@ class Run:
         run_view(self._client, self.id)._ipython_display_()
 
 
-class Workflow:
+class WorkflowHandle:
     """A deployed workflow; as a cell's value it shows its runs live.
+
+    Nothing is asked of the server until an attribute is read.
 
     Parameters
     ----------
     id : str or os.PathLike
         The workflow's id, or the path of its notebook.
-
-    Attributes
-    ----------
-    id, name, version, path : str
-        As the server names them; `version` is the newest.
-    steps : list of str
-        The names of its steps.
+    client : Client, optional
+        The server, from `jupyter_pdflow.connect`; by default the one that is found.
 
     Raises
     ------
     NotFoundError
-        No such notebook is deployed.
+        When an attribute is read or a method called: no such notebook is deployed.
     ApiError
-        There is no workflow with this id.
+        Likewise: there is no workflow with this id.
     ServerNotFoundError
-        There is no server to ask.
+        Likewise: there is no server to ask.
     """
 
-    def __init__(self, id: str | os.PathLike[str]) -> None:  # noqa: A002  as for Run
-        self._client = _server()
-        text = os.fspath(id)
-        view = _deployed(self._client, text) if text.endswith(".ipynb") else None
-        view = view or self._client.get(f"workflows/{quote(text, safe='')}")
-        self.id, self.name = str(view["id"]), str(view["name"])
-        self.version, self.path = str(view["version"]), str(view["path"])
-        self.steps: list[str] = view["steps"]
+    def __init__(self, id: str | os.PathLike[str], client: Client | None = None) -> None:  # noqa: A002  as for RunHandle
+        self._given = os.fspath(id)
+        self._connected = client
 
-    def run(self, event: Any = None) -> Run:
+    @cached_property
+    def _client(self) -> Client:
+        return self._connected or _server()
+
+    @cached_property
+    def _view(self) -> View:
+        if self._given.endswith(".ipynb"):
+            return _deployed(self._client, self._given)
+        view: View = self._client.get(f"workflows/{quote(self._given, safe='')}")
+        return view
+
+    @property
+    def id(self) -> str:
+        """The workflow's id, a slug of the notebook's path."""
+        return str(self._view["id"])
+
+    @property
+    def name(self) -> str:
+        """The notebook's file name without ``.ipynb``."""
+        return str(self._view["name"])
+
+    @property
+    def version(self) -> str:
+        """The newest version when this object first asked."""
+        return str(self._view["version"])
+
+    @property
+    def path(self) -> str:
+        """The notebook's path, as the server names it."""
+        return str(self._view["path"])
+
+    @property
+    def steps(self) -> list[str]:
+        """The names of the steps, in order."""
+        return list(self._view["steps"])
+
+    def run(self, event: Any = None) -> RunHandle:
         """Start a run with this event; ``{}`` if left out."""
         body = {"event": {} if event is None else event}
         view = self._client.post(f"workflows/{quote(self.id, safe='')}/runs", body)
-        return Run._of(self._client, view)
+        return RunHandle._of(self._client, view)
 
     def __repr__(self) -> str:
+        if "_view" not in vars(self):
+            return f"Workflow({self._given!r})"
         return f"Workflow {self.id}, version {self.version}: {', '.join(self.steps)}"
 
     def _ipython_display_(self) -> None:
@@ -184,7 +226,7 @@ def runs(status: str | None = None, workflow: str | None = None) -> LiveView:
 
 
 def _server() -> Client:
-    return find_server(notebook_path())
+    return connect(path=notebook_path())
 
 
 def _deployed(client: Client, text: str) -> View:
@@ -257,9 +299,7 @@ def show_runs() -> None:
 
 def load_run(session: Session, run_id: str) -> list[str]:
     """Bring a run's event and exports into the session; gives the names of its steps."""
-    from jupyter_pdflow.client import find_server
-
-    run = find_server().get(run_path(run_id))
+    run = connect().get(run_path(run_id))
     exports = {step["name"]: step["exports"] for step in run["steps"] if step["exports"]}
     session.event = run["event"]
     session.exports.update(exports)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jupyter_pdflow.client import Client, find_server
+from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
@@ -41,7 +41,7 @@ def find_location() -> Location:
         This kernel's notebook is not known to the server.
     """
     told = notebook_path()
-    client = find_server(told)
+    client = connect(path=told)
     path = client.notebook_of(kernel_id()) or _relative(client, told)
     if path is None:
         msg = (

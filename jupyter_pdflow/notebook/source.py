@@ -20,7 +20,7 @@ from jupyter_pdflow.notebook.steps import (
     may_have_headers,
     split_step,
 )
-from jupyter_pdflow.pd.base import Attrs, missing
+from jupyter_pdflow.pd.attrs import Attrs, missing
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 

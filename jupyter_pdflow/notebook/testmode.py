@@ -33,7 +33,7 @@ from jupyter_pdflow.kernels.inside.state import (
 )
 from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
 from jupyter_pdflow.notebook.source import with_advice
-from jupyter_pdflow.pd.base import write_warning
+from jupyter_pdflow.pd.attrs import write_warning
 from jupyter_pdflow.pd.call import call_handler, error_of, failed
 from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd, session_folder

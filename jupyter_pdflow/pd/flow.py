@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from jupyter_pdflow.pd.base import Attrs, Named, Scope
+from jupyter_pdflow.pd.attrs import Attrs, Named, Scope
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.rules.run import (
     REASON_LIMIT,

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from jupyter_pdflow.exceptions import InputsError
-from jupyter_pdflow.pd.base import Attrs, missing
+from jupyter_pdflow.pd.attrs import Attrs, missing
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE
 
 

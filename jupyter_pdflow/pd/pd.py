@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jupyter_pdflow.exceptions import ExportError, FolderError, MissingAttributeError
-from jupyter_pdflow.pd.base import Attrs, Scope, attrs, no_attribute
+from jupyter_pdflow.pd.attrs import Attrs, Scope, attrs, no_attribute
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.pd.flow import Flow
 from jupyter_pdflow.pd.inputs import Inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unicodedata import category
 
-from jupyter_pdflow.pd.base import Named, Scope
+from jupyter_pdflow.pd.attrs import Named, Scope
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.rules.addresses import UNSAFE, check_address
 from jupyter_pdflow.rules.run import Mail

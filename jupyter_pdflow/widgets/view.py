@@ -15,7 +15,7 @@ import traitlets
 
 from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
 from jupyter_pdflow.formatting import Fallback
-from jupyter_pdflow.widgets.runs import (
+from jupyter_pdflow.widgets.run_views import (
     NO_RUN,
     FallbackBox,
     View,

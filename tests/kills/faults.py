@@ -89,7 +89,7 @@ def beset_files() -> None:
 
 
 def beset_server() -> None:
-    from jupyter_pdflow.server.api.base import PDFlowAPIHandler
+    from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler
     from jupyter_pdflow.server.links.handler import LinkHandler
 
     beset_files()

@@ -44,7 +44,7 @@ from jupyter_pdflow.kernels.messages import (
     Preparation,
 )
 from jupyter_pdflow.pd import call
-from jupyter_pdflow.pd.base import write_warning
+from jupyter_pdflow.pd.attrs import write_warning
 from jupyter_pdflow.pd.call import error_of, trim
 from jupyter_pdflow.pd.inputs import GivenInputs, Inputs
 from jupyter_pdflow.pd.loops import canceling_tasks

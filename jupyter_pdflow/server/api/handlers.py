@@ -12,7 +12,12 @@ from tornado import web
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
-from jupyter_pdflow.server.api.base import PDFlowAPIHandler, RunFileHandler, RunFilesHandler, may
+from jupyter_pdflow.server.api.base_handler import (
+    PDFlowAPIHandler,
+    RunFileHandler,
+    RunFilesHandler,
+    may,
+)
 from jupyter_pdflow.server.api.models import (
     executed_notebook,
     mail_view,
