@@ -257,6 +257,12 @@ def connect(
     return max(found, key=lambda pair: pair[0])[1]
 
 
+def run_path(run_id: str, action: str = "") -> str:
+    """Return the path of a run, or of an action on it, below ``/pdflow/api``."""
+    path = f"runs/{quote(run_id, safe='')}"
+    return f"{path}/{action}" if action else path
+
+
 def server_of(pid: int) -> Client | None:
     """Find the running Jupyter server with this process id, once it listens."""
     for info in _running():

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any, TypeAlias
 
-from rich.filesize import decimal
-
 from jupyter_pdflow.pd.exports import tree_html
 from jupyter_pdflow.rules.run import Mail, duration
 
@@ -191,6 +189,8 @@ def _whole(text: str | list[str]) -> str:
 
 def files(found: list[dict[str, Any]]) -> list[str]:
     """Name the files that a run's steps have saved, with their sizes."""
+    from rich.filesize import decimal
+
     return [f"file {file['path']} ({decimal(file['size'])})" for file in found]
 
 

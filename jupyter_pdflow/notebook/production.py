@@ -8,14 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from jupyter_pdflow.client import Client, connect
+from jupyter_pdflow.client import Client, connect, run_path
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
 from jupyter_pdflow.kernels.inside.cell import publish_words
 from jupyter_pdflow.notebook.session import Location, Ran, Session, find_location, notebook_path
 from jupyter_pdflow.notebook.source import code_cells, read_source
 from jupyter_pdflow.pd.attrs import Attrs, attrs
 from jupyter_pdflow.widgets.run_views import NO_RUN, View, run_fallback
-from jupyter_pdflow.widgets.view import run_path
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView

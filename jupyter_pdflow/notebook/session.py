@@ -7,12 +7,14 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
+
+if TYPE_CHECKING:
+    from jupyter_pdflow.client import Client
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def find_location() -> Location:
         This kernel's notebook is not known to the server.
     """
     told = notebook_path()
+    from jupyter_pdflow.client import connect
+
     client = connect(path=told)
     path = client.notebook_of(kernel_id()) or _relative(client, told)
     if path is None:

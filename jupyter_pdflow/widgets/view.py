@@ -8,11 +8,12 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 import anywidget
 import traitlets
 
+from jupyter_pdflow.client import run_path
 from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
 from jupyter_pdflow.formatting import Fallback
 from jupyter_pdflow.widgets.run_views import (
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 
 NO_ANSWER = 0
 """The status of an error where the server did not answer."""
-
-
-def run_path(run_id: str, action: str = "") -> str:
-    """Give the path of a run, or of what can be done with it, below ``/pdflow/api``."""
-    path = f"runs/{quote(run_id, safe='')}"
-    return f"{path}/{action}" if action else path
 
 
 def answer(client: Client, method: object, args: object) -> dict[str, Any]:
