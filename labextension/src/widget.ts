@@ -1,9 +1,9 @@
 /** The notebook widget, for anywidget. */
 import { RunsView, RunView } from './core';
-import type { View } from './widget/host';
-import { chooseHost, tellingSettled } from './widget/host';
-import type { Model } from './widget/kernel';
-import { settledTeller } from './widget/settled';
+import type { View } from './widget/widget-host';
+import { chooseHost, tellingSettled } from './widget/widget-host';
+import type { Model } from './widget/kernel-channel';
+import { settledTeller } from './widget/settled-reporter';
 
 /** What anywidget hands over. */
 interface RenderProps {

@@ -1,6 +1,6 @@
 import { cls, el } from './dom';
-import type { Badge } from './words';
-import { badgeWord } from './words';
+import type { Badge } from './formatting';
+import { badgeWord } from './formatting';
 
 const SVG = 'http://www.w3.org/2000/svg';
 

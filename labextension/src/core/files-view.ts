@@ -1,7 +1,7 @@
 import { el, show } from './dom';
 import type { Host } from './host';
-import { failureNode, Slot } from './section';
-import { fileSize } from './sizes';
+import { failureNode, Slot } from './view-parts';
+import { fileSize } from './file-size';
 import type { RunFile } from './types';
 
 /** Files that a list of the server has at most. */

@@ -1,6 +1,6 @@
 import { el, uniqueId } from './dom';
 import type { RunItem, RunStatus } from './types';
-import { currentStep, isWaiting } from './words';
+import { currentStep, isWaiting } from './formatting';
 
 /** Which runs are shown: `waiting` are those that wait for a person. */
 export interface Filter {

@@ -11,4 +11,4 @@ export type { RunsViewOptions } from './runs-view';
 export { duration, fullTime, shortTime } from './times';
 export { RUN_EVENT } from './types';
 export type * from './types';
-export { hasEnded, isWaiting } from './words';
+export { hasEnded, isWaiting } from './formatting';

@@ -1,4 +1,4 @@
-import { copyButton } from './copy';
+import { copyButton } from './copy-button';
 import { button, el } from './dom';
 
 /** Elements of a list that are shown at a time. */

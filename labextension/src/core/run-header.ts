@@ -1,12 +1,12 @@
 import { makeBadge, setBadge } from './badge';
-import { copyButton } from './copy';
+import { copyButton } from './copy-button';
 import { button, el, setText, show } from './dom';
 import type { Host } from './host';
-import { timeNode } from './section';
+import { timeNode } from './view-parts';
 import { countdown, countUp, stopCounting } from './ticker';
 import { duration } from './times';
 import type { Pause, Run } from './types';
-import { deadlineWords, hasEnded, pauseWords, runBadge } from './words';
+import { deadlineWords, hasEnded, pauseWords, runBadge } from './formatting';
 
 /** What a run is: its workflow, status, times and what it has used. */
 export class RunHeader {

@@ -1,5 +1,5 @@
 import type { Run, RunChange, RunItem } from './types';
-import { hasEnded, isWaiting } from './words';
+import { hasEnded, isWaiting } from './formatting';
 
 /** The parts of the list, in their order. */
 export type GroupName = 'waiting' | 'active' | 'ended';

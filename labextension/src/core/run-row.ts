@@ -1,9 +1,9 @@
 import { makeBadge, setBadge } from './badge';
 import { el, setText, show } from './dom';
-import { setTime } from './section';
+import { setTime } from './view-parts';
 import { countdown, stopCounting } from './ticker';
 import type { RunItem } from './types';
-import { counted, currentStep, deadlineWords, hasEnded, runBadge, withoutAnsi } from './words';
+import { counted, currentStep, deadlineWords, hasEnded, runBadge, withoutAnsi } from './formatting';
 
 /** A run in the list. */
 export class RunRow {

@@ -1,14 +1,14 @@
-import { Actions } from './actions';
+import { Actions } from './run-actions';
 import { button, cls, el, show } from './dom';
 import { FilesView, fileLink } from './files-view';
 import type { Host } from './host';
 import { ApiError } from './host';
 import { PauseBox, RunHeader } from './run-header';
 import { Refresher } from './refresher';
-import { errorSlot, failureNode, loadingNode, treeSlot } from './section';
+import { errorSlot, failureNode, loadingNode, treeSlot } from './view-parts';
 import { StepView } from './step-view';
 import type { Output, Run, RunChange } from './types';
-import { readErrorWords } from './words';
+import { readErrorWords } from './formatting';
 
 /** What a {@link RunView} shows. */
 export interface RunViewOptions {

@@ -5,9 +5,9 @@ import { ApiError } from './host';
 import { Refresher } from './refresher';
 import type { GroupName } from './run-order';
 import { byActivity, byEnd, bySoonest, groupOf, patched, toItem } from './run-order';
-import { Stream } from './stream';
+import { Stream } from './run-pages';
 import type { Run, RunChange, RunItem } from './types';
-import { hasEnded } from './words';
+import { hasEnded } from './formatting';
 
 /** What is to be drawn. */
 export interface Listing {

@@ -1,4 +1,4 @@
-import { Bulk } from './bulk';
+import { Bulk } from './bulk-actions';
 import { button, el, hasShownFocus, setText, show } from './dom';
 import type { Filter } from './filters';
 import { FilterBar } from './filters';
@@ -7,9 +7,9 @@ import { RunList } from './run-list';
 import { RunView } from './run-view';
 import type { Listing } from './runs-model';
 import { RunsModel } from './runs-model';
-import { failureNode, loadingNode } from './section';
+import { failureNode, loadingNode } from './view-parts';
 import type { RunItem } from './types';
-import { counted, readErrorWords } from './words';
+import { counted, readErrorWords } from './formatting';
 
 /** What a {@link RunsView} shows. */
 export interface RunsViewOptions {

@@ -2,11 +2,11 @@ import { makeBadge, setBadge } from './badge';
 import { el, setText, show } from './dom';
 import type { Host } from './host';
 import type { LinkOf } from './json-tree';
-import { errorSlot, outputsSlot, timeNode, treeSlot } from './section';
+import { errorSlot, outputsSlot, timeNode, treeSlot } from './view-parts';
 import { countUp, everySecond, stopCounting, stopCountingIn } from './ticker';
 import { between, duration } from './times';
 import type { Output, Run, Step } from './types';
-import { counted, hasEnded, isWaiting } from './words';
+import { counted, hasEnded, isWaiting } from './formatting';
 
 /** The width of the shortest bar, in per cent. */
 const LEAST = 2;

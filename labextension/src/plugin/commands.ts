@@ -1,11 +1,11 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
 import { askJson } from './dialogs';
-import { saveExecuted } from './executed';
+import { saveExecuted } from './executed-notebook';
 import { runsIcon } from './icon';
-import { wordsOf } from './server';
+import { wordsOf } from './api-client';
 import { CommandIDs, type Workflows } from './tokens';
-import type { WaitingRun } from './waiting';
+import type { WaitingRun } from './waiting-runs';
 
 /** What the palette calls all of this. */
 export const CATEGORY = 'Workflow Runs';

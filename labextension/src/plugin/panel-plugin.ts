@@ -8,15 +8,15 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { fileUrls, RestHost } from '../core/rest-host';
-import { offerExtras } from '../widget/shared';
+import { offerExtras } from '../widget/page-globals';
 import { addRunCommands } from './commands';
-import { RunEvents } from './events';
-import { Notifier } from './notify';
-import { outputRenderer } from './outputs';
-import { RunsPanel } from './panel';
-import { Server } from './server';
+import { RunEvents } from './run-events';
+import { Notifier } from './notifier';
+import { outputRenderer } from './output-renderer';
+import { RunsPanel } from './runs-panel';
+import { Server } from './api-client';
 import { CommandIDs, IWorkflows, PluginIDs, type Workflows } from './tokens';
-import { Waiting } from './waiting';
+import { Waiting } from './waiting-runs';
 
 /** The panel, the commands and the notifications. */
 export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {

@@ -1,6 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { WaitingStatus } from './status';
+import { WaitingStatus } from './waiting-status';
 import { IWorkflows, PluginIDs, type Workflows } from './tokens';
 
 /** The item of the status bar. */

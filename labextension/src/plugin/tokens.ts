@@ -1,7 +1,7 @@
 import { Token } from '@lumino/coreutils';
 import type { Host } from '../core/host';
-import type { Server } from './server';
-import type { Waiting } from './waiting';
+import type { Server } from './api-client';
+import type { Waiting } from './waiting-runs';
 
 /** What the plugins share. */
 export interface Workflows {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fileLink } from '../../src/core/files-view';
 import { RunView } from '../../src/core/run-view';
-import { fileSize } from '../../src/core/sizes';
+import { fileSize } from '../../src/core/file-size';
 import { FakeHost, makeRun } from './fake-host';
 import { buttonOf, makeRoot, settle, shownText } from './helpers';
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { chooseHost, tellingSettled } from '../../src/widget/host';
-import { offerExtras } from '../../src/widget/shared';
+import { chooseHost, tellingSettled } from '../../src/widget/widget-host';
+import { offerExtras } from '../../src/widget/page-globals';
 import widget from '../../src/widget';
-import { FakeModel, run } from './fakes';
+import { FakeModel, run } from './fake-model';
 
 const VIEW = { kind: 'run' as const, run: 'a', probe: 'runs/a' };
 const fetched = vi.fn<typeof fetch>();

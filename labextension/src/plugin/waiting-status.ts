@@ -1,6 +1,6 @@
 import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
-import type { Waiting } from './waiting';
+import type { Waiting } from './waiting-runs';
 
 /** The status bar's item: how many runs wait for a person. A click opens the panel. */
 export class WaitingStatus extends Widget {

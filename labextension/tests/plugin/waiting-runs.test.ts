@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChangeListener, RunQuery } from '../../src/core/host';
 import type { RunChange, RunItem } from '../../src/core/types';
-import { Waiting } from '../../src/plugin/waiting';
+import { Waiting } from '../../src/plugin/waiting-runs';
 
 const DEADLINE = '2026-12-01T10:00:00.000Z';
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RUN_EVENT } from '../../src/core';
-import type { Socket } from '../../src/widget/events';
-import { EventStream } from '../../src/widget/events';
+import type { Socket } from '../../src/widget/event-stream';
+import { EventStream } from '../../src/widget/event-stream';
 
 class FakeSocket implements Socket {
   onopen: Socket['onopen'] = null;

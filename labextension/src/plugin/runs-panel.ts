@@ -2,7 +2,7 @@ import { Widget } from '@lumino/widgets';
 import type { Host } from '../core/host';
 import { RunsView } from '../core/runs-view';
 import { runsIcon } from './icon';
-import type { Waiting } from './waiting';
+import type { Waiting } from './waiting-runs';
 
 /** The side panel: the runs, and one of them opened. */
 export class RunsPanel extends Widget {

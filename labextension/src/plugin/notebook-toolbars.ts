@@ -1,8 +1,8 @@
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { runIcon, ToolbarButton } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
-import { NotebookWorkflow, type Places } from './notebook';
-import { ModeSwitch } from './switch';
+import { NotebookWorkflow, type Places } from './notebook-workflow';
+import { ModeSwitch } from './mode-switch';
 
 /** The workflows of the notebooks that are open. */
 export class NotebookWorkflows {

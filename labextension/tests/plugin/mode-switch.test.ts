@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ModeSwitch } from '../../src/plugin/switch';
+import { ModeSwitch } from '../../src/plugin/mode-switch';
 
 function buttons(widget: ModeSwitch): HTMLButtonElement[] {
   return [...widget.node.querySelectorAll('button')];

@@ -2,10 +2,10 @@ import { el, show } from './dom';
 import type { LinkOf } from './json-tree';
 import { jsonTree } from './json-tree';
 import type { Host } from './host';
-import { renderPlainOutputs } from './outputs';
+import { renderPlainOutputs } from './plain-outputs';
 import { fullTime, shortTime } from './times';
 import type { Output, StepError } from './types';
-import { withoutAnsi } from './words';
+import { withoutAnsi } from './formatting';
 
 /** A place for a value: it is drawn anew only when the value is another one. */
 export class Slot<T> {

@@ -3,7 +3,7 @@ import { labelled, questionForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run, RunItem } from './types';
-import { actionErrorWords, counted } from './words';
+import { actionErrorWords, counted } from './formatting';
 
 type Verb = 'cancel' | 'resume';
 

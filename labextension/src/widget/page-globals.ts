@@ -1,5 +1,5 @@
 import type { HostExtras, Subscriber } from '../core';
-import { EventStream } from './events';
+import { EventStream } from './event-stream';
 
 /** What the page offers to all widgets, whichever copy of this module they were loaded with. */
 interface Shared {

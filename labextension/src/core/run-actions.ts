@@ -3,7 +3,7 @@ import { labelled, questionForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run } from './types';
-import { actionErrorWords, hasEnded } from './words';
+import { actionErrorWords, hasEnded } from './formatting';
 
 /**
  * Resume and Cancel for one run, and what came of them.

@@ -1,6 +1,6 @@
 import type { Run } from '../core';
-import type { View } from './host';
-import type { Model } from './kernel';
+import type { View } from './widget-host';
+import type { Model } from './kernel-channel';
 
 /**
  * Tells the kernel, once for each change, that the run rests, so that what a saved notebook says

@@ -2,7 +2,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RunChange } from '../../src/core/types';
 import { RUN_EVENT } from '../../src/core/types';
-import { RunEvents } from '../../src/plugin/events';
+import { RunEvents } from '../../src/plugin/run-events';
 
 /** A socket that the test opens, feeds and closes. */
 class Socket extends EventTarget {

@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { ApiError } from '../../src/core/host';
 import { checkPayload } from '../../src/core/payload';
 import { duration, fullTime, remaining, shortTime } from '../../src/core/times';
-import { actionErrorWords, currentStep, readErrorWords, withoutAnsi } from '../../src/core/words';
+import {
+  actionErrorWords,
+  currentStep,
+  readErrorWords,
+  withoutAnsi
+} from '../../src/core/formatting';
 import { makeError, makeRun, makeWaiting } from './fake-host';
 
 describe('times', () => {

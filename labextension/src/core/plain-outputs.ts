@@ -1,7 +1,7 @@
 import { el } from './dom';
 import { joined } from './multiline';
 import type { Output } from './types';
-import { withoutAnsi } from './words';
+import { withoutAnsi } from './formatting';
 
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 

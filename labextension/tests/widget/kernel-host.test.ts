@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError } from '../../src/core';
-import type { View } from '../../src/widget/host';
-import { kernelHost } from '../../src/widget/host';
-import { FakeModel, run } from './fakes';
+import type { View } from '../../src/widget/widget-host';
+import { kernelHost } from '../../src/widget/widget-host';
+import { FakeModel, run } from './fake-model';
 
 const VIEW: View = { kind: 'run', run: 'a', probe: 'runs/a' };
 

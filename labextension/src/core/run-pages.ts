@@ -1,7 +1,7 @@
 import type { Filter } from './filters';
 import type { Host } from './host';
 import type { RunItem, RunStatus } from './types';
-import { hasEnded } from './words';
+import { hasEnded } from './formatting';
 
 /** How many pages of paused runs are read at first: what waits for a person comes first. */
 const PAUSED_PAGES = 4;

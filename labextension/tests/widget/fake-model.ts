@@ -1,5 +1,5 @@
 import type { Run } from '../../src/core';
-import type { Model } from '../../src/widget/kernel';
+import type { Model } from '../../src/widget/kernel-channel';
 
 export interface Sent {
   id: string;

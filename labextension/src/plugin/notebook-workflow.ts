@@ -6,7 +6,7 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import { askJson } from './dialogs';
 import { ModeWatch, sayMagic, type Mode } from './kernel-mode';
 import { Saver } from './saver';
-import { wordsOf } from './server';
+import { wordsOf } from './api-client';
 import type { Workflows } from './tokens';
 
 const STATE = 'jupyter-pdflow:events';

@@ -1,7 +1,7 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { RunChange } from '../core/types';
 import type { Workflows } from './tokens';
-import type { WaitingRun } from './waiting';
+import type { WaitingRun } from './waiting-runs';
 
 const SHOWN_MS = 10_000;
 const MOST_REMEMBERED = 1000;

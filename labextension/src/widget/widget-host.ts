@@ -1,9 +1,9 @@
 import type { Host, Run, RunItem, RunStatus } from '../core';
 import { fileUrls, hasEnded, RestHost } from '../core';
-import type { Model } from './kernel';
-import { KernelChannel, pollingSubscriber } from './kernel';
-import { eventsUrl, isSameServer, pageRequester, pageServer } from './page';
-import { sharedEvents, sharedExtras } from './shared';
+import type { Model } from './kernel-channel';
+import { KernelChannel, pollingSubscriber } from './kernel-channel';
+import { eventsUrl, isSameServer, pageRequester, pageServer } from './page-server';
+import { sharedEvents, sharedExtras } from './page-globals';
 
 /** What a widget shows, as the kernel says it. */
 export interface View {

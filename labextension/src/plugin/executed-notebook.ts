@@ -2,8 +2,8 @@ import { PathExt } from '@jupyterlab/coreutils';
 import type { Contents } from '@jupyterlab/services';
 import { ServerConnection } from '@jupyterlab/services';
 import type { Host } from '../core/host';
-import { hasEnded } from '../core/words';
-import type { Server } from './server';
+import { hasEnded } from '../core/formatting';
+import type { Server } from './api-client';
 
 /**
  * Save a run as an executed notebook beside the workflow's, and return its path.
