@@ -1,5 +1,6 @@
 /** The notebook widget, for anywidget. */
-import { RunsView, RunView } from './core';
+import { RunView } from './core/run-view';
+import { RunsView } from './core/runs-view';
 import type { View } from './widget/widget-host';
 import { chooseHost, tellingSettled } from './widget/widget-host';
 import type { Model } from './widget/kernel-channel';

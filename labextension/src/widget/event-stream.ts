@@ -1,5 +1,5 @@
-import type { ChangeListener, RunChange } from '../core';
-import { RUN_EVENT } from '../core';
+import type { ChangeListener } from '../core/host';
+import { RUN_EVENT, type RunChange } from '../core/types';
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;

@@ -1,4 +1,5 @@
-import type { ChangeListener, Requester, Subscriber } from '../core';
+import type { ChangeListener } from '../core/host';
+import type { Requester, Subscriber } from '../core/rest-host';
 
 const POLL_MS = 2000;
 const ANSWER_MS = 120_000;

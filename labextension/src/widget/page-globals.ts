@@ -1,4 +1,4 @@
-import type { HostExtras, Subscriber } from '../core';
+import type { HostExtras, Subscriber } from '../core/rest-host';
 import { EventStream } from './event-stream';
 
 /** What the page offers to all widgets, whichever copy of this module they were loaded with. */

@@ -1,4 +1,4 @@
-import type { Requester } from '../core';
+import type { Requester } from '../core/rest-host';
 
 /** The Jupyter server that a page comes from. */
 export interface PageServer {

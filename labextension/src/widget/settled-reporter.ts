@@ -1,4 +1,4 @@
-import type { Run } from '../core';
+import type { Run } from '../core/types';
 import type { View } from './widget-host';
 import type { Model } from './kernel-channel';
 

@@ -1,5 +1,7 @@
-import type { Host, Run, RunItem, RunStatus } from '../core';
-import { fileUrls, hasEnded, RestHost } from '../core';
+import { hasEnded } from '../core/formatting';
+import type { Host } from '../core/host';
+import { fileUrls, RestHost } from '../core/rest-host';
+import type { Run, RunItem, RunStatus } from '../core/types';
 import type { Model } from './kernel-channel';
 import { KernelChannel, pollingSubscriber } from './kernel-channel';
 import { eventsUrl, isSameServer, pageRequester, pageServer } from './page-server';

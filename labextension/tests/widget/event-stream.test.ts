@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RUN_EVENT } from '../../src/core';
+import { RUN_EVENT } from '../../src/core/types';
 import type { Socket } from '../../src/widget/event-stream';
 import { EventStream } from '../../src/widget/event-stream';
 

@@ -1,4 +1,4 @@
-import type { Run } from '../../src/core';
+import type { Run } from '../../src/core/types';
 import type { Model } from '../../src/widget/kernel-channel';
 
 export interface Sent {

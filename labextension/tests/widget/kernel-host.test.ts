@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ApiError } from '../../src/core';
+import { ApiError } from '../../src/core/host';
 import type { View } from '../../src/widget/widget-host';
 import { kernelHost } from '../../src/widget/widget-host';
 import { FakeModel, run } from './fake-model';
