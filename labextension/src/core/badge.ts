@@ -1,11 +1,11 @@
 import { cls, el } from './dom';
-import type { Badge } from './formatting';
-import { badgeWord } from './formatting';
+import type { BadgeStatus } from './formatting';
+import { badgeLabel } from './formatting';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** A shape for each status, drawn in a square of 16: nobody has to tell them by colour. */
-const SHAPES: Record<Badge, string> = {
+const SHAPES: Record<BadgeStatus, string> = {
   // a raised hand's stop sign: an octagon with two bars
   waiting: 'M5 1h6l4 4v6l-4 4H5l-4-4V5zM5.5 4.5v7h1.8v-7zM8.7 4.5v7h1.8v-7z',
   // a clock
@@ -27,14 +27,14 @@ const SHAPES: Record<Badge, string> = {
 };
 
 /** Make a badge: a shape, a word and a colour. */
-export function makeBadge(badge: Badge): HTMLElement {
+export function makeBadge(badge: BadgeStatus): HTMLElement {
   const node = el('span', { class: 'badge' }, makeShape(badge), el('span', {}));
   setBadge(node, badge);
   return node;
 }
 
 /** Let a badge say something else. */
-export function setBadge(node: HTMLElement, badge: Badge): void {
+export function setBadge(node: HTMLElement, badge: BadgeStatus): void {
   if (node.dataset.status === badge) {
     return;
   }
@@ -42,12 +42,12 @@ export function setBadge(node: HTMLElement, badge: Badge): void {
   node.querySelector('path')?.setAttribute('d', SHAPES[badge]);
   const word = node.lastElementChild;
   if (word) {
-    word.textContent = badgeWord(badge);
+    word.textContent = badgeLabel(badge);
   }
 }
 
 /** Make the shape of a status; a word has to stand beside it. */
-export function makeShape(badge: Badge): SVGSVGElement {
+export function makeShape(badge: BadgeStatus): SVGSVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');
   svg.setAttribute('class', cls('shape'));

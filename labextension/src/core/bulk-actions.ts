@@ -1,29 +1,29 @@
-import { button, el, hasFocus, hasShownFocus, setText, show, uniqueId } from './dom';
-import { labelled, questionForm } from './form';
+import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
+import { labeledField, confirmationForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run, RunItem } from './types';
-import { actionErrorWords, counted } from './formatting';
+import { actionErrorMessage, formatCount } from './formatting';
 
-type Verb = 'cancel' | 'resume';
+type ActionName = 'cancel' | 'resume';
 
-const AT_ONCE = 4;
+const CONCURRENCY = 4;
 
 /** Resume or cancel several runs: what is selected, a question, and what came of it. */
-export class Bulk {
+export class BulkActions {
   readonly node: HTMLElement;
   private readonly bar: HTMLElement;
-  private readonly words = el('span', { class: 'bulk-count' });
-  private readonly resumeOpener: HTMLButtonElement;
-  private readonly question: HTMLFormElement;
-  private readonly asked = el('p', { class: 'bulk-asked' });
+  private readonly countText = el('span', { class: 'bulk-count' });
+  private readonly resumeButton: HTMLButtonElement;
+  private readonly form: HTMLFormElement;
+  private readonly prompt = el('p', { class: 'bulk-prompt' });
   private readonly payload: PayloadField;
   private readonly reason = el('input', { type: 'text', id: uniqueId(), autocomplete: 'off' });
   private readonly reasonField: HTMLElement;
   private readonly confirm = el('button', { type: 'submit', class: 'button primary' });
-  private readonly answer = el('div', { class: 'answer', role: 'status', tabindex: -1 });
+  private readonly result = el('div', { class: 'result', role: 'status', tabindex: -1 });
   private selected: RunItem[] = [];
-  private verb: Verb | null = null;
+  private action: ActionName | null = null;
   private busy = false;
 
   /**
@@ -39,18 +39,18 @@ export class Bulk {
     this.payload = new PayloadField('Data for each step', ok => {
       this.confirm.disabled = !ok;
     });
-    this.reasonField = labelled('Reason', 'may be left empty', this.reason);
-    this.resumeOpener = button('Resume…', () => this.ask('resume'));
+    this.reasonField = labeledField('Reason', 'may be left empty', this.reason);
+    this.resumeButton = button('Resume…', () => this.openForm('resume'));
     this.bar = el(
       'div',
       { class: 'bulk-bar', role: 'group', 'aria-label': 'Selected runs' },
-      this.words,
-      this.resumeOpener,
-      button('Cancel…', () => this.ask('cancel')),
+      this.countText,
+      this.resumeButton,
+      button('Cancel…', () => this.openForm('cancel')),
       button('Clear selection', onClear, { class: 'link' })
     );
-    this.question = this.makeQuestion();
-    this.node = el('div', { class: 'bulk' }, this.bar, this.question, this.answer);
+    this.form = this.makeForm();
+    this.node = el('div', { class: 'bulk' }, this.bar, this.form, this.result);
     this.update([]);
   }
 
@@ -59,123 +59,123 @@ export class Bulk {
     this.selected = selected;
     const some = selected.length > 0;
     const hadFocus = hasFocus(this.node);
-    setText(this.words, `${counted(selected.length, 'run')} selected`);
-    show(this.bar, some && this.verb === null);
-    show(this.resumeOpener, this.concerned('resume').length > 0);
+    setText(this.countText, `${formatCount(selected.length, 'run')} selected`);
+    setVisible(this.bar, some && this.action === null);
+    setVisible(this.resumeButton, this.applicableRuns('resume').length > 0);
     if (!some && !this.busy) {
-      this.verb = null;
+      this.action = null;
     }
-    this.drawQuestion();
-    if (hadFocus && !hasShownFocus(this.node)) {
-      this.answer.focus({ preventScroll: true });
+    this.updateForm();
+    if (hadFocus && !hasVisibleFocus(this.node)) {
+      this.result.focus({ preventScroll: true });
     }
   }
 
-  private makeQuestion(): HTMLFormElement {
-    return questionForm(
+  private makeForm(): HTMLFormElement {
+    return confirmationForm(
       'bulk-question',
-      { onSubmit: () => void this.act(), onLeave: () => this.back() },
-      this.asked,
+      { onSubmit: () => void this.submit(), onLeave: () => this.closeForm() },
+      this.prompt,
       this.payload.node,
       this.reasonField,
       el(
         'div',
         { class: 'buttons' },
         this.confirm,
-        button('Back', () => this.back())
+        button('Back', () => this.closeForm())
       )
     );
   }
 
-  private ask(verb: Verb): void {
-    this.verb = verb;
-    this.answer.replaceChildren();
+  private openForm(action: ActionName): void {
+    this.action = action;
+    this.result.replaceChildren();
     this.update(this.selected);
-    const field = verb === 'resume' ? this.payload.node : this.reasonField;
+    const field = action === 'resume' ? this.payload.node : this.reasonField;
     field.querySelector<HTMLElement>('textarea, input')?.focus();
   }
 
-  private back(): void {
-    this.verb = null;
+  private closeForm(): void {
+    this.action = null;
     this.update(this.selected);
     this.bar.querySelector<HTMLElement>('button:not([hidden])')?.focus();
   }
 
-  private drawQuestion(): void {
-    const { verb } = this;
-    show(this.question, verb !== null);
-    if (verb === null) {
+  private updateForm(): void {
+    const { action } = this;
+    setVisible(this.form, action !== null);
+    if (action === null) {
       return;
     }
-    const runs = this.concerned(verb);
+    const runs = this.applicableRuns(action);
     const left = this.selected.length - runs.length;
-    const what = verb === 'resume' ? 'They go on at once.' : 'No later step of them is executed.';
+    const what = action === 'resume' ? 'They go on at once.' : 'No later step of them is executed.';
     const others =
       left > 0
-        ? ` ${counted(left, 'run')} of those selected ${left === 1 ? 'is' : 'are'} not paused and left alone.`
+        ? ` ${formatCount(left, 'run')} of those selected ${left === 1 ? 'is' : 'are'} not paused and left alone.`
         : '';
-    const label = `${verb === 'resume' ? 'Resume' : 'Cancel'} ${counted(runs.length, 'run')}`;
-    setText(this.asked, `${label}? ${what}${others}`);
+    const label = `${action === 'resume' ? 'Resume' : 'Cancel'} ${formatCount(runs.length, 'run')}`;
+    setText(this.prompt, `${label}? ${what}${others}`);
     setText(this.confirm, label);
-    this.confirm.classList.toggle('jp-PDFlow-danger', verb === 'cancel');
-    this.confirm.classList.toggle('jp-PDFlow-primary', verb === 'resume');
-    show(this.payload.node, verb === 'resume');
-    show(this.reasonField, verb === 'cancel');
-    this.confirm.disabled = runs.length === 0 || (verb === 'resume' && !this.payload.check().ok);
+    this.confirm.classList.toggle('jp-PDFlow-danger', action === 'cancel');
+    this.confirm.classList.toggle('jp-PDFlow-primary', action === 'resume');
+    setVisible(this.payload.node, action === 'resume');
+    setVisible(this.reasonField, action === 'cancel');
+    this.confirm.disabled = runs.length === 0 || (action === 'resume' && !this.payload.check().ok);
   }
 
   /** The selected runs that an action is for. */
-  private concerned(verb: Verb): RunItem[] {
-    return verb === 'cancel' ? this.selected : this.selected.filter(run => run.pause !== null);
+  private applicableRuns(action: ActionName): RunItem[] {
+    return action === 'cancel' ? this.selected : this.selected.filter(run => run.pause !== null);
   }
 
-  private async act(): Promise<void> {
-    const { verb } = this;
+  private async submit(): Promise<void> {
+    const { action } = this;
     const checked = this.payload.check();
-    if (verb === null || this.busy || (verb === 'resume' && !checked.ok)) {
+    if (action === null || this.busy || (action === 'resume' && !checked.ok)) {
       return;
     }
     const data = checked.ok ? checked.value : null;
     const reason = this.reason.value.trim() || null;
-    const queue = [...this.concerned(verb)];
-    const problems: [RunItem, string][] = [];
+    const queue = [...this.applicableRuns(action)];
+    const failures: [RunItem, string][] = [];
     const count = queue.length;
     this.busy = true;
-    this.answer.replaceChildren('One moment…');
+    this.result.replaceChildren('One moment…');
     const work = async (): Promise<void> => {
       for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
         try {
           const { id } = run;
           this.onRun(
-            verb === 'resume'
+            action === 'resume'
               ? await this.host.resume(id, data)
               : await this.host.cancel(id, reason)
           );
         } catch (error) {
-          problems.push([run, actionErrorWords(error)]);
+          failures.push([run, actionErrorMessage(error)]);
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await Promise.all(Array.from({ length: CONCURRENCY }, work));
     this.busy = false;
-    this.verb = null;
+    this.action = null;
     this.payload.clear();
     this.reason.value = '';
-    this.say(verb, count - problems.length, problems);
+    this.showResult(action, count - failures.length, failures);
     this.onClear();
   }
 
-  private say(verb: Verb, done: number, problems: [RunItem, string][]): void {
-    const words = `${counted(done, 'run')} ${verb === 'resume' ? 'resumed' : 'canceled'}.`;
-    const items = problems.map(([run, why]) =>
+  private showResult(action: ActionName, done: number, failures: [RunItem, string][]): void {
+    const message = `${formatCount(done, 'run')} ${action === 'resume' ? 'resumed' : 'canceled'}.`;
+    const items = failures.map(([run, why]) =>
       el('li', {}, `${run.workflow_name}, run ${run.id}: ${why}`)
     );
-    const parts: Node[] = [el('p', {}, words)];
+    const parts: Node[] = [el('p', {}, message)];
     if (items.length > 0) {
-      parts.push(el('p', {}, `${counted(items.length, 'run')} not:`), el('ul', {}, ...items));
+      parts.push(el('p', {}, `${formatCount(items.length, 'run')} not:`), el('ul', {}, ...items));
     }
-    this.answer.replaceChildren(...parts);
-    this.answer.dataset.kind = items.length > 0 ? 'bad' : 'good';
-    this.answer.focus({ preventScroll: true });
+    this.result.replaceChildren(...parts);
+    this.result.dataset.kind = items.length > 0 ? 'bad' : 'good';
+    this.result.focus({ preventScroll: true });
   }
 }

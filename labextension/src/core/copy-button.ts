@@ -1,6 +1,6 @@
-import { button, el, focused, refocus } from './dom';
+import { button, el, focusedElement, restoreFocus } from './dom';
 
-const SAID_MS = 2000;
+const STATUS_MS = 2000;
 
 /**
  * Make a button that copies a text, and says so.
@@ -9,13 +9,13 @@ const SAID_MS = 2000;
  * @param name - what it is, for those who hear it: "Copy the resume link"
  */
 export function copyButton(text: () => string, name: string, label = 'Copy'): HTMLElement {
-  const said = el('span', { class: 'said', role: 'status' });
+  const status = el('span', { class: 'copy-status', role: 'status' });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const act = async (): Promise<void> => {
-    node.after(said);
-    said.textContent = (await copy(text(), node)) ? 'Copied' : 'Copying is not possible here';
+    node.after(status);
+    status.textContent = (await copy(text(), node)) ? 'Copied' : 'Copying is not possible here';
     clearTimeout(timer);
-    timer = setTimeout(() => said.remove(), SAID_MS);
+    timer = setTimeout(() => status.remove(), STATUS_MS);
   };
   const node = button(label, () => void act(), { class: 'button small', 'aria-label': name });
   return el('span', { class: 'copy' }, node);
@@ -32,7 +32,7 @@ async function copy(text: string, near: HTMLElement): Promise<boolean> {
 
 /** Pages that are not secure have no clipboard of their own. */
 function copyBySelection(text: string, near: HTMLElement): boolean {
-  const active = focused(near);
+  const active = focusedElement(near);
   const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: -1 });
   area.value = text;
   near.after(area);
@@ -44,6 +44,6 @@ function copyBySelection(text: string, near: HTMLElement): boolean {
     return false;
   } finally {
     area.remove();
-    refocus(near, active);
+    restoreFocus(near, active);
   }
 }

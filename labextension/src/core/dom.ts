@@ -63,33 +63,33 @@ export function setText(node: Node, text: string): void {
 }
 
 /** Show a node, or hide it. */
-export function show(node: HTMLElement, shown: boolean): void {
-  if (node.hidden === shown) {
-    node.hidden = !shown;
+export function setVisible(node: HTMLElement, visible: boolean): void {
+  if (node.hidden === visible) {
+    node.hidden = !visible;
   }
 }
 
 /** The element that has the focus, also in a shadow tree. */
-export function focused(within: Node): Element | null {
+export function focusedElement(within: Node): Element | null {
   const root = within.getRootNode();
   return root instanceof Document || root instanceof ShadowRoot ? root.activeElement : null;
 }
 
 /** Whether the focus is in a node. */
 export function hasFocus(node: Node): boolean {
-  return node.contains(focused(node));
+  return node.contains(focusedElement(node));
 }
 
 /** Whether the focus is in a node, on something that is shown. */
-export function hasShownFocus(node: Node): boolean {
-  return hasFocus(node) && focused(node)?.closest('[hidden]') === null;
+export function hasVisibleFocus(node: Node): boolean {
+  return hasFocus(node) && focusedElement(node)?.closest('[hidden]') === null;
 }
 
 /**
  * Make nodes the children of a parent, in that order, moving as few as needed and keeping the focus.
  */
-export function arrange(parent: Element, nodes: readonly Element[]): void {
-  const active = focused(parent);
+export function arrangeChildren(parent: Element, nodes: readonly Element[]): void {
+  const active = focusedElement(parent);
   const wanted = new Set(nodes);
   for (const child of [...parent.children]) {
     if (!wanted.has(child)) {
@@ -104,12 +104,12 @@ export function arrange(parent: Element, nodes: readonly Element[]): void {
       parent.insertBefore(node, next);
     }
   }
-  refocus(parent, active);
+  restoreFocus(parent, active);
 }
 
 /** Give the focus back to an element that lost it by being moved. */
-export function refocus(parent: Node, active: Element | null): void {
-  if (active instanceof HTMLElement && active.isConnected && focused(parent) !== active) {
+export function restoreFocus(parent: Node, active: Element | null): void {
+  if (active instanceof HTMLElement && active.isConnected && focusedElement(parent) !== active) {
     active.focus({ preventScroll: true });
   }
 }

@@ -1,16 +1,16 @@
-import { el, show } from './dom';
+import { el, setVisible } from './dom';
 import type { Host } from './host';
-import { failureNode, Slot } from './view-parts';
+import { failureNode, ValueView } from './view-parts';
 import { fileSize } from './file-size';
 import type { RunFile } from './types';
 
 /** Files that a list of the server has at most. */
-const LISTED = 1000;
+const MAX_LISTED = 1000;
 
 /** The files that a run's steps have saved, as links where the host can give them; hidden if none. */
 export class FilesView {
   readonly node = el('section', { class: 'files', hidden: true });
-  private readonly slot: Slot<RunFile[]>;
+  private readonly list: ValueView<RunFile[]>;
   private readonly notice = el('div', {});
 
   /**
@@ -18,26 +18,26 @@ export class FilesView {
    * @param host - what tells the addresses of files
    */
   constructor(id: string, host: Host) {
-    this.slot = new Slot((files, node) => {
+    this.list = new ValueView((files, node) => {
       node.append(el('ul', {}, ...files.map(file => row(file, host.fileUrl?.(id, file.path)))));
-      if (files.length >= LISTED) {
-        const words = `These are the first ${LISTED.toLocaleString()} files; there may be more.`;
+      if (files.length >= MAX_LISTED) {
+        const words = `These are the first ${MAX_LISTED.toLocaleString()} files; there may be more.`;
         node.append(el('p', { class: 'note' }, words));
       }
     });
-    this.node.append(el('h4', {}, 'Files'), this.notice, this.slot.node);
+    this.node.append(el('h4', {}, 'Files'), this.notice, this.list.node);
   }
 
   /** Show the files. */
   update(files: RunFile[]): void {
-    show(this.node, files.length > 0);
+    setVisible(this.node, files.length > 0);
     this.notice.replaceChildren();
-    this.slot.update(files.length > 0 ? files : null);
+    this.list.update(files.length > 0 ? files : null);
   }
 
   /** Say that the files can't be listed. */
   fail(words: string, retry: () => void): void {
-    show(this.node, true);
+    setVisible(this.node, true);
     this.notice.replaceChildren(failureNode(`The files can't be listed. ${words}`, retry));
   }
 }

@@ -23,7 +23,7 @@ const STATUSES: [Filter['status'], string][] = [
 ];
 
 /** Whether a run is one of those that the lists of a filter have; the text plays no part. */
-export function isListed(run: RunItem, filter: Filter): boolean {
+export function matchesFilter(run: RunItem, filter: Filter): boolean {
   const { status, workflow } = filter;
   if (workflow !== '' && run.workflow_id !== workflow) {
     return false;
@@ -32,15 +32,15 @@ export function isListed(run: RunItem, filter: Filter): boolean {
 }
 
 /** Whether a run has all words of a text: in its workflow, id, step, error or reason. */
-export function isFound(run: RunItem, text: string): boolean {
+export function matchesSearch(run: RunItem, text: string): boolean {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) {
     return true;
   }
   const { workflow_name, id, error, reason } = run;
-  const where = [workflow_name, id, currentStep(run), error?.message, reason];
-  const whole = where.filter(Boolean).join('\n').toLowerCase();
-  return words.every(word => whole.includes(word));
+  const fields = [workflow_name, id, currentStep(run), error?.message, reason];
+  const haystack = fields.filter(Boolean).join('\n').toLowerCase();
+  return words.every(word => haystack.includes(word));
 }
 
 /** The fields above the list. */
@@ -81,10 +81,10 @@ export class FilterBar {
       this.status,
       this.workflow
     );
-    const told = (): void => this.onChange(this.filter);
-    this.search.addEventListener('input', told);
-    this.status.addEventListener('change', told);
-    this.workflow.addEventListener('change', told);
+    const notify = (): void => this.onChange(this.filter);
+    this.search.addEventListener('input', notify);
+    this.status.addEventListener('change', notify);
+    this.workflow.addEventListener('change', notify);
   }
 
   /** What is asked for. */
@@ -117,8 +117,8 @@ export class FilterBar {
       return;
     }
     this.workflows.set(id, name);
-    const twins = [...this.workflows.values()].filter(other => other === name).length > 1;
-    const option = el('option', { value: id }, twins ? `${name} (${id})` : name);
+    const isAmbiguous = [...this.workflows.values()].filter(other => other === name).length > 1;
+    const option = el('option', { value: id }, isAmbiguous ? `${name} (${id})` : name);
     const later = [...this.workflow.options].find(
       other => other.value !== '' && other.text.localeCompare(option.text) > 0
     );

@@ -2,7 +2,7 @@ import type { Child } from './dom';
 import { el } from './dom';
 
 /** What becomes of a question. */
-export interface FormEvents {
+export interface FormCallbacks {
   /** It was answered. */
   onSubmit: () => void;
   /** It was left with the Escape key. */
@@ -16,9 +16,9 @@ export interface FormEvents {
  * @param events - what becomes of it
  * @param children - elements in it, a submit button among them
  */
-export function questionForm(
+export function confirmationForm(
   name: string,
-  { onSubmit, onLeave }: FormEvents,
+  { onSubmit, onLeave }: FormCallbacks,
   ...children: Child[]
 ): HTMLFormElement {
   const form = el('form', { class: name, hidden: true }, ...children);
@@ -36,7 +36,7 @@ export function questionForm(
 }
 
 /** Make a label and its field, with a hint behind the label. */
-export function labelled(label: string, hint: string, field: HTMLElement): HTMLElement {
+export function labeledField(label: string, hint: string, field: HTMLElement): HTMLElement {
   return el(
     'div',
     { class: 'field' },

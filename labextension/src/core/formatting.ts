@@ -2,12 +2,12 @@ import { ApiError } from './host';
 import type { PauseKind, RunItem, RunStatus, StepStatus } from './types';
 
 /** What a badge can say: a status, or that a run waits for a person. */
-export type Badge = RunStatus | StepStatus | 'waiting';
+export type BadgeStatus = RunStatus | StepStatus | 'waiting';
 
 /** The statuses in which a run has not ended. */
-const UNDER_WAY: ReadonlySet<string> = new Set(['queued', 'running', 'paused']);
+const ACTIVE_STATUSES: ReadonlySet<string> = new Set(['queued', 'running', 'paused']);
 
-const BADGE_WORDS: Record<Badge, string> = {
+const BADGE_LABELS: Record<BadgeStatus, string> = {
   waiting: 'Waiting',
   paused: 'Paused',
   running: 'Running',
@@ -20,26 +20,26 @@ const BADGE_WORDS: Record<Badge, string> = {
 };
 
 /** What happens at the deadline of a pause, as in "… in 5 min 10 s". */
-const DEADLINE_WORDS: Record<PauseKind, string> = {
+const DEADLINE_LABELS: Record<PauseKind, string> = {
   suspend: 'time runs out in',
   rerun: 'runs again in',
   delay: 'goes on in'
 };
 
-const PAUSE_WORDS: Record<PauseKind, string> = {
+const PAUSE_LABELS: Record<PauseKind, string> = {
   suspend: 'waits for a person',
   rerun: 'runs again later',
   delay: 'goes on later'
 };
 
 /** The word of a badge. */
-export function badgeWord(badge: Badge): string {
-  return BADGE_WORDS[badge];
+export function badgeLabel(badge: BadgeStatus): string {
+  return BADGE_LABELS[badge];
 }
 
 /** Whether a run has ended. */
 export function hasEnded(run: Pick<RunItem, 'status'>): boolean {
-  return !UNDER_WAY.has(run.status);
+  return !ACTIVE_STATUSES.has(run.status);
 }
 
 /** Whether a run waits for a person. */
@@ -48,22 +48,22 @@ export function isWaiting(run: Pick<RunItem, 'pause'>): boolean {
 }
 
 /** What the badge of a run says. */
-export function runBadge(run: Pick<RunItem, 'pause' | 'status'>): Badge {
+export function runBadge(run: Pick<RunItem, 'pause' | 'status'>): BadgeStatus {
   return isWaiting(run) ? 'waiting' : run.status;
 }
 
 /** What stands before the countdown of a pause. */
-export function deadlineWords(kind: PauseKind): string {
-  return DEADLINE_WORDS[kind];
+export function deadlineLabel(kind: PauseKind): string {
+  return DEADLINE_LABELS[kind];
 }
 
 /** What a pause is for. */
-export function pauseWords(kind: PauseKind): string {
-  return PAUSE_WORDS[kind];
+export function pauseLabel(kind: PauseKind): string {
+  return PAUSE_LABELS[kind];
 }
 
 /** Count things: `1 run`, `3 runs`. */
-export function counted(count: number, thing: string): string {
+export function formatCount(count: number, thing: string): string {
   return `${count.toLocaleString()} ${thing}${count === 1 ? '' : 's'}`;
 }
 
@@ -87,24 +87,24 @@ export function currentStep(run: RunItem): string {
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 
 /** Take the colours of a terminal out of a text. */
-export function withoutAnsi(text: string): string {
+export function stripAnsi(text: string): string {
   return text.replace(ANSI, '');
 }
 
 /** Say what went wrong with a request that reads. */
-export function readErrorWords(error: unknown): string {
+export function readErrorMessage(error: unknown): string {
   if (error instanceof ApiError) {
     return error.status === 0
       ? 'The server gives no answer: it may be stopped or out of reach.'
-      : shared(error);
+      : commonErrorMessage(error);
   }
   return error instanceof Error ? error.message : String(error);
 }
 
 /** Say what became of a request to resume or cancel that did not succeed. */
-export function actionErrorWords(error: unknown): string {
+export function actionErrorMessage(error: unknown): string {
   if (!(error instanceof ApiError)) {
-    return readErrorWords(error);
+    return readErrorMessage(error);
   }
   switch (error.status) {
     case 0:
@@ -114,13 +114,13 @@ export function actionErrorWords(error: unknown): string {
         ? 'Nothing was changed: the run has ended already.'
         : 'Nothing was changed: the run is not waiting any more.';
     case 410:
-      return sentence('Nothing was changed: this was settled before.', error.message);
+      return withDetail('Nothing was changed: this was settled before.', error.message);
     default:
-      return shared(error);
+      return commonErrorMessage(error);
   }
 }
 
-function shared(error: ApiError): string {
+function commonErrorMessage(error: ApiError): string {
   switch (error.status) {
     case 401:
     case 403:
@@ -128,12 +128,12 @@ function shared(error: ApiError): string {
     case 404:
       return 'There is no such run any more.';
     case 413:
-      return sentence('The data are too large.', error.message);
+      return withDetail('The data are too large.', error.message);
     default:
       return error.message || `The server answered with an error (${error.status}).`;
   }
 }
 
-function sentence(words: string, message: string): string {
-  return message ? `${words} ${message}` : words;
+function withDetail(message: string, detail: string): string {
+  return detail ? `${message} ${detail}` : message;
 }

@@ -8,7 +8,7 @@ export const STRING_LIMIT = 300;
 const PREVIEW_LIMIT = 60;
 
 /** Tells the address of what a text names; null if it names nothing. */
-export type LinkOf = (text: string) => string | null;
+export type ResolveLink = (text: string) => string | null;
 
 /**
  * Show a JSON value as a collapsible tree.
@@ -20,21 +20,27 @@ export type LinkOf = (text: string) => string | null;
  * @param label - what it is called
  * @param linkOf - which texts are links
  */
-export function jsonTree(value: unknown, label?: string, linkOf?: LinkOf): HTMLElement {
-  return el('div', { class: 'json' }, node(value, label ?? null, linkOf));
+export function jsonTree(value: unknown, label?: string, resolveLink?: ResolveLink): HTMLElement {
+  return el('div', { class: 'json' }, node(value, label ?? null, resolveLink));
 }
 
-function node(value: unknown, label: string | null, linkOf?: LinkOf): HTMLElement {
-  return isBranch(value) ? branch(value, label, linkOf) : leaf(value, label, linkOf);
+function node(value: unknown, label: string | null, resolveLink?: ResolveLink): HTMLElement {
+  return isBranch(value) ? branch(value, label, resolveLink) : leaf(value, label, resolveLink);
 }
 
 function isBranch(value: unknown): value is object {
   return typeof value === 'object' && value !== null && Object.keys(value).length > 0;
 }
 
-function leaf(value: unknown, label: string | null, linkOf?: LinkOf): HTMLElement {
-  const shown = typeof value === 'string' ? stringNode(value, linkOf) : plainNode(value);
-  return el('div', { class: 'json-leaf' }, ...labelNodes(label), shown, copyOf(value, label));
+function leaf(value: unknown, label: string | null, resolveLink?: ResolveLink): HTMLElement {
+  const valueNode = typeof value === 'string' ? stringNode(value, resolveLink) : plainNode(value);
+  return el(
+    'div',
+    { class: 'json-leaf' },
+    ...labelNodes(label),
+    valueNode,
+    copyValueButton(value, label)
+  );
 }
 
 function labelNodes(label: string | null): Node[] {
@@ -48,9 +54,9 @@ function plainNode(value: unknown): HTMLElement {
   return el('span', { class: `json-value json-${kind}` }, JSON.stringify(value ?? null));
 }
 
-function stringNode(value: string, linkOf?: LinkOf): HTMLElement {
+function stringNode(value: string, resolveLink?: ResolveLink): HTMLElement {
   const whole = JSON.stringify(value);
-  const url = linkOf?.(value) ?? null;
+  const url = resolveLink?.(value) ?? null;
   if (url !== null) {
     return el('a', { class: 'json-value json-string', href: url, download: '' }, whole);
   }
@@ -72,7 +78,7 @@ function stringNode(value: string, linkOf?: LinkOf): HTMLElement {
   return el('span', { class: 'json-value json-string' }, text, ' ', more);
 }
 
-function branch(value: object, label: string | null, linkOf?: LinkOf): HTMLElement {
+function branch(value: object, label: string | null, resolveLink?: ResolveLink): HTMLElement {
   const entries = (): [string, unknown][] => Object.entries(value);
   const summary = el(
     'summary',
@@ -86,8 +92,8 @@ function branch(value: object, label: string | null, linkOf?: LinkOf): HTMLEleme
   details.addEventListener('toggle', () => {
     if (details.open && !built) {
       built = true;
-      children.append(copyOf(value, label));
-      addPage(children, entries(), 0, linkOf);
+      children.append(copyValueButton(value, label));
+      addPage(children, entries(), 0, resolveLink);
     }
   });
   return details;
@@ -98,9 +104,11 @@ function addPage(
   parent: HTMLElement,
   entries: [string, unknown][],
   from: number,
-  linkOf?: LinkOf
+  resolveLink?: ResolveLink
 ): void {
-  const page = entries.slice(from, from + PAGE).map(([key, child]) => node(child, key, linkOf));
+  const page = entries
+    .slice(from, from + PAGE)
+    .map(([key, child]) => node(child, key, resolveLink));
   parent.append(...page);
   if (from > 0) {
     page[0]?.querySelector<HTMLElement>('summary, button')?.focus();
@@ -110,7 +118,7 @@ function addPage(
     const next = button(
       `Show ${Math.min(left, PAGE)} more of ${left.toLocaleString()}`,
       () => {
-        addPage(parent, entries, from + PAGE, linkOf);
+        addPage(parent, entries, from + PAGE, resolveLink);
         next.remove();
       },
       { class: 'link' }
@@ -130,7 +138,7 @@ function preview(value: object): string {
   return `{${keys.slice(0, PREVIEW_LIMIT)}${cut ? '…' : ''}}`;
 }
 
-function copyOf(value: unknown, label: string | null): HTMLElement {
+function copyValueButton(value: unknown, label: string | null): HTMLElement {
   const text = (): string => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
   return copyButton(text, label === null ? 'Copy the value' : `Copy ${label}`);
 }

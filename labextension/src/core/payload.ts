@@ -1,11 +1,11 @@
 import { cls, el, setText, uniqueId } from './dom';
-import { labelled } from './form';
+import { labeledField } from './form';
 
 /** What was typed: a value, nothing, or something that is not JSON. */
-export type Checked = { ok: true; value: unknown } | { ok: false; message: string };
+export type PayloadCheck = { ok: true; value: unknown } | { ok: false; message: string };
 
 /** Read what was typed as JSON; nothing at all is no data. */
-export function checkPayload(text: string): Checked {
+export function checkPayload(text: string): PayloadCheck {
   if (text.trim() === '') {
     return { ok: true, value: null };
   }
@@ -17,11 +17,11 @@ export function checkPayload(text: string): Checked {
 }
 
 function problem(text: string, error: unknown): string {
-  const words = error instanceof Error ? error.message : String(error);
-  const at = /position (\d+)/.exec(words)?.[1];
-  const place =
+  const message = error instanceof Error ? error.message : String(error);
+  const at = /position (\d+)/.exec(message)?.[1];
+  const location =
     at === undefined || !text.includes('\n') ? '' : ` (line ${lineOf(text, Number(at))})`;
-  return `This is not JSON yet${place}: ${hint(text)}`;
+  return `This is not JSON yet${location}: ${hint(text)}`;
 }
 
 function lineOf(text: string, position: number): number {
@@ -71,7 +71,7 @@ export class PayloadField {
     });
     this.area.className = cls('payload');
     this.area.addEventListener('input', () => this.check());
-    this.node = labelled(label, 'JSON, may be left empty', this.area);
+    this.node = labeledField(label, 'JSON, may be left empty', this.area);
     this.node.append(this.message);
   }
 
@@ -81,7 +81,7 @@ export class PayloadField {
   }
 
   /** Read what was typed, and say what is wrong with it. */
-  check(): Checked {
+  check(): PayloadCheck {
     const checked = checkPayload(this.area.value);
     setText(this.message, checked.ok ? '' : checked.message);
     this.area.setAttribute('aria-invalid', String(!checked.ok));

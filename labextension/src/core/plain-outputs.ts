@@ -1,7 +1,7 @@
 import { el } from './dom';
-import { joined } from './multiline';
+import { joinLines } from './multiline';
 import type { Output } from './types';
-import { withoutAnsi } from './formatting';
+import { stripAnsi } from './formatting';
 
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
@@ -13,9 +13,11 @@ export function renderPlainOutputs(outputs: readonly Output[], parent: HTMLEleme
 function draw(output: Output): HTMLElement {
   switch (output.output_type) {
     case 'stream':
-      return text(joined(output.text), output.name === 'stderr' ? 'stderr' : 'stdout');
+      return text(joinLines(output.text), output.name === 'stderr' ? 'stderr' : 'stdout');
     case 'error':
-      return text(lines(output.traceback) || `${joined(output.ename)}: ${joined(output.evalue)}`);
+      return text(
+        lines(output.traceback) || `${joinLines(output.ename)}: ${joinLines(output.evalue)}`
+      );
     default:
       return drawData((output.data ?? {}) as Record<string, unknown>);
   }
@@ -24,21 +26,21 @@ function draw(output: Output): HTMLElement {
 function drawData(data: Record<string, unknown>): HTMLElement {
   const image = IMAGES.find(type => type in data);
   if (image !== undefined) {
-    const source = `data:${image};base64,${joined(data[image]).replace(/\s/g, '')}`;
-    return el('img', { src: source, alt: joined(data['text/plain']) || 'Image' });
+    const source = `data:${image};base64,${joinLines(data[image]).replace(/\s/g, '')}`;
+    return el('img', { src: source, alt: joinLines(data['text/plain']) || 'Image' });
   }
   if ('image/svg+xml' in data) {
-    const source = `data:image/svg+xml;utf8,${encodeURIComponent(joined(data['image/svg+xml']))}`;
-    return el('img', { src: source, alt: joined(data['text/plain']) || 'Image' });
+    const source = `data:image/svg+xml;utf8,${encodeURIComponent(joinLines(data['image/svg+xml']))}`;
+    return el('img', { src: source, alt: joinLines(data['text/plain']) || 'Image' });
   }
   if ('text/plain' in data) {
-    return text(joined(data['text/plain']));
+    return text(joinLines(data['text/plain']));
   }
   if ('text/html' in data) {
-    return text(htmlAsText(joined(data['text/html'])));
+    return text(htmlAsText(joinLines(data['text/html'])));
   }
   const other = data['text/markdown'] ?? data['text/latex'] ?? data['application/json'];
-  return text(typeof other === 'object' ? JSON.stringify(other, null, 2) : joined(other));
+  return text(typeof other === 'object' ? JSON.stringify(other, null, 2) : joinLines(other));
 }
 
 /** Read HTML without running anything of it. */
@@ -49,9 +51,9 @@ function htmlAsText(html: string): string {
 }
 
 function text(value: string, kind = 'stdout'): HTMLElement {
-  return el('pre', { class: `text ${kind}` }, withoutAnsi(value));
+  return el('pre', { class: `text ${kind}` }, stripAnsi(value));
 }
 
 function lines(value: unknown): string {
-  return Array.isArray(value) ? value.map(joined).join('\n') : joined(value);
+  return Array.isArray(value) ? value.map(joinLines).join('\n') : joinLines(value);
 }

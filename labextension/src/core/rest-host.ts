@@ -1,13 +1,13 @@
 import type { ChangeListener, Host, RunQuery } from './host';
 import { ApiError } from './host';
-import { joined, withJoinedTexts } from './multiline';
+import { joinLines, joinOutputText } from './multiline';
 import type { Output, Run, RunFile, RunItem } from './types';
 
 /** Sends a request; `fetch` is one. The one given has to see to credentials and XSRF. */
-export type Requester = (url: string, init: RequestInit) => Promise<Response>;
+export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
 
 /** Hears of changes; returns what ends it. */
-export type Subscriber = (listener: ChangeListener) => () => void;
+export type Subscribe = (listener: ChangeListener) => () => void;
 
 /** What a place can do beyond the REST API. */
 export type HostExtras = Pick<Host, 'fileUrl' | 'openNotebook' | 'renderOutputs'>;
@@ -29,8 +29,8 @@ export class RestHost implements Host {
    */
   constructor(
     baseUrl: string,
-    private readonly request: Requester,
-    private readonly subscribe: Subscriber,
+    private readonly request: SendRequest,
+    private readonly subscribe: Subscribe,
     extras: HostExtras = {}
   ) {
     this.api = apiUrl(baseUrl);
@@ -91,9 +91,9 @@ export class RestHost implements Host {
             headers: { 'Content-Type': 'application/json' }
           };
     const response = await this.send(`${this.api}/${route}`, init);
-    const answer = await read(response);
+    const answer = await readJson(response);
     if (!response.ok) {
-      throw refusal(response, answer);
+      throw toApiError(response, answer);
     }
     if (answer === undefined) {
       throw new ApiError("The server's answer can't be read.", 'unreadable', response.status);
@@ -105,8 +105,8 @@ export class RestHost implements Host {
     try {
       return await this.request(url, init);
     } catch (error) {
-      const words = error instanceof Error ? error.message : String(error);
-      throw new ApiError(words, 'network', 0);
+      const message = error instanceof Error ? error.message : String(error);
+      throw new ApiError(message, 'network', 0);
     }
   }
 }
@@ -122,9 +122,9 @@ export function outputsOf(notebook: unknown): Record<string, Output[]> {
   const found: Record<string, Output[]> = {};
   const { cells } = (notebook ?? {}) as { cells?: Partial<NotebookCell>[] };
   for (const cell of Array.isArray(cells) ? cells : []) {
-    const name = STEP_LINE.exec(joined(cell.source))?.[1];
+    const name = STEP_LINE.exec(joinLines(cell.source))?.[1];
     if (name !== undefined) {
-      found[name] = (cell.outputs ?? []).map(withJoinedTexts);
+      found[name] = (cell.outputs ?? []).map(joinOutputText);
     }
   }
   return found;
@@ -145,7 +145,7 @@ function path(id: string, action?: string): string {
 }
 
 /** Read an answer as JSON; undefined where it is none. */
-async function read(response: Response): Promise<unknown> {
+async function readJson(response: Response): Promise<unknown> {
   try {
     return JSON.parse(await response.text()) as unknown;
   } catch {
@@ -153,7 +153,7 @@ async function read(response: Response): Promise<unknown> {
   }
 }
 
-function refusal(response: Response, answer: unknown): ApiError {
+function toApiError(response: Response, answer: unknown): ApiError {
   const { message, reason } = (answer ?? {}) as { message?: unknown; reason?: unknown };
   const { status, statusText } = response;
   return new ApiError(

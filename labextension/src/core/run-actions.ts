@@ -1,23 +1,23 @@
-import { button, el, hasFocus, hasShownFocus, setText, show, uniqueId } from './dom';
-import { labelled, questionForm } from './form';
+import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
+import { labeledField, confirmationForm } from './form';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run } from './types';
-import { actionErrorWords, hasEnded } from './formatting';
+import { actionErrorMessage, hasEnded } from './formatting';
 
 /**
  * Resume and Cancel for one run, and what came of them.
  *
  * It stays in the page while the run changes, so that what is being typed is kept.
  */
-export class Actions {
+export class RunActions {
   readonly node: HTMLElement;
   private readonly resumeButton: HTMLButtonElement;
   private readonly payload: PayloadField;
   private readonly cancelOpener: HTMLButtonElement;
   private readonly cancelForm: HTMLElement;
   private readonly reason: HTMLInputElement;
-  private readonly answer: HTMLElement;
+  private readonly result: HTMLElement;
   private readonly warning: HTMLElement;
   private run: Run | null = null;
   private busy = false;
@@ -36,11 +36,13 @@ export class Actions {
       this.enable();
     });
     this.resumeButton = button('Resume', () => void this.resume(), { class: 'button primary' });
-    this.cancelOpener = button('Cancel…', () => this.askCancel(true), { 'aria-expanded': 'false' });
+    this.cancelOpener = button('Cancel…', () => this.openCancelForm(true), {
+      'aria-expanded': 'false'
+    });
     this.reason = el('input', { type: 'text', id: uniqueId(), autocomplete: 'off' });
     this.cancelForm = this.makeCancelForm();
     this.warning = el('p', { class: 'warning', role: 'status', hidden: true });
-    this.answer = el('p', { class: 'answer', role: 'status', tabindex: -1 });
+    this.result = el('p', { class: 'result', role: 'status', tabindex: -1 });
     this.node = el(
       'div',
       { class: 'actions' },
@@ -48,7 +50,7 @@ export class Actions {
       this.payload.node,
       el('div', { class: 'buttons' }, this.resumeButton, this.cancelOpener),
       this.cancelForm,
-      this.answer
+      this.result
     );
     this.update(null);
   }
@@ -56,56 +58,57 @@ export class Actions {
   /** Offer what the run allows now; with null, nothing. */
   update(run: Run | null): void {
     const typing = this.payload.text !== '' || hasFocus(this.payload.node);
-    const moved = typing && this.run !== null && run !== null && turn(run) !== turn(this.run);
-    if (moved && run.pause !== null) {
+    const hasNewPause =
+      typing && this.run !== null && run !== null && pauseKey(run) !== pauseKey(this.run);
+    if (hasNewPause && run.pause !== null) {
       setText(
         this.warning,
         `The run waits anew, at step ${run.pause.step}: what you send goes there.`
       );
-      show(this.warning, true);
+      setVisible(this.warning, true);
     }
     const hadFocus = hasFocus(this.node);
     const open = run !== null && !hasEnded(run);
-    show(this.payload.node, run?.pause != null);
-    show(this.resumeButton, run?.pause != null);
+    setVisible(this.payload.node, run?.pause != null);
+    setVisible(this.resumeButton, run?.pause != null);
     if (!open) {
-      this.askCancel(false);
+      this.openCancelForm(false);
     }
-    show(this.cancelOpener, open && this.cancelForm.hidden);
+    setVisible(this.cancelOpener, open && this.cancelForm.hidden);
     this.run = run;
     this.enable();
-    if (hadFocus && !hasShownFocus(this.node)) {
+    if (hadFocus && !hasVisibleFocus(this.node)) {
       this.takeFocus(open);
     }
   }
 
   private makeCancelForm(): HTMLElement {
-    return questionForm(
+    return confirmationForm(
       'cancel',
-      { onSubmit: () => void this.cancel(), onLeave: () => this.keep() },
-      labelled('Reason', 'shown with the run, may be left empty', this.reason),
+      { onSubmit: () => void this.cancel(), onLeave: () => this.closeCancelForm() },
+      labeledField('Reason', 'shown with the run, may be left empty', this.reason),
       el(
         'div',
         { class: 'buttons' },
         el('button', { type: 'submit', class: 'button danger' }, 'Cancel this run'),
-        button('Keep it', () => this.keep())
+        button('Keep it', () => this.closeCancelForm())
       )
     );
   }
 
-  private askCancel(asked: boolean): void {
-    if (this.cancelForm.hidden !== asked) {
+  private openCancelForm(open: boolean): void {
+    if (this.cancelForm.hidden !== open) {
       return;
     }
-    show(this.cancelForm, asked);
-    show(this.cancelOpener, !asked && this.run !== null && !hasEnded(this.run));
-    if (asked) {
+    setVisible(this.cancelForm, open);
+    setVisible(this.cancelOpener, !open && this.run !== null && !hasEnded(this.run));
+    if (open) {
       this.reason.focus();
     }
   }
 
-  private keep(): void {
-    this.askCancel(false);
+  private closeCancelForm(): void {
+    this.openCancelForm(false);
     this.cancelOpener.focus();
   }
 
@@ -116,10 +119,10 @@ export class Actions {
       return;
     }
     const sent = this.payload.text.trim() !== '';
-    await this.act(async () => {
+    await this.perform(async () => {
       const after = await this.host.resume(run.id, checked.value);
       this.payload.clear();
-      this.say(sent ? 'Resumed, with your data.' : 'Resumed.', true);
+      this.showResult(sent ? 'Resumed, with your data.' : 'Resumed.', true);
       return after;
     });
   }
@@ -129,29 +132,29 @@ export class Actions {
     if (run === null) {
       return;
     }
-    await this.act(async () => {
+    await this.perform(async () => {
       const after = await this.host.cancel(run.id, this.reason.value.trim() || null);
       this.reason.value = '';
-      this.say('Canceled. No later step is executed.', true);
+      this.showResult('Canceled. No later step is executed.', true);
       return after;
     });
   }
 
-  private async act(action: () => Promise<Run>): Promise<void> {
+  private async perform(action: () => Promise<Run>): Promise<void> {
     if (this.busy) {
       return;
     }
     this.busy = true;
     this.enable();
-    show(this.warning, false);
-    this.say('One moment…', true);
+    setVisible(this.warning, false);
+    this.showResult('One moment…', true);
     let after: Run | null = null;
     try {
       after = await action();
       // The focus goes to the answer: the button that had it is about to go.
-      this.answer.focus({ preventScroll: true });
+      this.result.focus({ preventScroll: true });
     } catch (error) {
-      this.say(actionErrorWords(error), false);
+      this.showResult(actionErrorMessage(error), false);
     } finally {
       this.busy = false;
       this.enable();
@@ -161,15 +164,15 @@ export class Actions {
 
   /** What had the focus is hidden now: the answer takes it, and tells why if nothing else is told. */
   private takeFocus(open: boolean): void {
-    if (this.answer.textContent === '') {
-      this.say(open ? 'The run does not wait any more.' : 'The run has ended.', true);
+    if (this.result.textContent === '') {
+      this.showResult(open ? 'The run does not wait any more.' : 'The run has ended.', true);
     }
-    this.answer.focus({ preventScroll: true });
+    this.result.focus({ preventScroll: true });
   }
 
-  private say(words: string, good: boolean): void {
-    setText(this.answer, words);
-    this.answer.dataset.kind = good ? 'good' : 'bad';
+  private showResult(message: string, good: boolean): void {
+    setText(this.result, message);
+    this.result.dataset.kind = good ? 'good' : 'bad';
   }
 
   /** Buttons stay focusable while a request is under way: a disabled one loses the focus. */
@@ -180,7 +183,7 @@ export class Actions {
 }
 
 /** What a run waits for: it is another one when the run waits anew. */
-function turn(run: Run): string {
+function pauseKey(run: Run): string {
   const { pause } = run;
   return pause === null ? '' : `${pause.step} ${pause.resume_url ?? pause.deadline}`;
 }

@@ -1,12 +1,12 @@
 import { makeBadge, setBadge } from './badge';
 import { copyButton } from './copy-button';
-import { button, el, setText, show } from './dom';
+import { button, el, setText, setVisible } from './dom';
 import type { Host } from './host';
 import { timeNode } from './view-parts';
-import { countdown, countUp, stopCounting } from './ticker';
+import { startCountdown, startCountUp, stopCounting } from './ticker';
 import { duration } from './times';
 import type { Pause, Run } from './types';
-import { deadlineWords, hasEnded, pauseWords, runBadge } from './formatting';
+import { deadlineLabel, hasEnded, pauseLabel, runBadge } from './formatting';
 
 /** What a run is: its workflow, status, times and what it has used. */
 export class RunHeader {
@@ -16,7 +16,7 @@ export class RunHeader {
   private readonly facts = el('dl', { class: 'facts' });
   private readonly reason = el('p', { class: 'reason', hidden: true });
   private readonly paused = el('span', {});
-  private shown = '';
+  private shownFacts = '';
 
   /**
    * @param id - the run's id
@@ -47,8 +47,8 @@ export class RunHeader {
     setBadge(this.badge, runBadge(run));
     const { usage } = run;
     const facts = [run.status, run.created_at, run.updated_at, usage].map(x => JSON.stringify(x));
-    if (facts.join() !== this.shown) {
-      this.shown = facts.join();
+    if (facts.join() !== this.shownFacts) {
+      this.shownFacts = facts.join();
       this.facts.replaceChildren(
         fact('Started', timeNode(run.created_at)),
         fact(hasEnded(run) ? 'Ended' : 'Last change', timeNode(run.updated_at)),
@@ -59,9 +59,9 @@ export class RunHeader {
       );
     }
     this.updatePaused(run);
-    const said = run.reason !== null && run.reason !== '';
-    setText(this.reason, said ? `Reason: ${run.reason ?? ''}` : '');
-    show(this.reason, said);
+    const hasReason = run.reason !== null && run.reason !== '';
+    setText(this.reason, hasReason ? `Reason: ${run.reason ?? ''}` : '');
+    setVisible(this.reason, hasReason);
   }
 
   /** Stop what counts. */
@@ -80,7 +80,7 @@ export class RunHeader {
       stopCounting(this.paused);
       setText(this.paused, duration(usage.paused_ms));
     } else {
-      countUp(this.paused, new Date(Date.parse(updated_at) - usage.paused_ms).toISOString());
+      startCountUp(this.paused, new Date(Date.parse(updated_at) - usage.paused_ms).toISOString());
     }
   }
 }
@@ -92,7 +92,7 @@ function fact(name: string, value: Node | string): HTMLElement {
 /** What a run waits for, until when, and its links. */
 export class PauseBox {
   readonly node: HTMLElement;
-  private readonly words = el('span', {});
+  private readonly label = el('span', {});
   private readonly until = el('span', { class: 'until' });
   private readonly count = el('span', { class: 'countdown', role: 'timer' });
   private readonly at = el('span', { class: 'at' });
@@ -116,7 +116,7 @@ export class PauseBox {
     this.node = el(
       'div',
       { class: 'pause', hidden: true },
-      el('p', { class: 'pause-words' }, this.words),
+      el('p', { class: 'pause-label' }, this.label),
       el('p', { class: 'pause-time' }, this.until, this.count, this.at),
       this.links
     );
@@ -124,19 +124,19 @@ export class PauseBox {
 
   /** Show a pause; with null, nothing. */
   update(pause: Pause | null): void {
-    show(this.node, pause !== null);
-    const known = this.pause;
+    setVisible(this.node, pause !== null);
+    const previous = this.pause;
     this.pause = pause;
     if (pause === null) {
       stopCounting(this.count);
       return;
     }
     this.node.dataset.kind = pause.kind;
-    show(this.links, pause.resume_url !== null && pause.cancel_url !== null);
-    setText(this.words, `Step ${pause.step} ${pauseWords(pause.kind)}`);
-    setText(this.until, `${deadlineWords(pause.kind)} `);
-    if (known?.deadline !== pause.deadline) {
-      countdown(this.count, pause.deadline);
+    setVisible(this.links, pause.resume_url !== null && pause.cancel_url !== null);
+    setText(this.label, `Step ${pause.step} ${pauseLabel(pause.kind)}`);
+    setText(this.until, `${deadlineLabel(pause.kind)} `);
+    if (previous?.deadline !== pause.deadline) {
+      startCountdown(this.count, pause.deadline);
       this.at.replaceChildren(' (', timeNode(pause.deadline), ')');
     }
   }

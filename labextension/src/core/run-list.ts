@@ -1,4 +1,12 @@
-import { arrange, button, el, focused, refocus, setText, show } from './dom';
+import {
+  arrangeChildren,
+  button,
+  el,
+  focusedElement,
+  restoreFocus,
+  setText,
+  setVisible
+} from './dom';
 import type { GroupName } from './run-order';
 import { RunRow } from './run-row';
 import type { Listing } from './runs-model';
@@ -10,7 +18,7 @@ const TITLES: Record<GroupName, string> = {
   active: 'Under way',
   ended: 'Ended'
 };
-const NAMES: GroupName[] = ['waiting', 'active', 'ended'];
+const GROUP_NAMES: GroupName[] = ['waiting', 'active', 'ended'];
 
 interface Group {
   node: HTMLElement;
@@ -18,7 +26,7 @@ interface Group {
 }
 
 /** What a list tells of. */
-export interface RunListEvents {
+export interface RunListCallbacks {
   onOpen: (id: string) => void;
   onSelect: (selected: ReadonlySet<string>) => void;
   onMore: (group: 'active' | 'ended') => void;
@@ -34,10 +42,10 @@ export class RunList {
   private readonly moreEnded: HTMLButtonElement;
 
   /** @param events - what is told */
-  constructor(private readonly events: RunListEvents) {
+  constructor(private readonly callbacks: RunListCallbacks) {
     this.groups = { waiting: group('waiting'), active: group('active'), ended: group('ended') };
-    this.moreActive = button('', () => events.onMore('active'), { class: 'button more' });
-    this.moreEnded = button('', () => events.onMore('ended'), { class: 'button more' });
+    this.moreActive = button('', () => callbacks.onMore('active'), { class: 'button more' });
+    this.moreEnded = button('', () => callbacks.onMore('ended'), { class: 'button more' });
     this.node = el(
       'div',
       { class: 'list', tabindex: -1 },
@@ -47,31 +55,31 @@ export class RunList {
       this.groups.ended.node,
       this.moreEnded
     );
-    this.node.addEventListener('keydown', event => this.move(event));
+    this.node.addEventListener('keydown', event => this.moveFocus(event));
   }
 
   /** Draw what is known of the runs; those that did not change are not touched. */
   update(listing: Listing, searching: boolean): void {
-    const active = focused(this.node);
-    const shown = new Set<string>();
-    for (const name of NAMES) {
+    const active = focusedElement(this.node);
+    const visibleIds = new Set<string>();
+    for (const name of GROUP_NAMES) {
       const runs = listing.groups[name];
-      arrange(
+      arrangeChildren(
         this.groups[name].list,
-        runs.map(run => this.row(run).node)
+        runs.map(run => this.rowOf(run).node)
       );
-      show(this.groups[name].node, runs.length > 0);
-      runs.forEach(run => shown.add(run.id));
+      setVisible(this.groups[name].node, runs.length > 0);
+      runs.forEach(run => visibleIds.add(run.id));
     }
-    this.dropOthers(shown);
-    this.prune(listing);
+    this.removeOtherRows(visibleIds);
+    this.deselectInactive(listing);
     setText(
       this.moreActive,
       searching ? 'Search more that are under way' : 'Show more that are under way'
     );
     setText(this.moreEnded, searching ? 'Search older runs' : 'Show more');
-    show(this.moreActive, listing.more.active);
-    show(this.moreEnded, listing.more.ended);
+    setVisible(this.moreActive, listing.more.active);
+    setVisible(this.moreEnded, listing.more.ended);
     this.keepFocus(active);
   }
 
@@ -79,7 +87,7 @@ export class RunList {
   clearSelection(): void {
     this.selected.clear();
     this.rows.forEach(row => row.select(false));
-    this.events.onSelect(this.selected);
+    this.callbacks.onSelect(this.selected);
   }
 
   /** Put the focus on a run, or on the list where it is not there. */
@@ -94,27 +102,27 @@ export class RunList {
     this.node.remove();
   }
 
-  private row(run: RunItem): RunRow {
+  private rowOf(run: RunItem): RunRow {
     const known = this.rows.get(run.id);
     if (known) {
       known.update(run);
       return known;
     }
-    const row = new RunRow(run, this.events.onOpen, (id, selected) => {
+    const row = new RunRow(run, this.callbacks.onOpen, (id, selected) => {
       if (selected) {
         this.selected.add(id);
       } else {
         this.selected.delete(id);
       }
-      this.events.onSelect(this.selected);
+      this.callbacks.onSelect(this.selected);
     });
     this.rows.set(run.id, row);
     return row;
   }
 
-  private dropOthers(shown: Set<string>): void {
+  private removeOtherRows(visibleIds: Set<string>): void {
     for (const [id, row] of this.rows) {
-      if (!shown.has(id)) {
+      if (!visibleIds.has(id)) {
         row.dispose();
         this.rows.delete(id);
       }
@@ -122,7 +130,7 @@ export class RunList {
   }
 
   /** What has ended, or is not shown any more, is not selected either. */
-  private prune({ groups }: Listing): void {
+  private deselectInactive({ groups }: Listing): void {
     const open = new Set([...groups.waiting, ...groups.active].map(run => run.id));
     for (const id of this.selected) {
       if (!open.has(id)) {
@@ -134,14 +142,14 @@ export class RunList {
 
   private keepFocus(active: Element | null): void {
     if (active === null || active.isConnected) {
-      refocus(this.node, active);
+      restoreFocus(this.node, active);
     } else {
       this.node.focus({ preventScroll: true });
     }
   }
 
   /** The arrow keys go from row to row. */
-  private move(event: KeyboardEvent): void {
+  private moveFocus(event: KeyboardEvent): void {
     const openers = [...this.node.querySelectorAll<HTMLElement>('.jp-PDFlow-row-open')];
     const at = openers.findIndex(opener => opener === event.target);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: openers.length - 1 }[event.key];

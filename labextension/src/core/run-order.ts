@@ -19,7 +19,7 @@ function compare(one: string, other: string): number {
 }
 
 /** What waits for a person: what runs out first comes first. */
-export function bySoonest(one: RunItem, other: RunItem): number {
+export function byDeadline(one: RunItem, other: RunItem): number {
   return compare(one.pause?.deadline ?? '', other.pause?.deadline ?? '');
 }
 
@@ -35,7 +35,7 @@ export function byEnd(one: RunItem, other: RunItem): number {
 }
 
 /** A run as its event tells of it, until it is read. */
-export function patched(run: RunItem, change: RunChange): RunItem {
+export function applyChange(run: RunItem, change: RunChange): RunItem {
   const { pause_kind: kind, deadline, step, status, updated_at } = change;
   const links = { resume_url: null, cancel_url: null };
   const pause = kind !== null && deadline !== null ? { kind, deadline, step, ...links } : null;
@@ -43,7 +43,7 @@ export function patched(run: RunItem, change: RunChange): RunItem {
 }
 
 /** Drop what a list does not need: exports may be large. */
-export function toItem(run: Run | RunItem): RunItem {
+export function toRunItem(run: Run | RunItem): RunItem {
   const steps = run.steps.map(({ name, status, runs, error, started_at, ended_at }) => {
     return { name, status, runs, error, started_at, ended_at };
   });

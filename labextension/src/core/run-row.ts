@@ -1,9 +1,16 @@
 import { makeBadge, setBadge } from './badge';
-import { el, setText, show } from './dom';
+import { el, setText, setVisible } from './dom';
 import { setTime } from './view-parts';
-import { countdown, stopCounting } from './ticker';
+import { startCountdown, stopCounting } from './ticker';
 import type { RunItem } from './types';
-import { counted, currentStep, deadlineWords, hasEnded, runBadge, withoutAnsi } from './formatting';
+import {
+  formatCount,
+  currentStep,
+  deadlineLabel,
+  hasEnded,
+  runBadge,
+  stripAnsi
+} from './formatting';
 
 /** A run in the list. */
 export class RunRow {
@@ -64,7 +71,7 @@ export class RunRow {
     setText(this.step, step === '' ? '' : `step ${step}`);
     setText(this.since, ended ? 'ended ' : run.pause ? 'since ' : 'started ');
     setTime(this.time, ended || run.pause ? run.updated_at : run.created_at);
-    setText(this.credits, counted(run.usage.credits, 'credit'));
+    setText(this.credits, formatCount(run.usage.credits, 'credit'));
     this.checkbox.disabled = ended;
     this.checkbox.setAttribute('aria-label', `Select ${run.workflow_name}, run ${run.id}`);
     this.opener.title = `Run ${run.id}`;
@@ -83,19 +90,19 @@ export class RunRow {
   }
 
   private updateError(run: RunItem): void {
-    const words = run.error === null ? (run.reason ?? '') : withoutAnsi(run.error.message);
+    const words = run.error === null ? (run.reason ?? '') : stripAnsi(run.error.message);
     setText(this.error, words.split('\n', 1)[0]);
-    show(this.error, words !== '');
+    setVisible(this.error, words !== '');
   }
 
   private updateDue({ pause }: RunItem): void {
-    show(this.due, pause !== null);
+    setVisible(this.due, pause !== null);
     if (pause === null) {
       stopCounting(this.count);
     } else {
-      setText(this.dueWords, `${deadlineWords(pause.kind)} `);
+      setText(this.dueWords, `${deadlineLabel(pause.kind)} `);
       if (this.deadline !== pause.deadline) {
-        countdown(this.count, pause.deadline);
+        startCountdown(this.count, pause.deadline);
       }
     }
     this.deadline = pause?.deadline ?? null;

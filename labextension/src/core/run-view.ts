@@ -1,14 +1,14 @@
-import { Actions } from './run-actions';
-import { button, cls, el, show } from './dom';
+import { RunActions } from './run-actions';
+import { button, cls, el, setVisible } from './dom';
 import { FilesView, fileLink } from './files-view';
 import type { Host } from './host';
 import { ApiError } from './host';
 import { PauseBox, RunHeader } from './run-header';
 import { Refresher } from './refresher';
-import { errorSlot, failureNode, loadingNode, treeSlot } from './view-parts';
+import { errorView, failureNode, loadingNode, treeView } from './view-parts';
 import { StepView } from './step-view';
 import type { Output, Run, RunChange } from './types';
-import { readErrorWords } from './formatting';
+import { readErrorMessage } from './formatting';
 
 /** What a {@link RunView} shows. */
 export interface RunViewOptions {
@@ -24,9 +24,9 @@ export class RunView {
   private readonly notices = el('div', { class: 'notices' }, loadingNode());
   private readonly header: RunHeader;
   private readonly pause = new PauseBox();
-  private readonly actions: Actions;
-  private readonly error = errorSlot();
-  private readonly event = treeSlot();
+  private readonly actions: RunActions;
+  private readonly error = errorView();
+  private readonly event = treeView();
   private readonly steps = new Map<string, StepView>();
   private readonly list: HTMLElement;
   private readonly outputsNotice = el('div', {});
@@ -34,8 +34,8 @@ export class RunView {
   private readonly unsubscribe: () => void;
   private run: Run | null = null;
   private readonly files: FilesView;
-  private outputsOf = '';
-  private filesOf = '';
+  private outputsKey = '';
+  private filesKey = '';
   private disposed = false;
 
   /**
@@ -52,13 +52,13 @@ export class RunView {
   ) {
     root.classList.add('jp-PDFlow');
     this.header = new RunHeader(id, host);
-    this.actions = new Actions(host, run => this.acted(run));
+    this.actions = new RunActions(host, run => this.onAction(run));
     this.files = new FilesView(id, host);
     this.list = el(options.step === undefined ? 'ol' : 'div', { class: 'steps' });
-    this.frame.append(...(options.step === undefined ? this.wholeParts() : this.stepParts()));
+    this.frame.append(...(options.step === undefined ? this.runParts() : this.stepParts()));
     root.append(this.notices, this.frame);
     this.refresher = new Refresher(() => this.load(), DELAY_MS);
-    this.unsubscribe = host.onChange(change => this.changed(change));
+    this.unsubscribe = host.onChange(change => this.onChange(change));
     void this.refresher.now();
   }
 
@@ -79,7 +79,7 @@ export class RunView {
     this.header.focus();
   }
 
-  private wholeParts(): Node[] {
+  private runParts(): Node[] {
     return [
       this.header.node,
       this.pause.node,
@@ -107,14 +107,14 @@ export class RunView {
     return [this.list, this.pause.node, this.actions.node, this.outputsNotice, about];
   }
 
-  private changed(change: RunChange | null): void {
+  private onChange(change: RunChange | null): void {
     if (change === null || change.run_id === this.id) {
       this.refresher.request();
     }
   }
 
   /** Show what an action answered; read the run again where it did not succeed. */
-  private acted(run: Run | null): void {
+  private onAction(run: Run | null): void {
     if (this.disposed) {
       return;
     }
@@ -134,23 +134,23 @@ export class RunView {
       }
     } catch (error) {
       if (!this.disposed) {
-        this.fail(error);
+        this.showFailure(error);
       }
     }
   }
 
-  private fail(error: unknown): void {
+  private showFailure(error: unknown): void {
     const gone = error instanceof ApiError && error.status === 404;
-    const words = readErrorWords(error);
+    const message = readErrorMessage(error);
     const known = this.run !== null && !gone;
     const retry = (): void => {
       this.notices.replaceChildren(loadingNode());
       void this.refresher.now();
     };
     this.notices.replaceChildren(
-      failureNode(known ? `${words} What you see may be out of date.` : words, retry)
+      failureNode(known ? `${message} What you see may be out of date.` : message, retry)
     );
-    show(this.frame, known);
+    setVisible(this.frame, known);
   }
 
   private draw(run: Run): void {
@@ -167,17 +167,17 @@ export class RunView {
     this.event.update({ event: run.event });
     this.drawSteps(run);
     this.frame.dataset.status = run.status;
-    show(this.frame, true);
+    setVisible(this.frame, true);
   }
 
   private drawSteps(run: Run): void {
-    const { step: only } = this.options;
-    for (const step of run.steps.filter(each => only === undefined || each.name === only)) {
+    const { step: onlyStep } = this.options;
+    for (const step of run.steps.filter(each => onlyStep === undefined || each.name === onlyStep)) {
       let view = this.steps.get(step.name);
       if (view === undefined) {
-        const tag = only === undefined ? 'li' : 'div';
-        const linkOf = (text: string): string | null => fileLink(this.host, this.id, text);
-        view = new StepView(step.name, this.host, tag, linkOf);
+        const tag = onlyStep === undefined ? 'li' : 'div';
+        const resolveLink = (text: string): string | null => fileLink(this.host, this.id, text);
+        view = new StepView(step.name, this.host, tag, resolveLink);
         this.steps.set(step.name, view);
         this.list.append(view.node);
       }
@@ -185,63 +185,65 @@ export class RunView {
     }
     if (this.steps.size === 0) {
       this.list.replaceChildren(
-        el('p', { class: 'empty' }, `The run has no step ${only ?? ''}.`.replace(' .', '.'))
+        el('p', { class: 'empty' }, `The run has no step ${onlyStep ?? ''}.`.replace(' .', '.'))
       );
     }
   }
 
   /** Read the outputs where an execution has ended since they were read last. */
   private async loadOutputs(run: Run): Promise<void> {
-    const state = executed(run);
-    if (state === '' || state === this.outputsOf) {
+    const key = executionKey(run);
+    if (key === '' || key === this.outputsKey) {
       return;
     }
     try {
       const outputs = await this.host.outputs(this.id);
       if (!this.disposed) {
-        this.outputsOf = state;
+        this.outputsKey = key;
         this.outputsNotice.replaceChildren();
         this.steps.forEach((view, name) =>
-          view.updateOutputs(told(outputs[name] ?? [], run, name))
+          view.updateOutputs(withoutStepError(outputs[name] ?? [], run, name))
         );
       }
     } catch (error) {
       if (!this.disposed) {
-        this.failOutputs(readErrorWords(error));
+        this.showOutputsFailure(readErrorMessage(error));
       }
     }
   }
 
   /** Read the files, as the outputs. */
   private async loadFiles(run: Run): Promise<void> {
-    const state = executed(run);
-    if (state === '' || state === this.filesOf || this.options.step !== undefined) {
+    const key = executionKey(run);
+    if (key === '' || key === this.filesKey || this.options.step !== undefined) {
       return;
     }
     try {
       const files = await this.host.files(this.id);
       if (!this.disposed) {
-        this.filesOf = state;
+        this.filesKey = key;
         this.files.update(files);
       }
     } catch (error) {
       if (!this.disposed) {
-        this.files.fail(readErrorWords(error), () => void this.refresher.now());
+        this.files.fail(readErrorMessage(error), () => void this.refresher.now());
       }
     }
   }
 
-  private failOutputs(words: string): void {
+  private showOutputsFailure(message: string): void {
     const again = (): void => {
       this.outputsNotice.replaceChildren();
       void this.refresher.now();
     };
-    this.outputsNotice.replaceChildren(failureNode(`The outputs can't be shown. ${words}`, again));
+    this.outputsNotice.replaceChildren(
+      failureNode(`The outputs can't be shown. ${message}`, again)
+    );
   }
 }
 
 /** Tell apart what of a run has been executed; empty if nothing has. */
-function executed(run: Run): string {
+function executionKey(run: Run): string {
   const steps = run.steps.filter(step => step.started_at !== null);
   return steps.map(step => [step.name, step.runs, step.status].join(' ')).join();
 }
@@ -252,7 +254,7 @@ function stepShowsError(run: Run): boolean {
 }
 
 /** What a step has put out, but for the error that the run itself tells. */
-function told(outputs: Output[], run: Run, name: string): Output[] {
+function withoutStepError(outputs: Output[], run: Run, name: string): Output[] {
   const failed = run.steps.some(step => step.name === name && step.error !== null);
   return failed ? outputs.filter(output => output.output_type !== 'error') : outputs;
 }

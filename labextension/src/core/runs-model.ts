@@ -1,11 +1,11 @@
 import type { Filter } from './filters';
-import { isFound, isListed } from './filters';
+import { matchesSearch, matchesFilter } from './filters';
 import type { Host } from './host';
 import { ApiError } from './host';
 import { Refresher } from './refresher';
 import type { GroupName } from './run-order';
-import { byActivity, byEnd, bySoonest, groupOf, patched, toItem } from './run-order';
-import { Stream } from './run-pages';
+import { byActivity, byEnd, byDeadline, groupOf, applyChange, toRunItem } from './run-order';
+import { RunCursor } from './run-cursor';
 import type { Run, RunChange, RunItem } from './types';
 import { hasEnded } from './formatting';
 
@@ -22,19 +22,19 @@ export interface Listing {
 
 const CHANGES_DELAY_MS = 120;
 /** More changed runs than these are read by the page. */
-const MOST_SINGLE = 8;
-const MOST_PAGES = 5;
+const MAX_SINGLE_READS = 8;
+const MAX_PAGES = 5;
 const RUN_ID = /^[\w-]{16,}$/;
 
 /** The runs that are known here: pages of the server's lists, kept up to date by its events. */
 export class RunsModel {
   filter: Filter;
   private readonly runs = new Map<string, RunItem>();
-  private streams: Stream[] = [];
+  private cursors: RunCursor[] = [];
   private state: Listing['state'] = 'loading';
   private error: unknown = null;
   private readonly changed = new Set<string>();
-  private readonly reader = new Refresher(() => this.readChanged(), CHANGES_DELAY_MS);
+  private readonly changeReader = new Refresher(() => this.readChanged(), CHANGES_DELAY_MS);
   private readonly reloader = new Refresher(() => this.load(), CHANGES_DELAY_MS);
   private readonly unsubscribe: () => void;
   private disposed = false;
@@ -49,20 +49,20 @@ export class RunsModel {
   constructor(
     private readonly host: Host,
     filter: Filter,
-    private readonly page: number,
+    private readonly pageSize: number,
     private readonly onUpdate: () => void,
     private readonly onWorkflow: (id: string, name: string) => void
   ) {
     this.filter = filter;
-    this.streams = Stream.forFilter(filter, page);
-    this.unsubscribe = host.onChange(change => this.hear(change));
+    this.cursors = RunCursor.forFilter(filter, pageSize);
+    this.unsubscribe = host.onChange(change => this.onChange(change));
   }
 
   /** End it. */
   dispose(): void {
     this.disposed = true;
     this.unsubscribe();
-    this.reader.dispose();
+    this.changeReader.dispose();
     this.reloader.dispose();
   }
 
@@ -80,7 +80,7 @@ export class RunsModel {
       await this.findById(filter.text.trim());
       return;
     }
-    this.streams = Stream.forFilter(filter, this.page);
+    this.cursors = RunCursor.forFilter(filter, this.pageSize);
     this.runs.clear();
     this.state = 'loading';
     this.onUpdate();
@@ -88,27 +88,27 @@ export class RunsModel {
   }
 
   /** Read the next page. */
-  async more(group: 'active' | 'ended'): Promise<void> {
-    const { streams } = this;
-    const size = this.filter.text.trim() === '' ? undefined : Stream.most;
+  async loadMore(group: 'active' | 'ended'): Promise<void> {
+    const { cursors } = this;
+    const size = this.filter.text.trim() === '' ? undefined : RunCursor.maxPageSize;
     try {
-      const open = streams.filter(
-        stream => stream.isActive === (group === 'active') && !stream.done
+      const open = cursors.filter(
+        cursor => cursor.isActive === (group === 'active') && !cursor.isAtEnd
       );
-      for (const stream of open) {
-        await this.advance(stream, streams, size);
+      for (const cursor of open) {
+        await this.loadNext(cursor, cursors, size);
       }
       this.state = 'ready';
     } catch (error) {
-      this.fail(error, streams);
+      this.fail(error, cursors);
     }
-    this.tell();
+    this.notify();
   }
 
   /** Put in what an action answered. */
-  put(run: Run | RunItem): void {
-    this.take(toItem(run));
-    this.tell();
+  update(run: Run | RunItem): void {
+    this.merge(toRunItem(run));
+    this.notify();
   }
 
   /** Get a run that is known. */
@@ -120,20 +120,20 @@ export class RunsModel {
   listing(): Listing {
     const groups: Listing['groups'] = { waiting: [], active: [], ended: [] };
     for (const run of this.runs.values()) {
-      if (isFound(run, this.filter.text)) {
+      if (matchesSearch(run, this.filter.text)) {
         groups[groupOf(run)].push(run);
       }
     }
-    groups.waiting.sort(bySoonest);
+    groups.waiting.sort(byDeadline);
     groups.active.sort(byActivity);
     groups.ended.sort(byEnd);
     const open = (active: boolean): boolean =>
-      this.streams.some(stream => stream.isActive === active && stream.hasMore);
+      this.cursors.some(cursor => cursor.isActive === active && cursor.hasMore);
     const more = { active: open(true), ended: open(false) };
     return { groups, more, state: this.state, error: this.error, known: this.runs.size };
   }
 
-  private hear(change: RunChange | null): void {
+  private onChange(change: RunChange | null): void {
     if (change === null) {
       this.reloader.request();
       return;
@@ -145,33 +145,33 @@ export class RunsModel {
     }
     const known = this.runs.get(change.run_id);
     if (known !== undefined && known.updated_at <= change.updated_at) {
-      this.take(patched(known, change));
-      this.tell();
+      this.merge(applyChange(known, change));
+      this.notify();
     }
     this.changed.add(change.run_id);
-    this.reader.request();
+    this.changeReader.request();
   }
 
   /** Read the runs that changed; by the page where they are many. */
   private async readChanged(): Promise<void> {
     const ids = [...this.changed];
     this.changed.clear();
-    if (ids.length > MOST_SINGLE) {
+    if (ids.length > MAX_SINGLE_READS) {
       this.reloader.request();
       return;
     }
-    await Promise.all(ids.map(id => this.readOne(id)));
-    this.tell();
+    await Promise.all(ids.map(id => this.readRun(id)));
+    this.notify();
   }
 
-  private async readOne(id: string): Promise<void> {
+  private async readRun(id: string): Promise<void> {
     try {
-      this.take(toItem(await this.host.get(id)));
+      this.merge(toRunItem(await this.host.get(id)));
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
         this.runs.delete(id);
       } else {
-        this.fail(error, this.streams);
+        this.fail(error, this.cursors);
       }
     }
   }
@@ -180,7 +180,7 @@ export class RunsModel {
   private async findById(text: string): Promise<void> {
     if (RUN_ID.test(text) && !this.runs.has(text)) {
       try {
-        this.put(await this.host.get(text));
+        this.update(await this.host.get(text));
       } catch {
         // It is no run's id, or it can't be read now: nothing is found.
       }
@@ -188,82 +188,82 @@ export class RunsModel {
   }
 
   private async load(): Promise<void> {
-    const { streams } = this;
+    const { cursors } = this;
     const known = new Set(this.runs.keys());
     try {
       const pages = await Promise.all(
-        streams.map(stream => stream.top(this.host, this.filter.workflow))
+        cursors.map(cursor => cursor.reload(this.host, this.filter.workflow))
       );
-      if (streams !== this.streams) {
+      if (cursors !== this.cursors) {
         return;
       }
       pages.flat().forEach(run => {
         known.delete(run.id);
-        this.take(run);
+        this.merge(run);
       });
-      this.forget(known);
-      await this.reachEnded(streams);
+      this.removeMissing(known);
+      await this.loadUntilEnded(cursors);
       this.state = 'ready';
       this.error = null;
     } catch (error) {
-      this.fail(error, streams);
+      this.fail(error, cursors);
     }
-    this.tell();
+    this.notify();
   }
 
   /** Drop those of the runs that are missing where an answer would have had them. */
-  private forget(missing: Set<string>): void {
+  private removeMissing(missing: Set<string>): void {
     for (const id of missing) {
       const run = this.runs.get(id);
-      if (run && this.streams.some(stream => stream.covers(run))) {
+      if (run && this.cursors.some(cursor => cursor.covers(run))) {
         this.runs.delete(id);
       }
     }
   }
 
   /** Where the newest runs are all under way, read on to those that have ended. */
-  private async reachEnded(streams: Stream[]): Promise<void> {
-    for (const stream of streams) {
-      if (!stream.isActive && ![...this.runs.values()].some(hasEnded)) {
-        await this.advance(stream, streams);
+  private async loadUntilEnded(cursors: RunCursor[]): Promise<void> {
+    for (const cursor of cursors) {
+      if (!cursor.isActive && ![...this.runs.values()].some(hasEnded)) {
+        await this.loadNext(cursor, cursors);
       }
     }
   }
 
   /** Read on until there is something new to show. */
-  private async advance(stream: Stream, streams: Stream[], size?: number): Promise<void> {
-    for (let page = 0, found = false; page < MOST_PAGES && !found && !stream.done; page += 1) {
-      const runs = await stream.next(this.host, this.filter.workflow, size);
-      if (streams !== this.streams) {
+  private async loadNext(cursor: RunCursor, cursors: RunCursor[], size?: number): Promise<void> {
+    for (let page = 0, found = false; page < MAX_PAGES && !found && !cursor.isAtEnd; page += 1) {
+      const runs = await cursor.nextPage(this.host, this.filter.workflow, size);
+      if (cursors !== this.cursors) {
         return;
       }
-      found = runs.some(run => stream.isActive || hasEnded(run));
-      runs.forEach(run => this.take(run));
+      found = runs.some(run => cursor.isActive || hasEnded(run));
+      runs.forEach(run => this.merge(run));
     }
   }
 
   /** Keep a run that is listed, unless a newer one is known. */
-  private take(run: RunItem): void {
+  private merge(run: RunItem): void {
     this.onWorkflow(run.workflow_id, run.workflow_name);
     const known = this.runs.get(run.id);
     if (known !== undefined && known.updated_at > run.updated_at) {
       return;
     }
-    if (isListed(run, this.filter)) {
+    if (matchesFilter(run, this.filter)) {
       this.runs.set(run.id, run);
     } else {
       this.runs.delete(run.id);
     }
   }
 
-  private fail(error: unknown, streams: Stream[]): void {
-    if (streams === this.streams) {
+  private fail(error: unknown, cursors: RunCursor[]): void {
+    if (cursors === this.cursors) {
       this.state = 'failed';
       this.error = error;
     }
   }
 
-  private tell(): void {
+  private notify(): void {
     if (!this.disposed) {
       this.onUpdate();
     }

@@ -1,5 +1,5 @@
-import { Bulk } from './bulk-actions';
-import { button, el, hasShownFocus, setText, show } from './dom';
+import { BulkActions } from './bulk-actions';
+import { button, el, hasVisibleFocus, setText, setVisible } from './dom';
 import type { Filter } from './filters';
 import { FilterBar } from './filters';
 import type { Host } from './host';
@@ -9,7 +9,7 @@ import type { Listing } from './runs-model';
 import { RunsModel } from './runs-model';
 import { failureNode, loadingNode } from './view-parts';
 import type { RunItem } from './types';
-import { counted, readErrorWords } from './formatting';
+import { formatCount, readErrorMessage } from './formatting';
 
 /** What a {@link RunsView} shows. */
 export interface RunsViewOptions {
@@ -32,14 +32,14 @@ export class RunsView {
   private readonly filters: FilterBar;
   private readonly model: RunsModel;
   private readonly list: RunList;
-  private readonly bulk: Bulk;
+  private readonly bulk: BulkActions;
   private readonly summary = el('p', { class: 'summary', role: 'status' });
   private readonly notices = el('div', { class: 'notices' });
   private readonly pane: HTMLElement;
   private readonly detail = el('div', { class: 'detail', hidden: true });
   private opened: { id: string; view: RunView } | null = null;
   private drawing = false;
-  private notice = '';
+  private shownNotice = '';
   private disposed = false;
 
   /**
@@ -59,7 +59,7 @@ export class RunsView {
     this.list = new RunList({
       onOpen: id => this.open(id),
       onSelect: () => this.updateBulk(),
-      onMore: group => void this.model.more(group)
+      onMore: group => void this.model.loadMore(group)
     });
     this.model = new RunsModel(
       host,
@@ -68,9 +68,9 @@ export class RunsView {
       () => this.requestDraw(),
       (id, name) => this.filters.offer(id, name)
     );
-    this.bulk = new Bulk(
+    this.bulk = new BulkActions(
       host,
-      run => this.model.put(run),
+      run => this.model.update(run),
       () => this.clearSelection()
     );
     this.pane = el(
@@ -83,7 +83,7 @@ export class RunsView {
       this.list.node
     );
     root.append(this.pane, this.detail);
-    this.detail.addEventListener('keydown', event => this.leave(event));
+    this.detail.addEventListener('keydown', event => this.onKeydown(event));
     this.draw();
     void this.model.reload();
   }
@@ -91,12 +91,12 @@ export class RunsView {
   /** Open a run in the place of the list. */
   open(id: string): void {
     this.close(false);
-    const place = el('div', {});
+    const container = el('div', {});
     const back = button('All runs', () => this.close(true), { class: 'link back' });
-    this.detail.replaceChildren(back, place);
-    show(this.pane, false);
-    show(this.detail, true);
-    this.opened = { id, view: new RunView(place, this.host, id) };
+    this.detail.replaceChildren(back, container);
+    setVisible(this.pane, false);
+    setVisible(this.detail, true);
+    this.opened = { id, view: new RunView(container, this.host, id) };
     back.focus();
   }
 
@@ -118,15 +118,15 @@ export class RunsView {
     this.opened = null;
     view.dispose();
     this.detail.replaceChildren();
-    show(this.detail, false);
-    show(this.pane, true);
+    setVisible(this.detail, false);
+    setVisible(this.pane, true);
     this.draw();
     if (focus) {
       this.list.focus(id);
     }
   }
 
-  private leave(event: KeyboardEvent): void {
+  private onKeydown(event: KeyboardEvent): void {
     const { target } = event;
     const typing = target instanceof Element && target.matches('input, textarea, select');
     if (event.key === 'Escape' && !typing) {
@@ -163,7 +163,7 @@ export class RunsView {
 
   private clearSelection(): void {
     this.list.clearSelection();
-    if (!hasShownFocus(this.pane)) {
+    if (!hasVisibleFocus(this.pane)) {
       this.list.node.focus({ preventScroll: true });
     }
   }
@@ -179,11 +179,11 @@ export class RunsView {
     const parts = [
       waiting.length > 0 && `${waiting.length}${plus} waiting for a person`,
       active.length > 0 && `${active.length}${plus} under way`,
-      searching && (more.active || more.ended) && `searched the newest ${counted(known, 'run')}`
+      searching && (more.active || more.ended) && `searched the newest ${formatCount(known, 'run')}`
     ];
-    const words = parts.filter(Boolean).join(' · ');
+    const message = parts.filter(Boolean).join(' · ');
     const calm = state === 'ready' && known > 0 ? 'Nothing is waiting for a person.' : '';
-    setText(this.summary, words || (searching ? '' : calm));
+    setText(this.summary, message || (searching ? '' : calm));
   }
 
   private updateNotice(listing: Listing): void {
@@ -191,32 +191,32 @@ export class RunsView {
     const empty = [groups.waiting, groups.active, groups.ended].every(runs => runs.length === 0);
     if (state === 'failed') {
       const stale = known > 0 ? ' What you see may be out of date.' : '';
-      this.notify(readErrorWords(error) + stale, words =>
-        failureNode(words, () => void this.model.reload())
+      this.showNotice(readErrorMessage(error) + stale, message =>
+        failureNode(message, () => void this.model.reload())
       );
     } else if (!empty) {
-      this.notify('', () => el('p', {}));
+      this.showNotice('', () => el('p', {}));
     } else if (state === 'loading') {
-      this.notify('Loading…', words => loadingNode(words));
+      this.showNotice('Loading…', message => loadingNode(message));
     } else if (this.filters.isSet) {
-      this.notify('No run matches.', words =>
+      this.showNotice('No run matches.', message =>
         el(
           'div',
           { class: 'empty' },
-          el('p', {}, words),
+          el('p', {}, message),
           button('Show all', () => this.filters.clear())
         )
       );
     } else {
-      this.notify(HOW_TO_START, words => el('p', { class: 'empty' }, words));
+      this.showNotice(HOW_TO_START, message => el('p', { class: 'empty' }, message));
     }
   }
 
   /** Show a notice, unless it is there already. */
-  private notify(words: string, make: (words: string) => HTMLElement): void {
-    if (words !== this.notice) {
-      this.notice = words;
-      this.notices.replaceChildren(...(words === '' ? [] : [make(words)]));
+  private showNotice(message: string, make: (message: string) => HTMLElement): void {
+    if (message !== this.shownNotice) {
+      this.shownNotice = message;
+      this.notices.replaceChildren(...(message === '' ? [] : [make(message)]));
     }
   }
 }

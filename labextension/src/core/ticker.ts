@@ -1,45 +1,47 @@
 import { setText } from './dom';
-import { between, duration, remaining } from './times';
+import { elapsedMs, duration, remaining } from './times';
 
 /** One timer for all that counts; it runs only while something that is counted is visible. */
 
 const PERIOD = 1000;
 
-interface Count {
+interface TickerEntry {
   tick: () => void;
   visible: boolean;
 }
 
-const counts = new Map<Element, Count>();
+const entries = new Map<Element, TickerEntry>();
 let timer: ReturnType<typeof setInterval> | null = null;
 let observer: IntersectionObserver | null = null;
 let listening = false;
 
 /** Count the time down to a deadline in a node's text; `sooner` is said when it has passed. */
-export function countdown(node: Element, deadline: string, sooner = 'due now'): void {
+export function startCountdown(node: Element, deadline: string, expiredText = 'due now'): void {
   const until = Date.parse(deadline);
   everySecond(node, () => {
     const left = until - Date.now();
-    setText(node, left > 0 ? remaining(left) : sooner);
+    setText(node, left > 0 ? remaining(left) : expiredText);
   });
 }
 
 /** Count the time since an instant up in a node's text. */
-export function countUp(node: Element, since: string): void {
-  everySecond(node, () => setText(node, duration(Math.floor(between(since, null) / 1000) * 1000)));
+export function startCountUp(node: Element, since: string): void {
+  everySecond(node, () =>
+    setText(node, duration(Math.floor(elapsedMs(since, null) / 1000) * 1000))
+  );
 }
 
 /** Stop counting in a node. */
 export function stopCounting(node: Element): void {
-  if (counts.delete(node)) {
+  if (entries.delete(node)) {
     observer?.unobserve(node);
-    adjust();
+    updateTimer();
   }
 }
 
 /** Stop counting in all nodes of a subtree. */
 export function stopCountingIn(parent: Element): void {
-  for (const node of [...counts.keys()]) {
+  for (const node of [...entries.keys()]) {
     if (parent.contains(node)) {
       stopCounting(node);
     }
@@ -54,45 +56,45 @@ export function isTicking(): boolean {
 /** Call back now, and each second while a node is visible, until {@link stopCounting}. */
 export function everySecond(node: Element, tick: () => void): void {
   tick();
-  const known = counts.get(node);
-  if (known) {
-    known.tick = tick;
+  const existing = entries.get(node);
+  if (existing) {
+    existing.tick = tick;
     return;
   }
-  watch();
-  counts.set(node, { tick, visible: observer === null });
+  observe();
+  entries.set(node, { tick, visible: observer === null });
   observer?.observe(node);
-  adjust();
+  updateTimer();
 }
 
-function watch(): void {
+function observe(): void {
   if (observer === null && typeof IntersectionObserver !== 'undefined') {
     observer = new IntersectionObserver(entries => {
       for (const entry of entries) {
-        seen(entry.target, entry.isIntersecting);
+        onVisibilityChange(entry.target, entry.isIntersecting);
       }
-      adjust();
+      updateTimer();
     });
   }
   if (!listening) {
     listening = true;
-    document.addEventListener('visibilitychange', adjust);
+    document.addEventListener('visibilitychange', updateTimer);
   }
 }
 
-function seen(node: Element, visible: boolean): void {
-  const found = counts.get(node);
-  if (found) {
-    found.visible = visible;
+function onVisibilityChange(node: Element, visible: boolean): void {
+  const entry = entries.get(node);
+  if (entry) {
+    entry.visible = visible;
     if (visible) {
-      found.tick();
+      entry.tick();
     }
   }
 }
 
-function adjust(): void {
+function updateTimer(): void {
   const needed =
-    document.visibilityState !== 'hidden' && [...counts.values()].some(found => found.visible);
+    document.visibilityState !== 'hidden' && [...entries.values()].some(entry => entry.visible);
   if (needed && timer === null) {
     tickAll();
     timer = setInterval(tickAll, PERIOD);
@@ -103,9 +105,9 @@ function adjust(): void {
 }
 
 function tickAll(): void {
-  for (const found of counts.values()) {
-    if (found.visible) {
-      found.tick();
+  for (const entry of entries.values()) {
+    if (entry.visible) {
+      entry.tick();
     }
   }
 }

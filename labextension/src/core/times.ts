@@ -65,6 +65,6 @@ export function fullTime(stamp: string): string {
 }
 
 /** The milliseconds from one instant to another; to now where there is no other. */
-export function between(from: string, to: string | null): number {
+export function elapsedMs(from: string, to: string | null): number {
   return Math.max(0, (to === null ? Date.now() : Date.parse(to)) - Date.parse(from));
 }

@@ -1,16 +1,16 @@
-import { el, show } from './dom';
-import type { LinkOf } from './json-tree';
+import { el, setVisible } from './dom';
+import type { ResolveLink } from './json-tree';
 import { jsonTree } from './json-tree';
 import type { Host } from './host';
 import { renderPlainOutputs } from './plain-outputs';
 import { fullTime, shortTime } from './times';
 import type { Output, StepError } from './types';
-import { withoutAnsi } from './formatting';
+import { stripAnsi } from './formatting';
 
 /** A place for a value: it is drawn anew only when the value is another one. */
-export class Slot<T> {
+export class ValueView<T> {
   readonly node = el('div', { hidden: true });
-  private shown: string | null = null;
+  private shownJson: string | null = null;
 
   /** @param draw - draws a value into the node */
   constructor(private readonly draw: (value: T, node: HTMLElement) => void) {}
@@ -18,12 +18,12 @@ export class Slot<T> {
   /** Show a value; null shows nothing. */
   update(value: T | null): void {
     const text = value === null ? null : JSON.stringify(value);
-    if (text === this.shown) {
+    if (text === this.shownJson) {
       return;
     }
-    this.shown = text;
+    this.shownJson = text;
     this.node.replaceChildren();
-    show(this.node, value !== null);
+    setVisible(this.node, value !== null);
     if (value !== null) {
       this.draw(value, this.node);
     }
@@ -31,16 +31,18 @@ export class Slot<T> {
 }
 
 /** A slot for JSON; trees that were open stay open. */
-export function treeSlot(linkOf?: LinkOf): Slot<Record<string, unknown>> {
-  return new Slot((values, node) => {
+export function treeView(resolveLink?: ResolveLink): ValueView<Record<string, unknown>> {
+  return new ValueView((values, node) => {
     node.classList.add('jp-PDFlow-trees');
-    node.append(...Object.entries(values).map(([name, value]) => jsonTree(value, name, linkOf)));
+    node.append(
+      ...Object.entries(values).map(([name, value]) => jsonTree(value, name, resolveLink))
+    );
   });
 }
 
 /** A slot for the outputs of a step, drawn by the host where it can. */
-export function outputsSlot(host: Host): Slot<Output[]> {
-  return new Slot((outputs, node) => {
+export function outputsView(host: Host): ValueView<Output[]> {
+  return new ValueView((outputs, node) => {
     node.classList.add('jp-PDFlow-outputs');
     if (host.renderOutputs) {
       host.renderOutputs(outputs, node);
@@ -51,11 +53,11 @@ export function outputsSlot(host: Host): Slot<Output[]> {
 }
 
 /** A slot for an error, with the lines of the author's own frames. */
-export function errorSlot(): Slot<StepError> {
-  return new Slot((error, node) => {
+export function errorView(): ValueView<StepError> {
+  return new ValueView((error, node) => {
     node.classList.add('jp-PDFlow-error');
-    node.append(el('p', { class: 'error-message' }, withoutAnsi(error.message)));
-    const traceback = withoutAnsi(error.traceback.join('\n'));
+    node.append(el('p', { class: 'error-message' }, stripAnsi(error.message)));
+    const traceback = stripAnsi(error.traceback.join('\n'));
     if (traceback.trim() !== '') {
       node.append(
         el('pre', { class: 'traceback', tabindex: 0, 'aria-label': 'Traceback' }, traceback)
@@ -81,13 +83,13 @@ export function setTime(node: HTMLTimeElement, stamp: string): void {
 }
 
 /** Say that something is being loaded. */
-export function loadingNode(words = 'Loading…'): HTMLElement {
-  return el('p', { class: 'loading', role: 'status' }, words);
+export function loadingNode(message = 'Loading…'): HTMLElement {
+  return el('p', { class: 'loading', role: 'status' }, message);
 }
 
 /** Say that something went wrong, with a button that tries again. */
-export function failureNode(words: string, retry: () => void): HTMLElement {
-  const again = el('button', { type: 'button', class: 'button' }, 'Try again');
-  again.addEventListener('click', retry);
-  return el('div', { class: 'failure', role: 'alert' }, el('p', {}, words), again);
+export function failureNode(message: string, retry: () => void): HTMLElement {
+  const retryButton = el('button', { type: 'button', class: 'button' }, 'Try again');
+  retryButton.addEventListener('click', retry);
+  return el('div', { class: 'failure', role: 'alert' }, el('p', {}, message), retryButton);
 }

@@ -1,5 +1,5 @@
 import type { ChangeListener } from '../core/host';
-import type { Requester, Subscriber } from '../core/rest-host';
+import type { SendRequest, Subscribe } from '../core/rest-host';
 
 const POLL_MS = 2000;
 const ANSWER_MS = 120_000;
@@ -38,7 +38,7 @@ export class KernelChannel {
   }
 
   /** Send a request; a stand-in for `fetch`. */
-  readonly request: Requester = (url, init) => {
+  readonly request: SendRequest = (url, init) => {
     const { pathname, search } = new URL(url, 'http://kernel/');
     const path = pathname.slice(pathname.indexOf(API) + API.length) + search;
     const post = init.method === 'POST';
@@ -88,7 +88,7 @@ export class KernelChannel {
  *
  * @param look - asks for what a change would make another
  */
-export function pollingSubscriber(look: () => Promise<unknown>): Subscriber {
+export function pollingSubscriber(look: () => Promise<unknown>): Subscribe {
   const listeners = new Set<ChangeListener>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let before: string | null = null;

@@ -1,4 +1,4 @@
-import type { HostExtras, Subscriber } from '../core/rest-host';
+import type { HostExtras, Subscribe } from '../core/rest-host';
 import { EventStream } from './event-stream';
 
 /** What the page offers to all widgets, whichever copy of this module they were loaded with. */
@@ -21,7 +21,7 @@ export function sharedExtras(): HostExtras {
 }
 
 /** Subscribe to a stream of events; all widgets of a page share one connection. */
-export function sharedEvents(url: string): Subscriber {
+export function sharedEvents(url: string): Subscribe {
   const { streams } = shared();
   const stream = (streams[url] ??= new EventStream(url));
   return listener => stream.subscribe(listener);

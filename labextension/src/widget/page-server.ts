@@ -1,4 +1,4 @@
-import type { Requester } from '../core/rest-host';
+import type { SendRequest } from '../core/rest-host';
 
 /** The Jupyter server that a page comes from. */
 export interface PageServer {
@@ -27,7 +27,7 @@ export function pageServer(page: Document): PageServer | null {
 }
 
 /** Send requests to a page's own server, as Jupyter's own pages do. */
-export function pageRequester({ token }: PageServer, page: Document): Requester {
+export function pageRequester({ token }: PageServer, page: Document): SendRequest {
   return (url, init) => {
     const headers = new Headers(init.headers);
     if (token !== '') {
@@ -58,7 +58,7 @@ export function eventsUrl({ baseUrl, token }: PageServer): string {
  */
 export async function isSameServer(
   { baseUrl }: PageServer,
-  request: Requester,
+  request: SendRequest,
   probe: string
 ): Promise<boolean> {
   try {

@@ -4,10 +4,10 @@ import { ApiError } from '../../src/core/host';
 import { checkPayload } from '../../src/core/payload';
 import { duration, fullTime, remaining, shortTime } from '../../src/core/times';
 import {
-  actionErrorWords,
+  actionErrorMessage,
   currentStep,
-  readErrorWords,
-  withoutAnsi
+  readErrorMessage,
+  stripAnsi
 } from '../../src/core/formatting';
 import { makeError, makeRun, makeWaiting } from './fake-host';
 
@@ -57,14 +57,14 @@ describe('errors in words', () => {
     [413, 'too_large', /too large/],
     [503, 'unavailable', /By a link/]
   ])('says what %d %s is', (status, reason, words) => {
-    expect(actionErrorWords(new ApiError('By a link.', reason, status))).toMatch(words);
+    expect(actionErrorMessage(new ApiError('By a link.', reason, status))).toMatch(words);
   });
 
   it('says what can not be read', () => {
-    expect(readErrorWords(new ApiError('x', 'network', 0))).toMatch(/stopped or out of reach/);
-    expect(readErrorWords(new Error('odd'))).toBe('odd');
-    expect(readErrorWords('odd')).toBe('odd');
-    expect(readErrorWords(new ApiError('', 'error', 500))).toMatch(/500/);
+    expect(readErrorMessage(new ApiError('x', 'network', 0))).toMatch(/stopped or out of reach/);
+    expect(readErrorMessage(new Error('odd'))).toBe('odd');
+    expect(readErrorMessage('odd')).toBe('odd');
+    expect(readErrorMessage(new ApiError('', 'error', 500))).toMatch(/500/);
   });
 });
 
@@ -108,7 +108,7 @@ describe('the step that a run is at', () => {
 });
 
 it('takes the colours of a terminal out', () => {
-  expect(withoutAnsi('\u001b[0;31mKeyError\u001b[39;49m: \u001b]8;;x\u0007a\u001b]8;;\u0007')).toBe(
+  expect(stripAnsi('\u001b[0;31mKeyError\u001b[39;49m: \u001b]8;;x\u0007a\u001b]8;;\u0007')).toBe(
     'KeyError: a'
   );
 });

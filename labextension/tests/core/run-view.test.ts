@@ -20,7 +20,7 @@ function area(): HTMLTextAreaElement {
 }
 
 function answer(): string {
-  return one(root, '.jp-PDFlow-answer').textContent;
+  return one(root, '.jp-PDFlow-result').textContent;
 }
 
 function at(minute: number): string {
@@ -177,7 +177,7 @@ describe('resume and cancel', () => {
     await settle();
     expect(host.sent).toEqual([{ a: 1 }]);
     expect(answer()).toBe('Resumed, with your data.');
-    expect(document.activeElement).toBe(one(root, '.jp-PDFlow-answer'));
+    expect(document.activeElement).toBe(one(root, '.jp-PDFlow-result'));
     expect(area().value).toBe('');
     expect(one(root, '.jp-PDFlow-pause').hidden).toBe(true);
   });
@@ -247,9 +247,9 @@ describe('resume and cancel', () => {
     buttonOf(root, 'Copy the resume link').click();
     await settle(100);
     expect(copied).toEqual(['http://h/pdflow/resume/r1']);
-    expect(one(root, '.jp-PDFlow-said').textContent).toBe('Copied');
+    expect(one(root, '.jp-PDFlow-copy-status').textContent).toBe('Copied');
     await settle(3000);
-    expect(root.querySelector('.jp-PDFlow-said')).toBeNull();
+    expect(root.querySelector('.jp-PDFlow-copy-status')).toBeNull();
   });
 });
 
@@ -278,7 +278,7 @@ describe('live changes', () => {
     buttonOf(root, 'Cancel…').click();
     await host.cancel('r1', null);
     await settle();
-    expect(document.activeElement).toBe(one(root, '.jp-PDFlow-answer'));
+    expect(document.activeElement).toBe(one(root, '.jp-PDFlow-result'));
   });
 
   it('warn where the run has come to wait elsewhere meanwhile', async () => {
@@ -317,7 +317,7 @@ describe('live changes', () => {
     const host = new FakeHost(makeRun('r1', { steps }));
     await showRun(host);
     await settle(10_000);
-    expect(one(root, '.jp-PDFlow-took').textContent).toBe('40 s');
+    expect(one(root, '.jp-PDFlow-step-duration').textContent).toBe('40 s');
   });
 });
 

@@ -312,7 +312,7 @@ describe('several at once', () => {
     buttonOf(root, 'Resume 2 runs').click();
     await settle();
     expect(host.sent).toEqual([{ ok: 1 }]);
-    const answer = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-answer'));
+    const answer = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'));
     expect(answer).toMatch(/1 run resumed\. 1 run not: .*r2: Nothing was changed/);
     expect(rows().every(each => !one<HTMLInputElement>(each, 'input').checked)).toBe(true);
   });

@@ -5,19 +5,19 @@ import { hasEnded } from './formatting';
 
 /** How many pages of paused runs are read at first: what waits for a person comes first. */
 const PAUSED_PAGES = 4;
-const UNDER_WAY: RunStatus[] = ['paused', 'running', 'queued'];
+const ACTIVE_STATUSES: RunStatus[] = ['paused', 'running', 'queued'];
 
 /** One of the server's lists, newest first, of which the first pages are known. */
-export class Stream {
+export class RunCursor {
   /** The most that the server gives at once. */
-  static readonly most = 500;
+  static readonly maxPageSize = 500;
   /** Whether the last page has been read. */
-  done = false;
+  isAtEnd = false;
   private last: string | null = null;
   private loaded = 0;
 
   private constructor(
-    private readonly page: number,
+    private readonly pageSize: number,
     private readonly status?: RunStatus
   ) {}
 
@@ -27,20 +27,20 @@ export class Stream {
    * @param filter - which runs are listed
    * @param page - how many are read at first, and more at each request for more
    */
-  static forFilter({ status }: Filter, page: number): Stream[] {
+  static forFilter({ status }: Filter, pageSize: number): RunCursor[] {
     switch (status) {
       case '':
-        return [...UNDER_WAY, undefined].map(each => new Stream(page, each));
+        return [...ACTIVE_STATUSES, undefined].map(each => new RunCursor(pageSize, each));
       case 'waiting':
-        return [new Stream(page, 'paused')];
+        return [new RunCursor(pageSize, 'paused')];
       default:
-        return [new Stream(page, status)];
+        return [new RunCursor(pageSize, status)];
     }
   }
 
   /** Whether there are more pages, as far as is known. */
   get hasMore(): boolean {
-    return this.last !== null && !this.done;
+    return this.last !== null && !this.isAtEnd;
   }
 
   /** Whether it lists what is under way; else it is there for what has ended. */
@@ -51,20 +51,20 @@ export class Stream {
   /** Whether the pages that are known would have this run. */
   covers(run: RunItem): boolean {
     const listed = this.status === undefined || this.status === run.status;
-    return listed && (this.done || (this.last !== null && run.id >= this.last));
+    return listed && (this.isAtEnd || (this.last !== null && run.id >= this.last));
   }
 
   /** Read again what is known, or the first page. */
-  async top(host: Host, workflow: string): Promise<RunItem[]> {
-    const first = this.status === 'paused' ? PAUSED_PAGES * this.page : this.page;
-    const limit = Math.min(Stream.most, Math.max(first, this.loaded));
+  async reload(host: Host, workflow: string): Promise<RunItem[]> {
+    const first = this.status === 'paused' ? PAUSED_PAGES * this.pageSize : this.pageSize;
+    const limit = Math.min(RunCursor.maxPageSize, Math.max(first, this.loaded));
     const runs = await this.read(host, workflow, limit, null);
     this.loaded = runs.length;
     return runs;
   }
 
   /** Read the next page. */
-  async next(host: Host, workflow: string, size = this.page): Promise<RunItem[]> {
+  async nextPage(host: Host, workflow: string, size = this.pageSize): Promise<RunItem[]> {
     const runs = await this.read(host, workflow, size, this.last);
     this.loaded += runs.length;
     return runs;
@@ -82,7 +82,7 @@ export class Stream {
       ...(workflow && { workflow }),
       ...(before !== null && { before })
     });
-    this.done = runs.length < limit;
+    this.isAtEnd = runs.length < limit;
     this.last = runs.at(-1)?.id ?? before;
     return runs;
   }
