@@ -1,34 +1,34 @@
 /** The notebook widget, for anywidget. */
 import { RunView } from './core/run-view';
 import { RunsView } from './core/runs-view';
-import type { View } from './widget/widget-host';
-import { chooseHost, tellingSettled } from './widget/widget-host';
-import type { Model } from './widget/kernel-channel';
-import { settledTeller } from './widget/settled-reporter';
+import type { ViewSpec } from './widget/widget-host';
+import { chooseHost, withSettledCallback } from './widget/widget-host';
+import type { WidgetModel } from './widget/kernel-channel';
+import { settledReporter } from './widget/settled-reporter';
 
 /** What anywidget hands over. */
 interface RenderProps {
-  model: Model;
+  model: WidgetModel;
   el: HTMLElement;
 }
 
 /** Draw the widget; returns what takes it away. */
 async function render({ model, el }: RenderProps): Promise<() => void> {
-  const view = model.get('view') as View;
-  const own = await chooseHost(model, view);
-  const { host } = own;
-  const settled = settledTeller(model, el);
-  const drawn =
-    view.run === undefined
+  const spec = model.get('view') as ViewSpec;
+  const connection = await chooseHost(model, spec);
+  const { host } = connection;
+  const reporter = settledReporter(model, el);
+  const view =
+    spec.run === undefined
       ? new RunsView(el, host, {
-          workflow: view.workflow ?? undefined,
-          status: view.status ?? undefined
+          workflow: spec.workflow ?? undefined,
+          status: spec.status ?? undefined
         })
-      : new RunView(el, tellingSettled(host, settled.tell), view.run, { step: view.step });
+      : new RunView(el, withSettledCallback(host, reporter.report), spec.run, { step: spec.step });
   return () => {
-    settled.dispose();
-    drawn.dispose();
-    own.dispose();
+    reporter.dispose();
+    view.dispose();
+    connection.dispose();
   };
 }
 

@@ -13,7 +13,7 @@ export interface Workflow {
 }
 
 /** What the notebook's toolbar and the commands ask of the server, beyond `Host`. */
-export class Server {
+export class ApiClient {
   /** @param settings - how the server is reached */
   constructor(readonly settings: ServerConnection.ISettings) {}
 
@@ -22,24 +22,24 @@ export class Server {
     ServerConnection.makeRequest(url, init, this.settings);
 
   /** Get the newest version of the workflow of a notebook; undefined where it is not deployed. */
-  async workflowOf(path: string): Promise<Workflow | undefined> {
+  async findWorkflow(path: string): Promise<Workflow | undefined> {
     const workflows = (await this.call('workflows')) as Workflow[];
     return workflows.find(workflow => workflow.path === path);
   }
 
   /** Start a run with this event. */
-  async start(workflow: Workflow, event: unknown): Promise<Run> {
+  async startRun(workflow: Workflow, event: unknown): Promise<Run> {
     const id = encodeURIComponent(workflow.id);
     return (await this.call(`workflows/${id}/runs`, { event })) as Run;
   }
 
   /** Get a run as an executed notebook. */
-  async notebook(runId: string): Promise<unknown> {
+  async executedNotebook(runId: string): Promise<unknown> {
     return this.call(`runs/${encodeURIComponent(runId)}/notebook`);
   }
 
   /** Get the path of the notebook of a workflow. */
-  async pathOf(workflowId: string): Promise<string> {
+  async notebookPath(workflowId: string): Promise<string> {
     const workflow = await this.call(`workflows/${encodeURIComponent(workflowId)}`);
     return (workflow as Workflow).path;
   }
@@ -59,6 +59,6 @@ export class Server {
 }
 
 /** The words of something that was thrown. */
-export function wordsOf(error: unknown): string {
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,10 +1,10 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
-import { askJson } from './dialogs';
-import { saveExecuted } from './executed-notebook';
+import { promptJson } from './dialogs';
+import { saveExecutedNotebook } from './executed-notebook';
 import { runsIcon } from './icon';
-import { wordsOf } from './api-client';
-import { CommandIDs, type Workflows } from './tokens';
+import { errorMessage } from './api-client';
+import { CommandIDs, type IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
 
 /** What the palette calls all of this. */
@@ -13,12 +13,12 @@ export const CATEGORY = 'Workflow Runs';
 /** Add the commands that need no notebook. */
 export function addRunCommands(
   app: JupyterFrontEnd,
-  workflows: Workflows,
+  workflows: IWorkflows,
   palette: ICommandPalette | null
 ): void {
   const { commands } = app;
   const { waiting } = workflows;
-  const isEnabled = (): boolean => waiting.any;
+  const isEnabled = (): boolean => waiting.hasAny;
   commands.addCommand(CommandIDs.open, {
     label: 'Show Workflow Runs',
     caption: 'Show the panel of workflow runs',
@@ -30,19 +30,19 @@ export function addRunCommands(
     isVisible: () => false,
     execute: async args => {
       if (typeof args['run'] === 'string') {
-        await openExecuted(app, workflows, args['run']);
+        await openExecutedNotebook(app, workflows, args['run']);
       }
     }
   });
   commands.addCommand(CommandIDs.resume, {
-    label: () => `Resume the Latest Waiting Run${named(waiting.latest)}…`,
+    label: () => `Resume the Latest Waiting Run${runSuffix(waiting.latest)}…`,
     isEnabled,
-    execute: () => settle(workflows, resume)
+    execute: () => settleLatest(workflows, resume)
   });
   commands.addCommand(CommandIDs.cancel, {
-    label: () => `Cancel the Latest Waiting Run${named(waiting.latest)}…`,
+    label: () => `Cancel the Latest Waiting Run${runSuffix(waiting.latest)}…`,
     isEnabled,
-    execute: () => settle(workflows, cancel)
+    execute: () => settleLatest(workflows, cancel)
   });
   waiting.changed.connect(() => {
     commands.notifyCommandChanged(CommandIDs.resume);
@@ -53,35 +53,35 @@ export function addRunCommands(
   }
 }
 
-type Settle = (workflows: Workflows, run: WaitingRun) => Promise<string | null>;
+type SettleAction = (workflows: IWorkflows, run: WaitingRun) => Promise<string | null>;
 
 /** Settle the latest run that waits, and say what came of it. */
-async function settle(workflows: Workflows, act: Settle): Promise<void> {
+async function settleLatest(workflows: IWorkflows, act: SettleAction): Promise<void> {
   const run = workflows.waiting.latest;
   if (!run) {
     return;
   }
   try {
-    const words = await act(workflows, run);
-    if (words !== null) {
-      Notification.success(words, { autoClose: 5000 });
+    const message = await act(workflows, run);
+    if (message !== null) {
+      Notification.success(message, { autoClose: 5000 });
     }
   } catch (error) {
-    Notification.error(`${run.workflow}: ${wordsOf(error)}`, { autoClose: false });
+    Notification.error(`${run.workflow}: ${errorMessage(error)}`, { autoClose: false });
   }
 }
 
-async function resume({ host }: Workflows, run: WaitingRun): Promise<string | null> {
+async function resume({ host }: IWorkflows, run: WaitingRun): Promise<string | null> {
   const label = 'Data for the next steps (JSON, may be left empty)';
-  const typed = await askJson(`Resume ${run.workflow} at step ${run.step}`, label, 'Resume');
-  if (!typed) {
+  const input = await promptJson(`Resume ${run.workflow} at step ${run.step}`, label, 'Resume');
+  if (!input) {
     return null;
   }
-  await host.resume(run.id, typed.value);
+  await host.resume(run.id, input.value);
   return `Resumed: ${run.workflow} goes on from step ${run.step}.`;
 }
 
-async function cancel({ host }: Workflows, run: WaitingRun): Promise<string | null> {
+async function cancel({ host }: IWorkflows, run: WaitingRun): Promise<string | null> {
   const { button, value } = await InputDialog.getText({
     title: `Cancel ${run.workflow} at step ${run.step}`,
     label: 'Reason (may be left empty)',
@@ -95,17 +95,21 @@ async function cancel({ host }: Workflows, run: WaitingRun): Promise<string | nu
   return `Canceled: ${run.workflow} ends at step ${run.step}.`;
 }
 
-function named(run: WaitingRun | undefined): string {
+function runSuffix(run: WaitingRun | undefined): string {
   return run ? ` (${run.workflow}, step ${run.step})` : '';
 }
 
-async function openExecuted(app: JupyterFrontEnd, workflows: Workflows, id: string): Promise<void> {
+async function openExecutedNotebook(
+  app: JupyterFrontEnd,
+  workflows: IWorkflows,
+  id: string
+): Promise<void> {
   try {
     const { contents } = app.serviceManager;
-    const path = await saveExecuted(id, workflows.host, workflows.server, contents);
+    const path = await saveExecutedNotebook(id, workflows.host, workflows.client, contents);
     await app.commands.execute('docmanager:open', { path });
   } catch (error) {
-    Notification.error(`The run can't be opened as a notebook: ${wordsOf(error)}`, {
+    Notification.error(`The run can't be opened as a notebook: ${errorMessage(error)}`, {
       autoClose: false
     });
   }

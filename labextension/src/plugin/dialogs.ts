@@ -5,7 +5,7 @@ import { checkPayload } from '../core/payload';
 /** A field for JSON in a dialog, checked while it is typed. */
 class JsonBody extends Widget implements Dialog.IBodyWidget {
   private readonly area = document.createElement('textarea');
-  private readonly problem = document.createElement('div');
+  private readonly message = document.createElement('div');
 
   /**
    * @param label - what the JSON is for
@@ -14,14 +14,14 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
   constructor(label: string, text: string) {
     super();
     this.addClass('jp-pdflow-json');
-    const name = document.createElement('label');
-    name.textContent = label;
-    name.append(this.area);
+    const labelNode = document.createElement('label');
+    labelNode.textContent = label;
+    labelNode.append(this.area);
     this.area.value = text;
     this.area.rows = 8;
     this.area.spellcheck = false;
     this.area.className = 'jp-mod-styled';
-    this.problem.setAttribute('role', 'status');
+    this.message.setAttribute('role', 'status');
     this.area.addEventListener('input', () => this.check());
     // Enter is a new line here; with Ctrl or Cmd it accepts.
     this.area.addEventListener('keydown', event => {
@@ -29,7 +29,7 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
         event.stopPropagation();
       }
     });
-    this.node.append(name, this.problem);
+    this.node.append(labelNode, this.message);
   }
 
   /** What was typed. */
@@ -40,7 +40,7 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
   /** Say what is wrong with what was typed, which keeps it from being accepted. */
   check(): void {
     const checked = checkPayload(this.area.value);
-    this.problem.textContent = checked.ok ? '' : checked.message;
+    this.message.textContent = checked.ok ? '' : checked.message;
     this.area.setAttribute('aria-invalid', String(!checked.ok));
     const accept = this.node.closest('.jp-Dialog')?.querySelector('.jp-mod-accept');
     if (accept instanceof HTMLButtonElement) {
@@ -54,7 +54,7 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
 }
 
 /** What was typed, and its value. */
-export interface Typed {
+export interface JsonInput {
   text: string;
   value: unknown;
 }
@@ -64,12 +64,12 @@ export interface Typed {
  *
  * @returns null where the dialog was closed, or what was typed is not JSON
  */
-export async function askJson(
+export async function promptJson(
   title: string,
   label: string,
   action: string,
   text = ''
-): Promise<Typed | null> {
+): Promise<JsonInput | null> {
   const dialog = new Dialog<string>({
     title,
     body: new JsonBody(label, text),

@@ -3,25 +3,25 @@ import type { Contents } from '@jupyterlab/services';
 import { ServerConnection } from '@jupyterlab/services';
 import type { Host } from '../core/host';
 import { hasEnded } from '../core/formatting';
-import type { Server } from './api-client';
+import type { ApiClient } from './api-client';
 
 /**
  * Save a run as an executed notebook beside the workflow's, and return its path.
  *
  * A file that was saved after the run ended is left as it is.
  */
-export async function saveExecuted(
+export async function saveExecutedNotebook(
   id: string,
   host: Pick<Host, 'get'>,
-  server: Server,
+  client: ApiClient,
   contents: Contents.IManager
 ): Promise<string> {
   const run = await host.get(id);
-  const folder = PathExt.dirname(await server.pathOf(run.workflow_id));
+  const folder = PathExt.dirname(await client.notebookPath(run.workflow_id));
   const path = PathExt.join(folder, `${run.workflow_name}-${run.id}.ipynb`);
   const saved = await lastModified(contents, path);
   if (!hasEnded(run) || saved === null || saved < Date.parse(run.updated_at)) {
-    const content = await server.notebook(id);
+    const content = await client.executedNotebook(id);
     await contents.save(path, { type: 'notebook', format: 'json', content });
   }
   return path;

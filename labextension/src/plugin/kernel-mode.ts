@@ -5,42 +5,45 @@ import type { Kernel, KernelMessage } from '@jupyterlab/services';
 export type Mode = 'production' | 'test' | null;
 
 /** What a magic answered. */
-export interface Said {
+export interface MagicResult {
   ok: boolean;
   /** What it printed, or why it refused. */
   text: string;
 }
 
-const QUESTION = 'get_ipython().pdflow.session.production';
+const MODE_EXPRESSION = 'get_ipython().pdflow.session.production';
 // Colours of a terminal.
 // eslint-disable-next-line no-control-regex
 const ANSI = /\u001b\[[0-9;]*m/g;
 
 /** Ask a kernel for its mode, without a trace in the notebook. */
-export async function askMode(kernel: Kernel.IKernelConnection): Promise<Mode> {
+export async function fetchMode(kernel: Kernel.IKernelConnection): Promise<Mode> {
   const future = kernel.requestExecute({
     code: '',
     silent: true,
     store_history: false,
-    user_expressions: { pdflow: QUESTION }
+    user_expressions: { pdflow: MODE_EXPRESSION }
   });
   const { content } = await future.done;
   if (content.status !== 'ok') {
     return null;
   }
-  const found = content.user_expressions['pdflow'] as unknown as Answer | undefined;
-  const word = found?.status === 'ok' ? found.data['text/plain'] : undefined;
-  return word === 'True' ? 'production' : word === 'False' ? 'test' : null;
+  const reply = content.user_expressions['pdflow'] as unknown as ExpressionReply | undefined;
+  const value = reply?.status === 'ok' ? reply.data['text/plain'] : undefined;
+  return value === 'True' ? 'production' : value === 'False' ? 'test' : null;
 }
 
-interface Answer {
+interface ExpressionReply {
   status: string;
   data: Record<string, unknown>;
 }
 
 /** Execute a line outside the notebook, and give what it says. */
-export async function sayMagic(kernel: Kernel.IKernelConnection, line: string): Promise<Said> {
-  const said: string[] = [];
+export async function runMagic(
+  kernel: Kernel.IKernelConnection,
+  line: string
+): Promise<MagicResult> {
+  const printed: string[] = [];
   const future = kernel.requestExecute({
     code: line,
     silent: false,
@@ -48,15 +51,15 @@ export async function sayMagic(kernel: Kernel.IKernelConnection, line: string): 
     allow_stdin: false
   });
   future.onIOPub = message => {
-    said.push(textOf(message));
+    printed.push(textOf(message));
   };
   const { content } = await future.done;
-  const words = said.join('').replace(ANSI, '').trim();
+  const text = printed.join('').replace(ANSI, '').trim();
   if (content.status === 'ok') {
-    return { ok: true, text: words };
+    return { ok: true, text: text };
   }
-  const refusal = content.status === 'error' ? content.evalue : '';
-  return { ok: false, text: refusal || words || 'The kernel did not answer.' };
+  const reason = content.status === 'error' ? content.evalue : '';
+  return { ok: false, text: reason || text || 'The kernel did not answer.' };
 }
 
 function textOf(message: KernelMessage.IIOPubMessage): string {
@@ -73,9 +76,9 @@ function textOf(message: KernelMessage.IIOPubMessage): string {
 }
 
 /** Keeps the mode of a notebook's session, asking one question at a time. */
-export class ModeWatch {
+export class ModeWatcher {
   private current: Mode = null;
-  private isAsking = false;
+  private isRefreshing = false;
   private isStale = false;
   private isDisposed = false;
 
@@ -85,12 +88,12 @@ export class ModeWatch {
    */
   constructor(
     private readonly session: ISessionContext,
-    private readonly changed: (mode: Mode) => void
+    private readonly onModeChange: (mode: Mode) => void
   ) {
-    session.kernelChanged.connect(this.forget);
+    session.kernelChanged.connect(this.reset);
     session.connectionStatusChanged.connect(this.onConnection);
     session.statusChanged.connect(this.onStatus);
-    this.ask();
+    this.refresh();
   }
 
   /** The mode, as far as it is known. */
@@ -99,28 +102,28 @@ export class ModeWatch {
   }
 
   /** Ask the kernel, soon. */
-  readonly ask = (): void => {
+  readonly refresh = (): void => {
     this.isStale = true;
-    if (!this.isAsking) {
-      this.isAsking = true;
-      void this.answer().finally(() => (this.isAsking = false));
+    if (!this.isRefreshing) {
+      this.isRefreshing = true;
+      void this.refreshUntilCurrent().finally(() => (this.isRefreshing = false));
     }
   };
 
   /** Ask nothing any more. */
   dispose(): void {
     this.isDisposed = true;
-    this.session.kernelChanged.disconnect(this.forget);
+    this.session.kernelChanged.disconnect(this.reset);
     this.session.connectionStatusChanged.disconnect(this.onConnection);
     this.session.statusChanged.disconnect(this.onStatus);
   }
 
-  private async answer(): Promise<void> {
+  private async refreshUntilCurrent(): Promise<void> {
     while (this.isStale && !this.isDisposed) {
       this.isStale = false;
       const kernel = this.session.session?.kernel;
       // A kernel that went away while it was asked has no mode.
-      const mode = kernel ? await askMode(kernel).catch(() => null) : null;
+      const mode = kernel ? await fetchMode(kernel).catch(() => null) : null;
       this.set(mode);
     }
   }
@@ -128,24 +131,24 @@ export class ModeWatch {
   private set(mode: Mode): void {
     if (mode !== this.current && !this.isDisposed) {
       this.current = mode;
-      this.changed(mode);
+      this.onModeChange(mode);
     }
   }
 
-  private readonly forget = (): void => {
+  private readonly reset = (): void => {
     this.set(null);
-    this.ask();
+    this.refresh();
   };
 
   private readonly onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
     if (status === 'connected') {
-      this.ask();
+      this.refresh();
     }
   };
 
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
     if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
-      this.forget();
+      this.reset();
     }
   };
 }

@@ -1,7 +1,7 @@
 import { Widget } from '@lumino/widgets';
 import type { Mode } from './kernel-mode';
 
-const CHOICES = [
+const MODES = [
   ['test', 'Test', 'Test mode: step cells execute here, and pauses are only shown'],
   [
     'production',
@@ -15,19 +15,19 @@ export class ModeSwitch extends Widget {
   private readonly buttons = new Map<Mode, HTMLButtonElement>();
 
   /** @param choose - called with the mode that was asked for */
-  constructor(choose: (mode: 'production' | 'test') => void) {
+  constructor(onChoose: (mode: 'production' | 'test') => void) {
     super();
     this.addClass('jp-pdflow-switch');
     this.node.setAttribute('role', 'group');
     this.node.setAttribute('aria-label', 'Workflow mode');
-    for (const [mode, label, title] of CHOICES) {
+    for (const [mode, label, title] of MODES) {
       const button = document.createElement('button');
       button.type = 'button';
       button.textContent = label;
       button.title = title;
       button.addEventListener('click', () => {
         if (button.getAttribute('aria-pressed') !== 'true') {
-          choose(mode);
+          onChoose(mode);
         }
       });
       this.buttons.set(mode, button);

@@ -5,8 +5,8 @@ import { runIcon } from '@jupyterlab/ui-components';
 import { IStateDB } from '@jupyterlab/statedb';
 import { CATEGORY } from './commands';
 import type { NotebookWorkflow } from './notebook-workflow';
-import { CommandIDs, IWorkflows, PluginIDs, type Workflows } from './tokens';
-import { NotebookWorkflows } from './notebook-toolbars';
+import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
+import { NotebookToolbars } from './notebook-toolbars';
 
 /** The switch and the Run button in the toolbars of notebooks, and their commands. */
 export const notebookPlugin: JupyterFrontEndPlugin<void> = {
@@ -17,19 +17,27 @@ export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   optional: [IToolbarWidgetRegistry, ICommandPalette, IStateDB],
   activate: (
     app: JupyterFrontEnd,
-    workflows: Workflows,
+    workflows: IWorkflows,
     tracker: INotebookTracker,
-    toolbars: IToolbarWidgetRegistry | null,
+    toolbarRegistry: IToolbarWidgetRegistry | null,
     palette: ICommandPalette | null,
     state: IStateDB | null
   ) => {
     const { contents } = app.serviceManager;
-    const notebooks = new NotebookWorkflows({ workflows, contents, state });
-    toolbars?.addFactory<NotebookPanel>('Notebook', 'pdflow-mode', notebooks.makeSwitch);
-    toolbars?.addFactory<NotebookPanel>('Notebook', 'pdflow-run', notebooks.makeRun);
+    const notebookToolbars = new NotebookToolbars({ workflows, contents, state });
+    toolbarRegistry?.addFactory<NotebookPanel>(
+      'Notebook',
+      'pdflow-mode',
+      notebookToolbars.makeSwitch
+    );
+    toolbarRegistry?.addFactory<NotebookPanel>(
+      'Notebook',
+      'pdflow-run',
+      notebookToolbars.makeRunButton
+    );
     addNotebookCommands(app, palette, () => {
       const panel = tracker.currentWidget;
-      return panel ? notebooks.of(panel) : null;
+      return panel ? notebookToolbars.workflowOf(panel) : null;
     });
   }
 };

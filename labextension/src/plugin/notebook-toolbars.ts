@@ -1,41 +1,41 @@
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { runIcon, ToolbarButton } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
-import { NotebookWorkflow, type Places } from './notebook-workflow';
+import { NotebookWorkflow, type NotebookServices } from './notebook-workflow';
 import { ModeSwitch } from './mode-switch';
 
 /** The workflows of the notebooks that are open. */
-export class NotebookWorkflows {
-  private readonly found = new WeakMap<NotebookPanel, NotebookWorkflow>();
+export class NotebookToolbars {
+  private readonly workflows = new WeakMap<NotebookPanel, NotebookWorkflow>();
   private readonly panels = new Set<NotebookPanel>();
 
   /** @param places - what they need */
-  constructor(private readonly places: Places) {
+  constructor(private readonly services: NotebookServices) {
     NotebookActions.executed.connect((_, { notebook }) => {
       for (const panel of this.panels) {
         if (panel.content === notebook) {
-          this.of(panel).refresh();
+          this.workflowOf(panel).refresh();
         }
       }
     });
   }
 
   /** Get the workflow of a notebook. */
-  of(panel: NotebookPanel): NotebookWorkflow {
-    const found = this.found.get(panel) ?? new NotebookWorkflow(panel, this.places);
-    if (!this.found.has(panel)) {
-      this.found.set(panel, found);
+  workflowOf(panel: NotebookPanel): NotebookWorkflow {
+    const workflow = this.workflows.get(panel) ?? new NotebookWorkflow(panel, this.services);
+    if (!this.workflows.has(panel)) {
+      this.workflows.set(panel, workflow);
       this.panels.add(panel);
       panel.disposed.connect(() => this.panels.delete(panel));
     }
-    return found;
+    return workflow;
   }
 
   /** Make a notebook's switch Test | Production. */
   readonly makeSwitch = (panel: NotebookPanel): Widget => {
-    const workflow = this.of(panel);
+    const workflow = this.workflowOf(panel);
     const widget = new ModeSwitch(mode => void workflow.switchTo(mode));
-    follow(widget, workflow, () => {
+    drawOnChange(widget, workflow, () => {
       widget.setMode(workflow.mode);
       widget.setBusy(workflow.isBusy);
     });
@@ -43,8 +43,8 @@ export class NotebookWorkflows {
   };
 
   /** Make a notebook's Run button, which is there in production. */
-  readonly makeRun = (panel: NotebookPanel): Widget => {
-    const workflow = this.of(panel);
+  readonly makeRunButton = (panel: NotebookPanel): Widget => {
+    const workflow = this.workflowOf(panel);
     const widget = new ToolbarButton({
       icon: runIcon,
       label: 'Run workflow…',
@@ -52,12 +52,12 @@ export class NotebookWorkflows {
       onClick: () => void workflow.run()
     });
     widget.addClass('jp-pdflow-run');
-    follow(widget, workflow, () => widget.setHidden(workflow.mode !== 'production'));
+    drawOnChange(widget, workflow, () => widget.setHidden(workflow.mode !== 'production'));
     return widget;
   };
 }
 
-function follow(widget: Widget, workflow: NotebookWorkflow, draw: () => void): void {
+function drawOnChange(widget: Widget, workflow: NotebookWorkflow, draw: () => void): void {
   workflow.changed.connect(draw);
   widget.disposed.connect(() => workflow.changed.disconnect(draw));
   draw();

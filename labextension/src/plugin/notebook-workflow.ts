@@ -3,17 +3,17 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 import type { IStateDB } from '@jupyterlab/statedb';
 import { Signal, type ISignal } from '@lumino/signaling';
-import { askJson } from './dialogs';
-import { ModeWatch, sayMagic, type Mode } from './kernel-mode';
+import { promptJson } from './dialogs';
+import { ModeWatcher, runMagic, type Mode } from './kernel-mode';
 import { Saver } from './saver';
-import { wordsOf } from './api-client';
-import type { Workflows } from './tokens';
+import { errorMessage } from './api-client';
+import type { IWorkflows } from './tokens';
 
 const STATE = 'jupyter-pdflow:events';
 
 /** What a notebook's workflow needs from JupyterLab. */
-export interface Places {
-  workflows: Workflows;
+export interface NotebookServices {
+  workflows: IWorkflows;
   contents: Contents.IManager;
   /** Where the last events are remembered; without it they are not. */
   state: IStateDB | null;
@@ -21,7 +21,7 @@ export interface Places {
 
 /** The workflow in an open notebook: its mode, the switch between them, and its runs. */
 export class NotebookWorkflow {
-  private readonly watch: ModeWatch;
+  private readonly modeWatcher: ModeWatcher;
   private readonly saver: Saver;
   private readonly _changed = new Signal<this, void>(this);
   private _isBusy = false;
@@ -32,19 +32,19 @@ export class NotebookWorkflow {
    */
   constructor(
     private readonly panel: NotebookPanel,
-    private readonly places: Places
+    private readonly services: NotebookServices
   ) {
     this.saver = new Saver(panel.context);
-    this.watch = new ModeWatch(panel.sessionContext, () => this._changed.emit());
+    this.modeWatcher = new ModeWatcher(panel.sessionContext, () => this._changed.emit());
     panel.disposed.connect(() => {
-      this.watch.dispose();
+      this.modeWatcher.dispose();
       Signal.clearData(this);
     });
   }
 
   /** The mode; null where the kernel has not loaded the extension. */
   get mode(): Mode {
-    return this.watch.mode;
+    return this.modeWatcher.mode;
   }
 
   /** Whether a switch is under way. */
@@ -59,7 +59,7 @@ export class NotebookWorkflow {
 
   /** Ask the kernel for the mode, soon. */
   refresh(): void {
-    this.watch.ask();
+    this.modeWatcher.refresh();
   }
 
   /** Save the notebook and switch its session; says what came of it. */
@@ -73,59 +73,59 @@ export class NotebookWorkflow {
       if (mode === 'production') {
         await this.saver.save();
       }
-      const said = await sayMagic(kernel, `%pdflow ${mode}`);
-      if (said.ok) {
-        Notification.success(said.text, { autoClose: 5000 });
+      const result = await runMagic(kernel, `%pdflow ${mode}`);
+      if (result.ok) {
+        Notification.success(result.text, { autoClose: 5000 });
       } else {
-        refuse(`Not switched to ${mode}: ${said.text}`);
+        showError(`Not switched to ${mode}: ${result.text}`);
       }
     } catch (error) {
-      refuse(`Not switched to ${mode}: ${wordsOf(error)}`);
+      showError(`Not switched to ${mode}: ${errorMessage(error)}`);
     } finally {
       this.setBusy(false);
-      this.watch.ask();
+      this.modeWatcher.refresh();
     }
   }
 
   /** Ask for an event, start a run with it, and show it in the panel. */
   async run(): Promise<void> {
-    const { server } = this.places.workflows;
+    const { client } = this.services.workflows;
     try {
-      const path = this.places.contents.localPath(this.panel.context.path);
-      const workflow = await server.workflowOf(path);
+      const path = this.services.contents.localPath(this.panel.context.path);
+      const workflow = await client.findWorkflow(path);
       if (!workflow) {
-        refuse('This notebook is not deployed yet: switch it to production first.');
+        showError('This notebook is not deployed yet: switch it to production first.');
         return;
       }
-      const typed = await askJson(
+      const input = await promptJson(
         `Run ${workflow.name}`,
         `The event, which steps read as pd.steps["trigger"]["event"] (JSON). Version ${workflow.version}.`,
         'Run',
-        await this.lastEvent(path)
+        await this.lastEventText(path)
       );
-      if (typed) {
-        await this.remember(path, typed.text);
-        const run = await server.start(workflow, typed.value ?? {});
-        this.places.workflows.open(run.id);
+      if (input) {
+        await this.saveEventText(path, input.text);
+        const run = await client.startRun(workflow, input.value ?? {});
+        this.services.workflows.open(run.id);
       }
     } catch (error) {
-      refuse(`The run was not started: ${wordsOf(error)}`);
+      showError(`The run was not started: ${errorMessage(error)}`);
     }
   }
 
-  private async lastEvent(path: string): Promise<string> {
+  private async lastEventText(path: string): Promise<string> {
     const events = await this.events();
     const text = events[path];
     return typeof text === 'string' ? text : '{}';
   }
 
-  private async remember(path: string, text: string): Promise<void> {
+  private async saveEventText(path: string, text: string): Promise<void> {
     const events = await this.events();
-    await this.places.state?.save(STATE, { ...events, [path]: text });
+    await this.services.state?.save(STATE, { ...events, [path]: text });
   }
 
   private async events(): Promise<Record<string, string>> {
-    const events = await this.places.state?.fetch(STATE);
+    const events = await this.services.state?.fetch(STATE);
     return (events ?? {}) as Record<string, string>;
   }
 
@@ -135,6 +135,6 @@ export class NotebookWorkflow {
   }
 }
 
-function refuse(words: string): void {
-  Notification.error(words, { autoClose: false });
+function showError(message: string): void {
+  Notification.error(message, { autoClose: false });
 }

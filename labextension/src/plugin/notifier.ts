@@ -1,41 +1,41 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { RunChange } from '../core/types';
-import type { Workflows } from './tokens';
+import type { IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
 
-const SHOWN_MS = 10_000;
-const MOST_REMEMBERED = 1000;
+const AUTO_CLOSE_MS = 10_000;
+const MAX_REMEMBERED = 1000;
 
 /** Tells when a run starts to wait for a person, and when one fails. */
 export class Notifier {
   /** Whether to tell at all. */
   enabled = true;
-  private readonly shown = new Map<string, string>();
+  private readonly notificationIds = new Map<string, string>();
   private readonly failed = new Set<string>();
 
   /** @param workflows - the runs */
-  constructor(private readonly workflows: Workflows) {
-    workflows.waiting.began.connect((_, run) => this.tellWaiting(run));
-    workflows.waiting.ended.connect((_, run) => this.withdraw(run.id));
+  constructor(private readonly workflows: IWorkflows) {
+    workflows.waiting.waitStarted.connect((_, run) => this.notifyWaiting(run));
+    workflows.waiting.waitEnded.connect((_, run) => this.dismiss(run.id));
     workflows.host.onChange(change => {
       if (change?.status === 'failed') {
-        this.tellFailed(change);
+        this.notifyFailed(change);
       }
     });
   }
 
-  private tellWaiting(run: WaitingRun): void {
+  private notifyWaiting(run: WaitingRun): void {
     if (this.enabled) {
       const message = `${run.workflow} waits for you at step ${run.step}.`;
-      this.shown.set(run.id, Notification.info(message, this.options(run.id)));
+      this.notificationIds.set(run.id, Notification.info(message, this.options(run.id)));
     }
   }
 
-  private tellFailed(change: RunChange): void {
+  private notifyFailed(change: RunChange): void {
     if (!this.enabled || this.failed.has(change.run_id)) {
       return;
     }
-    if (this.failed.size >= MOST_REMEMBERED) {
+    if (this.failed.size >= MAX_REMEMBERED) {
       this.failed.clear();
     }
     this.failed.add(change.run_id);
@@ -43,10 +43,10 @@ export class Notifier {
     Notification.error(message, this.options(change.run_id));
   }
 
-  private withdraw(runId: string): void {
-    const id = this.shown.get(runId);
+  private dismiss(runId: string): void {
+    const id = this.notificationIds.get(runId);
     if (id !== undefined) {
-      this.shown.delete(runId);
+      this.notificationIds.delete(runId);
       Notification.dismiss(id);
     }
   }
@@ -54,7 +54,7 @@ export class Notifier {
   private options(runId: string): Notification.IOptions<null> {
     const callback = (): void => this.workflows.open(runId);
     return {
-      autoClose: SHOWN_MS,
+      autoClose: AUTO_CLOSE_MS,
       actions: [{ label: 'Open', caption: 'Open the run in the panel', callback }]
     };
   }

@@ -8,18 +8,18 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { fileUrls, RestHost } from '../core/rest-host';
-import { offerExtras } from '../widget/page-globals';
+import { registerExtras } from '../widget/page-globals';
 import { addRunCommands } from './commands';
 import { RunEvents } from './run-events';
 import { Notifier } from './notifier';
 import { outputRenderer } from './output-renderer';
 import { RunsPanel } from './runs-panel';
-import { Server } from './api-client';
-import { CommandIDs, IWorkflows, PluginIDs, type Workflows } from './tokens';
-import { Waiting } from './waiting-runs';
+import { ApiClient } from './api-client';
+import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
+import { WaitingRuns } from './waiting-runs';
 
 /** The panel, the commands and the notifications. */
-export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
+export const panelPlugin: JupyterFrontEndPlugin<IWorkflows> = {
   id: PluginIDs.panel,
   description: 'Shows the runs of workflows and steers them.',
   autoStart: true,
@@ -33,13 +33,13 @@ export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
     settings: ISettingRegistry | null
-  ): Workflows => {
+  ): IWorkflows => {
     const workflows = makeWorkflows(app, rendermime);
     const { panel } = workflows;
     addRunCommands(app, workflows, palette);
     restorer?.add(panel, RunsPanel.id);
     const notifier = new Notifier(workflows);
-    const place = (side: string): void => {
+    const addToShell = (side: string): void => {
       const isMoved = panel.isAttached && labShell !== null;
       const wasVisible = panel.isVisible;
       app.shell.add(panel, side, { rank: 550, type: 'Workflow runs' });
@@ -54,10 +54,10 @@ export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
       if (typeof size === 'number') {
         panel.pageSize = size;
       }
-      const wanted = loaded?.composite['side'] === 'right' ? 'right' : 'left';
-      if (wanted !== side) {
-        side = wanted;
-        place(side);
+      const newSide = loaded?.composite['side'] === 'right' ? 'right' : 'left';
+      if (newSide !== side) {
+        side = newSide;
+        addToShell(side);
       }
     };
     const load = settings?.load(PluginIDs.panel) ?? Promise.reject(new Error('no settings'));
@@ -75,9 +75,9 @@ export const panelPlugin: JupyterFrontEndPlugin<Workflows> = {
 function makeWorkflows(
   app: JupyterFrontEnd,
   rendermime: IRenderMimeRegistry
-): Workflows & { panel: RunsPanel } {
+): IWorkflows & { panel: RunsPanel } {
   const settings = app.serviceManager.serverSettings;
-  const server = new Server(settings);
+  const client = new ApiClient(settings);
   const events = new RunEvents(settings);
   const extras = {
     renderOutputs: outputRenderer(rendermime),
@@ -86,9 +86,9 @@ function makeWorkflows(
       void app.commands.execute(CommandIDs.openNotebook, { run });
     }
   };
-  offerExtras(extras);
-  const host = new RestHost(settings.baseUrl, server.request, events.subscribe, extras);
-  const waiting = new Waiting(host);
+  registerExtras(extras);
+  const host = new RestHost(settings.baseUrl, client.request, events.subscribe, extras);
+  const waiting = new WaitingRuns(host);
   const panel = new RunsPanel(host, waiting);
   const open = (runId?: string): void => {
     if (runId !== undefined) {
@@ -96,5 +96,5 @@ function makeWorkflows(
     }
     app.shell.activateById(panel.id);
   };
-  return { host, server, waiting, panel, open };
+  return { host, client, waiting, panel, open };
 }

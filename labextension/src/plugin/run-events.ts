@@ -16,11 +16,14 @@ export class RunEvents {
   /** @param settings - how the server is reached */
   constructor(settings: ServerConnection.ISettings) {
     this.manager = new EventManager({
-      serverSettings: { ...settings, WebSocket: telling(settings, () => this.tell(null)) }
+      serverSettings: {
+        ...settings,
+        WebSocket: withOpenCallback(settings, () => this.notify(null))
+      }
     });
     this.manager.stream.connect((_, emission) => {
       if (emission.schema_id === RUN_EVENT) {
-        this.tell(emission as unknown as RunChange);
+        this.notify(emission as unknown as RunChange);
       }
     });
   }
@@ -37,7 +40,7 @@ export class RunEvents {
     this.manager.dispose();
   }
 
-  private tell(change: RunChange | null): void {
+  private notify(change: RunChange | null): void {
     for (const listener of [...this.listeners]) {
       listener(change);
     }
@@ -45,11 +48,14 @@ export class RunEvents {
 }
 
 /** Make a socket class that calls back whenever one opens. */
-function telling(settings: ServerConnection.ISettings, opened: () => void): typeof WebSocket {
+function withOpenCallback(
+  settings: ServerConnection.ISettings,
+  onOpen: () => void
+): typeof WebSocket {
   return class extends settings.WebSocket {
     constructor(url: string | URL, protocols?: string | string[]) {
       super(url, protocols);
-      this.addEventListener('open', opened);
+      this.addEventListener('open', onOpen);
     }
   };
 }

@@ -2,14 +2,14 @@ import { Widget } from '@lumino/widgets';
 import type { Host } from '../core/host';
 import { RunsView } from '../core/runs-view';
 import { runsIcon } from './icon';
-import type { Waiting } from './waiting-runs';
+import type { WaitingRuns } from './waiting-runs';
 
 /** The side panel: the runs, and one of them opened. */
 export class RunsPanel extends Widget {
   /** The panel's id in the shell. */
   static readonly id = 'jupyter-pdflow-panel';
   private view: RunsView | null = null;
-  private size?: number;
+  private currentPageSize?: number;
 
   /**
    * @param host - where runs come from
@@ -17,7 +17,7 @@ export class RunsPanel extends Widget {
    */
   constructor(
     private readonly host: Host,
-    private readonly waiting: Waiting
+    private readonly waiting: WaitingRuns
   ) {
     super();
     this.id = RunsPanel.id;
@@ -26,24 +26,24 @@ export class RunsPanel extends Widget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', 'Workflow runs');
     this.title.icon = runsIcon;
-    waiting.changed.connect(() => this.entitle());
-    this.entitle();
+    waiting.changed.connect(() => this.updateTitle());
+    this.updateTitle();
   }
 
   /** How many runs are read at once; the list is drawn anew where that changes. */
   set pageSize(size: number) {
-    if (size !== this.size) {
-      this.size = size;
+    if (size !== this.currentPageSize) {
+      this.currentPageSize = size;
       if (this.view) {
         this.view.dispose();
-        this.view = this.draw();
+        this.view = this.createView();
       }
     }
   }
 
   /** Open a run. */
   open(runId: string): void {
-    this.ready().open(runId);
+    this.ensureView().open(runId);
   }
 
   override dispose(): void {
@@ -53,36 +53,36 @@ export class RunsPanel extends Widget {
 
   /** Fetch nothing before someone looks. */
   protected override onBeforeShow(): void {
-    this.ready();
+    this.ensureView();
   }
 
   protected override onAfterAttach(): void {
     if (this.isVisible) {
-      this.ready();
+      this.ensureView();
     }
   }
 
   protected override onActivateRequest(): void {
-    this.ready();
+    this.ensureView();
     if (!this.node.contains(document.activeElement)) {
       this.node.focus({ preventScroll: true });
     }
   }
 
-  private ready(): RunsView {
-    this.view ??= this.draw();
+  private ensureView(): RunsView {
+    this.view ??= this.createView();
     return this.view;
   }
 
-  private draw(): RunsView {
+  private createView(): RunsView {
     const root = document.createElement('div');
     this.node.replaceChildren(root);
-    return new RunsView(root, this.host, { pageSize: this.size });
+    return new RunsView(root, this.host, { pageSize: this.currentPageSize });
   }
 
-  private entitle(): void {
-    const { any, count } = this.waiting;
-    this.title.caption = any ? `Workflow runs (${count} waiting)` : 'Workflow runs';
-    this.title.className = any ? 'jp-pdflow-tab jp-pdflow-tab-waiting' : 'jp-pdflow-tab';
+  private updateTitle(): void {
+    const { hasAny, count } = this.waiting;
+    this.title.caption = hasAny ? `Workflow runs (${count} waiting)` : 'Workflow runs';
+    this.title.className = hasAny ? 'jp-pdflow-tab jp-pdflow-tab-waiting' : 'jp-pdflow-tab';
   }
 }

@@ -1,7 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { WaitingStatus } from './waiting-status';
-import { IWorkflows, PluginIDs, type Workflows } from './tokens';
+import { IWorkflows, PluginIDs } from './tokens';
 
 /** The item of the status bar. */
 export const statusPlugin: JupyterFrontEndPlugin<void> = {
@@ -10,7 +10,7 @@ export const statusPlugin: JupyterFrontEndPlugin<void> = {
   autoStart: true,
   requires: [IWorkflows],
   optional: [IStatusBar],
-  activate: (_: JupyterFrontEnd, workflows: Workflows, statusBar: IStatusBar | null) => {
+  activate: (_: JupyterFrontEnd, workflows: IWorkflows, statusBar: IStatusBar | null) => {
     if (statusBar) {
       const item = new WaitingStatus(workflows.waiting, () => workflows.open());
       statusBar.registerStatusItem(PluginIDs.status, {

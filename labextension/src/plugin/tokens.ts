@@ -1,22 +1,22 @@
 import { Token } from '@lumino/coreutils';
 import type { Host } from '../core/host';
-import type { Server } from './api-client';
-import type { Waiting } from './waiting-runs';
+import type { ApiClient } from './api-client';
+import type { WaitingRuns } from './waiting-runs';
 
 /** What the plugins share. */
-export interface Workflows {
+export interface IWorkflows {
   /** Runs, as the views see them. */
   readonly host: Host;
   /** What else the server does. */
-  readonly server: Server;
+  readonly client: ApiClient;
   /** Which runs wait for a person. */
-  readonly waiting: Waiting;
+  readonly waiting: WaitingRuns;
   /** Show the panel; with an id, that run in it. */
   open(runId?: string): void;
 }
 
 /** The token of what the plugins share. */
-export const IWorkflows = new Token<Workflows>(
+export const IWorkflows = new Token<IWorkflows>(
   'jupyter-pdflow:IWorkflows',
   'Runs of workflows, and the panel that shows them.'
 );

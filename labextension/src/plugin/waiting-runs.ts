@@ -11,23 +11,23 @@ export interface WaitingRun {
   deadline: string | null;
 }
 
-const PAGE = 500;
-const MOST_PAGES = 4;
+const PAGE_SIZE = 500;
+const MAX_PAGES = 4;
 
 /** Which runs wait for a person, kept up to date by events. */
-export class Waiting {
+export class WaitingRuns {
   private readonly runs = new Map<string, WaitingRun>();
-  private readonly stop: () => void;
+  private readonly unsubscribe: () => void;
   private readonly _changed = new Signal<this, void>(this);
-  private readonly _began = new Signal<this, WaitingRun>(this);
-  private readonly _ended = new Signal<this, WaitingRun>(this);
+  private readonly _waitStarted = new Signal<this, WaitingRun>(this);
+  private readonly _waitEnded = new Signal<this, WaitingRun>(this);
   private isComplete = true;
   private isLoaded = false;
-  private turn = 0;
+  private requestId = 0;
 
   /** @param host - where runs come from */
   constructor(private readonly host: Pick<Host, 'list' | 'onChange'>) {
-    this.stop = host.onChange(change => {
+    this.unsubscribe = host.onChange(change => {
       if (change) {
         this.apply(change);
       } else {
@@ -42,7 +42,7 @@ export class Waiting {
   }
 
   /** Whether there is any. */
-  get any(): boolean {
+  get hasAny(): boolean {
     return this.runs.size > 0;
   }
 
@@ -58,21 +58,21 @@ export class Waiting {
   }
 
   /** Emitted when a run starts to wait; not for those found at the start. */
-  get began(): ISignal<this, WaitingRun> {
-    return this._began;
+  get waitStarted(): ISignal<this, WaitingRun> {
+    return this._waitStarted;
   }
 
   /** Emitted when a run does not wait any more. */
-  get ended(): ISignal<this, WaitingRun> {
-    return this._ended;
+  get waitEnded(): ISignal<this, WaitingRun> {
+    return this._waitEnded;
   }
 
   /** Ask the server anew; what it can't tell now comes with the next connection. */
   async refresh(): Promise<void> {
-    const turn = ++this.turn;
+    const requestId = ++this.requestId;
     try {
       const found = await this.fetch();
-      if (turn === this.turn) {
+      if (requestId === this.requestId) {
         this.replace(found);
       }
     } catch {
@@ -82,8 +82,8 @@ export class Waiting {
 
   /** Hear of nothing any more. */
   dispose(): void {
-    this.turn++;
-    this.stop();
+    this.requestId++;
+    this.unsubscribe();
     Signal.clearData(this);
   }
 
@@ -91,13 +91,13 @@ export class Waiting {
     const found: RunItem[] = [];
     let before: string | undefined;
     this.isComplete = false;
-    for (let page = 0; page < MOST_PAGES && !this.isComplete; page++) {
-      const items = await this.host.list({ status: 'paused', limit: PAGE, before });
+    for (let page = 0; page < MAX_PAGES && !this.isComplete; page++) {
+      const items = await this.host.list({ status: 'paused', limit: PAGE_SIZE, before });
       found.push(...items);
       before = items.at(-1)?.id;
-      this.isComplete = items.length < PAGE;
+      this.isComplete = items.length < PAGE_SIZE;
     }
-    return found.flatMap(waitingRun);
+    return found.flatMap(toWaitingRun);
   }
 
   private replace(found: WaitingRun[]): void {
@@ -130,7 +130,7 @@ export class Waiting {
     }
     this.runs.set(run.id, run);
     if (isNew && this.isLoaded) {
-      this._began.emit(run);
+      this._waitStarted.emit(run);
     }
   }
 
@@ -138,13 +138,13 @@ export class Waiting {
     const run = this.runs.get(id);
     if (run) {
       this.runs.delete(id);
-      this._ended.emit(run);
+      this._waitEnded.emit(run);
     }
     return run !== undefined;
   }
 }
 
-function waitingRun(run: RunItem): WaitingRun[] {
+function toWaitingRun(run: RunItem): WaitingRun[] {
   return run.pause?.kind === 'suspend'
     ? [
         {

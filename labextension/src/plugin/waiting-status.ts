@@ -1,6 +1,6 @@
 import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
-import type { Waiting } from './waiting-runs';
+import type { WaitingRuns } from './waiting-runs';
 
 /** The status bar's item: how many runs wait for a person. A click opens the panel. */
 export class WaitingStatus extends Widget {
@@ -12,21 +12,21 @@ export class WaitingStatus extends Widget {
    * @param open - opens the panel
    */
   constructor(
-    private readonly waiting: Waiting,
-    open: () => void
+    private readonly waiting: WaitingRuns,
+    onClick: () => void
   ) {
     super();
     this.addClass('jp-pdflow-status');
     this.button.type = 'button';
-    this.button.addEventListener('click', open);
+    this.button.addEventListener('click', onClick);
     this.node.append(this.button);
-    waiting.changed.connect(() => this.tell());
+    waiting.changed.connect(() => this.onWaitingChange());
     this.draw();
   }
 
   /** Whether there is something to tell. */
   get isShown(): boolean {
-    return this.waiting.any;
+    return this.waiting.hasAny;
   }
 
   /** Emitted when that may have changed. */
@@ -39,7 +39,7 @@ export class WaitingStatus extends Widget {
     super.dispose();
   }
 
-  private tell(): void {
+  private onWaitingChange(): void {
     this.draw();
     this._shownChanged.emit();
   }

@@ -1,8 +1,8 @@
 import type { ChangeListener } from '../core/host';
 import { RUN_EVENT, type RunChange } from '../core/types';
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
+const MIN_WAIT_MS = 500;
+const MAX_WAIT_MS = 30_000;
 
 /** What is used of a WebSocket. */
 export type Socket = Pick<WebSocket, 'close' | 'onclose' | 'onmessage' | 'onopen'>;
@@ -12,7 +12,7 @@ export class EventStream {
   private readonly listeners = new Set<ChangeListener>();
   private socket: Socket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private waitMs = FIRST_WAIT_MS;
+  private waitMs = MIN_WAIT_MS;
 
   /**
    * @param url - the address of the stream
@@ -41,8 +41,8 @@ export class EventStream {
     const socket = this.connect(this.url);
     this.socket = socket;
     socket.onopen = () => {
-      this.waitMs = FIRST_WAIT_MS;
-      this.tell(null);
+      this.waitMs = MIN_WAIT_MS;
+      this.notify(null);
     };
     socket.onmessage = ({ data }) => this.read(data);
     socket.onclose = () => this.reconnect();
@@ -51,7 +51,7 @@ export class EventStream {
   private reconnect(): void {
     this.socket = null;
     const wait = this.waitMs * (0.5 + Math.random() / 2);
-    this.waitMs = Math.min(2 * this.waitMs, LONGEST_WAIT_MS);
+    this.waitMs = Math.min(2 * this.waitMs, MAX_WAIT_MS);
     this.timer = setTimeout(() => this.open(), wait);
   }
 
@@ -68,14 +68,14 @@ export class EventStream {
     try {
       const event = JSON.parse(String(data)) as RunChange & { schema_id?: string };
       if (event.schema_id === RUN_EVENT) {
-        this.tell(event);
+        this.notify(event);
       }
     } catch {
       // What is not JSON is no event.
     }
   }
 
-  private tell(change: RunChange | null): void {
+  private notify(change: RunChange | null): void {
     [...this.listeners].forEach(listener => listener(change));
   }
 }

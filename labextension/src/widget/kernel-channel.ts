@@ -1,12 +1,12 @@
 import type { ChangeListener } from '../core/host';
 import type { SendRequest, Subscribe } from '../core/rest-host';
 
-const POLL_MS = 2000;
-const ANSWER_MS = 120_000;
+const POLL_INTERVAL_MS = 2000;
+const REPLY_TIMEOUT_MS = 120_000;
 const API = 'pdflow/api/';
 
 /** What is used of a widget's model. */
-export interface Model {
+export interface WidgetModel {
   get(name: string): unknown;
   send(content: unknown): void;
   on(name: string, callback: (content: unknown) => void): void;
@@ -14,13 +14,13 @@ export interface Model {
 }
 
 /** The kernel's answer to a request. */
-interface Answer {
+interface KernelReply {
   id: number | string;
   result?: unknown;
   error?: { message: string; reason: string; status: number };
 }
 
-interface Asked {
+interface PendingRequest {
   resolve(response: Response): void;
   reject(error: Error): void;
   timer: ReturnType<typeof setTimeout>;
@@ -28,13 +28,13 @@ interface Asked {
 
 /** Sends requests to the server through the kernel, for pages that can't reach it. */
 export class KernelChannel {
-  private readonly asked = new Map<string, Asked>();
+  private readonly pending = new Map<string, PendingRequest>();
   private readonly name = Math.random().toString(36).slice(2);
   private count = 0;
 
   /** @param model - the widget's model */
-  constructor(private readonly model: Model) {
-    model.on('msg:custom', this.take);
+  constructor(private readonly model: WidgetModel) {
+    model.on('msg:custom', this.onMessage);
   }
 
   /** Send a request; a stand-in for `fetch`. */
@@ -45,40 +45,40 @@ export class KernelChannel {
     const args = post ? [path, JSON.parse(init.body as string) as unknown] : [path];
     const id = `${this.name}-${(this.count += 1)}`;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.giveUp(id), ANSWER_MS);
-      this.asked.set(id, { resolve, reject, timer });
+      const timer = setTimeout(() => this.timeOut(id), REPLY_TIMEOUT_MS);
+      this.pending.set(id, { resolve, reject, timer });
       this.model.send({ id, method: post ? 'POST' : 'GET', args });
     });
   };
 
   /** Take no more answers. */
   dispose(): void {
-    this.model.off('msg:custom', this.take);
-    this.asked.forEach(({ timer }) => clearTimeout(timer));
-    this.asked.clear();
+    this.model.off('msg:custom', this.onMessage);
+    this.pending.forEach(({ timer }) => clearTimeout(timer));
+    this.pending.clear();
   }
 
-  private readonly take = (content: unknown): void => {
-    const { id, result, error } = (content ?? {}) as Answer;
-    const asked = this.asked.get(String(id));
-    if (asked === undefined) {
+  private readonly onMessage = (content: unknown): void => {
+    const { id, result, error } = (content ?? {}) as KernelReply;
+    const request = this.pending.get(String(id));
+    if (request === undefined) {
       return;
     }
-    this.asked.delete(String(id));
-    clearTimeout(asked.timer);
+    this.pending.delete(String(id));
+    clearTimeout(request.timer);
     if (error === undefined) {
-      asked.resolve(json(result, 200));
+      request.resolve(json(result, 200));
     } else if (error.status === 0) {
-      asked.reject(new Error(error.message));
+      request.reject(new Error(error.message));
     } else {
-      asked.resolve(json(error, error.status));
+      request.resolve(json(error, error.status));
     }
   };
 
-  private giveUp(id: string): void {
-    const words = 'The kernel does not answer; it may be busy or gone.';
-    this.asked.get(id)?.reject(new Error(words));
-    this.asked.delete(id);
+  private timeOut(id: string): void {
+    const message = 'The kernel does not answer; it may be busy or gone.';
+    this.pending.get(id)?.reject(new Error(message));
+    this.pending.delete(id);
   }
 }
 
@@ -88,23 +88,23 @@ export class KernelChannel {
  *
  * @param look - asks for what a change would make another
  */
-export function pollingSubscriber(look: () => Promise<unknown>): Subscribe {
+export function subscribeByPolling(readState: () => Promise<unknown>): Subscribe {
   const listeners = new Set<ChangeListener>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let before: string | null = null;
 
-  const turn = async (): Promise<void> => {
+  const poll = async (): Promise<void> => {
     if (!document.hidden) {
       await compare();
     }
     if (listeners.size > 0) {
-      timer = setTimeout(() => void turn(), POLL_MS);
+      timer = setTimeout(() => void poll(), POLL_INTERVAL_MS);
     }
   };
   const compare = async (): Promise<void> => {
     let now: string;
     try {
-      now = JSON.stringify(await look());
+      now = JSON.stringify(await readState());
     } catch {
       return;
     }
@@ -117,7 +117,7 @@ export function pollingSubscriber(look: () => Promise<unknown>): Subscribe {
     const own: ChangeListener = change => listener(change);
     listeners.add(own);
     if (listeners.size === 1) {
-      timer = setTimeout(() => void turn(), POLL_MS);
+      timer = setTimeout(() => void poll(), POLL_INTERVAL_MS);
     }
     return () => {
       listeners.delete(own);

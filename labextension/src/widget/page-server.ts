@@ -9,7 +9,7 @@ export interface PageServer {
 }
 
 /** Find the Jupyter server that a page comes from; null where it is none, as in VS Code. */
-export function pageServer(page: Document): PageServer | null {
+export function findPageServer(page: Document): PageServer | null {
   const text = page.getElementById('jupyter-config-data')?.textContent;
   if (!text) {
     return null;
@@ -27,7 +27,7 @@ export function pageServer(page: Document): PageServer | null {
 }
 
 /** Send requests to a page's own server, as Jupyter's own pages do. */
-export function pageRequester({ token }: PageServer, page: Document): SendRequest {
+export function requestSender({ token }: PageServer, page: Document): SendRequest {
   return (url, init) => {
     const headers = new Headers(init.headers);
     if (token !== '') {

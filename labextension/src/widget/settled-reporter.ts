@@ -1,55 +1,55 @@
 import type { Run } from '../core/types';
-import type { View } from './widget-host';
-import type { Model } from './kernel-channel';
+import type { ViewSpec } from './widget-host';
+import type { WidgetModel } from './kernel-channel';
 
 /**
  * Tells the kernel, once for each change, that the run rests, so that what a saved notebook says
  * is brought up to date. That draws the widget anew, so it waits while the focus is in it.
  */
-class SettledTeller {
-  private told = '';
+class SettledReporter {
+  private reported = '';
   private latest = '';
-  private readonly places = new Set<HTMLElement>();
+  private readonly elements = new Set<HTMLElement>();
 
   /** Mind the focus in a place where the widget is drawn; returns what ends that. */
-  mind(model: Model, el: HTMLElement): () => void {
-    const later = (): void => void setTimeout(() => this.send(model));
+  watchFocus(model: WidgetModel, el: HTMLElement): () => void {
+    const sendLater = (): void => void setTimeout(() => this.send(model));
     const page = el.ownerDocument;
-    this.places.add(el);
-    el.addEventListener('focusout', later);
+    this.elements.add(el);
+    el.addEventListener('focusout', sendLater);
     // What is scrolled away may be taken out of the page, and loses the focus without a word.
-    page.addEventListener('focusin', later);
+    page.addEventListener('focusin', sendLater);
     return () => {
-      this.places.delete(el);
-      el.removeEventListener('focusout', later);
-      page.removeEventListener('focusin', later);
+      this.elements.delete(el);
+      el.removeEventListener('focusout', sendLater);
+      page.removeEventListener('focusin', sendLater);
     };
   }
 
-  tell(model: Model, { status, updated_at }: Run): void {
+  report(model: WidgetModel, { status, updated_at }: Run): void {
     this.latest = `${status} ${updated_at}`;
     this.send(model);
   }
 
-  private send(model: Model): void {
-    const hasFocus = [...this.places].some(el => el.contains(el.ownerDocument.activeElement));
-    if (this.latest !== this.told && !hasFocus) {
-      this.told = this.latest;
+  private send(model: WidgetModel): void {
+    const hasFocus = [...this.elements].some(el => el.contains(el.ownerDocument.activeElement));
+    if (this.latest !== this.reported && !hasFocus) {
+      this.reported = this.latest;
       model.send({ method: 'settled' });
     }
   }
 }
 
 /** JupyterLab does not always take the old view away when it draws anew: all views share one. */
-const tellers = new WeakMap<View, SettledTeller>();
+const reporters = new WeakMap<ViewSpec, SettledReporter>();
 
 /** What a view of a widget tells its kernel with. */
-export function settledTeller(
-  model: Model,
+export function settledReporter(
+  model: WidgetModel,
   el: HTMLElement
-): { tell: (run: Run) => void; dispose: () => void } {
-  const view = model.get('view') as View;
-  const teller = tellers.get(view) ?? new SettledTeller();
-  tellers.set(view, teller);
-  return { tell: run => teller.tell(model, run), dispose: teller.mind(model, el) };
+): { report: (run: Run) => void; dispose: () => void } {
+  const view = model.get('view') as ViewSpec;
+  const reporter = reporters.get(view) ?? new SettledReporter();
+  reporters.set(view, reporter);
+  return { report: run => reporter.report(model, run), dispose: reporter.watchFocus(model, el) };
 }

@@ -2,13 +2,13 @@ import { hasEnded } from '../core/formatting';
 import type { Host } from '../core/host';
 import { fileUrls, RestHost } from '../core/rest-host';
 import type { Run, RunItem, RunStatus } from '../core/types';
-import type { Model } from './kernel-channel';
-import { KernelChannel, pollingSubscriber } from './kernel-channel';
-import { eventsUrl, isSameServer, pageRequester, pageServer } from './page-server';
-import { sharedEvents, sharedExtras } from './page-globals';
+import type { WidgetModel } from './kernel-channel';
+import { KernelChannel, subscribeByPolling } from './kernel-channel';
+import { eventsUrl, isSameServer, requestSender, findPageServer } from './page-server';
+import { sharedEventSubscription, registeredExtras } from './page-globals';
 
 /** What a widget shows, as the kernel says it. */
-export interface View {
+export interface ViewSpec {
   kind: 'run' | 'runs' | 'step';
   run?: string;
   step?: string;
@@ -19,37 +19,41 @@ export interface View {
 }
 
 /** A host, and what ends it. */
-export interface OwnHost {
+export interface DisposableHost {
   host: Host;
   dispose(): void;
 }
 
-const NEWEST = 50;
-const MOST_PAUSED = 200;
+const MAX_NEWEST = 50;
+const MAX_PAUSED = 200;
 
 /** Talk to the server from the browser where the page is the server's, else by the kernel. */
-export async function chooseHost(model: Model, view: View, page = document): Promise<OwnHost> {
-  const server = pageServer(page);
-  const request = server && pageRequester(server, page);
-  if (server && request && (await isSameServer(server, request, view.probe))) {
+export async function chooseHost(
+  model: WidgetModel,
+  spec: ViewSpec,
+  page = document
+): Promise<DisposableHost> {
+  const server = findPageServer(page);
+  const request = server && requestSender(server, page);
+  if (server && request && (await isSameServer(server, request, spec.probe))) {
     const extras = {
       openNotebook: (id: string) => download(page, `${server.baseUrl}${notebookPath(id)}`),
       fileUrl: fileUrls(server.baseUrl),
-      ...sharedExtras()
+      ...registeredExtras()
     };
-    const events = sharedEvents(eventsUrl(server));
+    const events = sharedEventSubscription(eventsUrl(server));
     return {
       host: new RestHost(server.baseUrl, request, events, extras),
       dispose: () => undefined
     };
   }
-  return kernelHost(model, view);
+  return makeKernelHost(model, spec);
 }
 
 /** Talk to the server through the kernel. */
-export function kernelHost(model: Model, view: View): OwnHost {
+export function makeKernelHost(model: WidgetModel, spec: ViewSpec): DisposableHost {
   const channel = new KernelChannel(model);
-  const subscribe = pollingSubscriber(() => look(host, view));
+  const subscribe = subscribeByPolling(() => readStamps(host, spec));
   const host: Host = new RestHost('/', channel.request, subscribe);
   return { host, dispose: () => channel.dispose() };
 }
@@ -59,11 +63,11 @@ export function kernelHost(model: Model, view: View): OwnHost {
  *
  * @param settled - called with the run
  */
-export function tellingSettled(host: Host, settled: (run: Run) => void): Host {
+export function withSettledCallback(host: Host, onSettled: (run: Run) => void): Host {
   const get = async (id: string): Promise<Run> => {
     const run = await host.get(id);
     if (run.status === 'paused' || hasEnded(run)) {
-      settled(run);
+      onSettled(run);
     }
     return run;
   };
@@ -71,17 +75,17 @@ export function tellingSettled(host: Host, settled: (run: Run) => void): Host {
 }
 
 /** Ask for what a change of what is shown would make another. */
-async function look(host: Host, view: View): Promise<unknown> {
-  if (view.run !== undefined) {
-    return stamp(await host.get(view.run));
+async function readStamps(host: Host, spec: ViewSpec): Promise<unknown> {
+  if (spec.run !== undefined) {
+    return stampOf(await host.get(spec.run));
   }
-  const workflow = view.workflow ?? undefined;
-  const newest = await host.list({ workflow, limit: NEWEST });
-  const paused = await host.list({ workflow, limit: MOST_PAUSED, status: 'paused' });
-  return [...newest, ...paused].map(stamp);
+  const workflow = spec.workflow ?? undefined;
+  const newest = await host.list({ workflow, limit: MAX_NEWEST });
+  const paused = await host.list({ workflow, limit: MAX_PAUSED, status: 'paused' });
+  return [...newest, ...paused].map(stampOf);
 }
 
-function stamp(run: RunItem): string[] {
+function stampOf(run: RunItem): string[] {
   return [run.id, run.status, run.updated_at];
 }
 

@@ -1,6 +1,6 @@
 import type { Kernel } from '@jupyterlab/services';
 import { describe, expect, it } from 'vitest';
-import { askMode, sayMagic } from '../../src/plugin/kernel-mode';
+import { fetchMode, runMagic } from '../../src/plugin/kernel-mode';
 
 interface Sent {
   code: string;
@@ -30,36 +30,36 @@ function answer(text: string): object {
   return { status: 'ok', user_expressions: { pdflow } };
 }
 
-describe('askMode', () => {
+describe('fetchMode', () => {
   it('reads the mode, and leaves no trace', async () => {
     const [connection, sent] = kernel(answer('True'));
-    expect(await askMode(connection)).toBe('production');
+    expect(await fetchMode(connection)).toBe('production');
     expect(sent[0]).toMatchObject({ code: '', silent: true, store_history: false });
-    expect(await askMode(kernel(answer('False'))[0])).toBe('test');
+    expect(await fetchMode(kernel(answer('False'))[0])).toBe('test');
   });
 
   it('finds none where the extension is not loaded', async () => {
     const pdflow = { status: 'error', ename: 'AttributeError' };
     const [connection] = kernel({ status: 'ok', user_expressions: { pdflow } });
-    expect(await askMode(connection)).toBeNull();
-    expect(await askMode(kernel({ status: 'aborted' })[0])).toBeNull();
+    expect(await fetchMode(connection)).toBeNull();
+    expect(await fetchMode(kernel({ status: 'aborted' })[0])).toBeNull();
   });
 });
 
-describe('sayMagic', () => {
+describe('runMagic', () => {
   it('gives what was printed', async () => {
     const shown = {
       header: { msg_type: 'display_data' },
       content: { data: { 'text/plain': 'Test mode.' } }
     };
     const [connection, sent] = kernel({ status: 'ok' }, [shown]);
-    expect(await sayMagic(connection, '%pdflow test')).toEqual({ ok: true, text: 'Test mode.' });
+    expect(await runMagic(connection, '%pdflow test')).toEqual({ ok: true, text: 'Test mode.' });
     expect(sent[0]).toMatchObject({ code: '%pdflow test', store_history: false });
   });
 
   it('gives the words of a refusal', async () => {
     const [connection] = kernel({ status: 'error', evalue: 'Step ask differs.' });
-    const said = await sayMagic(connection, '%pdflow production');
+    const said = await runMagic(connection, '%pdflow production');
     expect(said).toEqual({ ok: false, text: 'Step ask differs.' });
   });
 
@@ -69,6 +69,6 @@ describe('sayMagic', () => {
       content: { text: '\u001b[31mStep ask differs.\u001b[0m\n' }
     };
     const [connection] = kernel({ status: 'error', evalue: '' }, [printed]);
-    expect((await sayMagic(connection, '%pdflow production')).text).toBe('Step ask differs.');
+    expect((await runMagic(connection, '%pdflow production')).text).toBe('Step ask differs.');
   });
 });

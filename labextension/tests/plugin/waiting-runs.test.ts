@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChangeListener, RunQuery } from '../../src/core/host';
 import type { RunChange, RunItem } from '../../src/core/types';
-import { Waiting } from '../../src/plugin/waiting-runs';
+import { WaitingRuns } from '../../src/plugin/waiting-runs';
 
 const DEADLINE = '2026-12-01T10:00:00.000Z';
 
@@ -40,7 +40,7 @@ class Runs {
 
 interface Told {
   runs: Runs;
-  waiting: Waiting;
+  waiting: WaitingRuns;
   began: string[];
   ended: string[];
 }
@@ -48,15 +48,15 @@ interface Told {
 async function loaded(...items: RunItem[]): Promise<Told> {
   const runs = new Runs();
   runs.items = items;
-  const waiting = new Waiting(runs);
+  const waiting = new WaitingRuns(runs);
   const told: Told = { runs, waiting, began: [], ended: [] };
-  waiting.began.connect((_, run) => void told.began.push(run.id));
-  waiting.ended.connect((_, run) => void told.ended.push(run.id));
+  waiting.waitStarted.connect((_, run) => void told.began.push(run.id));
+  waiting.waitEnded.connect((_, run) => void told.ended.push(run.id));
   await waiting.refresh();
   return told;
 }
 
-describe('Waiting', () => {
+describe('WaitingRuns', () => {
   it('counts the runs that wait for a person, and tells of none found at the start', async () => {
     const { waiting, began } = await loaded(paused('b'), paused('a'), paused('c', 'delay'));
     expect(waiting.count).toBe('2');
@@ -77,7 +77,7 @@ describe('Waiting', () => {
     expect(waiting.count).toBe('1');
     expect(began).toEqual(['a']);
     runs.listener(change('a', { status: 'running', pause_kind: null, deadline: null }));
-    expect(waiting.any).toBe(false);
+    expect(waiting.hasAny).toBe(false);
     runs.listener(change('a', { deadline: '2026-12-02T10:00:00Z' }));
     expect(began).toEqual(['a', 'a']);
     expect(ended).toEqual(['a']);

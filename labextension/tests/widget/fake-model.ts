@@ -1,5 +1,5 @@
 import type { Run } from '../../src/core/types';
-import type { Model } from '../../src/widget/kernel-channel';
+import type { WidgetModel } from '../../src/widget/kernel-channel';
 
 export interface Sent {
   id: string;
@@ -10,7 +10,7 @@ export interface Sent {
 type Reply = (sent: Sent) => object | null;
 
 /** A widget's model, with a kernel behind it that answers at once. */
-export class FakeModel implements Model {
+export class FakeModel implements WidgetModel {
   readonly sent: Sent[] = [];
   readonly listeners = new Set<(content: unknown) => void>();
 

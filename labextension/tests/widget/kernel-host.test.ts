@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError } from '../../src/core/host';
-import type { View } from '../../src/widget/widget-host';
-import { kernelHost } from '../../src/widget/widget-host';
+import type { ViewSpec } from '../../src/widget/widget-host';
+import { makeKernelHost } from '../../src/widget/widget-host';
 import { FakeModel, run } from './fake-model';
 
-const VIEW: View = { kind: 'run', run: 'a', probe: 'runs/a' };
+const VIEW: ViewSpec = { kind: 'run', run: 'a', probe: 'runs/a' };
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -12,7 +12,7 @@ afterEach(() => void vi.useRealTimers());
 describe('a host that talks through the kernel', () => {
   it('sends what the REST API takes', async () => {
     const model = new FakeModel(({ args }) => ({ result: [run(String(args[0]))] }));
-    const { host } = kernelHost(model, VIEW);
+    const { host } = makeKernelHost(model, VIEW);
 
     await host.list({ status: 'paused', workflow: 'a b', limit: 5 });
     await host.get('x/y');
@@ -30,14 +30,14 @@ describe('a host that talks through the kernel', () => {
   it('takes the outputs out of the executed notebook', async () => {
     const output = { output_type: 'stream', name: 'stdout', text: 'hello' };
     const cells = [{ source: '%%step ask\nx', outputs: [output] }];
-    const { host } = kernelHost(new FakeModel(() => ({ result: { cells } })), VIEW);
+    const { host } = makeKernelHost(new FakeModel(() => ({ result: { cells } })), VIEW);
 
     expect(await host.outputs('a')).toEqual({ ask: [output] });
   });
 
   it('rejects with what the server said', async () => {
     const error = { message: 'Too late.', reason: 'not_paused', status: 409 };
-    const { host } = kernelHost(new FakeModel(() => ({ error })), VIEW);
+    const { host } = makeKernelHost(new FakeModel(() => ({ error })), VIEW);
 
     const refused = await host.resume('a', null).catch((reason: unknown) => reason);
     expect(refused).toBeInstanceOf(ApiError);
@@ -46,10 +46,10 @@ describe('a host that talks through the kernel', () => {
 
   it('says when the server does not answer, and when the kernel does not', async () => {
     const error = { message: 'No server answers.', reason: 'no_server', status: 0 };
-    const gone = kernelHost(new FakeModel(() => ({ error })), VIEW).host;
+    const gone = makeKernelHost(new FakeModel(() => ({ error })), VIEW).host;
     await expect(gone.get('a')).rejects.toMatchObject({ message: error.message, status: 0 });
 
-    const silent = kernelHost(new FakeModel(() => null), VIEW).host.get('a');
+    const silent = makeKernelHost(new FakeModel(() => null), VIEW).host.get('a');
     const settled = expect(silent).rejects.toMatchObject({
       message: 'The kernel does not answer; it may be busy or gone.'
     });
@@ -59,7 +59,7 @@ describe('a host that talks through the kernel', () => {
 
   it('leaves the messages of others alone, and takes none when it is disposed of', () => {
     const model = new FakeModel(() => null);
-    const own = kernelHost(model, VIEW);
+    const own = makeKernelHost(model, VIEW);
     model.receive(null);
     model.receive({ id: 'other', result: 1 });
     own.dispose();
@@ -69,7 +69,7 @@ describe('a host that talks through the kernel', () => {
   it('asks every two seconds while someone listens, and tells of changes only', async () => {
     let updated = '1';
     const model = new FakeModel(() => ({ result: { ...run('a'), updated_at: updated } }));
-    const { host } = kernelHost(model, VIEW);
+    const { host } = makeKernelHost(model, VIEW);
     const listener = vi.fn();
     const end = host.onChange(listener);
 
@@ -86,8 +86,8 @@ describe('a host that talks through the kernel', () => {
 
   it('asks for the newest and the paused runs where a list is shown', async () => {
     const model = new FakeModel(() => ({ result: [] }));
-    const view: View = { kind: 'runs', workflow: 'w', probe: '' };
-    const end = kernelHost(model, view).host.onChange(() => undefined);
+    const view: ViewSpec = { kind: 'runs', workflow: 'w', probe: '' };
+    const end = makeKernelHost(model, view).host.onChange(() => undefined);
     await vi.advanceTimersByTimeAsync(2100);
     end();
     expect(model.sent.map(({ args }) => args[0])).toEqual([

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { chooseHost, tellingSettled } from '../../src/widget/widget-host';
-import { offerExtras } from '../../src/widget/page-globals';
+import { chooseHost, withSettledCallback } from '../../src/widget/widget-host';
+import { registerExtras } from '../../src/widget/page-globals';
 import widget from '../../src/widget';
 import { FakeModel, run } from './fake-model';
 
@@ -92,12 +92,12 @@ describe('the choice of a host', () => {
     servedByJupyter({ baseUrl: '/' });
     answers(200);
     const renderOutputs = vi.fn();
-    offerExtras({ renderOutputs });
+    registerExtras({ renderOutputs });
     const { host } = await chooseHost(new FakeModel(() => null), VIEW);
     host.renderOutputs?.([], document.body);
     expect(renderOutputs).toHaveBeenCalled();
     expect('openNotebook' in host).toBe(true);
-    offerExtras({});
+    registerExtras({});
   });
 });
 
@@ -106,7 +106,7 @@ describe('hosts upon hosts', () => {
     const states = [run('a', { status: 'running' }), run('a'), run('a', { status: 'failed' })];
     const { host } = await chooseHost(new FakeModel(() => ({ result: states.shift() })), VIEW);
     const settled = vi.fn();
-    const telling = tellingSettled(host, ({ status }) => void settled(status));
+    const telling = withSettledCallback(host, ({ status }) => void settled(status));
     for (let number = 0; number < 3; number += 1) {
       await telling.get('a');
     }
