@@ -4,9 +4,9 @@ import { badgeLabel } from './formatting';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A shape for each status, drawn in a square of 16: nobody has to tell them by colour. */
+/** The shape of each status, in a box of 16 by 16, so that no status is told by color alone. */
 const SHAPES: Record<BadgeStatus, string> = {
-  // a raised hand's stop sign: an octagon with two bars
+  // an octagon with two bars
   waiting: 'M5 1h6l4 4v6l-4 4H5l-4-4V5zM5.5 4.5v7h1.8v-7zM8.7 4.5v7h1.8v-7z',
   // a clock
   paused: 'M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1zM7.2 4h1.6v3.6l2.6 1.6-.8 1.3L7.2 8.5z',
@@ -26,27 +26,27 @@ const SHAPES: Record<BadgeStatus, string> = {
   skipped: 'M2 6.8h12v2.4H2z'
 };
 
-/** Make a badge: a shape, a word and a colour. */
+/** Return a badge: a shape, a label and a color. */
 export function makeBadge(badge: BadgeStatus): HTMLElement {
   const node = el('span', { class: 'badge' }, makeShape(badge), el('span', {}));
   setBadge(node, badge);
   return node;
 }
 
-/** Let a badge say something else. */
+/** Change the status that a badge shows. */
 export function setBadge(node: HTMLElement, badge: BadgeStatus): void {
   if (node.dataset.status === badge) {
     return;
   }
   node.dataset.status = badge;
   node.querySelector('path')?.setAttribute('d', SHAPES[badge]);
-  const word = node.lastElementChild;
-  if (word) {
-    word.textContent = badgeLabel(badge);
+  const label = node.lastElementChild;
+  if (label) {
+    label.textContent = badgeLabel(badge);
   }
 }
 
-/** Make the shape of a status; a word has to stand beside it. */
+/** Return the shape of a status. It is hidden from screen readers, so it needs a label beside it. */
 export function makeShape(badge: BadgeStatus): SVGSVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');

@@ -7,9 +7,10 @@ import { actionErrorMessage, formatCount } from './formatting';
 
 type ActionName = 'cancel' | 'resume';
 
+/** Maximum number of requests at the same time. */
 const CONCURRENCY = 4;
 
-/** Resume or cancel several runs: what is selected, a question, and what came of it. */
+/** The bar that resumes or cancels the selected runs, with its confirmation form and the result. */
 export class BulkActions {
   readonly node: HTMLElement;
   private readonly bar: HTMLElement;
@@ -27,9 +28,9 @@ export class BulkActions {
   private busy = false;
 
   /**
-   * @param host - what carries the actions out
-   * @param onRun - told each run that an action answered
-   * @param onClear - nothing is to be selected any more; sees to the focus
+   * @param host - performs the actions
+   * @param onRun - called with each run that an action returned
+   * @param onClear - called to clear the selection and to move the focus
    */
   constructor(
     private readonly host: Host,
@@ -54,15 +55,15 @@ export class BulkActions {
     this.update([]);
   }
 
-  /** Tell which runs are selected. */
+  /** Show the number of selected runs, and the actions for them. */
   update(selected: RunItem[]): void {
     this.selected = selected;
-    const some = selected.length > 0;
+    const hasSelection = selected.length > 0;
     const hadFocus = hasFocus(this.node);
     setText(this.countText, `${formatCount(selected.length, 'run')} selected`);
-    setVisible(this.bar, some && this.action === null);
+    setVisible(this.bar, hasSelection && this.action === null);
     setVisible(this.resumeButton, this.applicableRuns('resume').length > 0);
-    if (!some && !this.busy) {
+    if (!hasSelection && !this.busy) {
       this.action = null;
     }
     this.updateForm();
@@ -74,7 +75,7 @@ export class BulkActions {
   private makeForm(): HTMLFormElement {
     return confirmationForm(
       'bulk-question',
-      { onSubmit: () => void this.submit(), onLeave: () => this.closeForm() },
+      { onSubmit: () => void this.submit(), onCancel: () => this.closeForm() },
       this.prompt,
       this.payload.node,
       this.reasonField,
@@ -108,14 +109,15 @@ export class BulkActions {
       return;
     }
     const runs = this.applicableRuns(action);
-    const left = this.selected.length - runs.length;
-    const what = action === 'resume' ? 'They go on at once.' : 'No later step of them is executed.';
+    const skipped = this.selected.length - runs.length;
+    const effect =
+      action === 'resume' ? 'They go on at once.' : 'No later step of them is executed.';
     const others =
-      left > 0
-        ? ` ${formatCount(left, 'run')} of those selected ${left === 1 ? 'is' : 'are'} not paused and left alone.`
+      skipped > 0
+        ? ` ${formatCount(skipped, 'run')} of those selected ${skipped === 1 ? 'is' : 'are'} not paused and left alone.`
         : '';
     const label = `${action === 'resume' ? 'Resume' : 'Cancel'} ${formatCount(runs.length, 'run')}`;
-    setText(this.prompt, `${label}? ${what}${others}`);
+    setText(this.prompt, `${label}? ${effect}${others}`);
     setText(this.confirm, label);
     this.confirm.classList.toggle('jp-PDFlow-danger', action === 'cancel');
     this.confirm.classList.toggle('jp-PDFlow-primary', action === 'resume');
@@ -124,7 +126,7 @@ export class BulkActions {
     this.confirm.disabled = runs.length === 0 || (action === 'resume' && !this.payload.check().ok);
   }
 
-  /** The selected runs that an action is for. */
+  /** Return the selected runs to which an action applies. */
   private applicableRuns(action: ActionName): RunItem[] {
     return action === 'cancel' ? this.selected : this.selected.filter(run => run.pause !== null);
   }
@@ -142,7 +144,7 @@ export class BulkActions {
     const count = queue.length;
     this.busy = true;
     this.result.replaceChildren('One moment…');
-    const work = async (): Promise<void> => {
+    const worker = async (): Promise<void> => {
       for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
         try {
           const { id } = run;
@@ -156,7 +158,7 @@ export class BulkActions {
         }
       }
     };
-    await Promise.all(Array.from({ length: CONCURRENCY }, work));
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
     this.busy = false;
     this.action = null;
     this.payload.clear();
@@ -166,11 +168,11 @@ export class BulkActions {
   }
 
   private showResult(action: ActionName, done: number, failures: [RunItem, string][]): void {
-    const message = `${formatCount(done, 'run')} ${action === 'resume' ? 'resumed' : 'canceled'}.`;
-    const items = failures.map(([run, why]) =>
-      el('li', {}, `${run.workflow_name}, run ${run.id}: ${why}`)
+    const summary = `${formatCount(done, 'run')} ${action === 'resume' ? 'resumed' : 'canceled'}.`;
+    const items = failures.map(([run, message]) =>
+      el('li', {}, `${run.workflow_name}, run ${run.id}: ${message}`)
     );
-    const parts: Node[] = [el('p', {}, message)];
+    const parts: Node[] = [el('p', {}, summary)];
     if (items.length > 0) {
       parts.push(el('p', {}, `${formatCount(items.length, 'run')} not:`), el('ul', {}, ...items));
     }

@@ -1,23 +1,24 @@
 import { button, el, focusedElement, restoreFocus } from './dom';
 
+/** How long the status stays beside the button. */
 const STATUS_MS = 2000;
 
 /**
- * Make a button that copies a text, and says so.
+ * Return a button that copies a text and shows whether that worked.
  *
- * @param text - what is copied, asked for at the click
- * @param name - what it is, for those who hear it: "Copy the resume link"
+ * @param text - returns the text to copy; called at the click
+ * @param name - the button's accessible name, such as "Copy the resume link"
  */
 export function copyButton(text: () => string, name: string, label = 'Copy'): HTMLElement {
   const status = el('span', { class: 'copy-status', role: 'status' });
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const act = async (): Promise<void> => {
+  const onClick = async (): Promise<void> => {
     node.after(status);
     status.textContent = (await copy(text(), node)) ? 'Copied' : 'Copying is not possible here';
     clearTimeout(timer);
     timer = setTimeout(() => status.remove(), STATUS_MS);
   };
-  const node = button(label, () => void act(), { class: 'button small', 'aria-label': name });
+  const node = button(label, () => void onClick(), { class: 'button small', 'aria-label': name });
   return el('span', { class: 'copy' }, node);
 }
 
@@ -30,7 +31,7 @@ async function copy(text: string, near: HTMLElement): Promise<boolean> {
   }
 }
 
-/** Pages that are not secure have no clipboard of their own. */
+/** Copy through a selected text area, because `navigator.clipboard` exists only in secure contexts. */
 function copyBySelection(text: string, near: HTMLElement): boolean {
   const active = focusedElement(near);
   const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: -1 });

@@ -1,31 +1,31 @@
-/** Small helpers for plain DOM. Data only ever become text or attributes, never HTML. */
+/** Helpers for the DOM. Data become text or attributes, never HTML. */
 
-/** What {@link el} takes as children. */
+/** A child that {@link el} accepts. */
 export type Child = Node | string | null | undefined | false;
 
-/** Attributes of an element; `class` names are given without their prefix. */
+/** Attributes of an element. Names in `class` are given without their prefix. */
 export type Attributes = Record<string, string | number | boolean | null | undefined>;
 
 const PREFIX = 'jp-PDFlow-';
 let lastId = 0;
 
-/** Make class names: `cls('row', 'open')` is `jp-PDFlow-row jp-PDFlow-open`. */
+/** Return class names with their prefix: `cls('row', 'open')` is `jp-PDFlow-row jp-PDFlow-open`. */
 export function cls(...names: string[]): string {
   return names.map(name => PREFIX + name).join(' ');
 }
 
-/** Make an id that no other element of the page has. */
+/** Return an id that no other element of the page has. */
 export function uniqueId(): string {
   lastId += 1;
   return `${PREFIX}${lastId}`;
 }
 
 /**
- * Make an element.
+ * Return a new element.
  *
- * @param tag - its name
- * @param attributes - its attributes; those that are false, null or undefined are left out
- * @param children - elements and texts in it
+ * @param tag - the element's name
+ * @param attributes - the element's attributes; false, null and undefined are left out
+ * @param children - the element's children; strings become text
  */
 export function el<K extends keyof HTMLElementTagNameMap>(
   tag: K,
@@ -44,7 +44,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
-/** Make a button. */
+/** Return a button. */
 export function button(
   label: string,
   onClick: () => void,
@@ -55,38 +55,40 @@ export function button(
   return node;
 }
 
-/** Set a node's text, unless it is that already. */
+/** Set a node's text if it differs, so that live regions announce only changes. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) {
     node.textContent = text;
   }
 }
 
-/** Show a node, or hide it. */
+/** Show or hide a node. */
 export function setVisible(node: HTMLElement, visible: boolean): void {
   if (node.hidden === visible) {
     node.hidden = !visible;
   }
 }
 
-/** The element that has the focus, also in a shadow tree. */
+/** Return the focused element of a node's document or shadow tree. */
 export function focusedElement(within: Node): Element | null {
   const root = within.getRootNode();
   return root instanceof Document || root instanceof ShadowRoot ? root.activeElement : null;
 }
 
-/** Whether the focus is in a node. */
+/** Return whether the focus is in a node. */
 export function hasFocus(node: Node): boolean {
   return node.contains(focusedElement(node));
 }
 
-/** Whether the focus is in a node, on something that is shown. */
+/** Return whether the focus is in a node, on an element that is not hidden. */
 export function hasVisibleFocus(node: Node): boolean {
   return hasFocus(node) && focusedElement(node)?.closest('[hidden]') === null;
 }
 
 /**
- * Make nodes the children of a parent, in that order, moving as few as needed and keeping the focus.
+ * Make nodes the only children of a parent, in the given order.
+ *
+ * Nodes already in place are not moved, and the focus is kept.
  */
 export function arrangeChildren(parent: Element, nodes: readonly Element[]): void {
   const active = focusedElement(parent);
@@ -107,7 +109,7 @@ export function arrangeChildren(parent: Element, nodes: readonly Element[]): voi
   restoreFocus(parent, active);
 }
 
-/** Give the focus back to an element that lost it by being moved. */
+/** Focus an element again that lost the focus because it was moved. */
 export function restoreFocus(parent: Node, active: Element | null): void {
   if (active instanceof HTMLElement && active.isConnected && focusedElement(parent) !== active) {
     active.focus({ preventScroll: true });

@@ -4,10 +4,10 @@ import { failureNode, ValueView } from './view-parts';
 import { fileSize } from './file-size';
 import type { RunFile } from './types';
 
-/** Files that a list of the server has at most. */
+/** Maximum number of files in a list of the server. */
 const MAX_LISTED = 1000;
 
-/** The files that a run's steps have saved, as links where the host can give them; hidden if none. */
+/** The files that a run's steps have saved, as links if the host has URLs. Hidden if there are none. */
 export class FilesView {
   readonly node = el('section', { class: 'files', hidden: true });
   private readonly list: ValueView<RunFile[]>;
@@ -15,14 +15,14 @@ export class FilesView {
 
   /**
    * @param id - the run's id
-   * @param host - what tells the addresses of files
+   * @param host - returns the URLs of files
    */
   constructor(id: string, host: Host) {
     this.list = new ValueView((files, node) => {
       node.append(el('ul', {}, ...files.map(file => row(file, host.fileUrl?.(id, file.path)))));
       if (files.length >= MAX_LISTED) {
-        const words = `These are the first ${MAX_LISTED.toLocaleString()} files; there may be more.`;
-        node.append(el('p', { class: 'note' }, words));
+        const message = `These are the first ${MAX_LISTED.toLocaleString()} files; there may be more.`;
+        node.append(el('p', { class: 'note' }, message));
       }
     });
     this.node.append(el('h4', {}, 'Files'), this.notice, this.list.node);
@@ -35,10 +35,10 @@ export class FilesView {
     this.list.update(files.length > 0 ? files : null);
   }
 
-  /** Say that the files can't be listed. */
-  fail(words: string, retry: () => void): void {
+  /** Show that the files can't be listed. */
+  showFailure(message: string, retry: () => void): void {
     setVisible(this.node, true);
-    this.notice.replaceChildren(failureNode(`The files can't be listed. ${words}`, retry));
+    this.notice.replaceChildren(failureNode(`The files can't be listed. ${message}`, retry));
   }
 }
 
@@ -51,9 +51,9 @@ function row(file: RunFile, url: string | undefined): HTMLElement {
 }
 
 /**
- * Tell the address of the file of a run whose path a text is; null if the text is none.
+ * Return the URL of the run's file that a text is the path of, or null if it is not such a path.
  *
- * Steps export such paths as they are where the step ran, on whatever system that is.
+ * Steps export absolute paths of the system they ran on, which may be Windows.
  */
 export function fileLink(host: Host, id: string, text: string): string | null {
   const isPath = /^(?:[A-Za-z]:)?[\\/]/.test(text) && !text.includes('pdflow/api/');

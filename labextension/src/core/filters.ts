@@ -2,12 +2,13 @@ import { el, uniqueId } from './dom';
 import type { RunItem, RunStatus } from './types';
 import { currentStep, isWaiting } from './formatting';
 
-/** Which runs are shown: `waiting` are those that wait for a person. */
+/** Which runs are listed. */
 export interface Filter {
+  /** `waiting` stands for the runs that wait for a person, and an empty string for all runs. */
   status: RunStatus | 'waiting' | '';
-  /** A workflow's id. */
+  /** A workflow's id, or an empty string for all workflows. */
   workflow: string;
-  /** What is searched for. */
+  /** The text of the search field. */
   text: string;
 }
 
@@ -22,7 +23,7 @@ const STATUSES: [Filter['status'], string][] = [
   ['canceled', 'Canceled']
 ];
 
-/** Whether a run is one of those that the lists of a filter have; the text plays no part. */
+/** Return whether a run has the workflow and status of a filter. The text is not considered. */
 export function matchesFilter(run: RunItem, filter: Filter): boolean {
   const { status, workflow } = filter;
   if (workflow !== '' && run.workflow_id !== workflow) {
@@ -31,7 +32,7 @@ export function matchesFilter(run: RunItem, filter: Filter): boolean {
   return status === '' || (status === 'waiting' ? isWaiting(run) : run.status === status);
 }
 
-/** Whether a run has all words of a text: in its workflow, id, step, error or reason. */
+/** Return whether a run's workflow, id, step, error and reason contain all words of a text. */
 export function matchesSearch(run: RunItem, text: string): boolean {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) {
@@ -43,7 +44,7 @@ export function matchesSearch(run: RunItem, text: string): boolean {
   return words.every(word => haystack.includes(word));
 }
 
-/** The fields above the list. */
+/** The search field and the selects above the list. */
 export class FilterBar {
   readonly node: HTMLElement;
   private readonly search: HTMLInputElement;
@@ -52,9 +53,9 @@ export class FilterBar {
   private readonly workflows = new Map<string, string>();
 
   /**
-   * @param fixedWorkflow - the only workflow that is shown; '' for all
-   * @param status - the status that is chosen at first
-   * @param onChange - told of a new filter
+   * @param fixedWorkflow - the id of the only workflow that is listed, or an empty string for all
+   * @param status - the initial status
+   * @param onChange - called with each new filter
    */
   constructor(
     private readonly fixedWorkflow: string,
@@ -70,7 +71,7 @@ export class FilterBar {
       spellcheck: 'false'
     });
     this.status = el('select', { 'aria-label': 'Status' });
-    this.status.append(...STATUSES.map(([value, words]) => el('option', { value }, words)));
+    this.status.append(...STATUSES.map(([value, label]) => el('option', { value }, label)));
     this.status.value = status;
     this.workflow = el('select', { 'aria-label': 'Workflow', hidden: fixedWorkflow !== '' });
     this.workflow.append(el('option', { value: '' }, 'All workflows'));
@@ -87,7 +88,7 @@ export class FilterBar {
     this.workflow.addEventListener('change', notify);
   }
 
-  /** What is asked for. */
+  /** The current filter. */
   get filter(): Filter {
     return {
       status: this.status.value as Filter['status'],
@@ -96,13 +97,13 @@ export class FilterBar {
     };
   }
 
-  /** Whether anything is left out. */
+  /** Whether the filter excludes any run. */
   get isSet(): boolean {
     const { status, text } = this.filter;
     return status !== '' || text.trim() !== '' || this.workflow.value !== '';
   }
 
-  /** Leave nothing out. */
+  /** Reset all fields. */
   clear(): void {
     this.search.value = '';
     this.status.value = '';
@@ -111,8 +112,8 @@ export class FilterBar {
     this.onChange(this.filter);
   }
 
-  /** Offer a workflow that was met. */
-  offer(id: string, name: string): void {
+  /** Add a workflow to the select if it is not there. */
+  addWorkflow(id: string, name: string): void {
     if (this.workflows.has(id)) {
       return;
     }

@@ -1,24 +1,24 @@
 import type { Child } from './dom';
 import { el } from './dom';
 
-/** What becomes of a question. */
+/** Callbacks of a confirmation form. */
 export interface FormCallbacks {
-  /** It was answered. */
+  /** Called when the form is submitted. */
   onSubmit: () => void;
-  /** It was left with the Escape key. */
-  onLeave: () => void;
+  /** Called when the Escape key is pressed. */
+  onCancel: () => void;
 }
 
 /**
- * Make a form that asks before something is done; it is hidden at first.
+ * Return a form that asks for confirmation before an action. It is hidden at first.
  *
- * @param name - its class
- * @param events - what becomes of it
- * @param children - elements in it, a submit button among them
+ * @param name - the form's class
+ * @param callbacks - called when the form is submitted or canceled
+ * @param children - the form's elements, with a submit button
  */
 export function confirmationForm(
   name: string,
-  { onSubmit, onLeave }: FormCallbacks,
+  { onSubmit, onCancel }: FormCallbacks,
   ...children: Child[]
 ): HTMLFormElement {
   const form = el('form', { class: name, hidden: true }, ...children);
@@ -29,13 +29,13 @@ export function confirmationForm(
   form.addEventListener('keydown', event => {
     if (event.key === 'Escape') {
       event.stopPropagation();
-      onLeave();
+      onCancel();
     }
   });
   return form;
 }
 
-/** Make a label and its field, with a hint behind the label. */
+/** Return a field with its label, and a hint in parentheses after the label. */
 export function labeledField(label: string, hint: string, field: HTMLElement): HTMLElement {
   return el(
     'div',

@@ -1,10 +1,10 @@
 import { ApiError } from './host';
 import type { PauseKind, RunItem, RunStatus, StepStatus } from './types';
 
-/** What a badge can say: a status, or that a run waits for a person. */
+/** What a badge shows: a status, or `waiting` for a run that waits for a person. */
 export type BadgeStatus = RunStatus | StepStatus | 'waiting';
 
-/** The statuses in which a run has not ended. */
+/** The statuses of runs that have not ended. */
 const ACTIVE_STATUSES: ReadonlySet<string> = new Set(['queued', 'running', 'paused']);
 
 const BADGE_LABELS: Record<BadgeStatus, string> = {
@@ -19,7 +19,7 @@ const BADGE_LABELS: Record<BadgeStatus, string> = {
   skipped: 'Skipped'
 };
 
-/** What happens at the deadline of a pause, as in "… in 5 min 10 s". */
+/** What happens at the deadline of a pause. A duration follows: "runs again in 5 min 10 s". */
 const DEADLINE_LABELS: Record<PauseKind, string> = {
   suspend: 'time runs out in',
   rerun: 'runs again in',
@@ -32,42 +32,47 @@ const PAUSE_LABELS: Record<PauseKind, string> = {
   delay: 'goes on later'
 };
 
-/** The word of a badge. */
+/** Return the label of a badge. */
 export function badgeLabel(badge: BadgeStatus): string {
   return BADGE_LABELS[badge];
 }
 
-/** Whether a run has ended. */
+/** Return whether a run has ended. */
 export function hasEnded(run: Pick<RunItem, 'status'>): boolean {
   return !ACTIVE_STATUSES.has(run.status);
 }
 
-/** Whether a run waits for a person. */
+/** Return whether a run waits for a person. */
 export function isWaiting(run: Pick<RunItem, 'pause'>): boolean {
   return run.pause?.kind === 'suspend';
 }
 
-/** What the badge of a run says. */
+/** Return the badge status of a run. */
 export function runBadge(run: Pick<RunItem, 'pause' | 'status'>): BadgeStatus {
   return isWaiting(run) ? 'waiting' : run.status;
 }
 
-/** What stands before the countdown of a pause. */
+/** Return the label before the countdown of a pause. */
 export function deadlineLabel(kind: PauseKind): string {
   return DEADLINE_LABELS[kind];
 }
 
-/** What a pause is for. */
+/** Return what a paused step waits for, as in "Step ask waits for a person". */
 export function pauseLabel(kind: PauseKind): string {
   return PAUSE_LABELS[kind];
 }
 
-/** Count things: `1 run`, `3 runs`. */
-export function formatCount(count: number, thing: string): string {
-  return `${count.toLocaleString()} ${thing}${count === 1 ? '' : 's'}`;
+/** Return a count with its noun, such as `1 run` or `3 runs`. */
+export function formatCount(count: number, noun: string): string {
+  return `${count.toLocaleString()} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** The step that a run is at: the one that waits, is executed, failed or is next. */
+/**
+ * Return the name of a run's current step.
+ *
+ * That is the step that is paused, running, failed or next. For a run that has ended, it is the
+ * step that failed or was started last.
+ */
 export function currentStep(run: RunItem): string {
   if (run.pause) {
     return run.pause.step;
@@ -86,12 +91,12 @@ export function currentStep(run: RunItem): string {
 // eslint-disable-next-line no-control-regex
 const ANSI = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
 
-/** Take the colours of a terminal out of a text. */
+/** Return a text without its ANSI escape sequences. */
 export function stripAnsi(text: string): string {
   return text.replace(ANSI, '');
 }
 
-/** Say what went wrong with a request that reads. */
+/** Return the message for a failed request that reads. */
 export function readErrorMessage(error: unknown): string {
   if (error instanceof ApiError) {
     return error.status === 0
@@ -101,7 +106,7 @@ export function readErrorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Say what became of a request to resume or cancel that did not succeed. */
+/** Return the message for a failed request to resume or cancel. */
 export function actionErrorMessage(error: unknown): string {
   if (!(error instanceof ApiError)) {
     return readErrorMessage(error);

@@ -1,51 +1,51 @@
 import type { Output, Run, RunChange, RunFile, RunItem } from './types';
 
-/** Which runs a list is to have; without a status or a workflow, all of them. */
+/** Which runs to list. Without a status or a workflow, runs are not filtered by it. */
 export interface RunQuery {
   status?: string;
   workflow?: string;
   limit?: number;
-  /** Only runs that were started before the one with this id. */
+  /** List only runs that were started before the run with this id. */
   before?: string;
 }
 
-/** Called with a change of a run; with null where anything may have changed. */
+/** Called with a change of a run, or with null if any run may have changed. */
 export type ChangeListener = (change: RunChange | null) => void;
 
-/** What the views need from where they are shown. */
+/** What the views need from the page that embeds them. */
 export interface Host {
-  /** List runs, newest first. */
+  /** Return runs, newest first. */
   list(query: RunQuery): Promise<RunItem[]>;
-  /** Get a run whole. */
+  /** Return a run with its event and exports. */
   get(id: string): Promise<Run>;
-  /** Get the outputs of a run's steps, by step name. */
+  /** Return the outputs of a run's steps, by step name. */
   outputs(id: string): Promise<Record<string, Output[]>>;
-  /** List the files that a run's steps have saved. */
+  /** Return the files that a run's steps have saved. */
   files(id: string): Promise<RunFile[]>;
-  /** Resume a paused run; rejects with an {@link ApiError}. */
+  /** Resume a paused run and return it. Rejects with an {@link ApiError}. */
   resume(id: string, data: unknown): Promise<Run>;
-  /** Cancel a run; rejects with an {@link ApiError}. */
+  /** Cancel a run and return it. Rejects with an {@link ApiError}. */
   cancel(id: string, reason: string | null): Promise<Run>;
   /**
-   * Hear of changes; null means that anything may have changed, as after a reconnect.
+   * Subscribe to changes of runs. Null is sent if any run may have changed, as after a reconnect.
    *
-   * @returns what ends it
+   * @returns a function that unsubscribes
    */
   onChange(listener: ChangeListener): () => void;
-  /** Draw outputs as a notebook does; without it, text, images, and HTML as text are drawn. */
+  /** Render outputs as a notebook does. Without it, HTML is shown as text. */
   renderOutputs?(outputs: Output[], node: HTMLElement): void;
   /** Open a run as an executed notebook. */
   openNotebook?(id: string): void;
-  /** The address at which a browser gets a file of a run; without it, files are only named. */
+  /** Return the URL of a file of a run. Without it, files are listed without links. */
   fileUrl?(id: string, path: string): string;
 }
 
-/** An answer of the server that is an error, or no answer at all (status 0). */
+/** An error response of the server, or no response (status 0). */
 export class ApiError extends Error {
   /**
-   * @param message - one sentence for people
-   * @param reason - one name for programs, such as `not_found`
-   * @param status - the HTTP status; 0 where there was no answer
+   * @param message - one sentence for the user
+   * @param reason - the machine-readable reason, such as `not_found`
+   * @param status - the HTTP status, or 0 if there was no response
    */
   constructor(
     message: string,

@@ -1,24 +1,24 @@
 import { copyButton } from './copy-button';
 import { button, el } from './dom';
 
-/** Elements of a list that are shown at a time. */
-export const PAGE = 100;
-/** Characters of a string that are shown until "more" is asked for. */
+/** Number of children that are shown at a time. */
+export const PAGE_SIZE = 100;
+/** Number of characters of a string that are shown before "more" is clicked. */
 export const STRING_LIMIT = 300;
 const PREVIEW_LIMIT = 60;
 
-/** Tells the address of what a text names; null if it names nothing. */
+/** Returns the URL that a text links to, or null if it is not a link. */
 export type ResolveLink = (text: string) => string | null;
 
 /**
- * Show a JSON value as a collapsible tree.
+ * Return a JSON value as a collapsible tree.
  *
- * What is collapsed is not built before it is opened, long lists come in pages and long strings
- * are cut, so that megabytes open at once.
+ * To open large values quickly, children are built when they are first expanded, long lists have
+ * pages, and long strings are truncated.
  *
  * @param value - any JSON value
- * @param label - what it is called
- * @param linkOf - which texts are links
+ * @param label - the value's name
+ * @param resolveLink - returns the URLs of strings that are links
  */
 export function jsonTree(value: unknown, label?: string, resolveLink?: ResolveLink): HTMLElement {
   return el('div', { class: 'json' }, node(value, label ?? null, resolveLink));
@@ -55,21 +55,21 @@ function plainNode(value: unknown): HTMLElement {
 }
 
 function stringNode(value: string, resolveLink?: ResolveLink): HTMLElement {
-  const whole = JSON.stringify(value);
+  const json = JSON.stringify(value);
   const url = resolveLink?.(value) ?? null;
   if (url !== null) {
-    return el('a', { class: 'json-value json-string', href: url, download: '' }, whole);
+    return el('a', { class: 'json-value json-string', href: url, download: '' }, json);
   }
-  if (whole.length <= STRING_LIMIT) {
-    return el('span', { class: 'json-value json-string' }, whole);
+  if (json.length <= STRING_LIMIT) {
+    return el('span', { class: 'json-value json-string' }, json);
   }
-  const text = document.createTextNode(`${whole.slice(0, STRING_LIMIT)}…`);
-  const rest = (whole.length - STRING_LIMIT).toLocaleString();
+  const text = document.createTextNode(`${json.slice(0, STRING_LIMIT)}…`);
+  const rest = (json.length - STRING_LIMIT).toLocaleString();
   const more = button(
     `more (${rest} characters)`,
     () => {
       const open = more.getAttribute('aria-expanded') === 'true';
-      text.data = open ? `${whole.slice(0, STRING_LIMIT)}…` : whole;
+      text.data = open ? `${json.slice(0, STRING_LIMIT)}…` : json;
       more.textContent = open ? `more (${rest} characters)` : 'less';
       more.setAttribute('aria-expanded', String(!open));
     },
@@ -99,7 +99,7 @@ function branch(value: object, label: string | null, resolveLink?: ResolveLink):
   return details;
 }
 
-/** Add a page of children, and a button for the next one. */
+/** Append a page of children, and a button for the next page. */
 function addPage(
   parent: HTMLElement,
   entries: [string, unknown][],
@@ -107,18 +107,18 @@ function addPage(
   resolveLink?: ResolveLink
 ): void {
   const page = entries
-    .slice(from, from + PAGE)
+    .slice(from, from + PAGE_SIZE)
     .map(([key, child]) => node(child, key, resolveLink));
   parent.append(...page);
   if (from > 0) {
     page[0]?.querySelector<HTMLElement>('summary, button')?.focus();
   }
-  const left = entries.length - from - PAGE;
-  if (left > 0) {
+  const remaining = entries.length - from - PAGE_SIZE;
+  if (remaining > 0) {
     const next = button(
-      `Show ${Math.min(left, PAGE)} more of ${left.toLocaleString()}`,
+      `Show ${Math.min(remaining, PAGE_SIZE)} more of ${remaining.toLocaleString()}`,
       () => {
-        addPage(parent, entries, from + PAGE, resolveLink);
+        addPage(parent, entries, from + PAGE_SIZE, resolveLink);
         next.remove();
       },
       { class: 'link' }
@@ -127,15 +127,15 @@ function addPage(
   }
 }
 
-/** Say in a few characters what is in a collapsed value. */
+/** Return a short summary of a collapsed value. */
 function preview(value: object): string {
   const size = Object.keys(value).length;
   if (Array.isArray(value)) {
     return `[${size.toLocaleString()} ${size === 1 ? 'item' : 'items'}]`;
   }
   const keys = Object.keys(value).slice(0, 8).join(', ');
-  const cut = keys.length > PREVIEW_LIMIT || size > 8;
-  return `{${keys.slice(0, PREVIEW_LIMIT)}${cut ? '…' : ''}}`;
+  const isTruncated = keys.length > PREVIEW_LIMIT || size > 8;
+  return `{${keys.slice(0, PREVIEW_LIMIT)}${isTruncated ? '…' : ''}}`;
 }
 
 function copyValueButton(value: unknown, label: string | null): HTMLElement {

@@ -1,6 +1,6 @@
 import type { Output } from './types';
 
-/** Texts of a saved notebook are strings, or lists of strings that follow each other. */
+/** Return a text of a saved notebook, which stores it as a string or as a list of lines. */
 export function joinLines(value: unknown): string {
   if (Array.isArray(value)) {
     return value.map(joinLines).join('');
@@ -8,16 +8,16 @@ export function joinLines(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** Put the texts of a saved output together, as renderers take them. */
+/** Return an output with each list of lines joined to one string, as renderers expect. */
 export function joinOutputText(output: Output): Output {
-  const whole: Output = { ...output };
+  const joined: Output = { ...output };
   if (output.text !== undefined) {
-    whole.text = joinLines(output.text);
+    joined.text = joinLines(output.text);
   }
   if (typeof output.data === 'object' && output.data !== null) {
-    whole.data = Object.fromEntries(Object.entries(output.data).map(joinEntry));
+    joined.data = Object.fromEntries(Object.entries(output.data).map(joinEntry));
   }
-  return whole;
+  return joined;
 }
 
 function joinEntry([type, value]: [string, unknown]): [string, unknown] {

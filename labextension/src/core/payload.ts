@@ -1,10 +1,10 @@
 import { cls, el, setText, uniqueId } from './dom';
 import { labeledField } from './form';
 
-/** What was typed: a value, nothing, or something that is not JSON. */
+/** The result of reading text as JSON: a value, or a message that says what is wrong. */
 export type PayloadCheck = { ok: true; value: unknown } | { ok: false; message: string };
 
-/** Read what was typed as JSON; nothing at all is no data. */
+/** Read text as JSON. Empty text is null. */
 export function checkPayload(text: string): PayloadCheck {
   if (text.trim() === '') {
     return { ok: true, value: null };
@@ -12,15 +12,17 @@ export function checkPayload(text: string): PayloadCheck {
   try {
     return { ok: true, value: JSON.parse(text) as unknown };
   } catch (error) {
-    return { ok: false, message: problem(text, error) };
+    return { ok: false, message: syntaxMessage(text, error) };
   }
 }
 
-function problem(text: string, error: unknown): string {
+function syntaxMessage(text: string, error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  const at = /position (\d+)/.exec(message)?.[1];
+  const position = /position (\d+)/.exec(message)?.[1];
   const location =
-    at === undefined || !text.includes('\n') ? '' : ` (line ${lineOf(text, Number(at))})`;
+    position === undefined || !text.includes('\n')
+      ? ''
+      : ` (line ${lineOf(text, Number(position))})`;
   return `This is not JSON yet${location}: ${hint(text)}`;
 }
 
@@ -45,15 +47,15 @@ function hint(text: string): string {
   return 'write for example {"approved": true}, or leave the field empty.';
 }
 
-/** A field for optional JSON, checked while it is typed. */
+/** A field for optional JSON that is validated on input. */
 export class PayloadField {
   readonly node: HTMLElement;
   private readonly area: HTMLTextAreaElement;
   private readonly message: HTMLElement;
 
   /**
-   * @param label - what the data are for
-   * @param onCheck - told whether what stands there can be sent
+   * @param label - the field's label
+   * @param onCheck - called after each validation with whether the text is valid
    */
   constructor(
     label: string,
@@ -75,12 +77,12 @@ export class PayloadField {
     this.node.append(this.message);
   }
 
-  /** What was typed. */
+  /** The text of the field. */
   get text(): string {
     return this.area.value;
   }
 
-  /** Read what was typed, and say what is wrong with it. */
+  /** Validate the text, show what is wrong with it, and return the result. */
   check(): PayloadCheck {
     const checked = checkPayload(this.area.value);
     setText(this.message, checked.ok ? '' : checked.message);
@@ -89,7 +91,7 @@ export class PayloadField {
     return checked;
   }
 
-  /** Empty the field. */
+  /** Clear the field. */
   clear(): void {
     this.area.value = '';
     this.check();

@@ -85,7 +85,7 @@ export class RunActions {
   private makeCancelForm(): HTMLElement {
     return confirmationForm(
       'cancel',
-      { onSubmit: () => void this.cancel(), onLeave: () => this.closeCancelForm() },
+      { onSubmit: () => void this.cancel(), onCancel: () => this.closeCancelForm() },
       labeledField('Reason', 'shown with the run, may be left empty', this.reason),
       el(
         'div',

@@ -226,7 +226,7 @@ export class RunView {
       }
     } catch (error) {
       if (!this.disposed) {
-        this.files.fail(readErrorMessage(error), () => void this.refresher.now());
+        this.files.showFailure(readErrorMessage(error), () => void this.refresher.now());
       }
     }
   }

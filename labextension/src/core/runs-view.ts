@@ -66,7 +66,7 @@ export class RunsView {
       this.filters.filter,
       options.pageSize ?? PAGE_SIZE,
       () => this.requestDraw(),
-      (id, name) => this.filters.offer(id, name)
+      (id, name) => this.filters.addWorkflow(id, name)
     );
     this.bulk = new BulkActions(
       host,

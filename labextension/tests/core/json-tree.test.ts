@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { jsonTree, PAGE, STRING_LIMIT } from '../../src/core/json-tree';
+import { jsonTree, PAGE_SIZE, STRING_LIMIT } from '../../src/core/json-tree';
 import { buttonOf, makeRoot, one } from './helpers';
 
 let root: HTMLElement;
@@ -32,9 +32,9 @@ describe('jsonTree', () => {
     expect(root.textContent).toContain('[250 items]');
     open(one(root, 'details'));
     const leaves = (): number => root.querySelectorAll('.jp-PDFlow-json-leaf').length;
-    expect(leaves()).toBe(PAGE);
+    expect(leaves()).toBe(PAGE_SIZE);
     buttonOf(root, 'Show 100 more of 150').click();
-    expect(leaves()).toBe(2 * PAGE);
+    expect(leaves()).toBe(2 * PAGE_SIZE);
     expect(root.contains(document.activeElement)).toBe(true);
     expect(document.activeElement).not.toBe(document.body);
     buttonOf(root, 'Show 50 more of 50').click();
