@@ -1,4 +1,4 @@
-/** The notebook widget, for anywidget. */
+/** The notebook widget: an ES module for anywidget. */
 import { RunView } from './core/run-view';
 import { RunsView } from './core/runs-view';
 import type { ViewSpec } from './widget/widget-host';
@@ -6,13 +6,13 @@ import { chooseHost, withSettledCallback } from './widget/widget-host';
 import type { WidgetModel } from './widget/kernel-channel';
 import { settledReporter } from './widget/settled-reporter';
 
-/** What anywidget hands over. */
+/** The arguments that anywidget passes to `render`. */
 interface RenderProps {
   model: WidgetModel;
   el: HTMLElement;
 }
 
-/** Draw the widget; returns what takes it away. */
+/** Render the widget. Returns a function that removes it. */
 async function render({ model, el }: RenderProps): Promise<() => void> {
   const spec = model.get('view') as ViewSpec;
   const connection = await chooseHost(model, spec);

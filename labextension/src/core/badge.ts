@@ -46,7 +46,7 @@ export function setBadge(node: HTMLElement, badge: BadgeStatus): void {
   }
 }
 
-/** Return the shape of a status. It is hidden from screen readers, so it needs a label beside it. */
+/** Return the shape of a status. It needs a label, because screen readers ignore it. */
 export function makeShape(badge: BadgeStatus): SVGSVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');

@@ -31,7 +31,7 @@ async function copy(text: string, near: HTMLElement): Promise<boolean> {
   }
 }
 
-/** Copy through a selected text area, because `navigator.clipboard` exists only in secure contexts. */
+/** Copy through a text area, because `navigator.clipboard` exists only in secure contexts. */
 function copyBySelection(text: string, near: HTMLElement): boolean {
   const active = focusedElement(near);
   const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: -1 });

@@ -7,7 +7,7 @@ import type { RunFile } from './types';
 /** Maximum number of files in a list of the server. */
 const MAX_LISTED = 1000;
 
-/** The files that a run's steps have saved, as links if the host has URLs. Hidden if there are none. */
+/** The files that a run's steps have saved, as links if the host has URLs. */
 export class FilesView {
   readonly node = el('section', { class: 'files', hidden: true });
   private readonly list: ValueView<RunFile[]>;

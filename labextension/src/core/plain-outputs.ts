@@ -5,7 +5,7 @@ import { stripAnsi } from './formatting';
 
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
-/** Draw outputs where the host can't: text and images as they are, HTML as its text. */
+/** Render outputs for hosts without a renderer: text and images as they are, HTML as its text. */
 export function renderPlainOutputs(outputs: readonly Output[], parent: HTMLElement): void {
   parent.replaceChildren(...outputs.map(output => el('div', { class: 'output' }, draw(output))));
 }
@@ -43,7 +43,7 @@ function drawData(data: Record<string, unknown>): HTMLElement {
   return text(typeof other === 'object' ? JSON.stringify(other, null, 2) : joinLines(other));
 }
 
-/** Read HTML without running anything of it. */
+/** Return the text of HTML. A parsed document runs no scripts and loads no images. */
 function htmlAsText(html: string): string {
   const { body } = new DOMParser().parseFromString(html, 'text/html');
   body.querySelectorAll('script, style').forEach(node => node.remove());

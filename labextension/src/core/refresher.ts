@@ -1,6 +1,7 @@
 /**
- * Does one piece of work at a time: asked for again while it is under way, it is done once more
- * at its end, however often it was asked for.
+ * Runs an asynchronous task, never twice at the same time.
+ *
+ * Requests that come while the task runs are merged: it runs one more time when it ends.
  */
 export class Refresher {
   private busy = false;
@@ -9,15 +10,15 @@ export class Refresher {
   private disposed = false;
 
   /**
-   * @param work - what is done; it sees to its own errors
-   * @param delayMs - how long further requests are waited for
+   * @param task - the task, which must not reject
+   * @param delayMs - how long a request waits, so that further requests are merged with it
    */
   constructor(
-    private readonly work: () => Promise<void>,
+    private readonly task: () => Promise<void>,
     private readonly delayMs = 0
   ) {}
 
-  /** Do the work, soon. */
+  /** Run the task after the delay. */
   request(): void {
     if (this.disposed || this.timer !== undefined) {
       return;
@@ -32,14 +33,14 @@ export class Refresher {
     }, this.delayMs);
   }
 
-  /** Do the work now, or after what is under way. */
+  /** Run the task now, or after the current run of it. */
   async now(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
     await this.run();
   }
 
-  /** Do no more. */
+  /** Drop requests, and take no more. */
   dispose(): void {
     this.disposed = true;
     clearTimeout(this.timer);
@@ -52,7 +53,7 @@ export class Refresher {
     }
     this.busy = true;
     try {
-      await this.work();
+      await this.task();
     } finally {
       this.busy = false;
       if (this.again) {

@@ -3,18 +3,18 @@ import { ApiError } from './host';
 import { joinLines, joinOutputText } from './multiline';
 import type { Output, Run, RunFile, RunItem } from './types';
 
-/** Sends a request; `fetch` is one. The one given has to see to credentials and XSRF. */
+/** Sends a request, as `fetch` does, with the server's credentials and XSRF token. */
 export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
 
-/** Hears of changes; returns what ends it. */
+/** Subscribes to changes of runs, and returns a function that unsubscribes. */
 export type Subscribe = (listener: ChangeListener) => () => void;
 
-/** What a place can do beyond the REST API. */
+/** What a page can do beyond the REST API. */
 export type HostExtras = Pick<Host, 'fileUrl' | 'openNotebook' | 'renderOutputs'>;
 
 const STEP_LINE = /^%%step[ \t]+(\S+)/;
 
-/** A host that calls the server's REST routes from the browser. */
+/** A host that calls the server's REST API. */
 export class RestHost implements Host {
   readonly renderOutputs?: Host['renderOutputs'];
   readonly openNotebook?: Host['openNotebook'];
@@ -23,9 +23,9 @@ export class RestHost implements Host {
 
   /**
    * @param baseUrl - the Jupyter server's base URL
-   * @param request - how requests are sent
-   * @param subscribe - how changes are heard of
-   * @param extras - what else can be done here
+   * @param request - sends requests
+   * @param subscribe - subscribes to changes of runs
+   * @param extras - the optional methods of the host
    */
   constructor(
     baseUrl: string,
@@ -111,13 +111,13 @@ export class RestHost implements Host {
   }
 }
 
-/** What tells the addresses of files, for pages that the server answers with the user's cookie. */
+/** Return a function that returns the URLs of files, for pages with the server's login cookie. */
 export function fileUrls(baseUrl: string): (id: string, file: string) => string {
   return (id, file) =>
     `${apiUrl(baseUrl)}/${path(id, 'files')}/${file.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** Take the outputs of the step cells out of an executed notebook. */
+/** Return the outputs of an executed notebook's step cells, by step name. */
 export function outputsOf(notebook: unknown): Record<string, Output[]> {
   const found: Record<string, Output[]> = {};
   const { cells } = (notebook ?? {}) as { cells?: Partial<NotebookCell>[] };
@@ -144,7 +144,7 @@ function path(id: string, action?: string): string {
   return action === undefined ? run : `${run}/${action}`;
 }
 
-/** Read an answer as JSON; undefined where it is none. */
+/** Return the JSON body of a response, or undefined if it is not JSON. */
 async function readJson(response: Response): Promise<unknown> {
   try {
     return JSON.parse(await response.text()) as unknown;

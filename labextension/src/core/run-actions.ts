@@ -6,15 +6,15 @@ import type { Run } from './types';
 import { actionErrorMessage, hasEnded } from './formatting';
 
 /**
- * Resume and Cancel for one run, and what came of them.
+ * The Resume and Cancel buttons of one run, and the result of the last action.
  *
- * It stays in the page while the run changes, so that what is being typed is kept.
+ * The element stays in the page while the run changes, so that input is not lost.
  */
 export class RunActions {
   readonly node: HTMLElement;
   private readonly resumeButton: HTMLButtonElement;
   private readonly payload: PayloadField;
-  private readonly cancelOpener: HTMLButtonElement;
+  private readonly cancelButton: HTMLButtonElement;
   private readonly cancelForm: HTMLElement;
   private readonly reason: HTMLInputElement;
   private readonly result: HTMLElement;
@@ -24,8 +24,8 @@ export class RunActions {
   private valid = true;
 
   /**
-   * @param host - what carries the actions out
-   * @param onDone - told the run after an action, or null where it has to be read again
+   * @param host - performs the actions
+   * @param onDone - called after an action with the run, or with null if the action failed
    */
   constructor(
     private readonly host: Host,
@@ -33,10 +33,10 @@ export class RunActions {
   ) {
     this.payload = new PayloadField('Data for the step', ok => {
       this.valid = ok;
-      this.enable();
+      this.updateButtons();
     });
     this.resumeButton = button('Resume', () => void this.resume(), { class: 'button primary' });
-    this.cancelOpener = button('Cancel…', () => this.openCancelForm(true), {
+    this.cancelButton = button('Cancel…', () => this.showCancelForm(true), {
       'aria-expanded': 'false'
     });
     this.reason = el('input', { type: 'text', id: uniqueId(), autocomplete: 'off' });
@@ -48,18 +48,18 @@ export class RunActions {
       { class: 'actions' },
       this.warning,
       this.payload.node,
-      el('div', { class: 'buttons' }, this.resumeButton, this.cancelOpener),
+      el('div', { class: 'buttons' }, this.resumeButton, this.cancelButton),
       this.cancelForm,
       this.result
     );
     this.update(null);
   }
 
-  /** Offer what the run allows now; with null, nothing. */
+  /** Show the actions that the run allows, or none for null. */
   update(run: Run | null): void {
-    const typing = this.payload.text !== '' || hasFocus(this.payload.node);
+    const hasInput = this.payload.text !== '' || hasFocus(this.payload.node);
     const hasNewPause =
-      typing && this.run !== null && run !== null && pauseKey(run) !== pauseKey(this.run);
+      hasInput && this.run !== null && run !== null && pauseKey(run) !== pauseKey(this.run);
     if (hasNewPause && run.pause !== null) {
       setText(
         this.warning,
@@ -72,13 +72,13 @@ export class RunActions {
     setVisible(this.payload.node, run?.pause != null);
     setVisible(this.resumeButton, run?.pause != null);
     if (!open) {
-      this.openCancelForm(false);
+      this.showCancelForm(false);
     }
-    setVisible(this.cancelOpener, open && this.cancelForm.hidden);
+    setVisible(this.cancelButton, open && this.cancelForm.hidden);
     this.run = run;
-    this.enable();
+    this.updateButtons();
     if (hadFocus && !hasVisibleFocus(this.node)) {
-      this.takeFocus(open);
+      this.moveFocusToResult(open);
     }
   }
 
@@ -96,20 +96,20 @@ export class RunActions {
     );
   }
 
-  private openCancelForm(open: boolean): void {
+  private showCancelForm(open: boolean): void {
     if (this.cancelForm.hidden !== open) {
       return;
     }
     setVisible(this.cancelForm, open);
-    setVisible(this.cancelOpener, !open && this.run !== null && !hasEnded(this.run));
+    setVisible(this.cancelButton, !open && this.run !== null && !hasEnded(this.run));
     if (open) {
       this.reason.focus();
     }
   }
 
   private closeCancelForm(): void {
-    this.openCancelForm(false);
-    this.cancelOpener.focus();
+    this.showCancelForm(false);
+    this.cancelButton.focus();
   }
 
   private async resume(): Promise<void> {
@@ -120,10 +120,10 @@ export class RunActions {
     }
     const sent = this.payload.text.trim() !== '';
     await this.perform(async () => {
-      const after = await this.host.resume(run.id, checked.value);
+      const updated = await this.host.resume(run.id, checked.value);
       this.payload.clear();
       this.showResult(sent ? 'Resumed, with your data.' : 'Resumed.', true);
-      return after;
+      return updated;
     });
   }
 
@@ -133,10 +133,10 @@ export class RunActions {
       return;
     }
     await this.perform(async () => {
-      const after = await this.host.cancel(run.id, this.reason.value.trim() || null);
+      const updated = await this.host.cancel(run.id, this.reason.value.trim() || null);
       this.reason.value = '';
       this.showResult('Canceled. No later step is executed.', true);
-      return after;
+      return updated;
     });
   }
 
@@ -145,25 +145,25 @@ export class RunActions {
       return;
     }
     this.busy = true;
-    this.enable();
+    this.updateButtons();
     setVisible(this.warning, false);
     this.showResult('One moment…', true);
-    let after: Run | null = null;
+    let updated: Run | null = null;
     try {
-      after = await action();
-      // The focus goes to the answer: the button that had it is about to go.
+      updated = await action();
+      // The focused button is about to be hidden.
       this.result.focus({ preventScroll: true });
     } catch (error) {
       this.showResult(actionErrorMessage(error), false);
     } finally {
       this.busy = false;
-      this.enable();
-      this.onDone(after);
+      this.updateButtons();
+      this.onDone(updated);
     }
   }
 
-  /** What had the focus is hidden now: the answer takes it, and tells why if nothing else is told. */
-  private takeFocus(open: boolean): void {
+  /** Move the focus from an element that was hidden to the result, and explain if it is empty. */
+  private moveFocusToResult(open: boolean): void {
     if (this.result.textContent === '') {
       this.showResult(open ? 'The run does not wait any more.' : 'The run has ended.', true);
     }
@@ -175,14 +175,14 @@ export class RunActions {
     this.result.dataset.kind = good ? 'good' : 'bad';
   }
 
-  /** Buttons stay focusable while a request is under way: a disabled one loses the focus. */
-  private enable(): void {
+  /** Update the Resume button. It stays enabled during a request, to keep the focus. */
+  private updateButtons(): void {
     this.resumeButton.disabled = !this.valid;
     this.node.setAttribute('aria-busy', String(this.busy));
   }
 }
 
-/** What a run waits for: it is another one when the run waits anew. */
+/** Return a key of the pause of a run, which differs between two pauses of the same run. */
 function pauseKey(run: Run): string {
   const { pause } = run;
   return pause === null ? '' : `${pause.step} ${pause.resume_url ?? pause.deadline}`;

@@ -3,15 +3,15 @@ import type { Host } from './host';
 import type { RunItem, RunStatus } from './types';
 import { hasEnded } from './formatting';
 
-/** How many pages of paused runs are read at first: what waits for a person comes first. */
+/** Pages of paused runs in the first read, because the list shows waiting runs first. */
 const PAUSED_PAGES = 4;
 const ACTIVE_STATUSES: RunStatus[] = ['paused', 'running', 'queued'];
 
-/** One of the server's lists, newest first, of which the first pages are known. */
+/** A position in one of the server's lists of runs, whose earlier pages have been read. */
 export class RunCursor {
-  /** The most that the server gives at once. */
+  /** Maximum number of runs that the server returns at once. */
   static readonly maxPageSize = 500;
-  /** Whether the last page has been read. */
+  /** Whether the last page was read. */
   isAtEnd = false;
   private last: string | null = null;
   private loaded = 0;
@@ -22,10 +22,13 @@ export class RunCursor {
   ) {}
 
   /**
-   * The lists that a filter needs: old runs that are paused do not have to be paged to.
+   * Return the cursors for a filter.
    *
-   * @param filter - which runs are listed
-   * @param page - how many are read at first, and more at each request for more
+   * Without a status, each active status has its own list, so that old active runs are found
+   * without reading all pages before them.
+   *
+   * @param filter - which runs to list
+   * @param pageSize - the number of runs of a page
    */
   static forFilter({ status }: Filter, pageSize: number): RunCursor[] {
     switch (status) {
@@ -38,23 +41,23 @@ export class RunCursor {
     }
   }
 
-  /** Whether there are more pages, as far as is known. */
+  /** Whether the first page was read and more pages may follow. */
   get hasMore(): boolean {
     return this.last !== null && !this.isAtEnd;
   }
 
-  /** Whether it lists what is under way; else it is there for what has ended. */
+  /** Whether the list has only runs of an active status. */
   get isActive(): boolean {
     return this.status !== undefined && !hasEnded({ status: this.status });
   }
 
-  /** Whether the pages that are known would have this run. */
+  /** Return whether the pages that were read would contain this run. */
   covers(run: RunItem): boolean {
     const listed = this.status === undefined || this.status === run.status;
     return listed && (this.isAtEnd || (this.last !== null && run.id >= this.last));
   }
 
-  /** Read again what is known, or the first page. */
+  /** Read the known pages again, or the first page. */
   async reload(host: Host, workflow: string): Promise<RunItem[]> {
     const first = this.status === 'paused' ? PAUSED_PAGES * this.pageSize : this.pageSize;
     const limit = Math.min(RunCursor.maxPageSize, Math.max(first, this.loaded));

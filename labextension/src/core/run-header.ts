@@ -8,7 +8,7 @@ import { duration } from './times';
 import type { Pause, Run } from './types';
 import { deadlineLabel, hasEnded, pauseLabel, runBadge } from './formatting';
 
-/** What a run is: its workflow, status, times and what it has used. */
+/** The header of a run: its workflow, status, times and usage. */
 export class RunHeader {
   readonly node: HTMLElement;
   private readonly title = el('h3', { class: 'title', tabindex: -1 });
@@ -20,7 +20,7 @@ export class RunHeader {
 
   /**
    * @param id - the run's id
-   * @param host - what opens notebooks
+   * @param host - opens executed notebooks
    */
   constructor(id: string, host: Host) {
     const tools = el(
@@ -64,17 +64,17 @@ export class RunHeader {
     setVisible(this.reason, hasReason);
   }
 
-  /** Stop what counts. */
+  /** Stop the counters. */
   dispose(): void {
     stopCounting(this.paused);
   }
 
-  /** Put the focus on the title. */
+  /** Focus the title. */
   focus(): void {
     this.title.focus({ preventScroll: true });
   }
 
-  /** Say how long it was paused, with what the pause that lasts has taken until now. */
+  /** Show the time paused, with the current pause until now. */
   private updatePaused({ pause, updated_at, usage }: Run): void {
     if (pause === null) {
       stopCounting(this.paused);
@@ -89,7 +89,7 @@ function fact(name: string, value: Node | string): HTMLElement {
   return el('div', {}, el('dt', {}, name), el('dd', {}, value));
 }
 
-/** What a run waits for, until when, and its links. */
+/** The pause of a run: its reason, deadline and links. */
 export class PauseBox {
   readonly node: HTMLElement;
   private readonly label = el('span', {});
@@ -122,7 +122,7 @@ export class PauseBox {
     );
   }
 
-  /** Show a pause; with null, nothing. */
+  /** Show a pause, or nothing for null. */
   update(pause: Pause | null): void {
     setVisible(this.node, pause !== null);
     const previous = this.pause;
@@ -141,7 +141,7 @@ export class PauseBox {
     }
   }
 
-  /** Stop what counts. */
+  /** Stop the counters. */
   dispose(): void {
     stopCounting(this.count);
   }

@@ -25,14 +25,14 @@ interface Group {
   list: HTMLElement;
 }
 
-/** What a list tells of. */
+/** Callbacks of the list. */
 export interface RunListCallbacks {
   onOpen: (id: string) => void;
   onSelect: (selected: ReadonlySet<string>) => void;
   onMore: (group: 'active' | 'ended') => void;
 }
 
-/** The rows of the runs, in their groups; each run keeps its row while it changes. */
+/** The rows of the runs, in groups. A run keeps its row while it changes. */
 export class RunList {
   readonly node: HTMLElement;
   readonly selected = new Set<string>();
@@ -41,7 +41,7 @@ export class RunList {
   private readonly moreActive: HTMLButtonElement;
   private readonly moreEnded: HTMLButtonElement;
 
-  /** @param events - what is told */
+  /** @param callbacks - called when a run is opened or selected, or more runs are requested */
   constructor(private readonly callbacks: RunListCallbacks) {
     this.groups = { waiting: group('waiting'), active: group('active'), ended: group('ended') };
     this.moreActive = button('', () => callbacks.onMore('active'), { class: 'button more' });
@@ -58,7 +58,7 @@ export class RunList {
     this.node.addEventListener('keydown', event => this.moveFocus(event));
   }
 
-  /** Draw what is known of the runs; those that did not change are not touched. */
+  /** Update the rows. Rows that did not change are not touched. */
   update(listing: Listing, searching: boolean): void {
     const active = focusedElement(this.node);
     const visibleIds = new Set<string>();
@@ -83,20 +83,20 @@ export class RunList {
     this.keepFocus(active);
   }
 
-  /** Select nothing. */
+  /** Deselect all runs. */
   clearSelection(): void {
     this.selected.clear();
     this.rows.forEach(row => row.select(false));
     this.callbacks.onSelect(this.selected);
   }
 
-  /** Put the focus on a run, or on the list where it is not there. */
+  /** Focus a run, or the list if it does not have the run. */
   focus(id: string): void {
     const row = this.rows.get(id);
     (row?.opener ?? this.node).focus({ preventScroll: row === undefined });
   }
 
-  /** End it. */
+  /** Remove the list. */
   dispose(): void {
     stopCountingIn(this.node);
     this.node.remove();
@@ -129,7 +129,7 @@ export class RunList {
     }
   }
 
-  /** What has ended, or is not shown any more, is not selected either. */
+  /** Deselect runs that have ended or are not listed any more. */
   private deselectInactive({ groups }: Listing): void {
     const open = new Set([...groups.waiting, ...groups.active].map(run => run.id));
     for (const id of this.selected) {
@@ -148,7 +148,7 @@ export class RunList {
     }
   }
 
-  /** The arrow keys go from row to row. */
+  /** Move the focus between rows with the arrow keys, Home and End. */
   private moveFocus(event: KeyboardEvent): void {
     const openers = [...this.node.querySelectorAll<HTMLElement>('.jp-PDFlow-row-open')];
     const at = openers.findIndex(opener => opener === event.target);

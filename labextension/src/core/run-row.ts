@@ -12,7 +12,7 @@ import {
   stripAnsi
 } from './formatting';
 
-/** A run in the list. */
+/** The row of a run in the list. */
 export class RunRow {
   readonly node: HTMLLIElement;
   readonly opener: HTMLButtonElement;
@@ -23,16 +23,16 @@ export class RunRow {
   private readonly since = el('span', {});
   private readonly time = el('time', {});
   private readonly due = el('span', { class: 'row-due' });
-  private readonly dueWords = el('span', {});
+  private readonly dueLabel = el('span', {});
   private readonly count = el('span', { class: 'countdown' });
   private readonly credits = el('span', { class: 'row-credits' });
   private readonly error = el('span', { class: 'row-error', hidden: true });
   private deadline: string | null = null;
 
   /**
-   * @param run - the run
-   * @param onOpen - opens it
-   * @param onSelect - told that it was selected, or is not any more
+   * @param run - the run to show
+   * @param onOpen - called when the row is clicked
+   * @param onSelect - called when the run is selected or deselected
    */
   constructor(
     run: RunItem,
@@ -42,7 +42,7 @@ export class RunRow {
     const { id } = run;
     this.checkbox = el('input', { type: 'checkbox' });
     this.checkbox.addEventListener('change', () => onSelect(id, this.checkbox.checked));
-    this.due.append(this.dueWords, this.count);
+    this.due.append(this.dueLabel, this.count);
     this.opener = el(
       'button',
       { type: 'button', class: 'row-open' },
@@ -60,7 +60,7 @@ export class RunRow {
     this.update(run);
   }
 
-  /** Show where the run stands. */
+  /** Show the run's state. */
   update(run: RunItem): void {
     const ended = hasEnded(run);
     const step = currentStep(run);
@@ -79,20 +79,20 @@ export class RunRow {
     this.updateDue(run);
   }
 
-  /** Select it, or not. */
+  /** Check or clear the checkbox. */
   select(selected: boolean): void {
     this.checkbox.checked = selected;
   }
 
-  /** Stop what counts. */
+  /** Stop the countdown. */
   dispose(): void {
     stopCounting(this.count);
   }
 
   private updateError(run: RunItem): void {
-    const words = run.error === null ? (run.reason ?? '') : stripAnsi(run.error.message);
-    setText(this.error, words.split('\n', 1)[0]);
-    setVisible(this.error, words !== '');
+    const message = run.error === null ? (run.reason ?? '') : stripAnsi(run.error.message);
+    setText(this.error, message.split('\n', 1)[0]);
+    setVisible(this.error, message !== '');
   }
 
   private updateDue({ pause }: RunItem): void {
@@ -100,7 +100,7 @@ export class RunRow {
     if (pause === null) {
       stopCounting(this.count);
     } else {
-      setText(this.dueWords, `${deadlineLabel(pause.kind)} `);
+      setText(this.dueLabel, `${deadlineLabel(pause.kind)} `);
       if (this.deadline !== pause.deadline) {
         startCountdown(this.count, pause.deadline);
       }

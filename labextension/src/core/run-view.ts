@@ -10,15 +10,15 @@ import { StepView } from './step-view';
 import type { Output, Run, RunChange } from './types';
 import { readErrorMessage } from './formatting';
 
-/** What a {@link RunView} shows. */
+/** Options of a {@link RunView}. */
 export interface RunViewOptions {
-  /** Only this step of the run. */
+  /** The only step to show. */
   step?: string;
 }
 
 const DELAY_MS = 60;
 
-/** One run, or one step of it, live, with its buttons. */
+/** A live view of a run, or of one of its steps, with buttons to resume and cancel it. */
 export class RunView {
   private readonly frame = el('article', { class: 'run', hidden: true });
   private readonly notices = el('div', { class: 'notices' }, loadingNode());
@@ -39,10 +39,10 @@ export class RunView {
   private disposed = false;
 
   /**
-   * @param root - what it is drawn in
-   * @param host - where runs come from
+   * @param root - the element that contains the view
+   * @param host - reads and changes runs
    * @param id - the run's id
-   * @param options - what of it is shown
+   * @param options - what to show
    */
   constructor(
     root: HTMLElement,
@@ -62,7 +62,7 @@ export class RunView {
     void this.refresher.now();
   }
 
-  /** Take it away. */
+  /** Remove the view. */
   dispose(): void {
     this.disposed = true;
     this.unsubscribe();
@@ -74,7 +74,7 @@ export class RunView {
     this.notices.remove();
   }
 
-  /** Put the focus on the run's title. */
+  /** Focus the run's title. */
   focus(): void {
     this.header.focus();
   }
@@ -113,7 +113,7 @@ export class RunView {
     }
   }
 
-  /** Show what an action answered; read the run again where it did not succeed. */
+  /** Show the run that an action returned, and read the run again. */
   private onAction(run: Run | null): void {
     if (this.disposed) {
       return;
@@ -140,17 +140,17 @@ export class RunView {
   }
 
   private showFailure(error: unknown): void {
-    const gone = error instanceof ApiError && error.status === 404;
+    const isGone = error instanceof ApiError && error.status === 404;
     const message = readErrorMessage(error);
-    const known = this.run !== null && !gone;
+    const isShown = this.run !== null && !isGone;
     const retry = (): void => {
       this.notices.replaceChildren(loadingNode());
       void this.refresher.now();
     };
     this.notices.replaceChildren(
-      failureNode(known ? `${message} What you see may be out of date.` : message, retry)
+      failureNode(isShown ? `${message} What you see may be out of date.` : message, retry)
     );
-    setVisible(this.frame, known);
+    setVisible(this.frame, isShown);
   }
 
   private draw(run: Run): void {
@@ -159,10 +159,10 @@ export class RunView {
     }
     this.run = run;
     const { step } = this.options;
-    const waitsHere = step === undefined || run.pause?.step === step;
+    const isPausedHere = step === undefined || run.pause?.step === step;
     this.header.update(run);
-    this.pause.update(waitsHere ? run.pause : null);
-    this.actions.update(waitsHere && (step === undefined || run.pause) ? run : null);
+    this.pause.update(isPausedHere ? run.pause : null);
+    this.actions.update(isPausedHere && (step === undefined || run.pause) ? run : null);
     this.error.update(run.error !== null && !stepShowsError(run) ? run.error : null);
     this.event.update({ event: run.event });
     this.drawSteps(run);
@@ -190,7 +190,7 @@ export class RunView {
     }
   }
 
-  /** Read the outputs where an execution has ended since they were read last. */
+  /** Read the outputs if a step has started or ended since the last read. */
   private async loadOutputs(run: Run): Promise<void> {
     const key = executionKey(run);
     if (key === '' || key === this.outputsKey) {
@@ -212,7 +212,7 @@ export class RunView {
     }
   }
 
-  /** Read the files, as the outputs. */
+  /** Read the files if a step has started or ended since the last read. */
   private async loadFiles(run: Run): Promise<void> {
     const key = executionKey(run);
     if (key === '' || key === this.filesKey || this.options.step !== undefined) {
@@ -232,28 +232,28 @@ export class RunView {
   }
 
   private showOutputsFailure(message: string): void {
-    const again = (): void => {
+    const retry = (): void => {
       this.outputsNotice.replaceChildren();
       void this.refresher.now();
     };
     this.outputsNotice.replaceChildren(
-      failureNode(`The outputs can't be shown. ${message}`, again)
+      failureNode(`The outputs can't be shown. ${message}`, retry)
     );
   }
 }
 
-/** Tell apart what of a run has been executed; empty if nothing has. */
+/** Return a key that changes when a step starts or ends. It is empty if no step has started. */
 function executionKey(run: Run): string {
   const steps = run.steps.filter(step => step.started_at !== null);
   return steps.map(step => [step.name, step.runs, step.status].join(' ')).join();
 }
 
-/** Whether one of the steps shows the run's error. */
+/** Return whether one of the steps shows the run's error. */
 function stepShowsError(run: Run): boolean {
   return run.steps.some(step => step.error !== null);
 }
 
-/** What a step has put out, but for the error that the run itself tells. */
+/** Return a step's outputs without its error, which the step shows itself. */
 function withoutStepError(outputs: Output[], run: Run, name: string): Output[] {
   const failed = run.steps.some(step => step.name === name && step.error !== null);
   return failed ? outputs.filter(output => output.output_type !== 'error') : outputs;

@@ -9,24 +9,24 @@ import { RunCursor } from './run-cursor';
 import type { Run, RunChange, RunItem } from './types';
 import { hasEnded } from './formatting';
 
-/** What is to be drawn. */
+/** The runs to show, and whether there are more. */
 export interface Listing {
   groups: Record<GroupName, RunItem[]>;
-  /** Whether the server has more runs that are under way, or that have ended. */
+  /** Whether the server has more active runs, or more runs that have ended. */
   more: Record<'active' | 'ended', boolean>;
   state: 'failed' | 'loading' | 'ready';
   error: unknown;
-  /** How many runs were searched. */
-  known: number;
+  /** Number of runs that were read. */
+  loaded: number;
 }
 
 const CHANGES_DELAY_MS = 120;
-/** More changed runs than these are read by the page. */
+/** If more runs than these have changed, whole pages are read instead. */
 const MAX_SINGLE_READS = 8;
 const MAX_PAGES = 5;
 const RUN_ID = /^[\w-]{16,}$/;
 
-/** The runs that are known here: pages of the server's lists, kept up to date by its events. */
+/** The runs of the list: pages of the server's lists, updated by its events. */
 export class RunsModel {
   filter: Filter;
   private readonly runs = new Map<string, RunItem>();
@@ -40,11 +40,11 @@ export class RunsModel {
   private disposed = false;
 
   /**
-   * @param host - where runs come from
-   * @param filter - which runs are asked for
-   * @param page - how many are asked for at once
-   * @param onUpdate - told that there is something new to draw
-   * @param onWorkflow - told of each workflow that is met
+   * @param host - reads runs
+   * @param filter - the initial filter
+   * @param pageSize - the number of runs to read at once
+   * @param onUpdate - called when the runs have changed
+   * @param onWorkflow - called with the workflow of each run that is read
    */
   constructor(
     private readonly host: Host,
@@ -58,7 +58,7 @@ export class RunsModel {
     this.unsubscribe = host.onChange(change => this.onChange(change));
   }
 
-  /** End it. */
+  /** Stop all updates. */
   dispose(): void {
     this.disposed = true;
     this.unsubscribe();
@@ -66,12 +66,12 @@ export class RunsModel {
     this.reloader.dispose();
   }
 
-  /** Read the first pages, or as many runs as are known, again. */
+  /** Read all known pages again, or the first ones. */
   async reload(): Promise<void> {
     await this.reloader.now();
   }
 
-  /** Ask for other runs. */
+  /** Change the filter, and read the runs for it. */
   async setFilter(filter: Filter): Promise<void> {
     const same = filter.status === this.filter.status && filter.workflow === this.filter.workflow;
     this.filter = filter;
@@ -87,7 +87,7 @@ export class RunsModel {
     await this.reload();
   }
 
-  /** Read the next page. */
+  /** Read the next page of a group. */
   async loadMore(group: 'active' | 'ended'): Promise<void> {
     const { cursors } = this;
     const size = this.filter.text.trim() === '' ? undefined : RunCursor.maxPageSize;
@@ -105,18 +105,18 @@ export class RunsModel {
     this.notify();
   }
 
-  /** Put in what an action answered. */
+  /** Update the run that an action returned. */
   update(run: Run | RunItem): void {
     this.merge(toRunItem(run));
     this.notify();
   }
 
-  /** Get a run that is known. */
+  /** Return a run of the list, or undefined if it was not read. */
   get(id: string): RunItem | undefined {
     return this.runs.get(id);
   }
 
-  /** What is to be drawn. */
+  /** Return the runs that match the filter, in their groups. */
   listing(): Listing {
     const groups: Listing['groups'] = { waiting: [], active: [], ended: [] };
     for (const run of this.runs.values()) {
@@ -130,7 +130,7 @@ export class RunsModel {
     const open = (active: boolean): boolean =>
       this.cursors.some(cursor => cursor.isActive === active && cursor.hasMore);
     const more = { active: open(true), ended: open(false) };
-    return { groups, more, state: this.state, error: this.error, known: this.runs.size };
+    return { groups, more, state: this.state, error: this.error, loaded: this.runs.size };
   }
 
   private onChange(change: RunChange | null): void {
@@ -152,7 +152,7 @@ export class RunsModel {
     this.changeReader.request();
   }
 
-  /** Read the runs that changed; by the page where they are many. */
+  /** Read the runs that have changed, or whole pages if there are many. */
   private async readChanged(): Promise<void> {
     const ids = [...this.changed];
     this.changed.clear();
@@ -176,13 +176,13 @@ export class RunsModel {
     }
   }
 
-  /** A run's whole id finds it, however old it is. */
+  /** Read the run whose id is the search text, since it may be older than the pages read. */
   private async findById(text: string): Promise<void> {
     if (RUN_ID.test(text) && !this.runs.has(text)) {
       try {
         this.update(await this.host.get(text));
       } catch {
-        // It is no run's id, or it can't be read now: nothing is found.
+        // The text is not the id of a run, or the run can't be read now.
       }
     }
   }
@@ -211,7 +211,7 @@ export class RunsModel {
     this.notify();
   }
 
-  /** Drop those of the runs that are missing where an answer would have had them. */
+  /** Remove the runs that are missing from pages that would contain them. */
   private removeMissing(missing: Set<string>): void {
     for (const id of missing) {
       const run = this.runs.get(id);
@@ -221,7 +221,7 @@ export class RunsModel {
     }
   }
 
-  /** Where the newest runs are all under way, read on to those that have ended. */
+  /** Read more pages if the newest runs are all active, until one has ended. */
   private async loadUntilEnded(cursors: RunCursor[]): Promise<void> {
     for (const cursor of cursors) {
       if (!cursor.isActive && ![...this.runs.values()].some(hasEnded)) {
@@ -230,7 +230,7 @@ export class RunsModel {
     }
   }
 
-  /** Read on until there is something new to show. */
+  /** Read pages until one has a run to show. */
   private async loadNext(cursor: RunCursor, cursors: RunCursor[], size?: number): Promise<void> {
     for (let page = 0, found = false; page < MAX_PAGES && !found && !cursor.isAtEnd; page += 1) {
       const runs = await cursor.nextPage(this.host, this.filter.workflow, size);
@@ -242,7 +242,7 @@ export class RunsModel {
     }
   }
 
-  /** Keep a run that is listed, unless a newer one is known. */
+  /** Store a run that matches the filter, unless its stored state is newer. */
   private merge(run: RunItem): void {
     this.onWorkflow(run.workflow_id, run.workflow_name);
     const known = this.runs.get(run.id);

@@ -11,13 +11,13 @@ import { failureNode, loadingNode } from './view-parts';
 import type { RunItem } from './types';
 import { formatCount, readErrorMessage } from './formatting';
 
-/** What a {@link RunsView} shows. */
+/** Options of a {@link RunsView}. */
 export interface RunsViewOptions {
-  /** The id of the only workflow whose runs are shown. */
+  /** The id of the only workflow whose runs are listed. */
   workflow?: string;
-  /** The status that is chosen at first. */
+  /** The initial status of the filter. */
   status?: Filter['status'];
-  /** How many runs are asked for at once. */
+  /** Number of runs to read at once. */
   pageSize?: number;
 }
 
@@ -27,7 +27,7 @@ const HOW_TO_START =
   'No runs yet. Open a notebook whose cells begin with %%step, switch it to production and run ' +
   'it: with the buttons of its toolbar, or with %pdflow production and then %pdflow run in a cell.';
 
-/** The list of runs, what waits for a person first; a run that is opened takes its place. */
+/** The list of runs, with those that wait for a person first. An opened run replaces the list. */
 export class RunsView {
   private readonly filters: FilterBar;
   private readonly model: RunsModel;
@@ -43,9 +43,9 @@ export class RunsView {
   private disposed = false;
 
   /**
-   * @param root - what it is drawn in
-   * @param host - where runs come from
-   * @param options - which runs are shown
+   * @param root - the element that contains the view
+   * @param host - reads and changes runs
+   * @param options - which runs to list
    */
   constructor(
     root: HTMLElement,
@@ -88,7 +88,7 @@ export class RunsView {
     void this.model.reload();
   }
 
-  /** Open a run in the place of the list. */
+  /** Open a run instead of the list. */
   open(id: string): void {
     this.close(false);
     const container = el('div', {});
@@ -100,7 +100,7 @@ export class RunsView {
     back.focus();
   }
 
-  /** Take it away. */
+  /** Remove the view. */
   dispose(): void {
     this.disposed = true;
     this.model.dispose();
@@ -139,7 +139,7 @@ export class RunsView {
     void this.model.setFilter(filter);
   }
 
-  /** Draw once for all that changes at the same time. */
+  /** Draw in a microtask, once for all changes until then. */
   private requestDraw(): void {
     if (!this.drawing) {
       this.drawing = true;
@@ -173,25 +173,27 @@ export class RunsView {
     this.bulk.update(runs.filter((run): run is RunItem => run !== undefined));
   }
 
-  private updateSummary({ groups, more, known, state }: Listing, searching: boolean): void {
+  private updateSummary({ groups, more, loaded, state }: Listing, searching: boolean): void {
     const plus = more.active ? '+' : '';
     const { waiting, active } = groups;
     const parts = [
       waiting.length > 0 && `${waiting.length}${plus} waiting for a person`,
       active.length > 0 && `${active.length}${plus} under way`,
-      searching && (more.active || more.ended) && `searched the newest ${formatCount(known, 'run')}`
+      searching &&
+        (more.active || more.ended) &&
+        `searched the newest ${formatCount(loaded, 'run')}`
     ];
     const message = parts.filter(Boolean).join(' · ');
-    const calm = state === 'ready' && known > 0 ? 'Nothing is waiting for a person.' : '';
-    setText(this.summary, message || (searching ? '' : calm));
+    const idleText = state === 'ready' && loaded > 0 ? 'Nothing is waiting for a person.' : '';
+    setText(this.summary, message || (searching ? '' : idleText));
   }
 
   private updateNotice(listing: Listing): void {
-    const { state, groups, known, error } = listing;
+    const { state, groups, loaded, error } = listing;
     const empty = [groups.waiting, groups.active, groups.ended].every(runs => runs.length === 0);
     if (state === 'failed') {
-      const stale = known > 0 ? ' What you see may be out of date.' : '';
-      this.showNotice(readErrorMessage(error) + stale, message =>
+      const staleHint = loaded > 0 ? ' What you see may be out of date.' : '';
+      this.showNotice(readErrorMessage(error) + staleHint, message =>
         failureNode(message, () => void this.model.reload())
       );
     } else if (!empty) {
@@ -212,7 +214,7 @@ export class RunsView {
     }
   }
 
-  /** Show a notice, unless it is there already. */
+  /** Show a notice if it differs from the current one. */
   private showNotice(message: string, make: (message: string) => HTMLElement): void {
     if (message !== this.shownNotice) {
       this.shownNotice = message;

@@ -8,10 +8,10 @@ import { elapsedMs, duration } from './times';
 import type { Output, Run, Step } from './types';
 import { formatCount, hasEnded, isWaiting } from './formatting';
 
-/** The width of the shortest bar, in per cent. */
+/** Width of the shortest bar, as a percentage. */
 const MIN_BAR_PERCENT = 2;
 
-/** One step of a run: where it stands, how long it took, its error, exports and outputs. */
+/** One step of a run: its status, duration, error, exports and outputs. */
 export class StepView {
   readonly node: HTMLElement;
   private readonly badge = makeBadge('pending');
@@ -29,9 +29,9 @@ export class StepView {
 
   /**
    * @param name - the step's name
-   * @param host - what draws outputs
-   * @param tag - the element that it is in its parent
-   * @param linkOf - which texts of its exports are links
+   * @param host - renders outputs
+   * @param tag - the name of the view's element
+   * @param resolveLink - returns the URLs of exported strings that are links
    */
   constructor(name: string, host: Host, tag: 'div' | 'li' = 'li', resolveLink?: ResolveLink) {
     this.exports = treeView(resolveLink);
@@ -55,28 +55,29 @@ export class StepView {
     );
   }
 
-  /** Show where the step stands. */
+  /** Show the step's state. */
   update(step: Step, run: Run): void {
-    const waits = isWaiting(run) && run.pause?.step === step.name && step.status === 'paused';
-    setBadge(this.badge, waits ? 'waiting' : step.status);
+    const isWaitingHere =
+      isWaiting(run) && run.pause?.step === step.name && step.status === 'paused';
+    setBadge(this.badge, isWaitingHere ? 'waiting' : step.status);
     this.node.dataset.status = step.status;
     setText(this.reruns, step.runs > 1 ? `executed ${formatCount(step.runs, 'time')}` : '');
     this.updateStarted(step);
     this.updateDuration(step);
     this.updateBar(step, run);
     this.error.update(step.error);
-    const some = Object.keys(step.exports).length > 0;
-    setVisible(this.exportsHead, some);
-    this.exports.update(some ? step.exports : null);
+    const hasExports = Object.keys(step.exports).length > 0;
+    setVisible(this.exportsHead, hasExports);
+    this.exports.update(hasExports ? step.exports : null);
   }
 
-  /** Show what the step has put out. */
+  /** Show the step's outputs. */
   updateOutputs(outputs: Output[]): void {
     setVisible(this.outputsHead, outputs.length > 0);
     this.outputs.update(outputs.length > 0 ? outputs : null);
   }
 
-  /** Stop what counts. */
+  /** Stop the counters. */
   dispose(): void {
     stopCountingIn(this.node);
   }
@@ -100,7 +101,7 @@ export class StepView {
     setText(this.duration, from !== null && to !== null ? duration(elapsedMs(from, to)) : '');
   }
 
-  /** Draw the time of the step as a part of the time of the run, which grows until it ends. */
+  /** Draw the step's time as a part of the run's time, which grows until the run ends. */
   private updateBar(step: Step, run: Run): void {
     const from = step.started_at;
     setVisible(this.track, from !== null);
@@ -121,7 +122,7 @@ export class StepView {
   }
 }
 
-/** Where a span of time lies between the first step's start and the end of a run, or now. */
+/** Return a time span as fractions of the span from the first step's start to the run's end. */
 function barSpan(run: Run, from: string, to: string | null): { start: number; length: number } {
   const first = run.steps.reduce((least, { started_at: at }) => earlier(least, at), from);
   const last = hasEnded(run) ? run.updated_at : null;

@@ -1,7 +1,7 @@
 import { setText } from './dom';
 import { elapsedMs, duration, remaining } from './times';
 
-/** One timer for all that counts; it runs only while something that is counted is visible. */
+/** One timer for all counters, which runs only while a counter is visible. */
 
 const PERIOD = 1000;
 
@@ -15,7 +15,7 @@ let timer: ReturnType<typeof setInterval> | null = null;
 let observer: IntersectionObserver | null = null;
 let listening = false;
 
-/** Count the time down to a deadline in a node's text; `sooner` is said when it has passed. */
+/** Show the time until a deadline as a node's text, and `expiredText` when it has passed. */
 export function startCountdown(node: Element, deadline: string, expiredText = 'due now'): void {
   const until = Date.parse(deadline);
   everySecond(node, () => {
@@ -24,14 +24,14 @@ export function startCountdown(node: Element, deadline: string, expiredText = 'd
   });
 }
 
-/** Count the time since an instant up in a node's text. */
+/** Show the time since an instant as a node's text. */
 export function startCountUp(node: Element, since: string): void {
   everySecond(node, () =>
     setText(node, duration(Math.floor(elapsedMs(since, null) / 1000) * 1000))
   );
 }
 
-/** Stop counting in a node. */
+/** Stop the counter of a node. */
 export function stopCounting(node: Element): void {
   if (entries.delete(node)) {
     observer?.unobserve(node);
@@ -39,7 +39,7 @@ export function stopCounting(node: Element): void {
   }
 }
 
-/** Stop counting in all nodes of a subtree. */
+/** Stop all counters in a subtree. */
 export function stopCountingIn(parent: Element): void {
   for (const node of [...entries.keys()]) {
     if (parent.contains(node)) {
@@ -48,12 +48,12 @@ export function stopCountingIn(parent: Element): void {
   }
 }
 
-/** Whether the timer runs. */
+/** Return whether the timer is running. */
 export function isTicking(): boolean {
   return timer !== null;
 }
 
-/** Call back now, and each second while a node is visible, until {@link stopCounting}. */
+/** Call `tick` now, and each second while a node is visible, until {@link stopCounting}. */
 export function everySecond(node: Element, tick: () => void): void {
   tick();
   const existing = entries.get(node);

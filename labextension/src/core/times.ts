@@ -1,11 +1,11 @@
-/** How times are said to people: durations in words, instants in the reader's own time zone. */
+/** Times as text: durations in units, instants in the browser's time zone. */
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** Say how long something took: `120 ms`, `3.2 s`, `5 min 10 s`, `1 day 3 h`. */
+/** Return a duration, such as `120 ms`, `3.2 s`, `5 min 10 s`, `1 day 3 h`. */
 export function duration(ms: number): string {
   if (ms < SECOND) {
     return `${Math.max(0, Math.round(ms))} ms`;
@@ -16,13 +16,13 @@ export function duration(ms: number): string {
   return wholeUnits(Math.round(ms / SECOND) * SECOND);
 }
 
-/** Say how much time is left, in whole seconds: `42 s`, `5 min 10 s`, `1 day 3 h`. */
+/** Return a remaining time in whole seconds, such as `42 s`, `5 min 10 s`, `1 day 3 h`. */
 export function remaining(ms: number): string {
   const whole = Math.ceil(Math.max(0, ms) / SECOND) * SECOND;
   return whole < MINUTE ? `${whole / SECOND} s` : wholeUnits(whole);
 }
 
-/** Say a time by its two largest units. */
+/** Return a time in its two largest units. */
 function wholeUnits(ms: number): string {
   const days = Math.floor(ms / DAY);
   const parts: [number, string][] = [
@@ -39,7 +39,7 @@ function wholeUnits(ms: number): string {
     .join(' ');
 }
 
-/** Say when something was, as shortly as it is clear: `14:32`, `21 Nov, 14:32`, `21 Nov 2025, 14:32`. */
+/** Return an instant, with its day and year only if they differ from today's: `21 Nov, 14:32`. */
 export function shortTime(stamp: string, now: Date = new Date()): string {
   const at = new Date(stamp);
   if (Number.isNaN(at.getTime())) {
@@ -55,7 +55,7 @@ export function shortTime(stamp: string, now: Date = new Date()): string {
   return new Intl.DateTimeFormat(undefined, options).format(at);
 }
 
-/** Say exactly when something was, with the time zone. */
+/** Return an instant with its full date and time zone. */
 export function fullTime(stamp: string): string {
   const at = new Date(stamp);
   if (Number.isNaN(at.getTime())) {
@@ -64,7 +64,7 @@ export function fullTime(stamp: string): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' }).format(at);
 }
 
-/** The milliseconds from one instant to another; to now where there is no other. */
+/** Return the milliseconds from one instant to another, or to now for null. */
 export function elapsedMs(from: string, to: string | null): number {
   return Math.max(0, (to === null ? Date.now() : Date.parse(to)) - Date.parse(from));
 }

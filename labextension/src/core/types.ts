@@ -1,27 +1,27 @@
 /**
- * What the server's REST API and its events say of runs; `openapi.yaml` and `run-event.yaml` of
- * the Python package describe the same.
+ * The types of the server's REST API and events. The Python package describes them in
+ * `openapi.yaml` and `run-event.yaml`.
  */
 
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** What a run is doing. */
+/** The status of a run. */
 export type RunStatus = 'queued' | 'running' | 'paused' | 'succeeded' | 'failed' | 'canceled';
 
-/** What a step of a run is doing. */
+/** The status of a step. */
 export type StepStatus =
   'pending' | 'running' | 'paused' | 'succeeded' | 'failed' | 'canceled' | 'skipped';
 
-/** Which call paused a run. */
+/** The method of `pd.flow` that paused a run. */
 export type PauseKind = 'suspend' | 'rerun' | 'delay';
 
-/** Why a step, and so its run, failed. */
+/** The error of a step that failed. */
 export interface StepError {
   message: string;
   ename: string;
   evalue: string;
-  /** The lines of the author's own frames; they may have ANSI colours. */
+  /** The lines of the notebook's own frames, which may contain ANSI escape sequences. */
   traceback: string[];
   step: string | null;
 }
@@ -30,38 +30,38 @@ export interface StepError {
 export interface StepItem {
   name: string;
   status: StepStatus;
-  /** How often it was executed in this run. */
+  /** Number of executions in this run. */
   runs: number;
   error: StepError | null;
   started_at: string | null;
   ended_at: string | null;
 }
 
-/** A step of a run that is shown whole. */
+/** A step with its exports. */
 export interface Step extends StepItem {
   /** By name: `$return_value`, `$resume_data` and named exports. */
   exports: Record<string, unknown>;
 }
 
-/** What a paused run waits for. */
+/** The pause of a run. */
 export interface Pause {
   kind: PauseKind;
   step: string;
-  /** When it ends by itself. */
+  /** When the pause ends without an action. */
   deadline: string;
   /** Both links are null for a user who may not execute. */
   resume_url: string | null;
   cancel_url: string | null;
 }
 
-/** What a run has used. */
+/** The usage of a run. */
 export interface Usage {
   credits: number;
   compute_ms: number;
   paused_ms: number;
 }
 
-/** A run in a list: without its event and its steps' exports. */
+/** A run in a list, without its event and its steps' exports. */
 export interface RunItem {
   /** Ids sort by the time of the start. */
   id: string;
@@ -73,13 +73,13 @@ export interface RunItem {
   pause: Pause | null;
   usage: Usage;
   error: StepError | null;
-  /** Why it was canceled, or exited early, where that was said. */
+  /** The reason given for canceling or exiting the run, or null. */
   reason: string | null;
   created_at: string;
   updated_at: string;
 }
 
-/** A run whole. */
+/** A run with its event and its steps' exports. */
 export interface Run extends RunItem {
   event: unknown;
   steps: Step[];
@@ -87,14 +87,14 @@ export interface Run extends RunItem {
 
 /** A file that a step has saved below `pd.files`. */
 export interface RunFile {
-  /** With forward slashes. */
+  /** The path below the run's folder, with forward slashes. */
   path: string;
-  /** Bytes. */
+  /** The size in bytes. */
   size: number;
   modified_at: string;
 }
 
-/** An output of a cell, as nbformat has it. */
+/** An output of a cell, in the format of nbformat. */
 export interface Output {
   output_type: string;
   [key: string]: unknown;
@@ -106,12 +106,12 @@ export interface RunChange {
   workflow_id: string;
   workflow_name: string;
   status: RunStatus;
-  /** The step that is executing, waiting or next. */
+  /** The step that is executing, paused or next. */
   step: string;
   pause_kind: PauseKind | null;
   deadline: string | null;
   updated_at: string;
 }
 
-/** The id of the schema of the events that tell of changed runs. */
+/** The schema id of the events about changed runs. */
 export const RUN_EVENT = 'https://schema.jupyter.org/jupyter_pdflow/run/v1';

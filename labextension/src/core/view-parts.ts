@@ -7,15 +7,15 @@ import { fullTime, shortTime } from './times';
 import type { Output, StepError } from './types';
 import { stripAnsi } from './formatting';
 
-/** A place for a value: it is drawn anew only when the value is another one. */
+/** An element that shows a value, and is drawn again only when the value changes. */
 export class ValueView<T> {
   readonly node = el('div', { hidden: true });
   private shownJson: string | null = null;
 
-  /** @param draw - draws a value into the node */
+  /** @param draw - draws a value into the element */
   constructor(private readonly draw: (value: T, node: HTMLElement) => void) {}
 
-  /** Show a value; null shows nothing. */
+  /** Show a value, or nothing for null. */
   update(value: T | null): void {
     const text = value === null ? null : JSON.stringify(value);
     if (text === this.shownJson) {
@@ -30,7 +30,7 @@ export class ValueView<T> {
   }
 }
 
-/** A slot for JSON; trees that were open stay open. */
+/** Return a view of JSON values by name. Expanded trees stay so while the values are equal. */
 export function treeView(resolveLink?: ResolveLink): ValueView<Record<string, unknown>> {
   return new ValueView((values, node) => {
     node.classList.add('jp-PDFlow-trees');
@@ -40,7 +40,7 @@ export function treeView(resolveLink?: ResolveLink): ValueView<Record<string, un
   });
 }
 
-/** A slot for the outputs of a step, drawn by the host where it can. */
+/** Return a view of a step's outputs, rendered by the host if it can. */
 export function outputsView(host: Host): ValueView<Output[]> {
   return new ValueView((outputs, node) => {
     node.classList.add('jp-PDFlow-outputs');
@@ -52,7 +52,7 @@ export function outputsView(host: Host): ValueView<Output[]> {
   });
 }
 
-/** A slot for an error, with the lines of the author's own frames. */
+/** Return a view of an error, with its traceback. */
 export function errorView(): ValueView<StepError> {
   return new ValueView((error, node) => {
     node.classList.add('jp-PDFlow-error');
@@ -66,14 +66,14 @@ export function errorView(): ValueView<StepError> {
   });
 }
 
-/** Make the words of an instant; the whole of it is shown when they are pointed at. */
+/** Return an element that shows an instant, with the full date as its tooltip. */
 export function timeNode(stamp: string): HTMLTimeElement {
   const node = el('time', {});
   setTime(node, stamp);
   return node;
 }
 
-/** Let a node say another instant. */
+/** Change the instant that an element shows. */
 export function setTime(node: HTMLTimeElement, stamp: string): void {
   if (node.dateTime !== stamp) {
     node.dateTime = stamp;
@@ -82,12 +82,12 @@ export function setTime(node: HTMLTimeElement, stamp: string): void {
   }
 }
 
-/** Say that something is being loaded. */
+/** Return a notice that something is loading. */
 export function loadingNode(message = 'Loading…'): HTMLElement {
   return el('p', { class: 'loading', role: 'status' }, message);
 }
 
-/** Say that something went wrong, with a button that tries again. */
+/** Return an error notice, with a button that tries again. */
 export function failureNode(message: string, retry: () => void): HTMLElement {
   const retryButton = el('button', { type: 'button', class: 'button' }, 'Try again');
   retryButton.addEventListener('click', retry);

@@ -3,7 +3,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { ApiError } from '../core/host';
 import type { Run } from '../core/types';
 
-/** A deployed notebook, as the server tells it. */
+/** A workflow, as the server returns it. */
 export interface Workflow {
   id: string;
   name: string;
@@ -12,33 +12,33 @@ export interface Workflow {
   steps: string[];
 }
 
-/** What the notebook's toolbar and the commands ask of the server, beyond `Host`. */
+/** A client for the REST routes that the toolbar and the commands use, beyond those of `Host`. */
 export class ApiClient {
-  /** @param settings - how the server is reached */
+  /** @param settings - the connection settings of the server */
   constructor(readonly settings: ServerConnection.ISettings) {}
 
-  /** Send a request as JupyterLab does, which sees to credentials and XSRF. */
+  /** Send a request through JupyterLab, which adds credentials and the XSRF token. */
   readonly request = (url: string, init: RequestInit): Promise<Response> =>
     ServerConnection.makeRequest(url, init, this.settings);
 
-  /** Get the newest version of the workflow of a notebook; undefined where it is not deployed. */
+  /** Return the newest version of a notebook's workflow, or undefined if it is not deployed. */
   async findWorkflow(path: string): Promise<Workflow | undefined> {
     const workflows = (await this.call('workflows')) as Workflow[];
     return workflows.find(workflow => workflow.path === path);
   }
 
-  /** Start a run with this event. */
+  /** Start a run with an event, and return it. */
   async startRun(workflow: Workflow, event: unknown): Promise<Run> {
     const id = encodeURIComponent(workflow.id);
     return (await this.call(`workflows/${id}/runs`, { event })) as Run;
   }
 
-  /** Get a run as an executed notebook. */
+  /** Return a run as an executed notebook. */
   async executedNotebook(runId: string): Promise<unknown> {
     return this.call(`runs/${encodeURIComponent(runId)}/notebook`);
   }
 
-  /** Get the path of the notebook of a workflow. */
+  /** Return the path of a workflow's notebook. */
   async notebookPath(workflowId: string): Promise<string> {
     const workflow = await this.call(`workflows/${encodeURIComponent(workflowId)}`);
     return (workflow as Workflow).path;
@@ -51,14 +51,14 @@ export class ApiClient {
     const answer: unknown = await response.json().catch(() => null);
     if (!response.ok) {
       const { message, reason } = (answer ?? {}) as Partial<Record<'message' | 'reason', string>>;
-      const words = message ?? `The server answered ${response.status} ${response.statusText}.`;
-      throw new ApiError(words, reason ?? 'error', response.status);
+      const text = message ?? `The server answered ${response.status} ${response.statusText}.`;
+      throw new ApiError(text, reason ?? 'error', response.status);
     }
     return answer;
   }
 }
 
-/** The words of something that was thrown. */
+/** Return the message of a thrown value. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

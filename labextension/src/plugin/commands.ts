@@ -7,10 +7,10 @@ import { errorMessage } from './api-client';
 import { CommandIDs, type IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
 
-/** What the palette calls all of this. */
+/** The category of the commands in the palette. */
 export const CATEGORY = 'Workflow Runs';
 
-/** Add the commands that need no notebook. */
+/** Add the commands that do not need a notebook. */
 export function addRunCommands(
   app: JupyterFrontEnd,
   workflows: IWorkflows,
@@ -55,7 +55,7 @@ export function addRunCommands(
 
 type SettleAction = (workflows: IWorkflows, run: WaitingRun) => Promise<string | null>;
 
-/** Settle the latest run that waits, and say what came of it. */
+/** Resume or cancel the latest waiting run, and notify the user of the result. */
 async function settleLatest(workflows: IWorkflows, act: SettleAction): Promise<void> {
   const run = workflows.waiting.latest;
   if (!run) {

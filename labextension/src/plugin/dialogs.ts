@@ -2,14 +2,14 @@ import { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 import { checkPayload } from '../core/payload';
 
-/** A field for JSON in a dialog, checked while it is typed. */
+/** A dialog body with a field for JSON that is validated on input. */
 class JsonBody extends Widget implements Dialog.IBodyWidget {
   private readonly area = document.createElement('textarea');
   private readonly message = document.createElement('div');
 
   /**
-   * @param label - what the JSON is for
-   * @param text - what stands there at first
+   * @param label - the field's label
+   * @param text - the initial text
    */
   constructor(label: string, text: string) {
     super();
@@ -23,7 +23,7 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
     this.area.className = 'jp-mod-styled';
     this.message.setAttribute('role', 'status');
     this.area.addEventListener('input', () => this.check());
-    // Enter is a new line here; with Ctrl or Cmd it accepts.
+    // Enter inserts a line break. Ctrl+Enter or Cmd+Enter reaches the dialog, which accepts.
     this.area.addEventListener('keydown', event => {
       if (event.key === 'Enter' && !(event.ctrlKey || event.metaKey)) {
         event.stopPropagation();
@@ -32,12 +32,12 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
     this.node.append(labelNode, this.message);
   }
 
-  /** What was typed. */
+  /** Return the text of the field. */
   getValue(): string {
     return this.area.value;
   }
 
-  /** Say what is wrong with what was typed, which keeps it from being accepted. */
+  /** Validate the text, show what is wrong with it, and disable the accept button if needed. */
   check(): void {
     const checked = checkPayload(this.area.value);
     this.message.textContent = checked.ok ? '' : checked.message;
@@ -53,16 +53,16 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
   }
 }
 
-/** What was typed, and its value. */
+/** The text that was entered, and its JSON value. */
 export interface JsonInput {
   text: string;
   value: unknown;
 }
 
 /**
- * Ask for JSON.
+ * Ask for JSON in a dialog.
  *
- * @returns null where the dialog was closed, or what was typed is not JSON
+ * @returns the input, or null if the dialog was canceled
  */
 export async function promptJson(
   title: string,

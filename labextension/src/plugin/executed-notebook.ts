@@ -6,9 +6,11 @@ import { hasEnded } from '../core/formatting';
 import type { ApiClient } from './api-client';
 
 /**
- * Save a run as an executed notebook beside the workflow's, and return its path.
+ * Save a run as an executed notebook in the folder of the workflow's notebook.
  *
- * A file that was saved after the run ended is left as it is.
+ * If a file was already saved after the run had ended, it is not written again.
+ *
+ * @returns the path of the executed notebook
  */
 export async function saveExecutedNotebook(
   id: string,
@@ -27,7 +29,7 @@ export async function saveExecutedNotebook(
   return path;
 }
 
-/** When a file was saved; null where there is none. */
+/** Return when a file was saved, as a timestamp, or null if it does not exist. */
 async function lastModified(contents: Contents.IManager, path: string): Promise<number | null> {
   try {
     return Date.parse((await contents.get(path, { content: false })).last_modified);

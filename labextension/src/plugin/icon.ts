@@ -8,5 +8,5 @@ const SVG = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="
   </g>
 </svg>`;
 
-/** The panel's icon: a way with a pause. */
+/** The panel's icon: a path with a pause sign. */
 export const runsIcon = new LabIcon({ name: 'jupyter-pdflow:runs', svgstr: SVG });

@@ -1,22 +1,22 @@
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 
-/** The mode of a notebook's session; null where its kernel has not loaded the extension. */
+/** The mode of a notebook's session, or null if its kernel has not loaded the extension. */
 export type Mode = 'production' | 'test' | null;
 
-/** What a magic answered. */
+/** The result of a magic. */
 export interface MagicResult {
   ok: boolean;
-  /** What it printed, or why it refused. */
+  /** The output of the magic, or its error. */
   text: string;
 }
 
 const MODE_EXPRESSION = 'get_ipython().pdflow.session.production';
-// Colours of a terminal.
+// ANSI color sequences.
 // eslint-disable-next-line no-control-regex
 const ANSI = /\u001b\[[0-9;]*m/g;
 
-/** Ask a kernel for its mode, without a trace in the notebook. */
+/** Return the mode of a kernel, by a silent request that leaves no trace in the notebook. */
 export async function fetchMode(kernel: Kernel.IKernelConnection): Promise<Mode> {
   const future = kernel.requestExecute({
     code: '',
@@ -38,7 +38,7 @@ interface ExpressionReply {
   data: Record<string, unknown>;
 }
 
-/** Execute a line outside the notebook, and give what it says. */
+/** Execute a line magic outside the notebook, and return its result. */
 export async function runMagic(
   kernel: Kernel.IKernelConnection,
   line: string
@@ -75,7 +75,7 @@ function textOf(message: KernelMessage.IIOPubMessage): string {
   }
 }
 
-/** Keeps the mode of a notebook's session, asking one question at a time. */
+/** Tracks the mode of a notebook's session. It sends one request at a time. */
 export class ModeWatcher {
   private current: Mode = null;
   private isRefreshing = false;
@@ -84,7 +84,7 @@ export class ModeWatcher {
 
   /**
    * @param session - the notebook's session
-   * @param changed - called when the mode has changed
+   * @param onModeChange - called when the mode has changed
    */
   constructor(
     private readonly session: ISessionContext,
@@ -96,12 +96,12 @@ export class ModeWatcher {
     this.refresh();
   }
 
-  /** The mode, as far as it is known. */
+  /** The last known mode. */
   get mode(): Mode {
     return this.current;
   }
 
-  /** Ask the kernel, soon. */
+  /** Read the mode from the kernel. */
   readonly refresh = (): void => {
     this.isStale = true;
     if (!this.isRefreshing) {
@@ -110,7 +110,7 @@ export class ModeWatcher {
     }
   };
 
-  /** Ask nothing any more. */
+  /** Stop reading the mode. */
   dispose(): void {
     this.isDisposed = true;
     this.session.kernelChanged.disconnect(this.reset);
@@ -122,7 +122,7 @@ export class ModeWatcher {
     while (this.isStale && !this.isDisposed) {
       this.isStale = false;
       const kernel = this.session.session?.kernel;
-      // A kernel that went away while it was asked has no mode.
+      // The request fails if the kernel ends meanwhile. Then there is no mode.
       const mode = kernel ? await fetchMode(kernel).catch(() => null) : null;
       this.set(mode);
     }

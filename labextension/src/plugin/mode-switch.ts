@@ -10,11 +10,11 @@ const MODES = [
   ]
 ] as const;
 
-/** The toolbar's switch Test | Production; not shown where there is no mode. */
+/** The switch Test | Production of the toolbar. It is hidden if there is no mode. */
 export class ModeSwitch extends Widget {
   private readonly buttons = new Map<Mode, HTMLButtonElement>();
 
-  /** @param choose - called with the mode that was asked for */
+  /** @param onChoose - called with the mode that was clicked */
   constructor(onChoose: (mode: 'production' | 'test') => void) {
     super();
     this.addClass('jp-pdflow-switch');
@@ -36,7 +36,7 @@ export class ModeSwitch extends Widget {
     this.setMode(null);
   }
 
-  /** Show the mode that the session is in. */
+  /** Show the mode of the session. */
   setMode(mode: Mode): void {
     for (const [each, button] of this.buttons) {
       button.setAttribute('aria-pressed', String(each === mode));
@@ -44,7 +44,7 @@ export class ModeSwitch extends Widget {
     this.setHidden(mode === null);
   }
 
-  /** Show that a change is under way. */
+  /** Disable the buttons while the mode is changing. */
   setBusy(isBusy: boolean): void {
     this.node.setAttribute('aria-busy', String(isBusy));
     for (const button of this.buttons.values()) {

@@ -8,7 +8,7 @@ import type { NotebookWorkflow } from './notebook-workflow';
 import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
 import { NotebookToolbars } from './notebook-toolbars';
 
-/** The switch and the Run button in the toolbars of notebooks, and their commands. */
+/** The mode switch and the Run button in the toolbars of notebooks, and their commands. */
 export const notebookPlugin: JupyterFrontEndPlugin<void> = {
   id: PluginIDs.notebook,
   description: 'Switches notebooks between test and production, and starts runs.',

@@ -4,12 +4,12 @@ import type { Widget } from '@lumino/widgets';
 import { NotebookWorkflow, type NotebookServices } from './notebook-workflow';
 import { ModeSwitch } from './mode-switch';
 
-/** The workflows of the notebooks that are open. */
+/** Creates the toolbar items of notebooks, and keeps the workflow of each open notebook. */
 export class NotebookToolbars {
   private readonly workflows = new WeakMap<NotebookPanel, NotebookWorkflow>();
   private readonly panels = new Set<NotebookPanel>();
 
-  /** @param places - what they need */
+  /** @param services - services of JupyterLab and of the panel */
   constructor(private readonly services: NotebookServices) {
     NotebookActions.executed.connect((_, { notebook }) => {
       for (const panel of this.panels) {
@@ -20,7 +20,7 @@ export class NotebookToolbars {
     });
   }
 
-  /** Get the workflow of a notebook. */
+  /** Return the workflow of a notebook. */
   workflowOf(panel: NotebookPanel): NotebookWorkflow {
     const workflow = this.workflows.get(panel) ?? new NotebookWorkflow(panel, this.services);
     if (!this.workflows.has(panel)) {
@@ -31,7 +31,7 @@ export class NotebookToolbars {
     return workflow;
   }
 
-  /** Make a notebook's switch Test | Production. */
+  /** Return a notebook's switch Test | Production. */
   readonly makeSwitch = (panel: NotebookPanel): Widget => {
     const workflow = this.workflowOf(panel);
     const widget = new ModeSwitch(mode => void workflow.switchTo(mode));
@@ -42,7 +42,7 @@ export class NotebookToolbars {
     return widget;
   };
 
-  /** Make a notebook's Run button, which is there in production. */
+  /** Return a notebook's Run button, which is visible in production. */
   readonly makeRunButton = (panel: NotebookPanel): Widget => {
     const workflow = this.workflowOf(panel);
     const widget = new ToolbarButton({

@@ -9,17 +9,17 @@ import { Saver } from './saver';
 import { errorMessage } from './api-client';
 import type { IWorkflows } from './tokens';
 
-const STATE = 'jupyter-pdflow:events';
+const EVENTS_KEY = 'jupyter-pdflow:events';
 
-/** What a notebook's workflow needs from JupyterLab. */
+/** Services of JupyterLab and of the panel that a notebook's workflow needs. */
 export interface NotebookServices {
   workflows: IWorkflows;
   contents: Contents.IManager;
-  /** Where the last events are remembered; without it they are not. */
+  /** Stores the last event of each notebook, or null to store none. */
   state: IStateDB | null;
 }
 
-/** The workflow in an open notebook: its mode, the switch between them, and its runs. */
+/** The workflow of an open notebook: switches its mode and starts its runs. */
 export class NotebookWorkflow {
   private readonly modeWatcher: ModeWatcher;
   private readonly saver: Saver;
@@ -28,7 +28,7 @@ export class NotebookWorkflow {
 
   /**
    * @param panel - the notebook
-   * @param places - what it needs
+   * @param services - services of JupyterLab and of the panel
    */
   constructor(
     private readonly panel: NotebookPanel,
@@ -42,27 +42,27 @@ export class NotebookWorkflow {
     });
   }
 
-  /** The mode; null where the kernel has not loaded the extension. */
+  /** The mode, or null if the kernel has not loaded the extension. */
   get mode(): Mode {
     return this.modeWatcher.mode;
   }
 
-  /** Whether a switch is under way. */
+  /** Whether the mode is changing. */
   get isBusy(): boolean {
     return this._isBusy;
   }
 
-  /** Emitted when any of this has changed. */
+  /** Emitted when the mode or `isBusy` has changed. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
 
-  /** Ask the kernel for the mode, soon. */
+  /** Read the mode from the kernel. */
   refresh(): void {
     this.modeWatcher.refresh();
   }
 
-  /** Save the notebook and switch its session; says what came of it. */
+  /** Switch the mode and notify the user of the result. The notebook is saved before a deploy. */
   async switchTo(mode: 'production' | 'test'): Promise<void> {
     const kernel = this.panel.sessionContext.session?.kernel;
     if (!kernel || this._isBusy) {
@@ -87,7 +87,7 @@ export class NotebookWorkflow {
     }
   }
 
-  /** Ask for an event, start a run with it, and show it in the panel. */
+  /** Ask for an event, start a run with it, and show the run in the panel. */
   async run(): Promise<void> {
     const { client } = this.services.workflows;
     try {
@@ -121,11 +121,11 @@ export class NotebookWorkflow {
 
   private async saveEventText(path: string, text: string): Promise<void> {
     const events = await this.events();
-    await this.services.state?.save(STATE, { ...events, [path]: text });
+    await this.services.state?.save(EVENTS_KEY, { ...events, [path]: text });
   }
 
   private async events(): Promise<Record<string, string>> {
-    const events = await this.services.state?.fetch(STATE);
+    const events = await this.services.state?.fetch(EVENTS_KEY);
     return (events ?? {}) as Record<string, string>;
   }
 

@@ -6,14 +6,14 @@ import type { WaitingRun } from './waiting-runs';
 const AUTO_CLOSE_MS = 10_000;
 const MAX_REMEMBERED = 1000;
 
-/** Tells when a run starts to wait for a person, and when one fails. */
+/** Notifies the user when a run starts to wait for a person, and when a run fails. */
 export class Notifier {
-  /** Whether to tell at all. */
+  /** Whether to show notifications. */
   enabled = true;
   private readonly notificationIds = new Map<string, string>();
   private readonly failed = new Set<string>();
 
-  /** @param workflows - the runs */
+  /** @param workflows - emits the changes of runs */
   constructor(private readonly workflows: IWorkflows) {
     workflows.waiting.waitStarted.connect((_, run) => this.notifyWaiting(run));
     workflows.waiting.waitEnded.connect((_, run) => this.dismiss(run.id));

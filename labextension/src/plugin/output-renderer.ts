@@ -5,18 +5,19 @@ import { Widget } from '@lumino/widgets';
 import type { Output } from '../core/types';
 
 /**
- * Make a function that draws outputs as a notebook that is not trusted does: HTML is cleaned, and
- * scripts are not run. Whose code made them is not known here.
+ * Return a function that renders outputs as an untrusted notebook does.
+ *
+ * HTML is sanitized and scripts are not run, because the origin of the outputs is unknown.
  */
 export function outputRenderer(
   rendermime: IRenderMimeRegistry
 ): (outputs: Output[], node: HTMLElement) => void {
-  const drawn = new WeakMap<HTMLElement, Widget>();
+  const areas = new WeakMap<HTMLElement, Widget>();
   return (outputs, node) => {
-    drawn.get(node)?.dispose();
+    areas.get(node)?.dispose();
     const model = new OutputAreaModel({ values: outputs as unknown as IOutput[], trusted: false });
     const area = new SimplifiedOutputArea({ model, rendermime });
-    drawn.set(node, area);
+    areas.set(node, area);
     if (node.isConnected) {
       Widget.attach(area, node);
     } else {

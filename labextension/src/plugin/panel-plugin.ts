@@ -18,7 +18,7 @@ import { ApiClient } from './api-client';
 import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
 import { WaitingRuns } from './waiting-runs';
 
-/** The panel, the commands and the notifications. */
+/** The side panel, the commands and the notifications. */
 export const panelPlugin: JupyterFrontEndPlugin<IWorkflows> = {
   id: PluginIDs.panel,
   description: 'Shows the runs of workflows and steers them.',

@@ -3,17 +3,16 @@ import type { ChangeListener } from '../core/host';
 import { RUN_EVENT, type RunChange } from '../core/types';
 
 /**
- * Hears of changed runs by Jupyter's event stream.
+ * Changes of runs from Jupyter's event stream, through JupyterLab's event manager.
  *
- * JupyterLab's own stream does not tell when it was interrupted, and events are not sent again.
- * This is the same stream with a socket that tells when it opens: what happened before that is
- * unknown then.
+ * JupyterLab's own stream does not signal interruptions, and missed events are not sent again. This
+ * stream uses a socket that calls back when it opens, so that listeners can read the runs again.
  */
 export class RunEvents {
   private readonly listeners = new Set<ChangeListener>();
   private readonly manager: Event.IManager;
 
-  /** @param settings - how the server is reached */
+  /** @param settings - the connection settings of the server */
   constructor(settings: ServerConnection.ISettings) {
     this.manager = new EventManager({
       serverSettings: {
@@ -28,13 +27,13 @@ export class RunEvents {
     });
   }
 
-  /** Hear of changes until the function that this returns is called. */
+  /** Subscribe to changes of runs. Returns a function that unsubscribes. */
   readonly subscribe = (listener: ChangeListener): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   };
 
-  /** End the connection. */
+  /** Close the connection. */
   dispose(): void {
     this.listeners.clear();
     this.manager.dispose();
@@ -47,7 +46,7 @@ export class RunEvents {
   }
 }
 
-/** Make a socket class that calls back whenever one opens. */
+/** Return a WebSocket class whose sockets call `onOpen` when they open. */
 function withOpenCallback(
   settings: ServerConnection.ISettings,
   onOpen: () => void

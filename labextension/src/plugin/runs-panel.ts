@@ -4,7 +4,7 @@ import { RunsView } from '../core/runs-view';
 import { runsIcon } from './icon';
 import type { WaitingRuns } from './waiting-runs';
 
-/** The side panel: the runs, and one of them opened. */
+/** The side panel with the list of runs. */
 export class RunsPanel extends Widget {
   /** The panel's id in the shell. */
   static readonly id = 'jupyter-pdflow-panel';
@@ -12,8 +12,8 @@ export class RunsPanel extends Widget {
   private currentPageSize?: number;
 
   /**
-   * @param host - where runs come from
-   * @param waiting - which runs wait, for the title
+   * @param host - reads and changes runs
+   * @param waiting - the waiting runs, which the title counts
    */
   constructor(
     private readonly host: Host,
@@ -30,7 +30,7 @@ export class RunsPanel extends Widget {
     this.updateTitle();
   }
 
-  /** How many runs are read at once; the list is drawn anew where that changes. */
+  /** Number of runs to read at once. The list is drawn again when it changes. */
   set pageSize(size: number) {
     if (size !== this.currentPageSize) {
       this.currentPageSize = size;
@@ -51,7 +51,7 @@ export class RunsPanel extends Widget {
     super.dispose();
   }
 
-  /** Fetch nothing before someone looks. */
+  /** Create the view when the panel is first shown, so that a hidden panel reads no runs. */
   protected override onBeforeShow(): void {
     this.ensureView();
   }

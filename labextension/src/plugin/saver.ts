@@ -1,26 +1,27 @@
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { PromiseDelegate } from '@lumino/coreutils';
 
-/** A save that someone broke off in a dialog ends without a word: none is waited for longer. */
+/** Maximum wait for a save. A save that was canceled in a dialog emits no final state. */
 const MAX_WAIT_MS = 10_000;
 const CANCEL_ERRORS = ['ModalCancelError', 'ModalDuplicateError'];
 
 /**
- * Saves a document, one save at a time: of two at once, the second takes what the first wrote for
- * a change by someone else.
+ * Saves a document, one save at a time.
+ *
+ * Of two concurrent saves, the second would see the file of the first as an external change.
  */
 export class Saver {
   private saving: PromiseDelegate<void> | null = null;
 
-  /** @param context - the document, of which no save is under way */
+  /** @param context - the context of a document that is not being saved */
   constructor(private readonly context: DocumentRegistry.Context) {
     context.saveState.connect((_, state) => this.onSaveState(state));
   }
 
   /**
-   * Save it, after a save that is under way.
+   * Save the document, after a save that has already started.
    *
-   * @throws where it was not saved
+   * @throws if the document was not saved
    */
   async save(): Promise<void> {
     const timer = setTimeout(() => this.endSaving(), MAX_WAIT_MS);

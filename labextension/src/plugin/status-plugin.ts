@@ -3,7 +3,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { WaitingStatus } from './waiting-status';
 import { IWorkflows, PluginIDs } from './tokens';
 
-/** The item of the status bar. */
+/** The status bar item. */
 export const statusPlugin: JupyterFrontEndPlugin<void> = {
   id: PluginIDs.status,
   description: 'Says in the status bar how many workflow runs wait for a person.',

@@ -3,19 +3,19 @@ import type { Host } from '../core/host';
 import type { ApiClient } from './api-client';
 import type { WaitingRuns } from './waiting-runs';
 
-/** What the plugins share. */
+/** The services that the plugins share. */
 export interface IWorkflows {
-  /** Runs, as the views see them. */
+  /** Reads and changes runs. */
   readonly host: Host;
-  /** What else the server does. */
+  /** Calls the other routes of the server. */
   readonly client: ApiClient;
-  /** Which runs wait for a person. */
+  /** The runs that wait for a person. */
   readonly waiting: WaitingRuns;
-  /** Show the panel; with an id, that run in it. */
+  /** Show the panel, and open a run if an id is given. */
   open(runId?: string): void;
 }
 
-/** The token of what the plugins share. */
+/** The token of the services that the plugins share. */
 export const IWorkflows = new Token<IWorkflows>(
   'jupyter-pdflow:IWorkflows',
   'Runs of workflows, and the panel that shows them.'

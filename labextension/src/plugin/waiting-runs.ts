@@ -7,14 +7,14 @@ export interface WaitingRun {
   id: string;
   workflow: string;
   step: string;
-  /** When the pause ends by itself; another execution of a step has another one. */
+  /** When the pause ends without an action. Two executions of a step have different deadlines. */
   deadline: string | null;
 }
 
 const PAGE_SIZE = 500;
 const MAX_PAGES = 4;
 
-/** Which runs wait for a person, kept up to date by events. */
+/** The runs that wait for a person, updated by events. */
 export class WaitingRuns {
   private readonly runs = new Map<string, WaitingRun>();
   private readonly unsubscribe: () => void;
@@ -25,7 +25,7 @@ export class WaitingRuns {
   private isLoaded = false;
   private requestId = 0;
 
-  /** @param host - where runs come from */
+  /** @param host - lists runs and sends their changes */
   constructor(private readonly host: Pick<Host, 'list' | 'onChange'>) {
     this.unsubscribe = host.onChange(change => {
       if (change) {
@@ -36,38 +36,38 @@ export class WaitingRuns {
     });
   }
 
-  /** How many there are; with a `+` where there are more than were counted. */
+  /** The number of runs, followed by `+` if not all were counted. */
   get count(): string {
     return `${this.runs.size}${this.isComplete ? '' : '+'}`;
   }
 
-  /** Whether there is any. */
+  /** Whether any run waits. */
   get hasAny(): boolean {
     return this.runs.size > 0;
   }
 
-  /** The one that was started last. */
+  /** The waiting run that was started last. */
   get latest(): WaitingRun | undefined {
     const ids = [...this.runs.keys()].sort();
     return this.runs.get(ids.at(-1) ?? '');
   }
 
-  /** Emitted when any of this has changed. */
+  /** Emitted when the waiting runs have changed. */
   get changed(): ISignal<this, void> {
     return this._changed;
   }
 
-  /** Emitted when a run starts to wait; not for those found at the start. */
+  /** Emitted when a run starts to wait, but not for the runs of the first read. */
   get waitStarted(): ISignal<this, WaitingRun> {
     return this._waitStarted;
   }
 
-  /** Emitted when a run does not wait any more. */
+  /** Emitted when a run no longer waits. */
   get waitEnded(): ISignal<this, WaitingRun> {
     return this._waitEnded;
   }
 
-  /** Ask the server anew; what it can't tell now comes with the next connection. */
+  /** Read the runs again. After an error, the next reconnect reads them. */
   async refresh(): Promise<void> {
     const requestId = ++this.requestId;
     try {
@@ -76,11 +76,11 @@ export class WaitingRuns {
         this.replace(found);
       }
     } catch {
-      // The panel says so.
+      // The panel shows the error.
     }
   }
 
-  /** Hear of nothing any more. */
+  /** Unsubscribe from changes. */
   dispose(): void {
     this.requestId++;
     this.unsubscribe();

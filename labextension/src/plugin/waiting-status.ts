@@ -2,14 +2,14 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import type { WaitingRuns } from './waiting-runs';
 
-/** The status bar's item: how many runs wait for a person. A click opens the panel. */
+/** The status bar item with the number of waiting runs. A click opens the panel. */
 export class WaitingStatus extends Widget {
   private readonly button = document.createElement('button');
   private readonly _shownChanged = new Signal<this, void>(this);
 
   /**
-   * @param waiting - which runs wait
-   * @param open - opens the panel
+   * @param waiting - the waiting runs
+   * @param onClick - called when the item is clicked
    */
   constructor(
     private readonly waiting: WaitingRuns,
@@ -24,12 +24,12 @@ export class WaitingStatus extends Widget {
     this.draw();
   }
 
-  /** Whether there is something to tell. */
+  /** Whether any run waits, so that the item is shown. */
   get isShown(): boolean {
     return this.waiting.hasAny;
   }
 
-  /** Emitted when that may have changed. */
+  /** Emitted when `isShown` may have changed. */
   get shownChanged(): ISignal<this, void> {
     return this._shownChanged;
   }

@@ -4,10 +4,10 @@ import { RUN_EVENT, type RunChange } from '../core/types';
 const MIN_WAIT_MS = 500;
 const MAX_WAIT_MS = 30_000;
 
-/** What is used of a WebSocket. */
+/** The part of a WebSocket that {@link EventStream} uses. */
 export type Socket = Pick<WebSocket, 'close' | 'onclose' | 'onmessage' | 'onopen'>;
 
-/** Changes of runs from Jupyter's stream of events; connected while someone listens. */
+/** Changes of runs from Jupyter's event stream, connected while there are listeners. */
 export class EventStream {
   private readonly listeners = new Set<ChangeListener>();
   private socket: Socket | null = null;
@@ -15,23 +15,24 @@ export class EventStream {
   private waitMs = MIN_WAIT_MS;
 
   /**
-   * @param url - the address of the stream
-   * @param connect - opens a connection to it
+   * @param url - the URL of the stream
+   * @param connect - opens a socket
    */
   constructor(
     private readonly url: string,
     private readonly connect: (url: string) => Socket = address => new WebSocket(address)
   ) {}
 
-  /** Hear of changes; null each time that the stream begins, since there is no replay. */
+  /** Subscribe to changes. Null is sent after each connect, since missed events are not replayed. */
   subscribe(listener: ChangeListener): () => void {
-    const own: ChangeListener = change => listener(change);
-    this.listeners.add(own);
+    // The wrapper is unique, so that a listener can subscribe twice.
+    const wrapper: ChangeListener = change => listener(change);
+    this.listeners.add(wrapper);
     if (this.listeners.size === 1) {
       this.open();
     }
     return () => {
-      if (this.listeners.delete(own) && this.listeners.size === 0) {
+      if (this.listeners.delete(wrapper) && this.listeners.size === 0) {
         this.close();
       }
     };
@@ -71,7 +72,7 @@ export class EventStream {
         this.notify(event);
       }
     } catch {
-      // What is not JSON is no event.
+      // Messages that are not JSON are ignored.
     }
   }
 

@@ -5,7 +5,7 @@ const POLL_INTERVAL_MS = 2000;
 const REPLY_TIMEOUT_MS = 120_000;
 const API = 'pdflow/api/';
 
-/** What is used of a widget's model. */
+/** The part of a widget's model that is used here. */
 export interface WidgetModel {
   get(name: string): unknown;
   send(content: unknown): void;
@@ -13,7 +13,7 @@ export interface WidgetModel {
   off(name: string, callback: (content: unknown) => void): void;
 }
 
-/** The kernel's answer to a request. */
+/** The kernel's reply to a request. */
 interface KernelReply {
   id: number | string;
   result?: unknown;
@@ -26,7 +26,7 @@ interface PendingRequest {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Sends requests to the server through the kernel, for pages that can't reach it. */
+/** Sends requests to the server through the kernel, for pages that can't reach the server. */
 export class KernelChannel {
   private readonly pending = new Map<string, PendingRequest>();
   private readonly name = Math.random().toString(36).slice(2);
@@ -37,21 +37,21 @@ export class KernelChannel {
     model.on('msg:custom', this.onMessage);
   }
 
-  /** Send a request; a stand-in for `fetch`. */
+  /** Send a request, with the signature of `fetch`. */
   readonly request: SendRequest = (url, init) => {
     const { pathname, search } = new URL(url, 'http://kernel/');
     const path = pathname.slice(pathname.indexOf(API) + API.length) + search;
-    const post = init.method === 'POST';
-    const args = post ? [path, JSON.parse(init.body as string) as unknown] : [path];
+    const isPost = init.method === 'POST';
+    const args = isPost ? [path, JSON.parse(init.body as string) as unknown] : [path];
     const id = `${this.name}-${(this.count += 1)}`;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.timeOut(id), REPLY_TIMEOUT_MS);
       this.pending.set(id, { resolve, reject, timer });
-      this.model.send({ id, method: post ? 'POST' : 'GET', args });
+      this.model.send({ id, method: isPost ? 'POST' : 'GET', args });
     });
   };
 
-  /** Take no more answers. */
+  /** Stop listening for replies. */
   dispose(): void {
     this.model.off('msg:custom', this.onMessage);
     this.pending.forEach(({ timer }) => clearTimeout(timer));
@@ -83,15 +83,16 @@ export class KernelChannel {
 }
 
 /**
- * Hear of changes through the kernel, which has no stream of events: while someone listens and
- * the page is seen, ask every two seconds.
+ * Return a subscription that polls, because the kernel has no event stream.
  *
- * @param look - asks for what a change would make another
+ * It polls every two seconds, while there are listeners and the page is visible.
+ *
+ * @param readState - returns a JSON value that differs after a change
  */
 export function subscribeByPolling(readState: () => Promise<unknown>): Subscribe {
   const listeners = new Set<ChangeListener>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let before: string | null = null;
+  let previous: string | null = null;
 
   const poll = async (): Promise<void> => {
     if (!document.hidden) {
@@ -102,25 +103,26 @@ export function subscribeByPolling(readState: () => Promise<unknown>): Subscribe
     }
   };
   const compare = async (): Promise<void> => {
-    let now: string;
+    let current: string;
     try {
-      now = JSON.stringify(await readState());
+      current = JSON.stringify(await readState());
     } catch {
       return;
     }
-    if (before !== null && before !== now) {
+    if (previous !== null && previous !== current) {
       [...listeners].forEach(listener => listener(null));
     }
-    before = now;
+    previous = current;
   };
   return listener => {
-    const own: ChangeListener = change => listener(change);
-    listeners.add(own);
+    // The wrapper is unique, so that a listener can subscribe twice.
+    const wrapper: ChangeListener = change => listener(change);
+    listeners.add(wrapper);
     if (listeners.size === 1) {
       timer = setTimeout(() => void poll(), POLL_INTERVAL_MS);
     }
     return () => {
-      listeners.delete(own);
+      listeners.delete(wrapper);
       if (listeners.size === 0) {
         clearTimeout(timer);
       }

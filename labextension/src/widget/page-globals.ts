@@ -1,26 +1,26 @@
 import type { HostExtras, Subscribe } from '../core/rest-host';
 import { EventStream } from './event-stream';
 
-/** What the page offers to all widgets, whichever copy of this module they were loaded with. */
+/** The state that all widgets of a page share, across all loaded copies of this module. */
 interface PageGlobals {
-  /** What JupyterLab's plugin can do for widgets, where it is there. */
+  /** The optional host methods of JupyterLab's plugin, if it is loaded. */
   extras?: HostExtras;
   streams: Record<string, EventStream>;
 }
 
 const KEY = Symbol.for('jupyter_pdflow');
 
-/** Let widgets on this page use what only the plugin can do, such as Jupyter's renderers. */
+/** Offer the plugin's host methods, such as Jupyter's renderers, to the widgets of this page. */
 export function registerExtras(extras: HostExtras): void {
   pageGlobals().extras = extras;
 }
 
-/** What the plugin does for widgets on this page. */
+/** Return the host methods that the plugin offers to the widgets of this page. */
 export function registeredExtras(): HostExtras {
   return pageGlobals().extras ?? {};
 }
 
-/** Subscribe to a stream of events; all widgets of a page share one connection. */
+/** Return a subscription to an event stream. All widgets of a page share one connection. */
 export function sharedEventSubscription(url: string): Subscribe {
   const { streams } = pageGlobals();
   const stream = (streams[url] ??= new EventStream(url));

@@ -1,14 +1,14 @@
 import type { SendRequest } from '../core/rest-host';
 
-/** The Jupyter server that a page comes from. */
+/** The Jupyter server that served a page. */
 export interface PageServer {
-  /** Its base URL, with a slash at the end. */
+  /** The server's base URL, with a trailing slash. */
   baseUrl: string;
-  /** Jupyter's token; empty where cookies are enough. */
+  /** Jupyter's token, or an empty string if cookies are sufficient. */
   token: string;
 }
 
-/** Find the Jupyter server that a page comes from; null where it is none, as in VS Code. */
+/** Return the Jupyter server that served a page, or null for other pages, such as VS Code's. */
 export function findPageServer(page: Document): PageServer | null {
   const text = page.getElementById('jupyter-config-data')?.textContent;
   if (!text) {
@@ -26,7 +26,7 @@ export function findPageServer(page: Document): PageServer | null {
   }
 }
 
-/** Send requests to a page's own server, as Jupyter's own pages do. */
+/** Return a function that sends requests to the page's server, with its token and XSRF cookie. */
 export function requestSender({ token }: PageServer, page: Document): SendRequest {
   return (url, init) => {
     const headers = new Headers(init.headers);
@@ -41,7 +41,7 @@ export function requestSender({ token }: PageServer, page: Document): SendReques
   };
 }
 
-/** The address of the server's stream of events. */
+/** Return the URL of the server's event stream. */
 export function eventsUrl({ baseUrl, token }: PageServer): string {
   const url = new URL('api/events/subscribe', baseUrl);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
@@ -52,9 +52,9 @@ export function eventsUrl({ baseUrl, token }: PageServer): string {
 }
 
 /**
- * Whether the page's server is the one that the kernel talks to.
+ * Return whether the page's server is the server of the kernel's runs.
  *
- * @param probe - a path below `/pdflow/api` that only that server answers
+ * @param probe - a path below `/pdflow/api` that exists only on that server
  */
 export async function isSameServer(
   { baseUrl }: PageServer,

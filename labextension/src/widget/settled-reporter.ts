@@ -3,21 +3,23 @@ import type { ViewSpec } from './widget-host';
 import type { WidgetModel } from './kernel-channel';
 
 /**
- * Tells the kernel, once for each change, that the run rests, so that what a saved notebook says
- * is brought up to date. That draws the widget anew, so it waits while the focus is in it.
+ * Reports to the kernel, once for each change, that the run is settled: paused or ended.
+ *
+ * The kernel then updates the output that the notebook saves. That draws the widget again, so the
+ * report is delayed while the focus is in the widget.
  */
 class SettledReporter {
   private reported = '';
   private latest = '';
   private readonly elements = new Set<HTMLElement>();
 
-  /** Mind the focus in a place where the widget is drawn; returns what ends that. */
+  /** Send a delayed report when the focus leaves an element. Returns a function that stops this. */
   watchFocus(model: WidgetModel, el: HTMLElement): () => void {
     const sendLater = (): void => void setTimeout(() => this.send(model));
     const page = el.ownerDocument;
     this.elements.add(el);
     el.addEventListener('focusout', sendLater);
-    // What is scrolled away may be taken out of the page, and loses the focus without a word.
+    // JupyterLab may detach cells that are scrolled away. Then no focusout event is sent.
     page.addEventListener('focusin', sendLater);
     return () => {
       this.elements.delete(el);
@@ -40,16 +42,16 @@ class SettledReporter {
   }
 }
 
-/** JupyterLab does not always take the old view away when it draws anew: all views share one. */
+/** The reporter of each view spec: JupyterLab may keep an old view when it draws a new one. */
 const reporters = new WeakMap<ViewSpec, SettledReporter>();
 
-/** What a view of a widget tells its kernel with. */
+/** Return the reporter of a widget's view. */
 export function settledReporter(
   model: WidgetModel,
   el: HTMLElement
 ): { report: (run: Run) => void; dispose: () => void } {
-  const view = model.get('view') as ViewSpec;
-  const reporter = reporters.get(view) ?? new SettledReporter();
-  reporters.set(view, reporter);
+  const spec = model.get('view') as ViewSpec;
+  const reporter = reporters.get(spec) ?? new SettledReporter();
+  reporters.set(spec, reporter);
   return { report: run => reporter.report(model, run), dispose: reporter.watchFocus(model, el) };
 }

@@ -7,18 +7,18 @@ import { KernelChannel, subscribeByPolling } from './kernel-channel';
 import { eventsUrl, isSameServer, requestSender, findPageServer } from './page-server';
 import { sharedEventSubscription, registeredExtras } from './page-globals';
 
-/** What a widget shows, as the kernel says it. */
+/** What a widget shows, as the kernel specifies it. */
 export interface ViewSpec {
   kind: 'run' | 'runs' | 'step';
   run?: string;
   step?: string;
   workflow?: string | null;
   status?: RunStatus | null;
-  /** A path below `/pdflow/api` that only the server of these runs answers. */
+  /** A path below `/pdflow/api` that exists only on the server of these runs. */
   probe: string;
 }
 
-/** A host, and what ends it. */
+/** A host that has to be disposed of. */
 export interface DisposableHost {
   host: Host;
   dispose(): void;
@@ -27,7 +27,7 @@ export interface DisposableHost {
 const MAX_NEWEST = 50;
 const MAX_PAUSED = 200;
 
-/** Talk to the server from the browser where the page is the server's, else by the kernel. */
+/** Return a host that calls the page's server, or the kernel if that server lacks the runs. */
 export async function chooseHost(
   model: WidgetModel,
   spec: ViewSpec,
@@ -50,7 +50,7 @@ export async function chooseHost(
   return makeKernelHost(model, spec);
 }
 
-/** Talk to the server through the kernel. */
+/** Return a host that reaches the server through the kernel. */
 export function makeKernelHost(model: WidgetModel, spec: ViewSpec): DisposableHost {
   const channel = new KernelChannel(model);
   const subscribe = subscribeByPolling(() => readStamps(host, spec));
@@ -59,9 +59,9 @@ export function makeKernelHost(model: WidgetModel, spec: ViewSpec): DisposableHo
 }
 
 /**
- * Let a host tell each time that it has got a run that rests: paused, or ended.
+ * Return a host that also calls back each time it reads a settled run: paused or ended.
  *
- * @param settled - called with the run
+ * @param onSettled - called with the run
  */
 export function withSettledCallback(host: Host, onSettled: (run: Run) => void): Host {
   const get = async (id: string): Promise<Run> => {
@@ -74,7 +74,7 @@ export function withSettledCallback(host: Host, onSettled: (run: Run) => void): 
   return Object.assign(Object.create(host) as Host, { get });
 }
 
-/** Ask for what a change of what is shown would make another. */
+/** Return the ids, statuses and update times of the runs that a view shows. */
 async function readStamps(host: Host, spec: ViewSpec): Promise<unknown> {
   if (spec.run !== undefined) {
     return stampOf(await host.get(spec.run));
