@@ -40,7 +40,7 @@ export class BulkActions {
     this.payload = new PayloadField('Data for each step', ok => {
       this.confirm.disabled = !ok;
     });
-    this.reasonField = labeledField('Reason', 'may be left empty', this.reason);
+    this.reasonField = labeledField('Reason', 'optional', this.reason);
     this.resumeButton = button('Resume…', () => this.openForm('resume'));
     this.bar = el(
       'div',
@@ -111,10 +111,10 @@ export class BulkActions {
     const runs = this.applicableRuns(action);
     const skipped = this.selected.length - runs.length;
     const effect =
-      action === 'resume' ? 'They go on at once.' : 'No later step of them is executed.';
+      action === 'resume' ? 'They continue at once.' : 'Their later steps are not executed.';
     const others =
       skipped > 0
-        ? ` ${formatCount(skipped, 'run')} of those selected ${skipped === 1 ? 'is' : 'are'} not paused and left alone.`
+        ? ` ${formatCount(skipped, 'selected run')} ${skipped === 1 ? 'is' : 'are'} not paused and will be skipped.`
         : '';
     const label = `${action === 'resume' ? 'Resume' : 'Cancel'} ${formatCount(runs.length, 'run')}`;
     setText(this.prompt, `${label}? ${effect}${others}`);
@@ -143,7 +143,7 @@ export class BulkActions {
     const failures: [RunItem, string][] = [];
     const count = queue.length;
     this.busy = true;
-    this.result.replaceChildren('One moment…');
+    this.result.replaceChildren('Sending…');
     const worker = async (): Promise<void> => {
       for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
         try {
@@ -174,7 +174,10 @@ export class BulkActions {
     );
     const parts: Node[] = [el('p', {}, summary)];
     if (items.length > 0) {
-      parts.push(el('p', {}, `${formatCount(items.length, 'run')} not:`), el('ul', {}, ...items));
+      parts.push(
+        el('p', {}, `Failed for ${formatCount(items.length, 'run')}:`),
+        el('ul', {}, ...items)
+      );
     }
     this.result.replaceChildren(...parts);
     this.result.dataset.kind = items.length > 0 ? 'bad' : 'good';

@@ -14,7 +14,7 @@ export function copyButton(text: () => string, name: string, label = 'Copy'): HT
   let timer: ReturnType<typeof setTimeout> | undefined;
   const onClick = async (): Promise<void> => {
     node.after(status);
-    status.textContent = (await copy(text(), node)) ? 'Copied' : 'Copying is not possible here';
+    status.textContent = (await copy(text(), node)) ? 'Copied' : 'Could not copy';
     clearTimeout(timer);
     timer = setTimeout(() => status.remove(), STATUS_MS);
   };

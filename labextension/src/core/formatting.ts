@@ -15,7 +15,7 @@ const BADGE_LABELS: Record<BadgeStatus, string> = {
   succeeded: 'Succeeded',
   failed: 'Failed',
   canceled: 'Canceled',
-  pending: 'Not yet',
+  pending: 'Pending',
   skipped: 'Skipped'
 };
 
@@ -23,13 +23,13 @@ const BADGE_LABELS: Record<BadgeStatus, string> = {
 const DEADLINE_LABELS: Record<PauseKind, string> = {
   suspend: 'time runs out in',
   rerun: 'runs again in',
-  delay: 'goes on in'
+  delay: 'continues in'
 };
 
 const PAUSE_LABELS: Record<PauseKind, string> = {
   suspend: 'waits for a person',
   rerun: 'runs again later',
-  delay: 'goes on later'
+  delay: 'continues later'
 };
 
 /** Return the label of a badge. */
@@ -100,7 +100,7 @@ export function stripAnsi(text: string): string {
 export function readErrorMessage(error: unknown): string {
   if (error instanceof ApiError) {
     return error.status === 0
-      ? 'The server gives no answer: it may be stopped or out of reach.'
+      ? 'The server does not answer. Check that it is running.'
       : commonErrorMessage(error);
   }
   return error instanceof Error ? error.message : String(error);
@@ -113,13 +113,13 @@ export function actionErrorMessage(error: unknown): string {
   }
   switch (error.status) {
     case 0:
-      return 'The server gives no answer: it may be stopped or out of reach. Look at the status of the run before you try again.';
+      return 'The server does not answer. Check the status of the run before you try again.';
     case 409:
       return error.reason === 'ended'
-        ? 'Nothing was changed: the run has ended already.'
-        : 'Nothing was changed: the run is not waiting any more.';
+        ? 'Nothing was changed: the run has already ended.'
+        : 'Nothing was changed: the run is no longer paused.';
     case 410:
-      return withDetail('Nothing was changed: this was settled before.', error.message);
+      return withDetail('Nothing was changed: the pause has already ended.', error.message);
     default:
       return commonErrorMessage(error);
   }
@@ -129,11 +129,11 @@ function commonErrorMessage(error: ApiError): string {
   switch (error.status) {
     case 401:
     case 403:
-      return 'The server does not allow this: you may have to log in again.';
+      return 'The server does not allow this. Try to log in again.';
     case 404:
-      return 'There is no such run any more.';
+      return 'The run no longer exists.';
     case 413:
-      return withDetail('The data are too large.', error.message);
+      return withDetail('The data is too large.', error.message);
     default:
       return error.message || `The server answered with an error (${error.status}).`;
   }

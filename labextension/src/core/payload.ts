@@ -33,18 +33,18 @@ function lineOf(text: string, position: number): number {
 function hint(text: string): string {
   const trimmed = text.trim();
   if (/^'|[{[,:]\s*'/.test(trimmed)) {
-    return 'texts stand in double quotes, such as "yes".';
+    return 'put text in double quotes, such as "yes".';
   }
   if (/\b(True|False|None)\b/.test(trimmed)) {
     return 'write true, false or null.';
   }
   if (/,\s*[}\]]/.test(trimmed)) {
-    return 'there is a comma too many.';
+    return 'remove the comma before the closing bracket.';
   }
   if (/^[A-Za-z][\w\s.!?-]*$/.test(trimmed)) {
-    return 'put a text in double quotes, such as "yes".';
+    return 'put text in double quotes, such as "yes".';
   }
-  return 'write for example {"approved": true}, or leave the field empty.';
+  return 'write JSON such as {"approved": true}, or leave the field empty.';
 }
 
 /** A field for optional JSON that is validated on input. */
@@ -73,7 +73,7 @@ export class PayloadField {
     });
     this.area.className = cls('payload');
     this.area.addEventListener('input', () => this.check());
-    this.node = labeledField(label, 'JSON, may be left empty', this.area);
+    this.node = labeledField(label, 'JSON, optional', this.area);
     this.node.append(this.message);
   }
 

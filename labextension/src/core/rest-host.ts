@@ -96,7 +96,7 @@ export class RestHost implements Host {
       throw toApiError(response, answer);
     }
     if (answer === undefined) {
-      throw new ApiError("The server's answer can't be read.", 'unreadable', response.status);
+      throw new ApiError("The server's response is not JSON.", 'unreadable', response.status);
     }
     return answer as T;
   }

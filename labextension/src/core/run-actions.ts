@@ -63,7 +63,7 @@ export class RunActions {
     if (hasNewPause && run.pause !== null) {
       setText(
         this.warning,
-        `The run waits anew, at step ${run.pause.step}: what you send goes there.`
+        `The run now waits at step ${run.pause.step}. Your data goes to that step.`
       );
       setVisible(this.warning, true);
     }
@@ -86,7 +86,7 @@ export class RunActions {
     return confirmationForm(
       'cancel',
       { onSubmit: () => void this.cancel(), onCancel: () => this.closeCancelForm() },
-      labeledField('Reason', 'shown with the run, may be left empty', this.reason),
+      labeledField('Reason', 'optional, shown with the run', this.reason),
       el(
         'div',
         { class: 'buttons' },
@@ -147,7 +147,7 @@ export class RunActions {
     this.busy = true;
     this.updateButtons();
     setVisible(this.warning, false);
-    this.showResult('One moment…', true);
+    this.showResult('Sending…', true);
     let updated: Run | null = null;
     try {
       updated = await action();
@@ -165,7 +165,7 @@ export class RunActions {
   /** Move the focus from an element that was hidden to the result, and explain if it is empty. */
   private moveFocusToResult(open: boolean): void {
     if (this.result.textContent === '') {
-      this.showResult(open ? 'The run does not wait any more.' : 'The run has ended.', true);
+      this.showResult(open ? 'The run is no longer paused.' : 'The run has ended.', true);
     }
     this.result.focus({ preventScroll: true });
   }

@@ -15,7 +15,7 @@ import type { RunItem } from './types';
 
 const TITLES: Record<GroupName, string> = {
   waiting: 'Waiting for a person',
-  active: 'Under way',
+  active: 'Active',
   ended: 'Ended'
 };
 const GROUP_NAMES: GroupName[] = ['waiting', 'active', 'ended'];
@@ -73,10 +73,7 @@ export class RunList {
     }
     this.removeOtherRows(visibleIds);
     this.deselectInactive(listing);
-    setText(
-      this.moreActive,
-      searching ? 'Search more that are under way' : 'Show more that are under way'
-    );
+    setText(this.moreActive, searching ? 'Search more active runs' : 'Show more active runs');
     setText(this.moreEnded, searching ? 'Search older runs' : 'Show more');
     setVisible(this.moreActive, listing.more.active);
     setVisible(this.moreEnded, listing.more.ended);

@@ -148,7 +148,7 @@ export class RunView {
       void this.refresher.now();
     };
     this.notices.replaceChildren(
-      failureNode(isShown ? `${message} What you see may be out of date.` : message, retry)
+      failureNode(isShown ? `${message} The run shown may be out of date.` : message, retry)
     );
     setVisible(this.frame, isShown);
   }

@@ -24,8 +24,8 @@ export interface RunsViewOptions {
 const PAGE_SIZE = 50;
 
 const HOW_TO_START =
-  'No runs yet. Open a notebook whose cells begin with %%step, switch it to production and run ' +
-  'it: with the buttons of its toolbar, or with %pdflow production and then %pdflow run in a cell.';
+  'No runs yet. Open a notebook with %%step cells. Then use the buttons Production and Run ' +
+  'workflow… of its toolbar, or run %pdflow production and %pdflow run in a cell.';
 
 /** The list of runs, with those that wait for a person first. An opened run replaces the list. */
 export class RunsView {
@@ -178,7 +178,7 @@ export class RunsView {
     const { waiting, active } = groups;
     const parts = [
       waiting.length > 0 && `${waiting.length}${plus} waiting for a person`,
-      active.length > 0 && `${active.length}${plus} under way`,
+      active.length > 0 && `${active.length}${plus} active`,
       searching &&
         (more.active || more.ended) &&
         `searched the newest ${formatCount(loaded, 'run')}`
@@ -192,7 +192,7 @@ export class RunsView {
     const { state, groups, loaded, error } = listing;
     const empty = [groups.waiting, groups.active, groups.ended].every(runs => runs.length === 0);
     if (state === 'failed') {
-      const staleHint = loaded > 0 ? ' What you see may be out of date.' : '';
+      const staleHint = loaded > 0 ? ' The runs shown may be out of date.' : '';
       this.showNotice(readErrorMessage(error) + staleHint, message =>
         failureNode(message, () => void this.model.reload())
       );
@@ -201,7 +201,7 @@ export class RunsView {
     } else if (state === 'loading') {
       this.showNotice('Loading…', message => loadingNode(message));
     } else if (this.filters.isSet) {
-      this.showNotice('No run matches.', message =>
+      this.showNotice('No runs match.', message =>
         el(
           'div',
           { class: 'empty' },

@@ -72,19 +72,19 @@ async function settleLatest(workflows: IWorkflows, act: SettleAction): Promise<v
 }
 
 async function resume({ host }: IWorkflows, run: WaitingRun): Promise<string | null> {
-  const label = 'Data for the next steps (JSON, may be left empty)';
+  const label = 'Data for the next steps (JSON, optional)';
   const input = await promptJson(`Resume ${run.workflow} at step ${run.step}`, label, 'Resume');
   if (!input) {
     return null;
   }
   await host.resume(run.id, input.value);
-  return `Resumed: ${run.workflow} goes on from step ${run.step}.`;
+  return `Resumed: ${run.workflow} continues from step ${run.step}.`;
 }
 
 async function cancel({ host }: IWorkflows, run: WaitingRun): Promise<string | null> {
   const { button, value } = await InputDialog.getText({
     title: `Cancel ${run.workflow} at step ${run.step}`,
-    label: 'Reason (may be left empty)',
+    label: 'Reason (optional)',
     okLabel: 'Cancel the run',
     cancelLabel: 'Back'
   });

@@ -2,11 +2,11 @@ import { Widget } from '@lumino/widgets';
 import type { Mode } from './kernel-mode';
 
 const MODES = [
-  ['test', 'Test', 'Test mode: step cells execute here, and pauses are only shown'],
+  ['test', 'Test', 'Test mode: step cells execute in this kernel, and pauses are only shown'],
   [
     'production',
     'Production',
-    'Production mode: save and deploy the notebook; step cells show its latest run'
+    'Production mode: the notebook is saved and deployed, and step cells show its latest run'
   ]
 ] as const;
 

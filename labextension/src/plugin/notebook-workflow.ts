@@ -94,12 +94,12 @@ export class NotebookWorkflow {
       const path = this.services.contents.localPath(this.panel.context.path);
       const workflow = await client.findWorkflow(path);
       if (!workflow) {
-        showError('This notebook is not deployed yet: switch it to production first.');
+        showError('This notebook is not deployed. Switch it to production first.');
         return;
       }
       const input = await promptJson(
         `Run ${workflow.name}`,
-        `The event, which steps read as pd.steps["trigger"]["event"] (JSON). Version ${workflow.version}.`,
+        `Event (JSON). Steps read it as pd.steps["trigger"]["event"]. Version ${workflow.version}.`,
         'Run',
         await this.lastEventText(path)
       );

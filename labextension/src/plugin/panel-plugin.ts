@@ -21,7 +21,7 @@ import { WaitingRuns } from './waiting-runs';
 /** The side panel, the commands and the notifications. */
 export const panelPlugin: JupyterFrontEndPlugin<IWorkflows> = {
   id: PluginIDs.panel,
-  description: 'Shows the runs of workflows and steers them.',
+  description: 'Shows workflow runs, and resumes and cancels them.',
   autoStart: true,
   provides: IWorkflows,
   requires: [IRenderMimeRegistry],

@@ -6,7 +6,7 @@ import { IWorkflows, PluginIDs } from './tokens';
 /** The status bar item. */
 export const statusPlugin: JupyterFrontEndPlugin<void> = {
   id: PluginIDs.status,
-  description: 'Says in the status bar how many workflow runs wait for a person.',
+  description: 'Shows in the status bar how many workflow runs wait for a person.',
   autoStart: true,
   requires: [IWorkflows],
   optional: [IStatusBar],

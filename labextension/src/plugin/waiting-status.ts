@@ -48,6 +48,6 @@ export class WaitingStatus extends Widget {
     const { count } = this.waiting;
     this.button.textContent = `${count} waiting`;
     const runs = count === '1' ? 'run waits' : 'runs wait';
-    this.button.title = `${count} workflow ${runs} for a person: show the panel`;
+    this.button.title = `${count} workflow ${runs} for a person. Click to show the panel.`;
   }
 }

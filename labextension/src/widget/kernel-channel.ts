@@ -76,7 +76,7 @@ export class KernelChannel {
   };
 
   private timeOut(id: string): void {
-    const message = 'The kernel does not answer; it may be busy or gone.';
+    const message = 'The kernel does not answer. Wait until it is idle, or restart it.';
     this.pending.get(id)?.reject(new Error(message));
     this.pending.delete(id);
   }

@@ -48,12 +48,12 @@ describe('times', () => {
 
 describe('errors in words', () => {
   it.each([
-    [0, 'network', /no answer/],
+    [0, 'network', /does not answer/],
     [403, 'forbidden', /log in/],
-    [404, 'not_found', /no such run/],
-    [409, 'not_paused', /not waiting any more/],
-    [409, 'ended', /ended already/],
-    [410, 'already_decided', /settled before\. By a link\./],
+    [404, 'not_found', /no longer exists/],
+    [409, 'not_paused', /no longer paused/],
+    [409, 'ended', /already ended/],
+    [410, 'already_decided', /already ended\. By a link\./],
     [413, 'too_large', /too large/],
     [503, 'unavailable', /By a link/]
   ])('says what %d %s is', (status, reason, words) => {
@@ -61,7 +61,7 @@ describe('errors in words', () => {
   });
 
   it('says what can not be read', () => {
-    expect(readErrorMessage(new ApiError('x', 'network', 0))).toMatch(/stopped or out of reach/);
+    expect(readErrorMessage(new ApiError('x', 'network', 0))).toMatch(/does not answer/);
     expect(readErrorMessage(new Error('odd'))).toBe('odd');
     expect(readErrorMessage('odd')).toBe('odd');
     expect(readErrorMessage(new ApiError('', 'error', 500))).toMatch(/500/);
@@ -80,7 +80,7 @@ describe('payload', () => {
   it.each([
     ["{'a': 1}", /double quotes/],
     ['{"a": True}', /true, false or null/],
-    ['[1,]', /comma too many/],
+    ['[1,]', /remove the comma/],
     ['yes please', /text in double quotes/],
     ['{"a":', /leave the field empty/]
   ])('says what is wrong with %s', (text, words) => {

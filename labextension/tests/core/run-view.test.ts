@@ -135,7 +135,7 @@ describe('a run', () => {
   it('says that there is no such run, or no answer', async () => {
     const host = new FakeHost();
     await showRun(host);
-    expect(one(root, '[role=alert]').textContent).toContain('no such run');
+    expect(one(root, '[role=alert]').textContent).toContain('no longer exists');
     host.runs.set('r1', makeRun('r1'));
     buttonOf(root, 'Try again').click();
     await settle();
@@ -217,10 +217,10 @@ describe('resume and cancel', () => {
   });
 
   it.each([
-    [new ApiError('x', 'not_paused', 409), /not waiting any more/],
+    [new ApiError('x', 'not_paused', 409), /no longer paused/],
     [new ApiError("Step 'ask' was already resumed.", 'already_decided', 410), /already resumed/],
-    [new ApiError('x', 'not_found', 404), /no such run/],
-    [new ApiError('x', 'network', 0), /no answer/]
+    [new ApiError('x', 'not_found', 404), /no longer exists/],
+    [new ApiError('x', 'network', 0), /does not answer/]
   ])('says what went wrong: %s', async (refusal, words) => {
     const host = new FakeHost(makeWaiting('r1'));
     host.refusals.resume = refusal;
@@ -274,7 +274,7 @@ describe('live changes', () => {
     area().focus();
     await host.resume('r1', null);
     await settle();
-    expect(document.activeElement?.textContent).toBe('The run does not wait any more.');
+    expect(document.activeElement?.textContent).toBe('The run is no longer paused.');
     buttonOf(root, 'Cancel…').click();
     await host.cancel('r1', null);
     await settle();

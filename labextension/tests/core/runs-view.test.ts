@@ -69,9 +69,7 @@ describe('the list', () => {
     );
     await showRuns(host);
     expect(ids()).toEqual(['r6', 'r2', 'r5', 'r4', 'r3', 'r1', 'r7']);
-    expect(one(root, '.jp-PDFlow-summary').textContent).toBe(
-      '2 waiting for a person · 3 under way'
-    );
+    expect(one(root, '.jp-PDFlow-summary').textContent).toBe('2 waiting for a person · 3 active');
   });
 
   it('says of each run where it stands', async () => {
@@ -112,7 +110,7 @@ describe('the list', () => {
     view = new RunsView(root, host);
     expect(root.textContent).toContain('Loading…');
     await settle();
-    expect(one(root, '[role=alert]').textContent).toMatch(/gives no answer/);
+    expect(one(root, '[role=alert]').textContent).toMatch(/does not answer/);
     delete host.refusals.list;
     buttonOf(root, 'Try again').click();
     await settle();
@@ -200,7 +198,7 @@ describe('filters, search and pages', () => {
       await settle();
       expect(ids()).toEqual(found);
     }
-    expect(root.textContent).toContain('No run matches.');
+    expect(root.textContent).toContain('No runs match.');
     buttonOf(root, 'Show all').click();
     await settle();
     expect(ids()).toHaveLength(2);
@@ -302,7 +300,7 @@ describe('several at once', () => {
     check('r1', 'r2', 'r3');
     expect(root.textContent).toContain('3 runs selected');
     buttonOf(root, 'Resume…').click();
-    expect(root.textContent).toMatch(/Resume 2 runs\? .*1 run of those selected is not paused/);
+    expect(root.textContent).toMatch(/Resume 2 runs\? .*1 selected run is not paused/);
     const area = one<HTMLTextAreaElement>(root, 'textarea');
     expect(document.activeElement).toBe(area);
     type(area, '{');
@@ -313,7 +311,7 @@ describe('several at once', () => {
     await settle();
     expect(host.sent).toEqual([{ ok: 1 }]);
     const answer = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'));
-    expect(answer).toMatch(/1 run resumed\. 1 run not: .*r2: Nothing was changed/);
+    expect(answer).toMatch(/1 run resumed\. Failed for 1 run: .*r2: Nothing was changed/);
     expect(rows().every(each => !one<HTMLInputElement>(each, 'input').checked)).toBe(true);
   });
 

@@ -51,7 +51,7 @@ describe('a host that talks through the kernel', () => {
 
     const silent = makeKernelHost(new FakeModel(() => null), VIEW).host.get('a');
     const settled = expect(silent).rejects.toMatchObject({
-      message: 'The kernel does not answer; it may be busy or gone.'
+      message: 'The kernel does not answer. Wait until it is idle, or restart it.'
     });
     await vi.runAllTimersAsync();
     await settled;
