@@ -180,7 +180,7 @@ export class BulkActions {
       );
     }
     this.result.replaceChildren(...parts);
-    this.result.dataset.kind = items.length > 0 ? 'bad' : 'good';
+    this.result.dataset.kind = items.length > 0 ? 'error' : 'success';
     this.result.focus({ preventScroll: true });
   }
 }

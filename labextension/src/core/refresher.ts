@@ -33,7 +33,7 @@ export class Refresher {
     }, this.delayMs);
   }
 
-  /** Run the task now, or after the current run of it. */
+  /** Run the task now, or again after its current run. */
   async now(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;

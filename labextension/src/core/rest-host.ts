@@ -91,14 +91,14 @@ export class RestHost implements Host {
             headers: { 'Content-Type': 'application/json' }
           };
     const response = await this.send(`${this.api}/${route}`, init);
-    const answer = await readJson(response);
+    const content = await readJson(response);
     if (!response.ok) {
-      throw toApiError(response, answer);
+      throw toApiError(response, content);
     }
-    if (answer === undefined) {
+    if (content === undefined) {
       throw new ApiError("The server's response is not JSON.", 'unreadable', response.status);
     }
-    return answer as T;
+    return content as T;
   }
 
   private async send(url: string, init: RequestInit): Promise<Response> {
@@ -153,8 +153,8 @@ async function readJson(response: Response): Promise<unknown> {
   }
 }
 
-function toApiError(response: Response, answer: unknown): ApiError {
-  const { message, reason } = (answer ?? {}) as { message?: unknown; reason?: unknown };
+function toApiError(response: Response, content: unknown): ApiError {
+  const { message, reason } = (content ?? {}) as { message?: unknown; reason?: unknown };
   const { status, statusText } = response;
   return new ApiError(
     typeof message === 'string' ? message : `The server answered ${status} ${statusText}`.trim(),

@@ -170,9 +170,9 @@ export class RunActions {
     this.result.focus({ preventScroll: true });
   }
 
-  private showResult(message: string, good: boolean): void {
+  private showResult(message: string, isSuccess: boolean): void {
     setText(this.result, message);
-    this.result.dataset.kind = good ? 'good' : 'bad';
+    this.result.dataset.kind = isSuccess ? 'success' : 'error';
   }
 
   /** Update the Resume button. It stays enabled during a request, to keep the focus. */

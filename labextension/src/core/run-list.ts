@@ -100,10 +100,10 @@ export class RunList {
   }
 
   private rowOf(run: RunItem): RunRow {
-    const known = this.rows.get(run.id);
-    if (known) {
-      known.update(run);
-      return known;
+    const existing = this.rows.get(run.id);
+    if (existing) {
+      existing.update(run);
+      return existing;
     }
     const row = new RunRow(run, this.callbacks.onOpen, (id, selected) => {
       if (selected) {

@@ -1,7 +1,7 @@
 import { setText } from './dom';
 import { elapsedMs, duration, remaining } from './times';
 
-/** One timer for all counters, which runs only while a counter is visible. */
+/** One timer for all counters. It runs only while a counter is visible. */
 
 const PERIOD = 1000;
 

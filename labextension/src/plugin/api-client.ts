@@ -48,13 +48,13 @@ export class ApiClient {
     const url = URLExt.join(this.settings.baseUrl, 'pdflow/api', route);
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
     const response = await this.request(url, init);
-    const answer: unknown = await response.json().catch(() => null);
+    const content: unknown = await response.json().catch(() => null);
     if (!response.ok) {
-      const { message, reason } = (answer ?? {}) as Partial<Record<'message' | 'reason', string>>;
+      const { message, reason } = (content ?? {}) as Partial<Record<'message' | 'reason', string>>;
       const text = message ?? `The server answered ${response.status} ${response.statusText}.`;
       throw new ApiError(text, reason ?? 'error', response.status);
     }
-    return answer;
+    return content;
   }
 }
 

@@ -21,8 +21,8 @@ export async function saveExecutedNotebook(
   const run = await host.get(id);
   const folder = PathExt.dirname(await client.notebookPath(run.workflow_id));
   const path = PathExt.join(folder, `${run.workflow_name}-${run.id}.ipynb`);
-  const saved = await lastModified(contents, path);
-  if (!hasEnded(run) || saved === null || saved < Date.parse(run.updated_at)) {
+  const savedAt = await lastModified(contents, path);
+  if (!hasEnded(run) || savedAt === null || savedAt < Date.parse(run.updated_at)) {
     const content = await client.executedNotebook(id);
     await contents.save(path, { type: 'notebook', format: 'json', content });
   }
