@@ -1,2 +1,2 @@
-// jsdom has no drag and drop, which Lumino looks for when it is loaded.
+// jsdom has no DragEvent, which Lumino reads when it is loaded.
 globalThis.DragEvent = MouseEvent as unknown as typeof DragEvent;

@@ -11,17 +11,17 @@ import type {
   StepError
 } from '../../src/core/types';
 
-/** What a test says of a run; the rest is filled in. */
-export type Given = Omit<Partial<Run>, 'steps'> & { steps?: Partial<Step>[] };
+/** The properties of a run that a test sets. The others have defaults. */
+export type RunProps = Omit<Partial<Run>, 'steps'> & { steps?: Partial<Step>[] };
 
-/** A server in memory that follows the contract, as far as the views can see. */
+/** An in-memory host. */
 export class FakeHost implements Host {
   readonly runs = new Map<string, Run>();
   readonly outputsBy = new Map<string, Record<string, Output[]>>();
   readonly filesBy = new Map<string, RunFile[]>();
   readonly calls: string[] = [];
-  /** What the next calls of a method are refused with. */
-  readonly refusals: Partial<
+  /** The errors with which the calls of a method reject. */
+  readonly errors: Partial<
     Record<'cancel' | 'files' | 'get' | 'list' | 'outputs' | 'resume', Error>
   > = {};
   readonly sent: unknown[] = [];
@@ -34,8 +34,8 @@ export class FakeHost implements Host {
     runs.forEach(run => this.runs.set(run.id, run));
   }
 
-  /** How many listen. */
-  get listening(): number {
+  /** Number of listeners. */
+  get listenerCount(): number {
     return this.listeners.size;
   }
 
@@ -86,7 +86,7 @@ export class FakeHost implements Host {
     return () => this.listeners.delete(listener);
   }
 
-  /** Store a run as it is now, and tell of it. */
+  /** Store a run and notify the listeners. */
   change(run: Run): Run {
     const later = new Date(Math.max(Date.now(), Date.parse(run.updated_at) + 1)).toISOString();
     const changed = { ...run, updated_at: later };
@@ -95,12 +95,12 @@ export class FakeHost implements Host {
     return changed;
   }
 
-  /** Tell of a change. */
+  /** Notify the listeners of a change. */
   emit(change: RunChange | null): void {
     this.listeners.forEach(listener => listener(change));
   }
 
-  /** The calls of a method. */
+  /** Return the calls of a method. */
   callsOf(method: string): string[] {
     return this.calls.filter(call => call.startsWith(`${method} `));
   }
@@ -114,24 +114,24 @@ export class FakeHost implements Host {
   }
 
   private async answer<T>(
-    method: keyof FakeHost['refusals'],
+    method: keyof FakeHost['errors'],
     about: string,
     make: () => T
   ): Promise<T> {
     this.calls.push(`${method} ${about}`);
     await Promise.resolve();
-    const refusal = this.refusals[method];
-    if (refusal) {
-      throw refusal;
+    const error = this.errors[method];
+    if (error) {
+      throw error;
     }
     return structuredClone(make());
   }
 }
 
-/** Make a run. */
-export function makeRun(id: string, given: Given = {}): Run {
+/** Return a run. */
+export function makeRun(id: string, props: RunProps = {}): Run {
   const at = '2026-11-22T10:00:00.000Z';
-  const name = given.workflow_name ?? 'approve-invoice';
+  const name = props.workflow_name ?? 'approve-invoice';
   return {
     id,
     workflow_id: `notebooks-${name}`,
@@ -145,32 +145,32 @@ export function makeRun(id: string, given: Given = {}): Run {
     created_at: at,
     updated_at: at,
     event: {},
-    ...given,
-    steps: (given.steps ?? [{ name: 'ask' }, { name: 'pay' }]).map(makeStep)
+    ...props,
+    steps: (props.steps ?? [{ name: 'ask' }, { name: 'pay' }]).map(makeStep)
   };
 }
 
-/** Make a run that waits for a person. */
-export function makeWaiting(id: string, given: Given = {}): Run {
+/** Return a run that waits for a person. */
+export function makeWaiting(id: string, props: RunProps = {}): Run {
   const pause = makePause('suspend', 'ask', { resume_url: `http://h/pdflow/resume/${id}` });
   const steps: Partial<Step>[] = [{ name: 'ask', status: 'paused', runs: 1 }, { name: 'pay' }];
-  return makeRun(id, { status: 'paused', pause, steps, ...given });
+  return makeRun(id, { status: 'paused', pause, steps, ...props });
 }
 
-/** Make a pause that ends in an hour. */
-export function makePause(kind: Pause['kind'], step: string, given: Partial<Pause> = {}): Pause {
+/** Return a pause that ends in an hour. */
+export function makePause(kind: Pause['kind'], step: string, props: Partial<Pause> = {}): Pause {
   const deadline = new Date(Date.now() + 3_600_000).toISOString();
   const urls = { resume_url: 'http://h/pdflow/resume/x', cancel_url: 'http://h/pdflow/cancel/x' };
-  return { kind, step, deadline, ...urls, ...given };
+  return { kind, step, deadline, ...urls, ...props };
 }
 
-/** Make an error of a step. */
+/** Return an error of a step. */
 export function makeError(step: string, evalue = 'no such customer'): StepError {
   const traceback = ['\u001b[31mKeyError\u001b[39m', '  in handler(pd)'];
   return { message: `KeyError: ${evalue}`, ename: 'KeyError', evalue, traceback, step };
 }
 
-/** What the server tells of a run. */
+/** Return the event that the server sends for a run. */
 export function changeOf(run: Run): RunChange {
   return {
     run_id: run.id,
@@ -184,7 +184,7 @@ export function changeOf(run: Run): RunChange {
   };
 }
 
-function makeStep(given: Partial<Step>): Step {
+function makeStep(props: Partial<Step>): Step {
   return {
     name: 'step',
     status: 'pending',
@@ -193,6 +193,6 @@ function makeStep(given: Partial<Step>): Step {
     started_at: null,
     ended_at: null,
     exports: {},
-    ...given
+    ...props
   };
 }

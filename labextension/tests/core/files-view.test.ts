@@ -27,7 +27,7 @@ function withUrls(host: FakeHost): FakeHost {
   return host;
 }
 
-async function shown(host: FakeHost): Promise<HTMLElement> {
+async function showRun(host: FakeHost): Promise<HTMLElement> {
   const root = makeRoot();
   new RunView(root, host, 'r1');
   await settle();
@@ -47,8 +47,8 @@ describe('the files of a run', () => {
     vi.useRealTimers();
   });
 
-  it('are links with sizes, and so are the exports that name one', async () => {
-    const root = await shown(withUrls(hostWithFiles(2)));
+  it('are links with sizes, and exports of their paths are links too', async () => {
+    const root = await showRun(withUrls(hostWithFiles(2)));
     expect(shownText(root)).toContain('Files models/0 1.2 MB models/1 1.2 MB');
     expect(links(root)).toEqual([
       [JSON.stringify(PATH), '/api/r1/models/best.bin'],
@@ -58,27 +58,27 @@ describe('the files of a run', () => {
     expect([...root.querySelectorAll('a')].every(a => a.hasAttribute('download'))).toBe(true);
   });
 
-  it('are named only where the browser can not reach the server', async () => {
-    const root = await shown(hostWithFiles(1));
+  it('are not links if the host has no URLs', async () => {
+    const root = await showRun(hostWithFiles(1));
     expect(shownText(root)).toContain('Files models/0 1.2 MB');
     expect(links(root)).toEqual([]);
   });
 
-  it('have no heading where there are none', async () => {
-    expect(shownText(await shown(withUrls(hostWithFiles(0))))).not.toContain('Files');
+  it('have no heading if there are none', async () => {
+    expect(shownText(await showRun(withUrls(hostWithFiles(0))))).not.toContain('Files');
   });
 
-  it('say where there may be more', async () => {
-    const root = await shown(hostWithFiles(1000));
+  it('are followed by a note if there may be more', async () => {
+    const root = await showRun(hostWithFiles(1000));
     expect(shownText(root)).toContain('These are the first 1,000 files; there may be more.');
   });
 
-  it('that can not be listed are said to be, and looked for again', async () => {
+  it('show an error if they can not be listed, and are read again on request', async () => {
     const host = hostWithFiles(1);
-    host.refusals.files = new Error('Odd.');
-    const root = await shown(host);
+    host.errors.files = new Error('Odd.');
+    const root = await showRun(host);
     expect(shownText(root)).toContain("The files can't be listed. Odd.");
-    delete host.refusals.files;
+    delete host.errors.files;
     buttonOf(root, 'Try again').click();
     await settle();
     expect(shownText(root)).toContain('Files models/0 1.2 MB');
@@ -93,7 +93,7 @@ describe('fileLink', () => {
     [PATH, '/api/r1/models/best.bin'],
     ['C:\\pdflow\\files\\r1\\a b.txt', '/api/r1/a b.txt'],
     ['\\\\server\\share\\r1\\x', '/api/r1/x']
-  ])('tells %s', (text, url) => {
+  ])('returns the URL for %s', (text, url) => {
     expect(fileLink(host, 'r1', text)).toBe(url);
   });
 
@@ -107,7 +107,7 @@ describe('fileLink', () => {
     '/r1/r1/x/r1/y',
     'http://h/files/r1/x',
     '/user/ada/pdflow/api/runs/r1/notebook'
-  ])('takes no other text for one: %s', text => {
+  ])('returns null for %s', text => {
     expect(fileLink(host, 'r1', text)).toBeNull();
   });
 });
@@ -122,7 +122,7 @@ describe('fileSize', () => {
     [999_999, '1.0 MB'],
     [12_345_678, '12.3 MB'],
     [5e15, '5000.0 TB']
-  ])('writes %d as %s', (bytes, words) => {
-    expect(fileSize(bytes)).toBe(words);
+  ])('formats %d as %s', (bytes, text) => {
+    expect(fileSize(bytes)).toBe(text);
   });
 });

@@ -22,8 +22,8 @@ describe('times', () => {
     [3_600_000, '1 h'],
     [97_200_000, '1 day 3 h'],
     [2 * 86_400_000 + 61_000, '2 days']
-  ])('says %d ms as %s', (ms, words) => {
-    expect(duration(ms)).toBe(words);
+  ])('formats %d ms as %s', (ms, text) => {
+    expect(duration(ms)).toBe(text);
   });
 
   it.each([
@@ -31,11 +31,11 @@ describe('times', () => {
     [59_001, '1 min'],
     [-5, '0 s'],
     [61_000, '1 min 1 s']
-  ])('says that %d ms are left as %s', (ms, words) => {
-    expect(remaining(ms)).toBe(words);
+  ])('formats %d remaining ms as %s', (ms, text) => {
+    expect(remaining(ms)).toBe(text);
   });
 
-  it('leaves out the day of a time of today, and says what it can not read as it is', () => {
+  it('omits the day of a time of today, and returns an invalid time unchanged', () => {
     const now = new Date(2026, 10, 22, 18, 0);
     const today = new Date(2026, 10, 22, 14, 32).toISOString();
     const before = new Date(2025, 10, 21, 14, 32).toISOString();
@@ -46,7 +46,7 @@ describe('times', () => {
   });
 });
 
-describe('errors in words', () => {
+describe('error messages', () => {
   it.each([
     [0, 'network', /does not answer/],
     [403, 'forbidden', /log in/],
@@ -56,11 +56,11 @@ describe('errors in words', () => {
     [410, 'already_decided', /already ended\. By a link\./],
     [413, 'too_large', /too large/],
     [503, 'unavailable', /By a link/]
-  ])('says what %d %s is', (status, reason, words) => {
-    expect(actionErrorMessage(new ApiError('By a link.', reason, status))).toMatch(words);
+  ])('describe %d %s', (status, reason, pattern) => {
+    expect(actionErrorMessage(new ApiError('By a link.', reason, status))).toMatch(pattern);
   });
 
-  it('says what can not be read', () => {
+  it('describe a failed read', () => {
     expect(readErrorMessage(new ApiError('x', 'network', 0))).toMatch(/does not answer/);
     expect(readErrorMessage(new Error('odd'))).toBe('odd');
     expect(readErrorMessage('odd')).toBe('odd');
@@ -69,11 +69,11 @@ describe('errors in words', () => {
 });
 
 describe('payload', () => {
-  it('takes nothing as no data', () => {
+  it('is null if the text is empty', () => {
     expect(checkPayload('  \n')).toEqual({ ok: true, value: null });
   });
 
-  it('takes JSON', () => {
+  it('is the value of JSON', () => {
     expect(checkPayload('{"a": [1]}')).toEqual({ ok: true, value: { a: [1] } });
   });
 
@@ -83,15 +83,15 @@ describe('payload', () => {
     ['[1,]', /remove the comma/],
     ['yes please', /text in double quotes/],
     ['{"a":', /leave the field empty/]
-  ])('says what is wrong with %s', (text, words) => {
+  ])('has a hint for %s', (text, pattern) => {
     const checked = checkPayload(text);
     expect(checked.ok).toBe(false);
-    expect(checked.ok || checked.message).toMatch(words);
+    expect(checked.ok || checked.message).toMatch(pattern);
   });
 });
 
-describe('the step that a run is at', () => {
-  it('is the one that waits, failed, runs or is next', () => {
+describe('the current step', () => {
+  it('is the step that waits, failed, runs or is next', () => {
     expect(currentStep(makeWaiting('1'))).toBe('ask');
     expect(currentStep(makeRun('1', { error: makeError('pay') }))).toBe('pay');
     const steps = [{ name: 'a', status: 'succeeded' as const }, { name: 'b' }];
@@ -100,14 +100,14 @@ describe('the step that a run is at', () => {
     expect(currentStep(makeRun('1', { steps: run }))).toBe('c');
   });
 
-  it('is the last one that was executed, of a run that has ended', () => {
+  it('is the last executed step of a run that has ended', () => {
     const started_at = '2026-11-22T10:00:00Z';
     const steps = [{ name: 'a', started_at }, { name: 'b', started_at }, { name: 'c' }];
     expect(currentStep(makeRun('1', { status: 'succeeded', steps }))).toBe('b');
   });
 });
 
-it('takes the colours of a terminal out', () => {
+it('removes ANSI escape sequences', () => {
   expect(stripAnsi('\u001b[0;31mKeyError\u001b[39;49m: \u001b]8;;x\u0007a\u001b]8;;\u0007')).toBe(
     'KeyError: a'
   );

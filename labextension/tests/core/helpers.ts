@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 
-/** Find the one element that a selector names. */
+/** Return the first element that matches a selector. */
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export function one<T extends HTMLElement = HTMLElement>(parent: ParentNode, selector: string): T {
   const found = parent.querySelector<T>(selector);
@@ -10,43 +10,43 @@ export function one<T extends HTMLElement = HTMLElement>(parent: ParentNode, sel
   return found;
 }
 
-/** Find a button that is shown, by its words or its label. */
-export function buttonOf(parent: ParentNode, words: string): HTMLButtonElement {
+/** Return a visible button by its text or its label. */
+export function buttonOf(parent: ParentNode, label: string): HTMLButtonElement {
   const found = [...parent.querySelectorAll('button')].find(node => {
-    const named = [node.textContent, node.getAttribute('aria-label')].includes(words);
-    return named && node.closest('[hidden]') === null;
+    const isNamed = [node.textContent, node.getAttribute('aria-label')].includes(label);
+    return isNamed && node.closest('[hidden]') === null;
   });
   if (found === undefined) {
-    throw new Error(`There is no button "${words}".`);
+    throw new Error(`There is no button "${label}".`);
   }
   return found;
 }
 
-/** Type a text into a field. */
+/** Enter text in a field. */
 export function type(field: HTMLInputElement | HTMLTextAreaElement, text: string): void {
   field.value = text;
   field.dispatchEvent(new Event('input', { bubbles: true }));
 }
 
-/** Choose an option. */
+/** Select an option. */
 export function choose(select: HTMLSelectElement, value: string): void {
   select.value = value;
   select.dispatchEvent(new Event('change', { bubbles: true }));
 }
 
-/** Let all that is under way and delayed happen, without waiting for it. */
+/** Advance the fake timers, and run the promises until then. */
 export async function settle(ms = 500): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
 }
 
-/** Make an element in the page. */
+/** Return an empty element that is the only one in the page. */
 export function makeRoot(): HTMLElement {
   const root = document.createElement('div');
   document.body.replaceChildren(root);
   return root;
 }
 
-/** The text of a node that is shown. */
+/** Return the visible text of a node. */
 export function shownText(node: Element): string {
   if (node instanceof HTMLElement && node.hidden) {
     return '';

@@ -6,7 +6,7 @@ import { buttonOf, makeRoot, one } from './helpers';
 let root: HTMLElement;
 beforeEach(() => (root = makeRoot()));
 
-/** Open the details, as a click on its summary does. */
+/** Expand details, as a click on the summary does. */
 function open(details: HTMLDetailsElement): void {
   details.open = true;
   details.dispatchEvent(new Event('toggle'));
@@ -18,7 +18,7 @@ describe('jsonTree', () => {
     expect(root.textContent).toContain('total: 12.5');
   });
 
-  it('builds children only when they are asked for', () => {
+  it('builds children only when they are expanded', () => {
     root.append(jsonTree({ a: { b: 'deep' } }, 'event'));
     expect(root.textContent).toContain('event: {a}');
     expect(root.textContent).not.toContain('deep');
@@ -41,7 +41,7 @@ describe('jsonTree', () => {
     expect(leaves()).toBe(250);
   });
 
-  it('cuts long strings, and shows them whole on demand', () => {
+  it('truncates long strings, and expands them on request', () => {
     const text = 'x'.repeat(1000);
     root.append(jsonTree(text));
     expect(root.textContent).not.toContain(text);
@@ -59,13 +59,13 @@ describe('jsonTree', () => {
     expect(root.textContent).toContain('<img src=x onerror=alert(1)>');
   });
 
-  it('shows what is empty as it is', () => {
+  it('shows empty values', () => {
     root.append(jsonTree([]), jsonTree({}), jsonTree(null), jsonTree(undefined));
     const values = [...root.querySelectorAll('.jp-PDFlow-json-value')];
     expect(values.map(node => node.textContent)).toEqual(['[]', '{}', 'null', 'null']);
   });
 
-  it('copies values, and says so', async () => {
+  it('copies values, and confirms it', async () => {
     const copied: string[] = [];
     const clipboard = { writeText: (text: string) => Promise.resolve(void copied.push(text)) };
     Object.defineProperty(navigator, 'clipboard', { value: clipboard, configurable: true });

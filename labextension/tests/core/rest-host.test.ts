@@ -4,11 +4,11 @@ import type { ApiError } from '../../src/core/host';
 import { fileUrls, outputsOf, RestHost } from '../../src/core/rest-host';
 import { makeRun } from './fake-host';
 
-function hostWith(answer: () => Response | Promise<Response>): {
+function hostWith(respond: () => Response | Promise<Response>): {
   host: RestHost;
   request: ReturnType<typeof vi.fn>;
 } {
-  const request = vi.fn(async () => await answer());
+  const request = vi.fn(async () => await respond());
   return { host: new RestHost('/user/ada/', request, () => () => undefined), request };
 }
 
@@ -16,16 +16,16 @@ function json(value: unknown, status = 200): Response {
   return new Response(JSON.stringify(value), { status });
 }
 
-async function refusal(answer: () => Response | Promise<Response>): Promise<ApiError> {
-  const { host } = hostWith(answer);
+async function rejection(respond: () => Response | Promise<Response>): Promise<ApiError> {
+  const { host } = hostWith(respond);
   return host.get('1').then(
-    () => Promise.reject(new Error('it was answered')),
+    () => Promise.reject(new Error('the request did not fail')),
     (error: unknown) => error as ApiError
   );
 }
 
 describe('RestHost', () => {
-  it('asks for pages of runs', async () => {
+  it('requests pages of runs', async () => {
     const { host, request } = hostWith(() => json([makeRun('1')]));
     const runs = await host.list({ status: 'paused', workflow: 'a b', limit: 50, before: '7' });
     expect(runs[0]?.id).toBe('1');
@@ -36,7 +36,7 @@ describe('RestHost', () => {
     expect(request.mock.calls[1]?.[0]).toBe('/user/ada/pdflow/api/runs');
   });
 
-  it('resumes and cancels as a button', async () => {
+  it('sends resume and cancel with the actor “button”', async () => {
     const { host, request } = hostWith(() => json(makeRun('1')));
     await host.resume('a/b', { ok: true });
     await host.resume('1', undefined);
@@ -53,7 +53,7 @@ describe('RestHost', () => {
     expect(request.mock.calls[2]?.[1]).toMatchObject({ method: 'POST' });
   });
 
-  it('puts texts together that a saved notebook has in lines', () => {
+  it('joins the lines of texts in a saved notebook', () => {
     const data = {
       'text/html': ['<b>', 'x</b>'],
       'application/json': ['a', 'b'],
@@ -69,7 +69,7 @@ describe('RestHost', () => {
     });
   });
 
-  it('takes the outputs of the steps out of the executed notebook', async () => {
+  it('returns the outputs of the step cells of the executed notebook', async () => {
     const output = { output_type: 'stream', name: 'stdout', text: 'hi' };
     const cells = [
       { cell_type: 'markdown', source: '# wf' },
@@ -82,7 +82,7 @@ describe('RestHost', () => {
     expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/1/notebook');
   });
 
-  it('lists the files of a run and tells their addresses', async () => {
+  it('lists the files of a run and returns their URLs', async () => {
     const file = { path: 'a b/ü.txt', size: 1, modified_at: '2026-11-22T10:00:00.000Z' };
     const { host, request } = hostWith(() => json([file]));
     expect(await host.files('a/b')).toEqual([file]);
@@ -93,13 +93,13 @@ describe('RestHost', () => {
     );
   });
 
-  it('tells an error as the server does', async () => {
-    const error = await refusal(() => json({ message: 'Too late.', reason: 'ended' }, 409));
+  it('rejects with the error of the server', async () => {
+    const error = await rejection(() => json({ message: 'Too late.', reason: 'ended' }, 409));
     expect(error).toMatchObject({ message: 'Too late.', reason: 'ended', status: 409 });
   });
 
-  it('makes do with errors that are not of the server', async () => {
-    const proxied = await refusal(
+  it('rejects with the HTTP status for errors of a proxy', async () => {
+    const proxied = await rejection(
       () => new Response('<html>', { status: 502, statusText: 'Bad Gateway' })
     );
     expect(proxied).toMatchObject({
@@ -107,20 +107,20 @@ describe('RestHost', () => {
       reason: 'error',
       status: 502
     });
-    expect(await refusal(() => json('odd', 400))).toMatchObject({ reason: 'error', status: 400 });
+    expect(await rejection(() => json('odd', 400))).toMatchObject({ reason: 'error', status: 400 });
   });
 
-  it('tells an answer that is no JSON from one that is', async () => {
-    const error = await refusal(() => new Response('<html>login</html>'));
+  it('rejects if the response is not JSON', async () => {
+    const error = await rejection(() => new Response('<html>login</html>'));
     expect(error).toMatchObject({ reason: 'unreadable', status: 200 });
   });
 
-  it('tells that there was no answer', async () => {
-    const error = await refusal(() => Promise.reject(new TypeError('Failed to fetch')));
+  it('rejects with status 0 if there was no response', async () => {
+    const error = await rejection(() => Promise.reject(new TypeError('Failed to fetch')));
     expect(error).toMatchObject({ reason: 'network', status: 0 });
   });
 
-  it('has what its place can do, and no more', () => {
+  it('has only the optional methods that it was given', () => {
     const openNotebook = vi.fn();
     const unsubscribe = vi.fn();
     const subscribe = vi.fn(() => unsubscribe);

@@ -19,7 +19,7 @@ function area(): HTMLTextAreaElement {
   return one<HTMLTextAreaElement>(root, 'textarea');
 }
 
-function answer(): string {
+function result(): string {
   return one(root, '.jp-PDFlow-result').textContent;
 }
 
@@ -77,7 +77,7 @@ describe('a run', () => {
     expect(root.querySelectorAll('.jp-PDFlow-error-message')).toHaveLength(1);
   });
 
-  it('shows why it was canceled, and offers nothing more', async () => {
+  it('shows the reason of a canceled run, and no buttons', async () => {
     await showRun(new FakeHost(makeRun('r1', { status: 'canceled', reason: 'Twice' })));
     expect(shownText(root)).toContain('Reason: Twice');
     expect(() => buttonOf(root, 'Cancel…')).toThrow();
@@ -103,7 +103,7 @@ describe('a run', () => {
     expect(root.querySelector('script')).toBeNull();
   });
 
-  it('lets the host draw outputs, and only what is new', async () => {
+  it('lets the host render outputs, and only if they are new', async () => {
     const steps = [{ name: 'ask', status: 'running' as const, started_at: at(0), runs: 1 }];
     const host = new FakeHost(makeRun('r1', { steps }));
     host.outputsBy.set('r1', { ask: [{ output_type: 'stream', text: 'x' }] });
@@ -120,33 +120,33 @@ describe('a run', () => {
     expect(host.renderOutputs).toHaveBeenCalledTimes(1);
   });
 
-  it('says where outputs can not be had, and shows the rest', async () => {
+  it('shows an error if the outputs can not be read, and the rest of the run', async () => {
     const steps = [{ name: 'ask', status: 'running' as const, started_at: at(0), runs: 1 }];
     const host = new FakeHost(makeRun('r1', { steps }));
-    host.refusals.outputs = new ApiError('Odd.', 'error', 500);
+    host.errors.outputs = new ApiError('Odd.', 'error', 500);
     await showRun(host);
     expect(shownText(root)).toContain("The outputs can't be shown. Odd.");
-    delete host.refusals.outputs;
+    delete host.errors.outputs;
     buttonOf(root, 'Try again').click();
     await settle();
     expect(root.querySelector('[role=alert]')).toBeNull();
   });
 
-  it('says that there is no such run, or no answer', async () => {
+  it('shows that the run does not exist, or that the server does not answer', async () => {
     const host = new FakeHost();
     await showRun(host);
     expect(one(root, '[role=alert]').textContent).toContain('no longer exists');
     host.runs.set('r1', makeRun('r1'));
     buttonOf(root, 'Try again').click();
     await settle();
-    host.refusals.get = new ApiError('x', 'network', 0);
+    host.errors.get = new ApiError('x', 'network', 0);
     host.emit(null);
     await settle();
     expect(shownText(root)).toMatch(/out of date.*approve-invoice/);
-    delete host.refusals.get;
+    delete host.errors.get;
   });
 
-  it('opens as a notebook where the place can', async () => {
+  it('opens as a notebook if the host can', async () => {
     const host = new FakeHost(makeRun('r1'));
     host.openNotebook = vi.fn();
     await showRun(host);
@@ -156,7 +156,7 @@ describe('a run', () => {
 });
 
 describe('resume and cancel', () => {
-  it('checks the data while they are typed', async () => {
+  it('validates the data on input', async () => {
     await showRun(new FakeHost(makeWaiting('r1')));
     expect(buttonOf(root, 'Resume').disabled).toBe(false);
     type(area(), "{'a'");
@@ -168,7 +168,7 @@ describe('resume and cancel', () => {
     expect(one(root, '.jp-PDFlow-problem').textContent).toBe('');
   });
 
-  it('resumes with data, and says so where the focus is', async () => {
+  it('resumes with data, and moves the focus to the result', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
     type(area(), '{"a": 1}');
@@ -176,7 +176,7 @@ describe('resume and cancel', () => {
     buttonOf(root, 'Resume').click();
     await settle();
     expect(host.sent).toEqual([{ a: 1 }]);
-    expect(answer()).toBe('Resumed, with your data.');
+    expect(result()).toBe('Resumed, with your data.');
     expect(document.activeElement).toBe(one(root, '.jp-PDFlow-result'));
     expect(area().value).toBe('');
     expect(one(root, '.jp-PDFlow-pause').hidden).toBe(true);
@@ -188,10 +188,10 @@ describe('resume and cancel', () => {
     buttonOf(root, 'Resume').click();
     await settle();
     expect(host.sent).toEqual([null]);
-    expect(answer()).toBe('Resumed.');
+    expect(result()).toBe('Resumed.');
   });
 
-  it('sends once, however often it is clicked', async () => {
+  it('sends one request for several clicks', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
     buttonOf(root, 'Resume').click();
@@ -200,7 +200,7 @@ describe('resume and cancel', () => {
     expect(host.sent).toHaveLength(1);
   });
 
-  it('cancels with a reason after a question', async () => {
+  it('cancels with a reason after confirmation', async () => {
     const host = new FakeHost(makeRun('r1'));
     await showRun(host);
     buttonOf(root, 'Cancel…').click();
@@ -213,7 +213,7 @@ describe('resume and cancel', () => {
     one<HTMLFormElement>(root, '.jp-PDFlow-cancel').requestSubmit();
     await settle();
     expect(host.sent).toEqual(['Twice']);
-    expect(answer()).toBe('Canceled. No later step is executed.');
+    expect(result()).toBe('Canceled. No later step is executed.');
   });
 
   it.each([
@@ -221,25 +221,25 @@ describe('resume and cancel', () => {
     [new ApiError("Step 'ask' was already resumed.", 'already_decided', 410), /already resumed/],
     [new ApiError('x', 'not_found', 404), /no longer exists/],
     [new ApiError('x', 'network', 0), /does not answer/]
-  ])('says what went wrong: %s', async (refusal, words) => {
+  ])('shows the error: %s', async (error, pattern) => {
     const host = new FakeHost(makeWaiting('r1'));
-    host.refusals.resume = refusal;
+    host.errors.resume = error;
     await showRun(host);
     type(area(), '1');
     buttonOf(root, 'Resume').click();
     await settle();
-    expect(answer()).toMatch(words);
+    expect(result()).toMatch(pattern);
     expect(area().value).toBe('1');
     expect(host.callsOf('get').length).toBeGreaterThan(1);
   });
 
-  it('has no links to copy for a user who may not use them', async () => {
+  it('has no links for a user without permission to execute', async () => {
     const pause = makePause('suspend', 'ask', { resume_url: null, cancel_url: null });
     await showRun(new FakeHost(makeWaiting('r1', { pause })));
     expect(shownText(root)).not.toMatch(/Resume link|Cancel link|null/);
   });
 
-  it('copies the links of the pause that is shown', async () => {
+  it('copies the links of the current pause', async () => {
     const copied: string[] = [];
     const clipboard = { writeText: (text: string) => Promise.resolve(void copied.push(text)) };
     Object.defineProperty(navigator, 'clipboard', { value: clipboard, configurable: true });
@@ -254,7 +254,7 @@ describe('resume and cancel', () => {
 });
 
 describe('live changes', () => {
-  it('keep what is being typed, and the focus', async () => {
+  it('keep the input and the focus', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
     const field = area();
@@ -268,7 +268,7 @@ describe('live changes', () => {
     expect(document.activeElement).toBe(field);
   });
 
-  it('take the focus from what is gone to words that tell why', async () => {
+  it('move the focus from hidden elements to an explanation', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
     area().focus();
@@ -281,7 +281,7 @@ describe('live changes', () => {
     expect(document.activeElement).toBe(one(root, '.jp-PDFlow-result'));
   });
 
-  it('warn where the run has come to wait elsewhere meanwhile', async () => {
+  it('show a warning if the run now waits at another step', async () => {
     const host = new FakeHost(makeWaiting('r1'));
     await showRun(host);
     type(area(), '{"a": 1}');
@@ -292,7 +292,7 @@ describe('live changes', () => {
     expect(area().value).toBe('{"a": 1}');
   });
 
-  it('keep trees open', async () => {
+  it('keep trees expanded', async () => {
     const host = new FakeHost(makeWaiting('r1', { event: { a: { b: 1 } } }));
     await showRun(host);
     const details = one<HTMLDetailsElement>(root, 'details');
@@ -303,7 +303,7 @@ describe('live changes', () => {
     expect(details.open).toBe(true);
   });
 
-  it('of other runs play no part', async () => {
+  it('of other runs are ignored', async () => {
     const host = new FakeHost(makeRun('r1'), makeRun('r2'));
     await showRun(host);
     host.change(makeRun('r2'));
@@ -311,7 +311,7 @@ describe('live changes', () => {
     expect(host.callsOf('get')).toEqual(['get r1']);
   });
 
-  it('count the time of a step that is executed', async () => {
+  it('update the time of a running step', async () => {
     const started_at = '2026-11-22T11:59:30Z';
     const steps = [{ name: 'ask', status: 'running' as const, started_at, runs: 1 }];
     const host = new FakeHost(makeRun('r1', { steps }));
@@ -327,7 +327,7 @@ describe('the bars of a run', () => {
     return shown.map(({ style }) => `${style.marginInlineStart} ${style.inlineSize}`);
   }
 
-  it('begin with its first step, however long it was queued', async () => {
+  it('start with the first step, without the time in the queue', async () => {
     const steps = [
       { name: 'ask', status: 'succeeded' as const, runs: 1, started_at: at(10), ended_at: at(15) },
       { name: 'pay', status: 'succeeded' as const, runs: 1, started_at: at(15), ended_at: at(20) }
@@ -337,7 +337,7 @@ describe('the bars of a run', () => {
     expect(bars()).toEqual(['0% 51%', '49% 51%']);
   });
 
-  it('go on until now while it is under way', async () => {
+  it('extend to the current time while the run is active', async () => {
     const steps = [
       { name: 'ask', status: 'succeeded' as const, runs: 1, started_at: at(58), ended_at: at(59) },
       { name: 'pay', status: 'running' as const, runs: 1, started_at: at(59) }
@@ -356,24 +356,24 @@ describe('one step', () => {
   ];
   const run = makeWaiting('r1', { steps, pause: makePause('suspend', 'pay') });
 
-  it('has the buttons where it is the one that waits', async () => {
+  it('has the buttons if it waits', async () => {
     const host = new FakeHost(run);
     await showRun(host, 'pay');
     expect(shownText(root)).toContain('pay Waiting');
     expect(shownText(root)).not.toContain('Succeeded');
     buttonOf(root, 'Resume').click();
     await settle();
-    expect(answer()).toBe('Resumed.');
+    expect(result()).toBe('Resumed.');
   });
 
-  it('has no buttons where it does not wait', async () => {
+  it('has no buttons if it does not wait', async () => {
     await showRun(new FakeHost(run), 'ask');
     expect(shownText(root)).toContain('ask Succeeded 1 min');
     expect(() => buttonOf(root, 'Resume')).toThrow();
     expect(() => buttonOf(root, 'Cancel…')).toThrow();
   });
 
-  it('says that the run has no such step', async () => {
+  it('shows that the run does not have the step', async () => {
     await showRun(new FakeHost(run), 'other');
     expect(root.textContent).toContain('The run has no step other.');
   });

@@ -52,7 +52,7 @@ afterEach(() => {
 });
 
 describe('the list', () => {
-  it('has what waits for a person first, then what is under way, then what has ended', async () => {
+  it('shows waiting runs first, then active runs, then ended runs', async () => {
     const end = (at: string): { status: 'succeeded'; updated_at: string } => ({
       status: 'succeeded',
       updated_at: `2026-11-22T11:${at}:00Z`
@@ -72,7 +72,7 @@ describe('the list', () => {
     expect(one(root, '.jp-PDFlow-summary').textContent).toBe('2 waiting for a person · 3 active');
   });
 
-  it('says of each run where it stands', async () => {
+  it('shows the state of each run', async () => {
     const failed = makeRun('r2', { status: 'failed', error: makeError('pay') });
     await showRuns(new FakeHost(makeWaiting('r1'), failed));
     expect(shownText(row('r1'))).toMatch(
@@ -81,7 +81,7 @@ describe('the list', () => {
     expect(shownText(row('r2'))).toMatch(/Failed .* step pay ended .* KeyError: no such customer$/);
   });
 
-  it('counts down while something waits, and stops then', async () => {
+  it('counts down while a run waits', async () => {
     const deadline = '2026-11-22T12:00:10Z';
     const host = new FakeHost(
       makeWaiting('r1', { pause: makePause('suspend', 'ask', { deadline }) })
@@ -98,37 +98,37 @@ describe('the list', () => {
     expect(isTicking()).toBe(false);
   });
 
-  it('says how to start where there are no runs', async () => {
+  it('shows how to start if there are no runs', async () => {
     await showRuns(new FakeHost());
     expect(root.textContent).toMatch(/No runs yet\. Open a notebook/);
     expect(root.querySelector('.jp-PDFlow-more:not([hidden])')).toBeNull();
   });
 
-  it('says that it loads, what went wrong, and tries again', async () => {
+  it('shows that it loads, shows an error, and tries again', async () => {
     const host = new FakeHost(makeRun('r1'));
-    host.refusals.list = new ApiError('x', 'network', 0);
+    host.errors.list = new ApiError('x', 'network', 0);
     view = new RunsView(root, host);
     expect(root.textContent).toContain('Loading…');
     await settle();
     expect(one(root, '[role=alert]').textContent).toMatch(/does not answer/);
-    delete host.refusals.list;
+    delete host.errors.list;
     buttonOf(root, 'Try again').click();
     await settle();
     expect(ids()).toEqual(['r1']);
     expect(root.querySelector('[role=alert]')).toBeNull();
   });
 
-  it('keeps what is known while the server gives no answer', async () => {
+  it('keeps its rows while the server does not answer', async () => {
     const host = new FakeHost(makeRun('r1'));
     await showRuns(host);
-    host.refusals.list = new ApiError('x', 'network', 0);
+    host.errors.list = new ApiError('x', 'network', 0);
     host.emit(null);
     await settle();
     expect(ids()).toEqual(['r1']);
     expect(one(root, '[role=alert]').textContent).toMatch(/out of date/);
   });
 
-  it('goes from row to row with the arrow keys', async () => {
+  it('moves the focus between rows with the arrow keys', async () => {
     await showRuns(new FakeHost(makeRun('r1'), makeRun('r2')));
     const openers = rows().map(each => one(each, 'button'));
     openers[0]?.focus();
@@ -144,7 +144,7 @@ describe('the list', () => {
 });
 
 describe('filters, search and pages', () => {
-  it('asks the server for a status and a workflow', async () => {
+  it('requests the runs of a status and a workflow', async () => {
     const other = makeRun('r2', { workflow_name: 'report' });
     const host = new FakeHost(makeWaiting('r1'), other, makeRun('r3', { status: 'failed' }));
     await showRuns(host);
@@ -163,7 +163,7 @@ describe('filters, search and pages', () => {
     expect(host.callsOf('list').at(-1)).toContain('"workflow":"notebooks-report"');
   });
 
-  it('shows one workflow only, where that is all it is for', async () => {
+  it('shows the runs of a fixed workflow', async () => {
     await showRuns(new FakeHost(makeRun('r1'), makeRun('r2', { workflow_name: 'report' })), {
       workflow: 'notebooks-report'
     });
@@ -171,7 +171,7 @@ describe('filters, search and pages', () => {
     expect(selectOf('Workflow').hidden).toBe(true);
   });
 
-  it('begins with a status, drops a run that leaves it, and shows all on demand', async () => {
+  it('starts with a status, removes a run that leaves it, and shows all on request', async () => {
     const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'), makeRun('r3'));
     await showRuns(host, { status: 'paused' });
     expect(ids()).toEqual(['r2', 'r1']);
@@ -204,7 +204,7 @@ describe('filters, search and pages', () => {
     expect(ids()).toHaveLength(2);
   });
 
-  it('finds an old run by its whole id', async () => {
+  it('finds an old run by its id', async () => {
     const old = makeRun('01JAAAAAAAAAAAAAAA', { status: 'succeeded' });
     await showRuns(new FakeHost(old, ...many(60)));
     expect(ids()).not.toContain(old.id);
@@ -213,7 +213,7 @@ describe('filters, search and pages', () => {
     expect(ids()).toEqual([old.id]);
   });
 
-  it('loads a page at a time of 10,000 runs', async () => {
+  it('loads 10,000 runs one page at a time', async () => {
     const host = new FakeHost(makeWaiting('01JA'), ...many(10_000));
     await showRuns(host);
     expect(rows()).toHaveLength(51);
@@ -245,7 +245,7 @@ describe('live changes', () => {
     expect(row('r2')).toBe(kept);
   });
 
-  it('shows a new run, and drops one that is gone', async () => {
+  it('shows a new run, and removes a deleted one', async () => {
     const host = new FakeHost(makeRun('r1'));
     await showRuns(host);
     host.change(makeWaiting('r2'));
@@ -257,7 +257,7 @@ describe('live changes', () => {
     expect(ids()).toEqual(['r2']);
   });
 
-  it('reads the pages again after a reconnect, and where many runs changed', async () => {
+  it('reads the pages again after a reconnect, and if many runs have changed', async () => {
     const host = new FakeHost(makeRun('r1'), makeRun('r2'));
     await showRuns(host);
     host.runs.delete('r1');
@@ -271,7 +271,7 @@ describe('live changes', () => {
     expect(rows()).toHaveLength(31);
   });
 
-  it('keeps the focus on a run that goes elsewhere, and what is typed in the search', async () => {
+  it('keeps the focus on a run that moves to another group, and the text of the search', async () => {
     const host = new FakeHost(makeWaiting('r1'), makeRun('r2'));
     await showRuns(host);
     search('approve');
@@ -284,17 +284,17 @@ describe('live changes', () => {
     expect(one<HTMLInputElement>(root, 'input[type=search]').value).toBe('approve');
   });
 
-  it('hears no more when it is taken away', async () => {
+  it('unsubscribes when it is disposed of', async () => {
     const host = new FakeHost(makeRun('r1'));
     await showRuns(host);
     view?.dispose();
-    expect(host.listening).toBe(0);
+    expect(host.listenerCount).toBe(0);
     expect(root.children).toHaveLength(0);
   });
 });
 
-describe('several at once', () => {
-  it('asks before it resumes, and says what came of it', async () => {
+describe('actions for several runs', () => {
+  it('asks for confirmation before it resumes, and shows the result', async () => {
     const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'), makeRun('r3'));
     await showRuns(host);
     check('r1', 'r2', 'r3');
@@ -310,12 +310,12 @@ describe('several at once', () => {
     buttonOf(root, 'Resume 2 runs').click();
     await settle();
     expect(host.sent).toEqual([{ ok: 1 }]);
-    const answer = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'));
-    expect(answer).toMatch(/1 run resumed\. Failed for 1 run: .*r2: Nothing was changed/);
+    const result = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'));
+    expect(result).toMatch(/1 run resumed\. Failed for 1 run: .*r2: Nothing was changed/);
     expect(rows().every(each => !one<HTMLInputElement>(each, 'input').checked)).toBe(true);
   });
 
-  it('cancels with a reason, or not at all', async () => {
+  it('cancels with a reason, unless the user goes back', async () => {
     const host = new FakeHost(makeWaiting('r1'), makeRun('r2'));
     await showRuns(host);
     check('r1', 'r2');
@@ -330,7 +330,7 @@ describe('several at once', () => {
     expect(root.textContent).toContain('2 runs canceled.');
   });
 
-  it('offers no selection of what has ended, and drops it where a run ends', async () => {
+  it('does not select runs that have ended, and deselects a run that ends', async () => {
     const host = new FakeHost(makeRun('r1'), makeRun('r2', { status: 'succeeded' }));
     await showRuns(host);
     expect(one<HTMLInputElement>(row('r2'), 'input').disabled).toBe(true);
@@ -341,7 +341,7 @@ describe('several at once', () => {
   });
 });
 
-it('opens a run, and goes back to where it was', async () => {
+it('opens a run, and returns to its row', async () => {
   const host = new FakeHost(makeWaiting('r1'), makeWaiting('r2'));
   await showRuns(host);
   one(row('r2'), 'button').click();

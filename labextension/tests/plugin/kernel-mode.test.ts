@@ -2,16 +2,19 @@ import type { Kernel } from '@jupyterlab/services';
 import { describe, expect, it } from 'vitest';
 import { fetchMode, runMagic } from '../../src/plugin/kernel-mode';
 
-interface Sent {
+interface ExecuteRequest {
   code: string;
   silent?: boolean;
   store_history?: boolean;
 }
 
-/** A kernel that answers as the test says. */
-function kernel(reply: object, printed: object[] = []): [Kernel.IKernelConnection, Sent[]] {
-  const sent: Sent[] = [];
-  const requestExecute = (content: Sent): object => {
+/** Return a kernel with a fixed reply, and the requests that were sent to it. */
+function kernel(
+  reply: object,
+  printed: object[] = []
+): [Kernel.IKernelConnection, ExecuteRequest[]] {
+  const sent: ExecuteRequest[] = [];
+  const requestExecute = (content: ExecuteRequest): object => {
     sent.push(content);
     const future = {
       onIOPub: (message: object): object => message,
@@ -31,14 +34,14 @@ function answer(text: string): object {
 }
 
 describe('fetchMode', () => {
-  it('reads the mode, and leaves no trace', async () => {
+  it('reads the mode with a silent request', async () => {
     const [connection, sent] = kernel(answer('True'));
     expect(await fetchMode(connection)).toBe('production');
     expect(sent[0]).toMatchObject({ code: '', silent: true, store_history: false });
     expect(await fetchMode(kernel(answer('False'))[0])).toBe('test');
   });
 
-  it('finds none where the extension is not loaded', async () => {
+  it('returns null if the extension is not loaded', async () => {
     const pdflow = { status: 'error', ename: 'AttributeError' };
     const [connection] = kernel({ status: 'ok', user_expressions: { pdflow } });
     expect(await fetchMode(connection)).toBeNull();
@@ -47,23 +50,23 @@ describe('fetchMode', () => {
 });
 
 describe('runMagic', () => {
-  it('gives what was printed', async () => {
-    const shown = {
+  it('returns the output', async () => {
+    const output = {
       header: { msg_type: 'display_data' },
       content: { data: { 'text/plain': 'Test mode.' } }
     };
-    const [connection, sent] = kernel({ status: 'ok' }, [shown]);
+    const [connection, sent] = kernel({ status: 'ok' }, [output]);
     expect(await runMagic(connection, '%pdflow test')).toEqual({ ok: true, text: 'Test mode.' });
     expect(sent[0]).toMatchObject({ code: '%pdflow test', store_history: false });
   });
 
-  it('gives the words of a refusal', async () => {
+  it('returns the message of an error', async () => {
     const [connection] = kernel({ status: 'error', evalue: 'Step ask differs.' });
-    const said = await runMagic(connection, '%pdflow production');
-    expect(said).toEqual({ ok: false, text: 'Step ask differs.' });
+    const result = await runMagic(connection, '%pdflow production');
+    expect(result).toEqual({ ok: false, text: 'Step ask differs.' });
   });
 
-  it('takes colours out of a refusal that was printed', async () => {
+  it('removes colors from an error that was printed', async () => {
     const printed = {
       header: { msg_type: 'stream' },
       content: { text: '\u001b[31mStep ask differs.\u001b[0m\n' }

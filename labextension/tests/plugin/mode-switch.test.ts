@@ -15,7 +15,7 @@ describe('ModeSwitch', () => {
     expect(pressed).toEqual(['true', 'false']);
   });
 
-  it('asks for the other mode only, and not while it is busy', () => {
+  it('calls back for the other mode only, and not while it is busy', () => {
     const choose = vi.fn();
     const widget = new ModeSwitch(choose);
     widget.setMode('test');

@@ -3,7 +3,7 @@ import { Signal } from '@lumino/signaling';
 import { describe, expect, it, vi } from 'vitest';
 import { Saver } from '../../src/plugin/saver';
 
-/** A document whose saves end when a test says so. */
+/** The context of a document whose saves the test controls. */
 class FakeContext {
   readonly saveState = new Signal<this, DocumentRegistry.SaveState>(this);
   readonly save = vi.fn(() => Promise.resolve());
@@ -14,7 +14,7 @@ class FakeContext {
 }
 
 describe('Saver', () => {
-  it('waits for a save that is under way, whatever becomes of it', async () => {
+  it('waits for a save that has started, whether it completes or fails', async () => {
     for (const end of ['completed', 'failed'] as const) {
       const context = new FakeContext();
       const { saver } = context;
@@ -28,7 +28,7 @@ describe('Saver', () => {
     }
   });
 
-  it('does not wait for ever for one that was broken off', async () => {
+  it('stops waiting for a save that was canceled', async () => {
     vi.useFakeTimers();
     const context = new FakeContext();
     const { saver } = context;
@@ -40,10 +40,10 @@ describe('Saver', () => {
     vi.useRealTimers();
   });
 
-  it('says that it was not saved where a dialog was left', async () => {
+  it('throws if the save was canceled or failed', async () => {
     const context = new FakeContext();
-    const left = Object.assign(new Error('Cancel'), { name: 'ModalCancelError' });
-    context.save.mockRejectedValueOnce(left);
+    const canceled = Object.assign(new Error('Cancel'), { name: 'ModalCancelError' });
+    context.save.mockRejectedValueOnce(canceled);
     const { saver } = context;
     await expect(saver.save()).rejects.toThrow('the notebook was not saved.');
     context.save.mockRejectedValueOnce(new Error('The disk is full.'));

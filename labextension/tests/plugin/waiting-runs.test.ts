@@ -24,8 +24,8 @@ function change(id: string, more: Partial<RunChange> = {}): RunChange {
   };
 }
 
-/** A server whose runs the test decides on. */
-class Runs {
+/** A host whose runs the test controls. */
+class FakeRunsHost {
   items: RunItem[] = [];
   listener: ChangeListener = () => undefined;
   readonly list = ({ limit = 50, before }: RunQuery): Promise<RunItem[]> => {
@@ -38,62 +38,62 @@ class Runs {
   };
 }
 
-interface Told {
-  runs: Runs;
+interface Observed {
+  host: FakeRunsHost;
   waiting: WaitingRuns;
   began: string[];
   ended: string[];
 }
 
-async function loaded(...items: RunItem[]): Promise<Told> {
-  const runs = new Runs();
-  runs.items = items;
-  const waiting = new WaitingRuns(runs);
-  const told: Told = { runs, waiting, began: [], ended: [] };
-  waiting.waitStarted.connect((_, run) => void told.began.push(run.id));
-  waiting.waitEnded.connect((_, run) => void told.ended.push(run.id));
+async function loaded(...items: RunItem[]): Promise<Observed> {
+  const host = new FakeRunsHost();
+  host.items = items;
+  const waiting = new WaitingRuns(host);
+  const observed: Observed = { host, waiting, began: [], ended: [] };
+  waiting.waitStarted.connect((_, run) => void observed.began.push(run.id));
+  waiting.waitEnded.connect((_, run) => void observed.ended.push(run.id));
   await waiting.refresh();
-  return told;
+  return observed;
 }
 
 describe('WaitingRuns', () => {
-  it('counts the runs that wait for a person, and tells of none found at the start', async () => {
+  it('counts the runs that wait for a person, and emits nothing for those of the first read', async () => {
     const { waiting, began } = await loaded(paused('b'), paused('a'), paused('c', 'delay'));
     expect(waiting.count).toBe('2');
     expect(waiting.latest?.id).toBe('b');
     expect(began).toEqual([]);
   });
 
-  it('counts by pages, and says where there are more', async () => {
+  it('counts by pages, and adds a plus sign if there are more', async () => {
     const many = Array.from({ length: 2100 }, (_, number) => paused(`run-${9999 - number}`));
     expect((await loaded(...many)).waiting.count).toBe('2000+');
     expect((await loaded(...many.slice(0, 1200))).waiting.count).toBe('1200');
   });
 
-  it('follows changes, telling once of each pause', async () => {
-    const { runs, waiting, began, ended } = await loaded();
-    runs.listener(change('a'));
-    runs.listener(change('a'));
+  it('follows changes, and emits once for each pause', async () => {
+    const { host, waiting, began, ended } = await loaded();
+    host.listener(change('a'));
+    host.listener(change('a'));
     expect(waiting.count).toBe('1');
     expect(began).toEqual(['a']);
-    runs.listener(change('a', { status: 'running', pause_kind: null, deadline: null }));
+    host.listener(change('a', { status: 'running', pause_kind: null, deadline: null }));
     expect(waiting.hasAny).toBe(false);
-    runs.listener(change('a', { deadline: '2026-12-02T10:00:00Z' }));
+    host.listener(change('a', { deadline: '2026-12-02T10:00:00Z' }));
     expect(began).toEqual(['a', 'a']);
     expect(ended).toEqual(['a']);
   });
 
-  it('is not taken in by another spelling of the same deadline', async () => {
-    const { runs, began } = await loaded(paused('a'));
-    runs.listener(change('a', { deadline: '2026-12-01T10:00:00+00:00' }));
+  it('treats two notations of the same deadline as equal', async () => {
+    const { host, began } = await loaded(paused('a'));
+    host.listener(change('a', { deadline: '2026-12-01T10:00:00+00:00' }));
     expect(began).toEqual([]);
   });
 
-  it('asks anew after a reconnect, and tells of what began and ended meanwhile', async () => {
-    const { runs, waiting, began, ended } = await loaded(paused('a'));
-    runs.items = [paused('b')];
+  it('reads the runs after a reconnect, and emits what began and ended meanwhile', async () => {
+    const { host, waiting, began, ended } = await loaded(paused('a'));
+    host.items = [paused('b')];
     const changed = new Promise<void>(resolve => void waiting.changed.connect(() => resolve()));
-    runs.listener(null);
+    host.listener(null);
     await changed;
     expect([began, ended]).toEqual([['b'], ['a']]);
   });

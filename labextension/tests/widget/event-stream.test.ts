@@ -9,16 +9,16 @@ class FakeSocket implements Socket {
   onclose: Socket['onclose'] = null;
   readonly close = vi.fn();
 
-  opens(): void {
+  open(): void {
     this.onopen?.call(this as unknown as WebSocket, new Event('open'));
   }
 
-  says(data: string): void {
+  receive(data: string): void {
     const event = new MessageEvent('message', { data });
     this.onmessage?.call(this as unknown as WebSocket, event);
   }
 
-  breaks(): void {
+  drop(): void {
     this.onclose?.call(this as unknown as WebSocket, new Event('close') as CloseEvent);
   }
 }
@@ -37,49 +37,49 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-describe('a stream of events', () => {
-  it('tells of runs, and leaves other events and what is no JSON alone', () => {
+describe('EventStream', () => {
+  it('sends changes of runs, and ignores other events and invalid JSON', () => {
     const listener = vi.fn();
     stream.subscribe(listener);
-    sockets[0].opens();
-    sockets[0].says('{"schema_id": "https://other", "run_id": "a"}');
-    sockets[0].says('?');
-    sockets[0].says(JSON.stringify({ schema_id: RUN_EVENT, run_id: 'a' }));
+    sockets[0].open();
+    sockets[0].receive('{"schema_id": "https://other", "run_id": "a"}');
+    sockets[0].receive('?');
+    sockets[0].receive(JSON.stringify({ schema_id: RUN_EVENT, run_id: 'a' }));
 
     expect(listener.mock.calls).toMatchObject([[null], [{ run_id: 'a' }]]);
   });
 
-  it('connects again, each time after a longer wait, and then anything may have changed', () => {
+  it('reconnects after growing delays, and then sends null', () => {
     const listener = vi.fn();
     stream.subscribe(listener);
     for (let number = 1; number <= 10; number += 1) {
-      sockets[number - 1].breaks();
+      sockets[number - 1].drop();
       vi.advanceTimersByTime(30_000);
       expect(sockets).toHaveLength(number + 1);
     }
-    sockets[10].breaks();
+    sockets[10].drop();
     vi.advanceTimersByTime(14_000);
     expect(sockets).toHaveLength(11);
     vi.advanceTimersByTime(16_000);
-    sockets[11].opens();
+    sockets[11].open();
     expect(listener.mock.calls).toEqual([[null]]);
-    sockets[11].breaks();
+    sockets[11].drop();
     vi.advanceTimersByTime(500);
     expect(sockets).toHaveLength(13);
   });
 
-  it('is one connection for all, closed with the last', () => {
+  it('shares one connection, which closes with the last listener', () => {
     const listener = vi.fn();
     const ends = [stream.subscribe(listener), stream.subscribe(listener)];
     expect(sockets).toHaveLength(1);
-    sockets[0].opens();
+    sockets[0].open();
     expect(listener).toHaveBeenCalledTimes(2);
     ends[0]();
     ends[0]();
     expect(sockets[0].close).not.toHaveBeenCalled();
     ends[1]();
     expect(sockets[0].close).toHaveBeenCalled();
-    sockets[0].breaks();
+    sockets[0].drop();
     vi.advanceTimersByTime(60_000);
     expect(sockets).toHaveLength(1);
   });

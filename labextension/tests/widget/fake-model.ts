@@ -1,17 +1,17 @@
 import type { Run } from '../../src/core/types';
 import type { WidgetModel } from '../../src/widget/kernel-channel';
 
-export interface Sent {
+export interface SentMessage {
   id: string;
   method: string;
   args: unknown[];
 }
 
-type Reply = (sent: Sent) => object | null;
+type Reply = (sent: SentMessage) => object | null;
 
-/** A widget's model, with a kernel behind it that answers at once. */
+/** A widget's model with a kernel that replies at once. */
 export class FakeModel implements WidgetModel {
-  readonly sent: Sent[] = [];
+  readonly sent: SentMessage[] = [];
   readonly listeners = new Set<(content: unknown) => void>();
 
   constructor(
@@ -24,11 +24,11 @@ export class FakeModel implements WidgetModel {
   }
 
   send(content: unknown): void {
-    const sent = content as Sent;
+    const sent = content as SentMessage;
     this.sent.push(sent);
-    const answer = this.reply(sent);
-    if (answer !== null) {
-      queueMicrotask(() => this.receive({ id: sent.id, ...answer }));
+    const reply = this.reply(sent);
+    if (reply !== null) {
+      queueMicrotask(() => this.receive({ id: sent.id, ...reply }));
     }
   }
 
@@ -45,7 +45,7 @@ export class FakeModel implements WidgetModel {
   }
 }
 
-/** A run that waits at its only step. */
+/** Return a run that waits at its only step. */
 export function run(id: string, over: Partial<Run> = {}): Run {
   const step = { name: 'ask', status: 'paused' as const, runs: 1, error: null, exports: {} };
   const links = { resume_url: 'http://x/resume/key', cancel_url: 'http://x/cancel/key' };

@@ -9,8 +9,8 @@ const VIEW: ViewSpec = { kind: 'run', run: 'a', probe: 'runs/a' };
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-describe('a host that talks through the kernel', () => {
-  it('sends what the REST API takes', async () => {
+describe('makeKernelHost', () => {
+  it('sends requests of the REST API', async () => {
     const model = new FakeModel(({ args }) => ({ result: [run(String(args[0]))] }));
     const { host } = makeKernelHost(model, VIEW);
 
@@ -27,7 +27,7 @@ describe('a host that talks through the kernel', () => {
     expect(new Set(model.sent.map(({ id }) => id)).size).toBe(4);
   });
 
-  it('takes the outputs out of the executed notebook', async () => {
+  it('returns the outputs of the executed notebook', async () => {
     const output = { output_type: 'stream', name: 'stdout', text: 'hello' };
     const cells = [{ source: '%%step ask\nx', outputs: [output] }];
     const { host } = makeKernelHost(new FakeModel(() => ({ result: { cells } })), VIEW);
@@ -35,7 +35,7 @@ describe('a host that talks through the kernel', () => {
     expect(await host.outputs('a')).toEqual({ ask: [output] });
   });
 
-  it('rejects with what the server said', async () => {
+  it('rejects with the error of the server', async () => {
     const error = { message: 'Too late.', reason: 'not_paused', status: 409 };
     const { host } = makeKernelHost(new FakeModel(() => ({ error })), VIEW);
 
@@ -44,7 +44,7 @@ describe('a host that talks through the kernel', () => {
     expect(refused).toMatchObject(error);
   });
 
-  it('says when the server does not answer, and when the kernel does not', async () => {
+  it('rejects if the server or the kernel does not answer', async () => {
     const error = { message: 'No server answers.', reason: 'no_server', status: 0 };
     const gone = makeKernelHost(new FakeModel(() => ({ error })), VIEW).host;
     await expect(gone.get('a')).rejects.toMatchObject({ message: error.message, status: 0 });
@@ -57,7 +57,7 @@ describe('a host that talks through the kernel', () => {
     await settled;
   });
 
-  it('leaves the messages of others alone, and takes none when it is disposed of', () => {
+  it('ignores unrelated messages, and stops listening when disposed of', () => {
     const model = new FakeModel(() => null);
     const own = makeKernelHost(model, VIEW);
     model.receive(null);
@@ -66,7 +66,7 @@ describe('a host that talks through the kernel', () => {
     expect(model.listeners.size).toBe(0);
   });
 
-  it('asks every two seconds while someone listens, and tells of changes only', async () => {
+  it('polls every two seconds while there are listeners, and notifies of changes only', async () => {
     let updated = '1';
     const model = new FakeModel(() => ({ result: { ...run('a'), updated_at: updated } }));
     const { host } = makeKernelHost(model, VIEW);
@@ -84,7 +84,7 @@ describe('a host that talks through the kernel', () => {
     expect(model.sent).toHaveLength(3);
   });
 
-  it('asks for the newest and the paused runs where a list is shown', async () => {
+  it('polls the newest and the paused runs for a list', async () => {
     const model = new FakeModel(() => ({ result: [] }));
     const view: ViewSpec = { kind: 'runs', workflow: 'w', probe: '' };
     const end = makeKernelHost(model, view).host.onChange(() => undefined);

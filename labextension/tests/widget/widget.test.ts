@@ -18,11 +18,11 @@ class SilentSocket {
   }
 
   close(): void {
-    // There is nothing to close.
+    // No connection was opened.
   }
 }
 
-function servedByJupyter(config: object): void {
+function addJupyterConfig(config: object): void {
   const script = document.createElement('script');
   script.id = 'jupyter-config-data';
   script.type = 'application/json';
@@ -30,7 +30,7 @@ function servedByJupyter(config: object): void {
   document.body.append(script);
 }
 
-function answers(status: number, body: unknown = run('a')): void {
+function respondWith(status: number, body: unknown = run('a')): void {
   fetched.mockImplementation(() => Promise.resolve(new Response(JSON.stringify(body), { status })));
 }
 
@@ -44,11 +44,11 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe('the choice of a host', () => {
-  it('is the page’s own server where that has the run', async () => {
+describe('chooseHost', () => {
+  it('returns a host for the page’s server if that server has the run', async () => {
     document.cookie = '_xsrf=2|abc';
-    servedByJupyter({ baseUrl: '/user/me/', token: 'secret' });
-    answers(200);
+    addJupyterConfig({ baseUrl: '/user/me/', token: 'secret' });
+    respondWith(200);
     const model = new FakeModel(() => null);
     const { host } = await chooseHost(model, VIEW);
     await host.resume('a', 1);
@@ -66,9 +66,9 @@ describe('the choice of a host', () => {
     expect(SilentSocket.urls).toEqual([`${ws}?token=secret`]);
   });
 
-  it('is the kernel where the page’s server does not have the run', async () => {
-    servedByJupyter({ baseUrl: '/' });
-    answers(404);
+  it('returns a host for the kernel if the page’s server does not have the run', async () => {
+    addJupyterConfig({ baseUrl: '/' });
+    respondWith(404);
     const model = new FakeModel(() => ({ result: run('a') }));
     const { host } = await chooseHost(model, VIEW);
 
@@ -77,20 +77,20 @@ describe('the choice of a host', () => {
     expect(model.sent).toHaveLength(1);
   });
 
-  it('is the kernel where the server can’t be reached, or the page is not Jupyter’s', async () => {
+  it('returns a host for the kernel if the server can’t be reached or did not serve the page', async () => {
     const model = new FakeModel(() => ({ result: run('a') }));
     await (await chooseHost(model, VIEW)).host.get('a');
     expect(fetched).not.toHaveBeenCalled();
 
-    servedByJupyter({ baseUrl: '/' });
+    addJupyterConfig({ baseUrl: '/' });
     fetched.mockRejectedValue(new TypeError('Failed to fetch'));
     await (await chooseHost(model, VIEW)).host.get('a');
     expect(model.sent).toHaveLength(2);
   });
 
-  it('draws outputs with what the plugin offers', async () => {
-    servedByJupyter({ baseUrl: '/' });
-    answers(200);
+  it('renders outputs with the methods that the plugin registered', async () => {
+    addJupyterConfig({ baseUrl: '/' });
+    respondWith(200);
     const renderOutputs = vi.fn();
     registerExtras({ renderOutputs });
     const { host } = await chooseHost(new FakeModel(() => null), VIEW);
@@ -101,21 +101,21 @@ describe('the choice of a host', () => {
   });
 });
 
-describe('hosts upon hosts', () => {
-  it('tell of runs that rest', async () => {
+describe('withSettledCallback', () => {
+  it('calls back for settled runs', async () => {
     const states = [run('a', { status: 'running' }), run('a'), run('a', { status: 'failed' })];
     const { host } = await chooseHost(new FakeModel(() => ({ result: states.shift() })), VIEW);
     const settled = vi.fn();
-    const telling = withSettledCallback(host, ({ status }) => void settled(status));
+    const reporting = withSettledCallback(host, ({ status }) => void settled(status));
     for (let number = 0; number < 3; number += 1) {
-      await telling.get('a');
+      await reporting.get('a');
     }
     expect(settled.mock.calls).toEqual([['paused'], ['failed']]);
   });
 });
 
 describe('the widget', () => {
-  it('shows a run, tells once that it rests, and leaves nothing behind', async () => {
+  it('shows a run, reports once that it is settled, and cleans up', async () => {
     const model = new FakeModel(({ method }) => (method === 'GET' ? { result: run('a') } : null), {
       view: VIEW
     });
@@ -130,22 +130,22 @@ describe('the widget', () => {
     expect(model.listeners.size).toBe(0);
   });
 
-  it('is not drawn anew while the focus is in one of its views', async () => {
+  it('delays the report while the focus is in one of its views', async () => {
     let state = run('a', { status: 'running' });
     const model = new FakeModel(({ method }) => (method === 'GET' ? { result: state } : null), {
       view: VIEW
     });
-    const places = [0, 1].map(() => document.body.appendChild(document.createElement('div')));
-    const disposals = await Promise.all(places.map(el => widget.render({ model, el })));
-    const field = places[0].appendChild(document.createElement('input'));
+    const elements = [0, 1].map(() => document.body.appendChild(document.createElement('div')));
+    const disposals = await Promise.all(elements.map(el => widget.render({ model, el })));
+    const field = elements[0].appendChild(document.createElement('input'));
     field.focus();
     state = run('a', { status: 'failed' });
-    const again = await widget.render({ model, el: places[1] });
-    await vi.waitFor(() => expect(places[1].textContent).toContain('Ended'));
-    const told = (): unknown[] => model.sent.filter(({ method }) => method === 'settled');
-    expect(told()).toEqual([]);
+    const again = await widget.render({ model, el: elements[1] });
+    await vi.waitFor(() => expect(elements[1].textContent).toContain('Ended'));
+    const reports = (): unknown[] => model.sent.filter(({ method }) => method === 'settled');
+    expect(reports()).toEqual([]);
     field.blur();
-    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    await vi.waitFor(() => expect(reports()).toHaveLength(1));
     [...disposals, again].forEach(dispose => dispose());
   });
 
@@ -159,7 +159,7 @@ describe('the widget', () => {
     dispose();
   });
 
-  it('asks for the runs of a status only', async () => {
+  it('requests only the runs of a status', async () => {
     const model = new FakeModel(() => ({ result: [run('a')] }), {
       view: { kind: 'runs', workflow: null, status: 'paused', probe: '' }
     });
