@@ -1,10 +1,10 @@
 /** The notebook widget: an ES module for anywidget. */
 import { RunView } from './core/run-view';
 import { RunsView } from './core/runs-view';
-import type { ViewSpec } from './widget/widget-host';
-import { chooseHost, withSettledCallback } from './widget/widget-host';
 import type { WidgetModel } from './widget/kernel-channel';
 import { settledReporter } from './widget/settled-reporter';
+import type { ViewSpec } from './widget/widget-host';
+import { chooseHost, withSettledCallback } from './widget/widget-host';
 
 /** The arguments that anywidget passes to `render`. */
 interface RenderProps {

@@ -1,9 +1,9 @@
 import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
-import { labeledField, confirmationForm } from './form';
+import { confirmationForm, labeledField } from './form';
+import { actionErrorMessage, formatCount } from './formatting';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run, RunItem } from './types';
-import { actionErrorMessage, formatCount } from './formatting';
 
 type ActionName = 'cancel' | 'resume';
 
@@ -74,7 +74,7 @@ export class BulkActions {
 
   private makeForm(): HTMLFormElement {
     return confirmationForm(
-      'bulk-question',
+      'bulk-form',
       { onSubmit: () => void this.submit(), onCancel: () => this.closeForm() },
       this.prompt,
       this.payload.node,

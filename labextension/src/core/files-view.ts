@@ -1,8 +1,8 @@
 import { el, setVisible } from './dom';
-import type { Host } from './host';
-import { failureNode, ValueView } from './view-parts';
 import { fileSize } from './file-size';
+import type { Host } from './host';
 import type { RunFile } from './types';
+import { failureNode, ValueView } from './view-parts';
 
 /** Maximum number of files in a list of the server. */
 const MAX_LISTED = 1000;

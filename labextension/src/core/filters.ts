@@ -1,6 +1,6 @@
 import { el, uniqueId } from './dom';
-import type { RunItem, RunStatus } from './types';
 import { currentStep, isWaiting } from './formatting';
+import type { RunItem, RunStatus } from './types';
 
 /** Which runs are listed. */
 export interface Filter {

@@ -1,7 +1,7 @@
 import { el } from './dom';
+import { stripAnsi } from './formatting';
 import { joinLines } from './multiline';
 import type { Output } from './types';
-import { stripAnsi } from './formatting';
 
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 

@@ -1,9 +1,9 @@
 import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
-import { labeledField, confirmationForm } from './form';
+import { confirmationForm, labeledField } from './form';
+import { actionErrorMessage, hasEnded } from './formatting';
 import type { Host } from './host';
 import { PayloadField } from './payload';
 import type { Run } from './types';
-import { actionErrorMessage, hasEnded } from './formatting';
 
 /**
  * The Resume and Cancel buttons of one run, and the result of the last action.

@@ -1,7 +1,7 @@
 import type { Filter } from './filters';
+import { hasEnded } from './formatting';
 import type { Host } from './host';
 import type { RunItem, RunStatus } from './types';
-import { hasEnded } from './formatting';
 
 /** Pages of paused runs in the first read, because the list shows waiting runs first. */
 const PAUSED_PAGES = 4;

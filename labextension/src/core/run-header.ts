@@ -1,12 +1,12 @@
 import { makeBadge, setBadge } from './badge';
 import { copyButton } from './copy-button';
 import { button, el, setText, setVisible } from './dom';
+import { deadlineLabel, hasEnded, pauseLabel, runBadge } from './formatting';
 import type { Host } from './host';
-import { timeNode } from './view-parts';
 import { startCountdown, startCountUp, stopCounting } from './ticker';
 import { duration } from './times';
 import type { Pause, Run } from './types';
-import { deadlineLabel, hasEnded, pauseLabel, runBadge } from './formatting';
+import { timeNode } from './view-parts';
 
 /** The header of a run: its workflow, status, times and usage. */
 export class RunHeader {

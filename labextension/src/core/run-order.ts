@@ -1,5 +1,5 @@
-import type { Run, RunChange, RunItem } from './types';
 import { hasEnded, isWaiting } from './formatting';
+import type { Run, RunChange, RunItem } from './types';
 
 /** The groups of the list, in order. */
 export type GroupName = 'waiting' | 'active' | 'ended';

@@ -1,8 +1,8 @@
 import { makeBadge, setBadge } from './badge';
 import { el, setText, setVisible } from './dom';
-import { setTime } from './view-parts';
 import { startCountdown, stopCounting } from './ticker';
 import type { RunItem } from './types';
+import { setTime } from './view-parts';
 import {
   formatCount,
   currentStep,

@@ -1,14 +1,14 @@
-import { RunActions } from './run-actions';
 import { button, cls, el, setVisible } from './dom';
-import { FilesView, fileLink } from './files-view';
+import { fileLink, FilesView } from './files-view';
+import { readErrorMessage } from './formatting';
 import type { Host } from './host';
 import { ApiError } from './host';
-import { PauseBox, RunHeader } from './run-header';
 import { Refresher } from './refresher';
-import { errorView, failureNode, loadingNode, treeView } from './view-parts';
+import { RunActions } from './run-actions';
+import { PauseBox, RunHeader } from './run-header';
 import { StepView } from './step-view';
 import type { Output, Run, RunChange } from './types';
-import { readErrorMessage } from './formatting';
+import { errorView, failureNode, loadingNode, treeView } from './view-parts';
 
 /** Options of a {@link RunView}. */
 export interface RunViewOptions {

@@ -1,13 +1,13 @@
 import type { Filter } from './filters';
-import { matchesSearch, matchesFilter } from './filters';
+import { matchesFilter, matchesSearch } from './filters';
+import { hasEnded } from './formatting';
 import type { Host } from './host';
 import { ApiError } from './host';
 import { Refresher } from './refresher';
-import type { GroupName } from './run-order';
-import { byActivity, byEnd, byDeadline, groupOf, applyChange, toRunItem } from './run-order';
 import { RunCursor } from './run-cursor';
+import type { GroupName } from './run-order';
+import { applyChange, byActivity, byDeadline, byEnd, groupOf, toRunItem } from './run-order';
 import type { Run, RunChange, RunItem } from './types';
-import { hasEnded } from './formatting';
 
 /** The runs to show, and whether there are more. */
 export interface Listing {

@@ -2,14 +2,14 @@ import { BulkActions } from './bulk-actions';
 import { button, el, hasVisibleFocus, setText, setVisible } from './dom';
 import type { Filter } from './filters';
 import { FilterBar } from './filters';
+import { formatCount, readErrorMessage } from './formatting';
 import type { Host } from './host';
 import { RunList } from './run-list';
 import { RunView } from './run-view';
 import type { Listing } from './runs-model';
 import { RunsModel } from './runs-model';
-import { failureNode, loadingNode } from './view-parts';
 import type { RunItem } from './types';
-import { formatCount, readErrorMessage } from './formatting';
+import { failureNode, loadingNode } from './view-parts';
 
 /** Options of a {@link RunsView}. */
 export interface RunsViewOptions {

@@ -1,12 +1,12 @@
 import { makeBadge, setBadge } from './badge';
 import { el, setText, setVisible } from './dom';
+import { formatCount, hasEnded, isWaiting } from './formatting';
 import type { Host } from './host';
 import type { ResolveLink } from './json-tree';
-import { errorView, outputsView, timeNode, treeView } from './view-parts';
-import { startCountUp, everySecond, stopCounting, stopCountingIn } from './ticker';
-import { elapsedMs, duration } from './times';
+import { everySecond, startCountUp, stopCounting, stopCountingIn } from './ticker';
+import { duration, elapsedMs } from './times';
 import type { Output, Run, Step } from './types';
-import { formatCount, hasEnded, isWaiting } from './formatting';
+import { errorView, outputsView, timeNode, treeView } from './view-parts';
 
 /** Width of the shortest bar, as a percentage. */
 const MIN_BAR_PERCENT = 2;

@@ -1,16 +1,15 @@
+/** Counters that share one timer, which runs only while a counter is visible. */
 import { setText } from './dom';
-import { elapsedMs, duration, remaining } from './times';
+import { duration, elapsedMs, remaining } from './times';
 
-/** One timer for all counters. It runs only while a counter is visible. */
+const PERIOD_MS = 1000;
 
-const PERIOD = 1000;
-
-interface TickerEntry {
+interface Counter {
   tick: () => void;
   visible: boolean;
 }
 
-const entries = new Map<Element, TickerEntry>();
+const counters = new Map<Element, Counter>();
 let timer: ReturnType<typeof setInterval> | null = null;
 let observer: IntersectionObserver | null = null;
 let listening = false;
@@ -33,7 +32,7 @@ export function startCountUp(node: Element, since: string): void {
 
 /** Stop the counter of a node. */
 export function stopCounting(node: Element): void {
-  if (entries.delete(node)) {
+  if (counters.delete(node)) {
     observer?.unobserve(node);
     updateTimer();
   }
@@ -41,7 +40,7 @@ export function stopCounting(node: Element): void {
 
 /** Stop all counters in a subtree. */
 export function stopCountingIn(parent: Element): void {
-  for (const node of [...entries.keys()]) {
+  for (const node of [...counters.keys()]) {
     if (parent.contains(node)) {
       stopCounting(node);
     }
@@ -56,18 +55,18 @@ export function isTicking(): boolean {
 /** Call `tick` now, and each second while a node is visible, until {@link stopCounting}. */
 export function everySecond(node: Element, tick: () => void): void {
   tick();
-  const existing = entries.get(node);
+  const existing = counters.get(node);
   if (existing) {
     existing.tick = tick;
     return;
   }
-  observe();
-  entries.set(node, { tick, visible: observer === null });
+  startObserving();
+  counters.set(node, { tick, visible: observer === null });
   observer?.observe(node);
   updateTimer();
 }
 
-function observe(): void {
+function startObserving(): void {
   if (observer === null && typeof IntersectionObserver !== 'undefined') {
     observer = new IntersectionObserver(entries => {
       for (const entry of entries) {
@@ -83,21 +82,22 @@ function observe(): void {
 }
 
 function onVisibilityChange(node: Element, visible: boolean): void {
-  const entry = entries.get(node);
-  if (entry) {
-    entry.visible = visible;
+  const counter = counters.get(node);
+  if (counter) {
+    counter.visible = visible;
     if (visible) {
-      entry.tick();
+      counter.tick();
     }
   }
 }
 
 function updateTimer(): void {
   const needed =
-    document.visibilityState !== 'hidden' && [...entries.values()].some(entry => entry.visible);
+    document.visibilityState !== 'hidden' &&
+    [...counters.values()].some(counter => counter.visible);
   if (needed && timer === null) {
     tickAll();
-    timer = setInterval(tickAll, PERIOD);
+    timer = setInterval(tickAll, PERIOD_MS);
   } else if (!needed && timer !== null) {
     clearInterval(timer);
     timer = null;
@@ -105,9 +105,9 @@ function updateTimer(): void {
 }
 
 function tickAll(): void {
-  for (const entry of entries.values()) {
-    if (entry.visible) {
-      entry.tick();
+  for (const counter of counters.values()) {
+    if (counter.visible) {
+      counter.tick();
     }
   }
 }

@@ -1,11 +1,11 @@
 import { el, setVisible } from './dom';
+import { stripAnsi } from './formatting';
+import type { Host } from './host';
 import type { ResolveLink } from './json-tree';
 import { jsonTree } from './json-tree';
-import type { Host } from './host';
 import { renderPlainOutputs } from './plain-outputs';
 import { fullTime, shortTime } from './times';
 import type { Output, StepError } from './types';
-import { stripAnsi } from './formatting';
 
 /** An element that shows a value, and is drawn again only when the value changes. */
 export class ValueView<T> {

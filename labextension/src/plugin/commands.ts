@@ -1,9 +1,9 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
+import { errorMessage } from './api-client';
 import { promptJson } from './dialogs';
 import { saveExecutedNotebook } from './executed-notebook';
 import { runsIcon } from './icon';
-import { errorMessage } from './api-client';
 import { CommandIDs, type IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
 

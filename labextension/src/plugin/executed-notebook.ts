@@ -1,8 +1,8 @@
 import { PathExt } from '@jupyterlab/coreutils';
 import type { Contents } from '@jupyterlab/services';
 import { ServerConnection } from '@jupyterlab/services';
-import type { Host } from '../core/host';
 import { hasEnded } from '../core/formatting';
+import type { Host } from '../core/host';
 import type { ApiClient } from './api-client';
 
 /**

@@ -56,7 +56,7 @@ export async function runMagic(
   const { content } = await future.done;
   const text = printed.join('').replace(ANSI, '').trim();
   if (content.status === 'ok') {
-    return { ok: true, text: text };
+    return { ok: true, text };
   }
   const reason = content.status === 'error' ? content.evalue : '';
   return { ok: false, text: reason || text || 'The kernel did not answer.' };

@@ -4,9 +4,9 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { runIcon } from '@jupyterlab/ui-components';
 import { IStateDB } from '@jupyterlab/statedb';
 import { CATEGORY } from './commands';
+import { NotebookToolbars } from './notebook-toolbars';
 import type { NotebookWorkflow } from './notebook-workflow';
 import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
-import { NotebookToolbars } from './notebook-toolbars';
 
 /** The mode switch and the Run button in the toolbars of notebooks, and their commands. */
 export const notebookPlugin: JupyterFrontEndPlugin<void> = {

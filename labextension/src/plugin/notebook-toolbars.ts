@@ -1,8 +1,8 @@
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { runIcon, ToolbarButton } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
-import { NotebookWorkflow, type NotebookServices } from './notebook-workflow';
 import { ModeSwitch } from './mode-switch';
+import { NotebookWorkflow, type NotebookServices } from './notebook-workflow';
 
 /** Creates the toolbar items of notebooks, and keeps the workflow of each open notebook. */
 export class NotebookToolbars {

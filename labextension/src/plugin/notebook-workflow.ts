@@ -3,10 +3,10 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 import type { IStateDB } from '@jupyterlab/statedb';
 import { Signal, type ISignal } from '@lumino/signaling';
+import { errorMessage } from './api-client';
 import { promptJson } from './dialogs';
 import { ModeWatcher, runMagic, type Mode } from './kernel-mode';
 import { Saver } from './saver';
-import { errorMessage } from './api-client';
 import type { IWorkflows } from './tokens';
 
 const EVENTS_KEY = 'jupyter-pdflow:events';

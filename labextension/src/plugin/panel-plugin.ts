@@ -9,12 +9,12 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { fileUrls, RestHost } from '../core/rest-host';
 import { registerExtras } from '../widget/page-globals';
+import { ApiClient } from './api-client';
 import { addRunCommands } from './commands';
-import { RunEvents } from './run-events';
 import { Notifier } from './notifier';
 import { outputRenderer } from './output-renderer';
+import { RunEvents } from './run-events';
 import { RunsPanel } from './runs-panel';
-import { ApiClient } from './api-client';
 import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
 import { WaitingRuns } from './waiting-runs';
 

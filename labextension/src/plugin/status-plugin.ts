@@ -1,7 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { WaitingStatus } from './waiting-status';
 import { IWorkflows, PluginIDs } from './tokens';
+import { WaitingStatus } from './waiting-status';
 
 /** The status bar item. */
 export const statusPlugin: JupyterFrontEndPlugin<void> = {

@@ -1,6 +1,6 @@
 import type { Run } from '../core/types';
-import type { ViewSpec } from './widget-host';
 import type { WidgetModel } from './kernel-channel';
+import type { ViewSpec } from './widget-host';
 
 /**
  * Reports to the kernel, once for each change, that the run is settled: paused or ended.

@@ -4,8 +4,8 @@ import { fileUrls, RestHost } from '../core/rest-host';
 import type { Run, RunItem, RunStatus } from '../core/types';
 import type { WidgetModel } from './kernel-channel';
 import { KernelChannel, subscribeByPolling } from './kernel-channel';
-import { eventsUrl, isSameServer, requestSender, findPageServer } from './page-server';
-import { sharedEventSubscription, registeredExtras } from './page-globals';
+import { registeredExtras, sharedEventSubscription } from './page-globals';
+import { eventsUrl, findPageServer, isSameServer, requestSender } from './page-server';
 
 /** What a widget shows, as the kernel specifies it. */
 export interface ViewSpec {

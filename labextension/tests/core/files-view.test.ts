@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { fileSize } from '../../src/core/file-size';
 import { fileLink } from '../../src/core/files-view';
 import { RunView } from '../../src/core/run-view';
-import { fileSize } from '../../src/core/file-size';
 import { FakeHost, makeRun } from './fake-host';
 import { buttonOf, makeRoot, settle, shownText } from './helpers';
 

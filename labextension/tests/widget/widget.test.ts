@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { chooseHost, withSettledCallback } from '../../src/widget/widget-host';
-import { registerExtras } from '../../src/widget/page-globals';
 import widget from '../../src/widget';
+import { registerExtras } from '../../src/widget/page-globals';
+import { chooseHost, withSettledCallback } from '../../src/widget/widget-host';
 import { FakeModel, run } from './fake-model';
 
 const VIEW = { kind: 'run' as const, run: 'a', probe: 'runs/a' };
