@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 
 from tests.servers import JupyterServer
+
+STARTERS = {
+    "server": "JupyterServer|Gateway|Hub|KernelManager|production_manager|Lived",
+    "browser": "sync_playwright",
+}
+"""What starts that which a mark tells of."""
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,3 +28,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     """Give the module a real Jupyter server of its own."""
     with JupyterServer(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark a test by what its code names, or that of its fixtures, or by its room."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        functions = [item.obj, *(fixture.func for found in fixtures for fixture in found)]
+        for mark in set().union(*map(_marks, functions)):
+            item.add_marker(mark)
+        if {"faults", "kills"} & set(item.path.parts):
+            item.add_marker("kills")
+
+
+@cache
+def _marks(function: Callable[..., Any]) -> set[str]:
+    source = inspect.getsource(inspect.unwrap(function))
+    return {mark for mark, names in STARTERS.items() if re.search(rf"\b({names})\b", source)}

@@ -187,6 +187,7 @@ async def test_spare_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
     pool.release(kernel)
 
 
+@pytest.mark.server
 def test_nothing_is_left_behind(app: Any) -> None:
     command = [sys.executable, "-m", "tests.kernels.leaks", app.root_dir]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -17,6 +17,7 @@ LIMIT = 1_000_000
 SHARED = f"jupyter_pdflow-{jupyter_pdflow.__version__}.data/data/share/jupyter/labextensions"
 
 
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_the_wheel_has_both_builds_and_is_small(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", tmp_path, ROOT]

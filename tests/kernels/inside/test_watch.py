@@ -88,6 +88,13 @@ cycle.append(cycle)
 """
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a look take as long as it does on a machine that does other things."""
+    monkeypatch.setattr(watch_module, "TAKE_SECONDS", 60)
+    monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 60)
+
+
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
     helpers = ModuleType("helpers")
