@@ -14,7 +14,7 @@ import pytest
 from tests.servers import JupyterServer
 
 STARTERS = {
-    "server": "JupyterServer|Gateway|Hub|KernelManager|production_manager|Lived",
+    "server": "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|Lived",
     "browser": "sync_playwright",
 }
 """What starts that which a mark tells of."""

@@ -305,6 +305,7 @@ def test_an_export_that_fails_puts_everything_back(filled: Filled, archive: Path
     assert not list(archive.parent.glob("runs.zip*"))
 
 
+@pytest.mark.kills
 def test_a_killed_export_leaves_each_run_in_one_place(filled: Filled, tmp_path: Path) -> None:
     """Whenever it is killed, a run that has not ended is here, or in an archive, never in both."""
     before = filled.files()
@@ -322,6 +323,7 @@ def test_a_killed_export_leaves_each_run_in_one_place(filled: Filled, tmp_path: 
         assert here.files() == before
 
 
+@pytest.mark.kills
 def test_a_killed_import_goes_on_where_it_stopped(filled: Filled, tmp_path: Path) -> None:
     before = filled.files()
     paths = [tmp_path / f"{n}" for n in range(40)]

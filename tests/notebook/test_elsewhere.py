@@ -14,6 +14,8 @@ from nbformat import NotebookNode, v4
 
 from tests.notebook.support import NOTICE
 
+pytestmark = pytest.mark.server
+
 LOAD = "%load_ext jupyter_pdflow"
 PAUSE = "%%step ask\nasync def handler(pd):\n    print('asked')\n    pd.flow.suspend()"
 AFTER = "print('went on')"
