@@ -210,8 +210,10 @@ async def test_an_error_in_a_returned_future_is_the_handlers(pd: Pd) -> None:
 
 def test_loops_are_closed_when_python_ends() -> None:
     script = """
-import asyncio
+import asyncio, logging
 from jupyter_pdflow.pd.loops import outside_loop
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # not how long it took
 
 async def main():
     for _ in range(3):
