@@ -13,6 +13,7 @@ import jupyter_pdflow
 from jupyter_pdflow import Run, ServerNotFoundError, Workflow, connect
 from tests.servers import JupyterServer
 
+CACHE = Path(__file__).parents[1] / ".mypy_cache" / "public"
 HANDLER = """\
 from jupyter_pdflow import Pd
 
@@ -26,7 +27,7 @@ def handler(pd: Pd) -> dict[str, bool]:
 
 def checked(tmp_path: Path, code: str) -> str:
     (tmp_path / "step.py").write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", "step.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={CACHE}", "step.py"]
     return subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False).stdout
 
 
