@@ -26,7 +26,7 @@ class Service:
     def __init__(self) -> None:
         self.statuses: list[str] = []
         self.jobs: list[dict[str, str]] = []
-        self.pending_request: dict[str, Any] | None = None
+        self.early: dict[str, Any] | None = None
         self.early_answers: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -38,7 +38,7 @@ class Service:
 
     def reset(self) -> None:
         """Forget what the last test did."""
-        self.statuses, self.jobs, self.pending_request, self.early_answers = [], [], None, []
+        self.statuses, self.jobs, self.early, self.early_answers = [], [], None, []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -55,8 +55,8 @@ class Service:
 
     def start_job(self, links: dict[str, str]) -> dict[str, str]:
         """Answer ``POST /jobs``."""
-        if self.pending_request is not None:
-            answer = httpx.post(links["resume_url"], json=self.pending_request, trust_env=False)
+        if self.early is not None:
+            answer = httpx.post(links["resume_url"], json=self.early, trust_env=False)
             self.early_answers.append(answer.status_code)
         self.jobs.append(links)
         return {"started": "yes"}
