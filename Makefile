@@ -14,10 +14,8 @@ JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" jlpm
 PYTEST := pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FAST := not (server or browser or kills)
 
-# Tests start hundreds of servers and kernels. They need not compile their modules each time, nor
-# take two seconds to load a grammar of IRIs, which jsonschema does without where there is none.
+# Tests start hundreds of servers and kernels, which need not compile their modules each time.
 unexport PYTHONDONTWRITEBYTECODE
-SLOW := rfc3987-syntax
 
 .PHONY: demo test test-fast test-lowest lint labextension
 
@@ -60,7 +58,6 @@ $(VENV)/.test: $(SOURCES) | $(BIN)/pip
 	@echo "Installing the package and what its tests need, which takes half a minute the first time."
 	$(BIN)/pip install --quiet uv
 	SKIP_JUPYTER_BUILDER=1 $(BIN)/uv pip install --python $(VENV) --editable ".[test,lint]"
-	$(BIN)/uv pip uninstall --python $(VENV) $(SLOW)
 	touch $(VENV)/.demo $@
 
 # What tests need besides is as new as it gets.
@@ -70,7 +67,6 @@ $(LOWEST)/.test: $(SOURCES)
 	$(LOWEST)/bin/uv pip install --python $(LOWEST) --resolution lowest-direct --requirement pyproject.toml
 	$(LOWEST)/bin/uv pip install --python $(LOWEST) pytest pytest-asyncio pytest-timeout \
 		pytest-xdist hypothesis numpy pandas psutil
-	$(LOWEST)/bin/uv pip uninstall --python $(LOWEST) $(SLOW)
 	SKIP_JUPYTER_BUILDER=1 $(LOWEST)/bin/uv pip install --python $(LOWEST) --no-deps --editable .
 	touch $@
 
