@@ -1,4 +1,4 @@
-"""What ``jupyter_pdflow`` itself offers: names to import, with types, at no cost."""
+"""The public names of ``jupyter_pdflow``: types, completion, and constructors without requests."""
 
 from __future__ import annotations
 
@@ -23,36 +23,43 @@ def handler(pd: Pd) -> dict[str, bool]:
     pd.send.email(subject="Approve?", text=links["resume_url"])
     return {"asked": pd.context.test}
 """
+WRONG_HANDLER = HANDLER.replace('"cancel"', '"give up"')
 
 
-def checked(tmp_path: Path, code: str) -> str:
-    (tmp_path / "step.py").write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={CACHE}", "step.py"]
-    return subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False).stdout
+@pytest.fixture(scope="module")
+def mypy_output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Check a correct handler and a wrong one by mypy, in one run because each takes long."""
+    folder = tmp_path_factory.mktemp("mypy")
+    (folder / "correct.py").write_text(HANDLER)
+    (folder / "wrong.py").write_text(WRONG_HANDLER)
+    command = [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={CACHE}"]
+    command += ["correct.py", "wrong.py"]
+    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
+    return done.stdout
 
 
-def test_a_handler_type_checks(tmp_path: Path) -> None:
-    assert "Success" in checked(tmp_path, HANDLER)
+def test_handler_type_checks(mypy_output: str) -> None:
+    assert "correct.py" not in mypy_output
+    assert "checked 2 source files" in mypy_output
 
 
-def test_a_wrong_call_is_found_by_the_types(tmp_path: Path) -> None:
-    found = checked(tmp_path, HANDLER.replace('"cancel"', '"give up"'))
-    assert 'step.py:5: error: Argument "on_timeout" to "suspend"' in found
+def test_types_find_a_wrong_argument(mypy_output: str) -> None:
+    assert 'wrong.py:5: error: Argument "on_timeout" to "suspend"' in mypy_output
 
 
-def test_a_handler_completes() -> None:
+def test_pd_is_completed() -> None:
     code = "from jupyter_pdflow import Pd\ndef handler(pd: Pd):\n    pd.flow.sus"
     names = [found.name for found in jedi.Script(code).complete(3, len("    pd.flow.sus"))]
     assert names == ["suspend"]
 
 
 @pytest.mark.parametrize("name", jupyter_pdflow.__all__)
-def test_each_public_name_is_there(name: str) -> None:
+def test_public_name_can_be_imported(name: str) -> None:
     assert getattr(jupyter_pdflow, name)
     assert name in dir(jupyter_pdflow)
 
 
-def test_constructors_ask_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_constructors_send_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_PDFLOW_URL", "http://127.0.0.1:9/")
     run, workflow = Run("01J"), Workflow("approval.ipynb")
     assert run.id == "01J"
@@ -63,7 +70,7 @@ def test_constructors_ask_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = workflow.steps
 
 
-def test_connect_to_a_server_by_its_address(server: JupyterServer) -> None:
+def test_connect_by_url(server: JupyterServer) -> None:
     client = connect(server.url, server.token)
     deployed = server.deploy("a", ["%%step ask\ndef handler(pd): pd.flow.suspend()"])
     workflow = Workflow(deployed["id"], client)
