@@ -1,4 +1,4 @@
-"""The client finds its server, and says clearly when it can't."""
+"""`connect` finds a server, and errors of the client say what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jupyter_pdflow.exceptions import (
 from tests.servers import JupyterServer, write_notebook
 
 HUB = {"X-JupyterHub-Version": "6.1.1"}
-WITHOUT_US = (
+WITHOUT_EXTENSION = (
     "--ServerApp.jpserver_extensions={'jupyter_pdflow': False, 'jupyterlab': False, "
     "'jupyter_lsp': False, 'notebook': False, 'notebook_shim': False}"
 )
@@ -26,7 +26,7 @@ WITHOUT_US = (
 
 @pytest.fixture
 def home(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process see the running servers of the test's user, and no one else's."""
+    """Let this process find the servers of the tests only."""
     for name in list(os.environ):
         if name.startswith("JUPYTER"):
             monkeypatch.delenv(name)
@@ -34,8 +34,8 @@ def home(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", server.env["JUPYTER_RUNTIME_DIR"])
 
 
-def neighbour(server: JupyterServer, folder: Path, extensions: str = "") -> JupyterServer:
-    """Another server of the same user."""
+def second_server(server: JupyterServer, folder: Path, extensions: str = "") -> JupyterServer:
+    """Return another server of the same user."""
     env = {"JUPYTER_RUNTIME_DIR": server.env["JUPYTER_RUNTIME_DIR"]}
     return JupyterServer(folder, [extensions] if extensions else [], env=env, lab=bool(extensions))
 
@@ -50,7 +50,7 @@ def test_running_server_is_found(server: JupyterServer) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_server_that_serves_the_path_is_preferred(server: JupyterServer, tmp_path: Path) -> None:
-    with neighbour(server, tmp_path) as other:
+    with second_server(server, tmp_path) as other:
         assert connect(path=other.root / "x.ipynb").url == f"{other.url}/"
         assert connect(path=server.root / "x.ipynb").url == f"{server.url}/"
 
@@ -59,17 +59,17 @@ def test_server_that_serves_the_path_is_preferred(server: JupyterServer, tmp_pat
 def test_kernel_finds_the_server_that_started_it(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with neighbour(server, tmp_path) as other:
+    with second_server(server, tmp_path) as other:
         assert other.process is not None
         monkeypatch.setenv("JPY_PARENT_PID", str(other.process.pid))
         assert connect(path=server.root).url == f"{other.url}/"
 
 
 @pytest.mark.usefixtures("home")
-def test_server_without_the_extension_is_passed_over(
+def test_server_without_the_extension_is_skipped(
     server: JupyterServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with neighbour(server, tmp_path, WITHOUT_US) as other:
+    with second_server(server, tmp_path, WITHOUT_EXTENSION) as other:
         assert connect(path=other.root).url == f"{server.url}/"
         monkeypatch.setenv("JUPYTER_PDFLOW_URL", other.url)
         with pytest.raises(ServerNotFoundError, match="runs without jupyter_pdflow"):
@@ -77,14 +77,14 @@ def test_server_without_the_extension_is_passed_over(
 
 
 @pytest.mark.usefixtures("home")
-def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(ServerNotFoundError, match="start one with `jupyter lab`"):
         connect()
 
 
 @pytest.mark.usefixtures("home")
-def test_proxy_is_not_asked_for_this_machine(
+def test_local_server_is_not_reached_through_a_proxy(
     server: JupyterServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -93,9 +93,7 @@ def test_proxy_is_not_asked_for_this_machine(
 
 
 @pytest.mark.usefixtures("home")
-def test_hub_token_stands_in_for_an_empty_one(
-    server: JupyterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hub_token_is_the_default(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_PDFLOW_URL", "http://127.0.0.1:9/user/me")
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
     assert connect() == Client("http://127.0.0.1:9/user/me/", "hub", None)
@@ -118,7 +116,7 @@ def test_wrong_token(server: JupyterServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "message"),
     [
         (httpx.Response(302, headers={"Location": "/b/hub/user/ada/x"}), "start it at http://h/b"),
         (
@@ -134,18 +132,20 @@ def test_wrong_token(server: JupyterServer) -> None:
         (httpx.Response(404, text="<html>", headers=HUB), "runs without jupyter_pdflow"),
     ],
 )
-def test_who_refuses_is_told_apart(answer: httpx.Response, words: str) -> None:
-    with pytest.raises(PDFlowError, match=words):
-        Client("http://h/b/user/ada/", "t")._read(answer)
+def test_refusals_of_hub_and_server_have_different_messages(
+    response: httpx.Response, message: str
+) -> None:
+    with pytest.raises(PDFlowError, match=message):
+        Client("http://h/b/user/ada/", "t")._read(response)
 
 
-def test_answers_with_an_error(server: JupyterServer) -> None:
+def test_error_response_raises(server: JupyterServer) -> None:
     with pytest.raises(ApiError) as caught:
         Client(server.url, server.token).get("runs/none")
     assert (caught.value.status, caught.value.reason) == (404, "not_found")
 
 
-def test_notebook_is_read_as_saved(server: JupyterServer) -> None:
+def test_saved_notebook_is_read(server: JupyterServer) -> None:
     write_notebook(server.root / "sub" / "ü #1.ipynb", ["1 + 1"])
     client = Client(server.url, server.token, server.root)
     path = client.relative(server.root / "sub" / "ü #1.ipynb")
