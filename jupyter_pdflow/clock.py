@@ -1,4 +1,4 @@
-"""Make something happen at a time: one timer for any number of waiting runs."""
+"""The current time, and timers: one timer of the event loop for any number of deadlines."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from datetime import UTC, datetime
 
 from jupyter_pdflow.settings import LIMITS, Limits
 
-EARLY_SECONDS = 0.002
-"""The event loop wakes up so much before a key is due, and looks again and again: it sleeps in
-whole milliseconds, and a processor at rest takes one more to get to speed."""
+LEAD_SECONDS = 0.002
+"""Time before a deadline from which on the clock is polled. The event loop sleeps in whole
+milliseconds, and an idle processor needs another one to reach its full speed."""
 
-TURN_SECONDS = 0.005
-"""How long due keys are handed out before others get their turn on the event loop."""
+BATCH_SECONDS = 0.005
+"""Maximum time in which due keys are handled before the event loop may do other work."""
 
-SLACK = 50
-"""How many outdated times may be kept at least."""
+OUTDATED_KEPT = 50
+"""Number of outdated entries that the heap may always hold."""
 
 
 def utc_now() -> datetime:
-    """Tell the time."""
+    """Return the current UTC time."""
     return datetime.now(UTC)
 
 
 class Timers:
-    """Calls back when a key is due by the wall clock, on the event loop's thread.
+    """Calls a function when a key is due by the wall clock, on the event loop's thread.
 
-    A key has one time; setting it again replaces it. Nothing is kept: after a restart the
-    times are set again from what is stored.
+    A key has one time; setting it again replaces it. The times are only in memory: after a
+    restart they are set again from the stored runs.
 
     Parameters
     ----------
     on_due : callable
-        Called with the key, once per time that was set.
+        Called with a key that is due, once for each time that was set.
     clock : callable
-        Tells the time, as a timezone-aware datetime.
+        Returns the current time as a timezone-aware datetime.
+    limits : Limits
+        Its ``clock_check_seconds`` is used.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Timers:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, key: str, at: datetime) -> None:
-        """Call back at that time, or at once where it is past."""
+        """Set the time of a key; a time in the past is due at once."""
         self._times[key] = at
         heapq.heappush(self._heap, (at, key))
         self._drop_outdated()
@@ -63,11 +65,11 @@ class Timers:
             self._schedule()
 
     def unset(self, key: str) -> None:
-        """Do not call back for that key, if it was set at all."""
+        """Remove the time of a key, if it has one."""
         self._times.pop(key, None)
 
     def close(self) -> None:
-        """Forget all times."""
+        """Remove all times."""
         self._times.clear()
         self._heap.clear()
         self._schedule()
@@ -78,19 +80,21 @@ class Timers:
             self._handle = None
         if self._heap:
             wait = (self._heap[0][0] - self._clock()).total_seconds()
-            wait = min(max(wait - EARLY_SECONDS, 0.0), self._check_seconds)
+            # A long sleep would miss that the wall clock was set, so none is longer than this.
+            wait = min(max(wait - LEAD_SECONDS, 0.0), self._check_seconds)
             self._handle = asyncio.get_running_loop().call_later(wait, self._run)
 
     def _run(self) -> None:
         try:
             self._call_due()
-        finally:
+        finally:  # also after an error of one key, so that the others stay due
             self._schedule()
 
     def _call_due(self) -> None:
-        now, ends = self._clock(), time.monotonic() + TURN_SECONDS
+        now, ends = self._clock(), time.monotonic() + BATCH_SECONDS
         while self._heap and self._heap[0][0] <= now:
             at, key = heapq.heappop(self._heap)
+            # An entry whose time was replaced or unset stays in the heap until it is due.
             if self._times.get(key) == at:
                 del self._times[key]
                 self._on_due(key)
@@ -98,7 +102,7 @@ class Timers:
                 return
 
     def _drop_outdated(self) -> None:
-        """Keep replaced and unset times from piling up."""
-        if len(self._heap) > 2 * len(self._times) + SLACK:
+        """Rebuild the heap if most of its entries are outdated."""
+        if len(self._heap) > 2 * len(self._times) + OUTDATED_KEPT:
             self._heap = [(at, key) for key, at in self._times.items()]
             heapq.heapify(self._heap)

@@ -1,10 +1,12 @@
+"""Timers on a real event loop."""
+
 from __future__ import annotations
 
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-from jupyter_pdflow.clock import TURN_SECONDS, Timers
+from jupyter_pdflow.clock import BATCH_SECONDS, Timers
 from jupyter_pdflow.settings import Limits
 from tests.engine.support import until
 
@@ -23,7 +25,7 @@ async def test_due_in_order_of_time() -> None:
     timers.close()
 
 
-async def test_set_again_replaces_and_unset_forgets() -> None:
+async def test_set_replaces_and_unset_removes() -> None:
     due: list[str] = []
     timers = Timers(due.append, now)
     timers.set("moved", now() + timedelta(milliseconds=10))
@@ -36,7 +38,7 @@ async def test_set_again_replaces_and_unset_forgets() -> None:
     timers.close()
 
 
-async def test_a_clock_that_is_set_forward_is_noticed() -> None:
+async def test_clock_that_is_set_forward_is_noticed() -> None:
     ahead = timedelta(0)
     due: list[str] = []
     timers = Timers(due.append, lambda: now() + ahead, limits=Limits(clock_check_seconds=0.02))
@@ -48,7 +50,7 @@ async def test_a_clock_that_is_set_forward_is_noticed() -> None:
     timers.close()
 
 
-async def test_one_failing_does_not_stop_the_others() -> None:
+async def test_error_of_one_key_does_not_stop_the_others() -> None:
     due: list[str] = []
     seen: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
@@ -66,12 +68,12 @@ async def test_one_failing_does_not_stop_the_others() -> None:
     timers.close()
 
 
-async def test_many_due_at_once_let_others_in() -> None:
+async def test_event_loop_is_free_between_batches() -> None:
     due: list[str] = []
 
     def work(key: str) -> None:
         due.append(key)
-        time.sleep(TURN_SECONDS / 2)
+        time.sleep(BATCH_SECONDS / 2)
 
     timers = Timers(work, now)
     for number in range(20):
@@ -82,7 +84,7 @@ async def test_many_due_at_once_let_others_in() -> None:
     timers.close()
 
 
-async def test_replaced_times_do_not_pile_up() -> None:
+async def test_replaced_times_are_removed() -> None:
     timers = Timers(lambda _: None, now)
     for number in range(10_000):
         timers.set("same", now() + timedelta(hours=1, seconds=number))
