@@ -61,7 +61,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is used, so that kernels start quickly."""
+    """Import a public name when it is first used, so that kernels start quickly."""
     if name in _LAZY:
         module, attribute = _LAZY[name]
         return getattr(import_module(f"jupyter_pdflow.{module}"), attribute)
@@ -70,29 +70,31 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names, those that are not imported yet included."""
+    """Return the names of this module, also the public ones that are not imported yet."""
     return sorted({*globals(), *__all__})
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Return the server extension; Jupyter server calls this."""
     from jupyter_pdflow.server.app import PDFlow
 
     return [{"module": "jupyter_pdflow", "app": PDFlow}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Return the folder of the JupyterLab extension; JupyterLab calls this."""
     return [{"src": "labextension", "dest": "jupyter-pdflow"}]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register ``%%step`` and ``%pdflow``."""
+    """Register ``%%step`` and ``%pdflow``; IPython calls this at ``%load_ext jupyter_pdflow``."""
     from jupyter_pdflow.notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Remove ``%%step`` and ``%pdflow``."""
+    """Remove ``%%step`` and ``%pdflow``; IPython calls this at ``%unload_ext jupyter_pdflow``."""
     from jupyter_pdflow.notebook.magics import unload
 
     unload(shell)

@@ -1,4 +1,4 @@
-"""Settings: what the owner has configured, the limits behind it, and environment variables."""
+"""Settings of the server, limits that are not configurable, and names of environment variables."""
 
 from __future__ import annotations
 
@@ -6,58 +6,60 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
-"""The data directory of the server that has started a kernel; set by the server."""
+"""The server's data directory, in its kernels; set by the server."""
 
 HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
-"""JupyterHub's token, which its servers take too; set by JupyterHub."""
+"""A token for the servers of this JupyterHub user; set by JupyterHub."""
 
 HUB_URL_VARIABLE = "JUPYTERHUB_PUBLIC_URL"
-"""The public address of a server of JupyterHub; set by JupyterHub."""
+"""The public URL of a single-user server; set by JupyterHub."""
 
 NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
-"""The notebook of a session's kernel; set by Jupyter."""
+"""The path of a kernel's notebook; set by Jupyter server."""
 
 SERVER_PID_VARIABLE = "JPY_PARENT_PID"
-"""The process of the server that has started a kernel; set by Jupyter."""
+"""The process id of the server that has started a kernel; set by jupyter_client."""
 
 TOKEN_VARIABLE = "JUPYTER_PDFLOW_TOKEN"  # noqa: S105  the variable's name
 """The token of the server at `URL_VARIABLE`; set by the user."""
 
 URL_VARIABLE = "JUPYTER_PDFLOW_URL"
-"""The server to talk to, in place of the one that is found; set by the user."""
+"""The URL of the server to use; by default one is found. Set by the user."""
 
 WORKER_VARIABLE = "JUPYTER_PDFLOW_WORKER"
-"""Set in production kernels only."""
+"""Set to 1 in production kernels, by the worker in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits and waits that are no traits.
+    """Limits and intervals that are not configurable, all in seconds, bytes or numbers.
+
+    Tests pass other values; the server uses `LIMITS`.
 
     Attributes
     ----------
     storage_retry_seconds : float
-        Until something that could not be stored is tried again.
+        Time from a failed write to the next attempt.
     clock_check_seconds : float
-        After which the wall clock is read again, in case it was set.
+        Interval in which timers read the wall clock again, in case it was set.
     email_retry_seconds : float
-        Until the second attempt to deliver an email; doubled for each later one.
+        Time from the first attempt to deliver an email to the second; doubled for each later one.
     emails_listed : int
         Maximum number of emails in a list.
     emails_listed_bytes : int
-        Number of bytes of text after which a list of emails ends.
+        Size of the texts after which a list of emails ends.
     pruning_seconds : float
-        Between two looks for finished runs that are to be removed.
+        Interval in which finished runs are removed that are older than ``keep_days``.
     pruned_at_once : int
-        Maximum number of runs that are removed before others may use the storage.
+        Maximum number of runs that are removed before other work may use the storage.
     kernel_turn_seconds : float
-        How long a kernel serves the runs of its version while those of others wait. Starting a
-        kernel takes as long as hundreds of short steps, so to change after each run would be fair
-        and slow.
+        Time that a kernel serves runs of its version while runs of other versions wait. Starting
+        a kernel takes as long as hundreds of short steps, so a change after each run is too slow.
     prestart_seconds : float
-        Until a prestarted kernel that was taken is replaced: the run that took it goes first.
+        Time from taking a prestarted kernel to starting its replacement. Starting one at once would
+        slow down the run that took it.
     reply_bytes : int
-        Maximum size of a kernel's reply; what a step may export and send by email takes less.
+        Maximum size of a kernel's reply. The limits of exports and emails keep a reply below it.
     """
 
     storage_retry_seconds: float = 2.0
@@ -73,26 +75,26 @@ class Limits:
 
 
 LIMITS = Limits()
+"""The limits of the server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the owner has configured, checked; see the traits of `jupyter_pdflow.server.app.PDFlow`.
+    """The validated traits of `jupyter_pdflow.server.app.PDFlow`, which describes them.
 
-    The traits of links are apart, in `jupyter_pdflow.server.links.handler.LinkOptions`: links answer
-    also where these settings can't be used.
+    The traits of links are in `jupyter_pdflow.server.links.handler.LinkOptions`, because links also
+    answer if these settings are invalid.
 
     Attributes
     ----------
     data_dir, files_dir : Path
-        Absolute.
+        Absolute paths.
     public_url : str
         Empty if it is not configured.
-    idle_kernel_seconds : float
     smtp_url : str
-        Empty if emails are not delivered.
+        Empty if emails are kept as files and not delivered.
     keep_days : float or None
-        None keeps finished runs.
+        Days from the end of a run to its removal; None keeps finished runs.
     """
 
     data_dir: Path

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms use."""
+"""Fixtures that several test packages use."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ STARTERS = {
     "server": "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|Lived",
     "browser": "sync_playwright",
 }
-"""What starts that which a mark tells of."""
+"""The names in a test's code that make it get a mark: it starts a server or a browser."""
 
-# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+# A shell that starts the tests in the background makes them and their child processes ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    """Give the module a real Jupyter server of its own."""
+    """Start a Jupyter server for the tests of one module."""
     with JupyterServer(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test by what its code names, or that of its fixtures, or by its room."""
+    """Mark a test by the names in its code and in that of its fixtures, or by its folder."""
     for item in items:
         assert isinstance(item, pytest.Function)
         fixtures = item._fixtureinfo.name2fixturedefs.values()
