@@ -1,4 +1,4 @@
-"""``pd.inputs``: the environment, and secrets from ``inputs.toml``."""
+"""``pd.inputs``: the environment and the secrets in ``inputs.toml``, also for remote kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jupyter_pdflow.settings import DATA_DIR_VARIABLE
 
 
 def data_dir() -> Path:
-    """Get the directory that holds ``inputs.toml`` and what the server keeps."""
+    """Return the server's data directory, which holds ``inputs.toml``."""
     chosen = os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
         return Path(chosen)
@@ -27,8 +27,8 @@ def data_dir() -> Path:
     return Path(jupyter_data_dir()) / "pdflow"
 
 
-class Hidden(Attrs):
-    """A mapping that never shows its values, only its keys."""
+class HiddenAttrs(Attrs):
+    """A mapping whose `repr` shows its keys and never its values."""
 
     __slots__ = ()
 
@@ -37,18 +37,18 @@ class Hidden(Attrs):
 
 
 class GivenInputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``inputs.toml`` as the server has it, for a kernel that can't read it.
+    """The server's ``inputs.toml``, for a kernel on another machine.
 
     Attributes
     ----------
     path : str
-        Where the file is on the server.
+        The path of the file on the server.
     text : str
-        Its content.
+        The content of the file; empty if there is a `problem`.
     problem : str
-        Why it can't be used; then there is no content.
+        Why the file can't be used; empty if it can.
     variables : dict
-        The environment variables that it names, as far as the server has them.
+        The environment variables that the file names and that are set on the server.
     """
 
     path: str
@@ -61,14 +61,20 @@ class GivenInputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def given_inputs() -> GivenInputs:
-    """Read ``inputs.toml``, and the variables that it names, for a kernel that can't."""
+    """Read this machine's ``inputs.toml`` and the environment variables that it names.
+
+    Returns
+    -------
+    GivenInputs
+        With a ``problem`` if the file can't be used.
+    """
     path = _file()
     try:
         text = _text(path)
         names = set(_names(_parsed(text, path)))
     except InputsError as error:
         return GivenInputs(path=str(path), problem=str(error))
-    variables = {
+    variables = {  # bytes that are not UTF-8 can't be sent as JSON, so they are replaced
         name: os.environ[name].encode(errors="replace").decode()
         for name in names
         if name in os.environ
@@ -77,20 +83,21 @@ def given_inputs() -> GivenInputs:
 
 
 class Inputs(Mapping[str, Any]):
-    """What a workflow is given from outside: ``env`` and the tables of ``inputs.toml``.
+    """``env``, which is the environment, and the tables of ``inputs.toml`` by their names.
 
-    The file is read when a key other than ``env`` is first asked for. A table
-    ``{env = "NAME"}`` in it stands for the value of that environment variable.
+    The file is read when a key other than ``env`` is read first. A table ``{env = "NAME"}`` in it
+    stands for the value of that environment variable. No `repr` shows a value.
 
     Parameters
     ----------
     given : GivenInputs, optional
-        What the server has read; without it the file is read here.
+        The file as the server has read it; by default it is read from this machine.
 
     Raises
     ------
     InputsError
-        There is no such key, the file can't be read, or a variable it names is not set.
+        When a key is read: there is no such key, the file can't be read, or an environment variable
+        that the value needs is not set.
     """
 
     def __init__(self, given: GivenInputs | None = None) -> None:
@@ -99,7 +106,7 @@ class Inputs(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key == "env":
-            return Hidden(os.environ)
+            return HiddenAttrs(os.environ)
         tables = {} if key == "data_store" else self._load()
         if key not in tables and _is_data_store(key):
             msg = (
@@ -134,8 +141,15 @@ class Inputs(Mapping[str, Any]):
         return [*super().__dir__(), "env"]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Get the value of `key`, or `default` where there is no such key."""
-        return self[key] if key in self else default  # noqa: SIM401  a broken file must raise
+        """Return the value of `key`, or `default` if there is no such key.
+
+        Raises
+        ------
+        InputsError
+            The file can't be read, or an environment variable that the value needs is not set.
+        """
+        # `Mapping.get` would take these errors, which are KeyErrors too, for a missing key.
+        return self[key] if key in self else default  # noqa: SIM401
 
     @property
     def _path(self) -> Path:
@@ -163,7 +177,9 @@ class Inputs(Mapping[str, Any]):
         name = _variable_in(value)
         if name is not None:
             return self._variable(name, path)
-        return Hidden({key: self._filled_in(item, f"{path}.{key}") for key, item in value.items()})
+        return HiddenAttrs(
+            {key: self._filled_in(item, f"{path}.{key}") for key, item in value.items()}
+        )
 
     def _variable(self, name: str, path: str) -> str:
         given = {} if self._given is None else self._given.variables
@@ -179,7 +195,7 @@ class Inputs(Mapping[str, Any]):
 
 
 def _is_data_store(key: object) -> bool:
-    """Whether Pipedream gives a data store a name like this: ``data_store_1``."""
+    """Whether the key is one of Pipedream's names of data stores, such as ``data_store_1``."""
     return isinstance(key, str) and key.startswith("data_store")
 
 
@@ -209,13 +225,13 @@ def _unreadable(path: Path, error: Exception) -> InputsError:
 
 
 def _variable_in(table: dict[str, Any]) -> str | None:
-    """Return the variable that a table ``{env = "NAME"}`` stands for, or None if it is another."""
+    """Return the name in a table ``{env = "NAME"}``, or None if the table is another one."""
     name = table.get("env") if len(table) == 1 else None
     return name if isinstance(name, str) else None
 
 
 def _names(value: Any) -> Iterator[str]:
-    """List the variables that a value of the file takes its parts from."""
+    """Yield the environment variables that a value of the file refers to."""
     if isinstance(value, list):
         for item in value:
             yield from _names(item)
@@ -228,7 +244,7 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _tighten(path: Path) -> None:
-    """Take a file of secrets away from everyone but its owner."""
+    """Make a file of secrets readable for its owner only, and warn if it was not."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name != "posix" or not mode & 0o177:
         return

@@ -1,4 +1,10 @@
-"""Synchronous code of the author's runs as in a script: no event loop runs around it."""
+"""Run the author's synchronous code as in a script, outside the kernel's running event loop.
+
+On Pipedream a plain script calls the handler, so ``asyncio.run(…)`` and
+``asyncio.get_event_loop().run_until_complete(…)`` are common in handlers. A kernel calls it within
+a task, where asyncio refuses both. `outside_loop` hides the running loop meanwhile, and provides a
+current loop of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +16,10 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
-GRACE = 1.0
-"""Seconds that tasks which are left over get to end when they are canceled."""
+GRACE_SECONDS = 1.0
+"""Maximum time that unfinished tasks of a step have to end once they are canceled."""
 
-# Since Python 3.14 policies are deprecated under their public names.
+# Since Python 3.14 the public names of policies raise a DeprecationWarning.
 _events: Any = asyncio.events
 _get_policy: Callable[[], Any] = getattr(
     _events, "_get_event_loop_policy", asyncio.get_event_loop_policy
@@ -25,25 +31,28 @@ _Policy: Any = getattr(_events, "_AbstractEventLoopPolicy", None) or asyncio.Abs
 
 
 def _no_swap(_loop: asyncio.AbstractEventLoop, _task: asyncio.Task[Any] | None) -> None:
-    """Before Python 3.12, tasks are told apart by their loop."""
+    """Do nothing: before Python 3.12 asyncio looks up the current task by the running loop."""
 
 
+# Since Python 3.12 the current task is kept apart from the running loop, and has to be hidden too.
 _swap_task: Callable[..., Any] = getattr(asyncio.tasks, "_swap_current_task", _no_swap)
 
 
 def outside_loop() -> AbstractContextManager[asyncio.AbstractEventLoop]:
-    """Hide the running event loop, a kernel's, from synchronous code; gives that loop.
+    """Return a context manager that hides the running event loop from synchronous code.
 
-    On Pipedream a handler is called by a plain script, and ``asyncio.run`` in it is common, as
-    is ``asyncio.get_event_loop().run_until_complete``. In a kernel it is called from a task,
-    where neither works.
+    Within the context no loop is running, and the script's loop is the current one. The context's
+    value is the hidden loop.
     """
     return _OutsideLoop()
 
 
 @contextmanager
 def canceling_tasks() -> Iterator[None]:
-    """Cancel in the end what a step left unfinished, so that no later one goes on with it."""
+    """Cancel the tasks that a step has left unfinished in the script's loop when the step ends.
+
+    That loop is kept for later steps. Without this, the tasks would continue in the next one.
+    """
     try:
         yield
     finally:
@@ -51,7 +60,7 @@ def canceling_tasks() -> Iterator[None]:
 
 
 def _cancel_tasks() -> None:
-    loop = _script_loops.own
+    loop = _script_loops.kept_loop
     if loop is None or loop.is_closed():
         return
     tasks = asyncio.all_tasks(loop)
@@ -59,74 +68,76 @@ def _cancel_tasks() -> None:
         task.cancel()
     if tasks:
         with outside_loop():
-            loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
+            loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE_SECONDS))
 
 
 def is_switching(frame: FrameType) -> bool:
-    """Whether this code is at work, which must not end halfway."""
+    """Whether a frame belongs to this module, whose work an interrupt must not end halfway."""
     return frame.f_code.co_filename == __file__
 
 
 class _Local(threading.local):
-    """A thread's state; `_loop` is where nest_asyncio looks for the current loop."""
+    """The state of one thread."""
 
+    # nest_asyncio reads the current loop as `policy._local._loop`, so both names are needed.
     _loop: asyncio.AbstractEventLoop | None = None
     is_outside = False
 
 
 class _ScriptLoops(_Policy):  # type: ignore[misc]
-    """What the current event loop is, as in a script: one that is made when first asked for.
+    """An event loop policy that gives synchronous code of steps a current loop, as a script has.
 
-    It is the same one in all steps, as the author may keep it in a global, until someone
-    closes it. Threads that are not `outside_loop` have what they had before.
+    The loop is made when it is first asked for. It is kept for later steps, because the author may
+    keep it in a global, and replaced if the author has closed it. Threads that are not within
+    `outside_loop` use the policy that was set before.
     """
 
     def __init__(self) -> None:
         self.local = self._local = _Local()
-        self.own: asyncio.AbstractEventLoop | None = None
-        self.beneath: Any = None
+        self.kept_loop: asyncio.AbstractEventLoop | None = None
+        self.original: Any = None
         atexit.register(self._close)
 
     def get_event_loop(self) -> Any:
         if not self.local.is_outside:
-            return self.beneath.get_event_loop()
+            return self.original.get_event_loop()
         if self.local._loop is None or self.local._loop.is_closed():
-            self.local._loop = self._own_loop()
+            self.local._loop = self._open_loop()
         return self.local._loop
 
     def set_event_loop(self, loop: Any) -> None:
         if self.local.is_outside:
             self.local._loop = loop
         else:
-            self.beneath.set_event_loop(loop)
+            self.original.set_event_loop(loop)
 
     def new_event_loop(self) -> Any:
-        return self.beneath.new_event_loop()
+        return self.original.new_event_loop()
 
     def get_child_watcher(self) -> Any:
-        return self.beneath.get_child_watcher()
+        return self.original.get_child_watcher()
 
     def set_child_watcher(self, watcher: Any) -> None:
-        self.beneath.set_child_watcher(watcher)
+        self.original.set_child_watcher(watcher)
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
-        if self.own is None or self.own.is_closed():
-            self.own = self.new_event_loop()
-        return self.own
+    def _open_loop(self) -> asyncio.AbstractEventLoop:
+        if self.kept_loop is None or self.kept_loop.is_closed():
+            self.kept_loop = self.new_event_loop()
+        return self.kept_loop
 
     def _close(self) -> None:
-        if self.own is not None and not self.own.is_running():
-            self.own.close()
+        """Close the loop when Python ends; else it warns that it was not closed."""
+        if self.kept_loop is not None and not self.kept_loop.is_running():
+            self.kept_loop.close()
 
 
 _script_loops = _ScriptLoops()
 
 
 class _OutsideLoop:
-    """Takes the running loop and the policy away, and gives them back.
+    """Hides the running loop, the current task and the policy, and restores them.
 
-    ``_set_running_loop`` is what asyncio offers to those who run loops; since Python 3.12 the
-    task is kept apart.
+    ``asyncio._set_running_loop`` is the function that asyncio offers to implementations of loops.
     """
 
     def __enter__(self) -> asyncio.AbstractEventLoop:
@@ -134,7 +145,7 @@ class _OutsideLoop:
         self.policy, local = _get_policy(), _script_loops.local
         self.before = local._loop, local.is_outside
         if self.policy is not _script_loops:
-            _script_loops.beneath = self.policy
+            _script_loops.original = self.policy
             _set_policy(_script_loops)
         local._loop, local.is_outside = None, True
         _swap_task(self.loop, None)
@@ -146,5 +157,6 @@ class _OutsideLoop:
         _swap_task(self.loop, self.task)
         local = _script_loops.local
         local._loop, local.is_outside = self.before
-        if _get_policy() is _script_loops:  # another one in its place is the author's, and stays
+        # Another policy was set by the author, as a script may; it stays.
+        if _get_policy() is _script_loops:
             _set_policy(self.policy)

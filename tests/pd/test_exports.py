@@ -1,4 +1,4 @@
-"""What can be exported, and what is said of the rest."""
+"""`to_json`: values that are converted, and errors about the others."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_stays_what_it_is(value: Any) -> None:
+def test_json_is_not_changed(value: Any) -> None:
     assert to_json(value, "x") == value
 
 
@@ -173,18 +173,18 @@ NAN = float("nan")
         ([NAN] * 2000, "x[0] (and more than 1000 more) is NaN"),
     ],
 )
-def test_a_number_that_is_lost_is_told(value: Any, lost: str) -> None:
-    told: list[str] = []
-    to_json(value, "x", told.append)
-    (text,) = told
+def test_warning_about_lost_numbers(value: Any, lost: str) -> None:
+    warnings: list[str] = []
+    to_json(value, "x", warnings.append)
+    (text,) = warnings
     assert text == f"{lost} or infinite, which JSON can't hold, and became None."
 
 
 @pytest.mark.parametrize("value", [None, [None], pandas.NaT, Colour.NONE, {"null": "null"}, 2**70])
-def test_nothing_is_told_where_nothing_is_lost(value: Any) -> None:
-    told: list[str] = []
-    to_json(value, "x", told.append)
-    assert told == []
+def test_no_warning_if_no_number_is_lost(value: Any) -> None:
+    warnings: list[str] = []
+    to_json(value, "x", warnings.append)
+    assert warnings == []
 
 
 def test_nested_too_deep() -> None:

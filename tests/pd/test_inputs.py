@@ -1,4 +1,4 @@
-"""Secrets: where they come from, and that they are not shown."""
+"""`pd.inputs`: sources of its values, and that no `repr` shows them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_values_are_not_shown(inputs: Inputs) -> None:
             assert "xoxb-secret" not in text
 
 
-def test_variable_that_is_not_set_matters_only_where_it_is_used(inputs: Inputs) -> None:
+def test_variable_that_is_not_set_raises_where_it_is_used(inputs: Inputs) -> None:
     assert inputs["slack"]
     with pytest.raises(InputsError, match=r"other\.key .*NOT_SET, which is not set"):
         inputs["other"]
@@ -66,7 +66,7 @@ def test_variable_that_is_not_set_matters_only_where_it_is_used(inputs: Inputs) 
         inputs.get("other")
 
 
-def test_missing_key_says_where_it_would_be(inputs: Inputs, data_dir: Path) -> None:
+def test_error_about_a_missing_key_names_the_file(inputs: Inputs, data_dir: Path) -> None:
     with pytest.raises(KeyError) as caught:
         inputs["github"]
     assert str(caught.value) == (
@@ -79,7 +79,7 @@ def test_missing_key_says_where_it_would_be(inputs: Inputs, data_dir: Path) -> N
 
 
 @pytest.mark.parametrize("key", ["data_store", "data_store_1", "data_stores"])
-def test_a_data_store_is_not_advised_to_be_a_secret(inputs: Inputs, key: str) -> None:
+def test_error_about_a_data_store_does_not_name_the_file(inputs: Inputs, key: str) -> None:
     with pytest.raises(
         InputsError, match=r"would be a data store, and there are none yet"
     ) as caught:
@@ -88,14 +88,14 @@ def test_a_data_store_is_not_advised_to_be_a_secret(inputs: Inputs, key: str) ->
     assert key not in inputs
 
 
-def test_broken_file_is_told_and_never_taken_for_empty(data_dir: Path) -> None:
+def test_broken_file_raises(data_dir: Path) -> None:
     write(data_dir, "slack = ")
     for read in (lambda: Inputs()["slack"], lambda: "slack" in Inputs(), lambda: Inputs().get("a")):
         with pytest.raises(InputsError, match=r"inputs\.toml can't be read"):
             read()
 
 
-def test_file_open_to_others_is_closed_to_them(data_dir: Path) -> None:
+def test_mode_of_the_file_is_corrected(data_dir: Path) -> None:
     path = write(data_dir, TOML, mode=0o644)
     with pytest.warns(UserWarning, match=r"mode 644\); its mode is 600 now"):
         assert "slack" in Inputs()

@@ -1,4 +1,4 @@
-"""Code outside the loop is like a script's; the loop itself is as it was."""
+"""`outside_loop`: synchronous code runs as in a script, and the kernel's loop stays as it was."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_no_loop_is_running_and_an_open_one_is_current() -> None:
     assert loop is asyncio.get_running_loop()
 
 
-async def test_a_loop_kept_in_a_global_is_good_later() -> None:
+async def test_loop_kept_in_a_global_can_be_used_later() -> None:
     with outside_loop():
         loop = asyncio.get_event_loop()
         task = loop.create_task(double(21))
@@ -142,14 +142,14 @@ async def test_a_policy_that_the_author_sets_stays() -> None:
 
 
 async def test_other_threads_keep_the_loops_they_had() -> None:
-    started, go_on = threading.Event(), threading.Event()
+    started, proceed = threading.Event(), threading.Event()
     seen: list[bool] = []
 
     def other() -> None:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         started.set()
-        go_on.wait()
+        proceed.wait()
         seen.append(asyncio.get_event_loop() is loop)
         loop.close()
 
@@ -158,18 +158,18 @@ async def test_other_threads_keep_the_loops_they_had() -> None:
     started.wait()
     with outside_loop():
         asyncio.get_event_loop()
-        go_on.set()
+        proceed.set()
         thread.join()
     assert seen == [True]
 
 
-async def test_what_is_left_unfinished_does_not_go_on_in_a_later_step() -> None:
-    went_on: list[str] = []
+async def test_unfinished_tasks_do_not_continue_in_a_later_step() -> None:
+    continued: list[str] = []
     gate = asyncio.Event()
 
     async def later(name: str) -> None:
         await gate.wait()
-        went_on.append(name)
+        continued.append(name)
 
     with canceling_tasks(), outside_loop():
         asyncio.get_event_loop().create_task(later("begun"))
@@ -179,7 +179,7 @@ async def test_what_is_left_unfinished_does_not_go_on_in_a_later_step() -> None:
     with outside_loop():
         by_current_loop()
         by_current_loop()
-    assert went_on == []
+    assert continued == []
 
 
 @pytest.mark.parametrize(
