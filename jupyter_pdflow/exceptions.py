@@ -1,4 +1,4 @@
-"""Every error that jupyter_pdflow raises, under one base class."""
+"""All errors that jupyter_pdflow raises, with one base class."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import Any
 
 
 class PDFlowError(Exception):
-    """Base of all errors of this package: one clear sentence that says what to do.
+    """Base of all errors of this package; the message says what happened and what to do.
 
     Attributes
     ----------
     reason : str
-        A short, stable, machine-readable name; the ``reason`` of a JSON error answer.
+        A stable name for programs; the ``reason`` of a JSON error response.
     status : int
-        The HTTP status that the server answers with.
+        The HTTP status of that response.
     """
 
     reason = "error"
     status = 400
 
     def _render_traceback_(self) -> list[str]:
-        """Show one line in a notebook instead of a traceback into this package."""
+        """Return what IPython shows: one line instead of a traceback into this package."""
         return [f"{type(self).__name__}: {self}"]
+
+
+# --- notebooks and steps --------------------------------------------------------------
 
 
 class NotebookError(PDFlowError):
@@ -32,19 +35,71 @@ class NotebookError(PDFlowError):
 
 
 class StepError(PDFlowError):
-    """A ``%%step`` cell is not a step: no name, no handler, or the name is taken."""
+    """A ``%%step`` cell has no valid name or handler, or another step has its name."""
 
     reason = "bad_step"
 
 
 class StepOverError(PDFlowError):
-    """``pd`` was used after its step was over, by a thread or task that the step left behind."""
+    """``pd`` was used after its step was over, for example by a thread that the step has started."""
 
     reason = "step_over"
 
 
+class StopRunAll(PDFlowError):  # noqa: N818  it reports no error
+    """Ends a cell without output, and cancels the cells that are queued after it.
+
+    A kernel drops its queue only when a cell fails, so the cell has to raise.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+# --- what a handler uses --------------------------------------------------------------
+
+
+class ExportError(PDFlowError, TypeError):
+    """An export can't be converted to JSON, or the exports are too large."""
+
+    reason = "bad_export"
+
+
+class InputsError(PDFlowError, KeyError):
+    """``pd.inputs`` has no such key, or ``inputs.toml`` can't be used."""
+
+    reason = "bad_inputs"
+
+    # `KeyError` shows the `repr` of its message.
+    __str__ = Exception.__str__
+
+
+class FolderError(PDFlowError):
+    """``pd.files`` can't be used, because the kernel does not see the server's folder."""
+
+    reason = "files"
+
+
+class MissingKeyError(PDFlowError, KeyError):
+    """A mapping that a handler reads has no such key."""
+
+    reason = "missing"
+
+    # `KeyError` shows the `repr` of its message.
+    __str__ = Exception.__str__
+
+
+class MissingAttributeError(PDFlowError, AttributeError):
+    """A mapping or a part of ``pd`` that a handler reads has no such attribute."""
+
+    reason = "missing"
+
+
+# --- kernels --------------------------------------------------------------------------
+
+
 class KernelSpecError(PDFlowError):
-    """The notebook's kernelspec is missing or its environment lacks this package."""
+    """The notebook's kernelspec is missing, or its environment lacks this package."""
 
     reason = "bad_kernelspec"
     status = 422
@@ -56,7 +111,7 @@ class KernelError(PDFlowError):
     Attributes
     ----------
     error : jupyter_pdflow.rules.run.Error or None
-        What the author's setup raised.
+        The exception of the author's setup, or None if the kernel itself failed.
     """
 
     reason = "kernel"
@@ -68,48 +123,28 @@ class KernelError(PDFlowError):
 
 
 class GatewayError(PDFlowError):
-    """The kernel gateway ended without an answer, or can't be reached."""
+    """The kernel gateway ended without an answer, or is unavailable."""
 
     reason = "gateway"
     status = 503
 
 
-class GatewayAwayError(GatewayError):
-    """The kernel gateway can't be reached, or gives no kernels now; nothing was executed."""
+class GatewayUnavailableError(GatewayError):
+    """The kernel gateway can't be reached, or can't start a kernel now; nothing was executed."""
 
 
-class ExportError(PDFlowError, TypeError):
-    """An export can't be written as JSON, or the run's exports are too large."""
-
-    reason = "bad_export"
+class ClosedByGatewayError(GatewayError):
+    """The gateway has ended, or has closed its connection to a kernel."""
 
 
-class InputsError(PDFlowError, KeyError):
-    """``pd.inputs`` has no such key, or ``inputs.toml`` can't be used."""
-
-    reason = "bad_inputs"
-
-    __str__ = Exception.__str__
-
-
-class FolderError(PDFlowError):
-    """``pd.files`` can't be used: the kernel does not see the folder that the server means."""
-
-    reason = "files"
+# --- runs -----------------------------------------------------------------------------
 
 
 class NotFoundError(PDFlowError):
-    """No such run, workflow, mail or link."""
+    """There is no such run, workflow, email or link."""
 
     reason = "not_found"
     status = 404
-
-
-class BadRequestError(PDFlowError):
-    """The request's body or query is not what the route takes."""
-
-    reason = "bad_request"
-    status = 400
 
 
 class NotPausedError(PDFlowError):
@@ -127,12 +162,12 @@ class RunEndedError(PDFlowError):
 
 
 class AlreadyDecidedError(PDFlowError):
-    """The pause that a link was made for has been decided.
+    """The pause of a link is settled.
 
     Attributes
     ----------
     decision : jupyter_pdflow.rules.run.Decision
-        Which decision came first, and when.
+        The decision that came first.
     """
 
     reason = "already_decided"
@@ -141,6 +176,9 @@ class AlreadyDecidedError(PDFlowError):
     def __init__(self, message: str, decision: Any) -> None:
         super().__init__(message)
         self.decision = decision
+
+
+# --- stored data ----------------------------------------------------------------------
 
 
 class StoredFileError(PDFlowError):
@@ -159,6 +197,133 @@ class DataDirLockedError(PDFlowError):
 
     reason = "locked"
     status = 503
+
+
+class KeyFileError(PDFlowError):
+    """The file with the keys of links can't be used."""
+
+    reason = "bad_keys"
+    status = 503
+
+
+class WriterGoneError(Exception):
+    """The process that writes runs has ended before it replied; the write may be repeated."""
+
+
+class FilesError(PDFlowError):
+    """The files of a data directory or an archive can't be read or written."""
+
+    reason = "files"
+
+
+class NotExportedError(PDFlowError):
+    """Runs can't be exported; no file was changed."""
+
+    reason = "not_exported"
+
+
+class ArchiveError(PDFlowError):
+    """An archive can't be read, or was not written by an export."""
+
+    reason = "bad_archive"
+
+
+# --- requests and the server ----------------------------------------------------------
+
+
+class BadRequestError(PDFlowError):
+    """The request's body or query is invalid for its route."""
+
+    reason = "bad_request"
+    status = 400
+
+
+class BadBodyError(ValueError):
+    """A request's body does not match its content type."""
+
+
+class BodyTooLargeError(PDFlowError):
+    """A request's body is larger than the limit after decompression.
+
+    Parameters
+    ----------
+    limit : int
+        The limit in bytes.
+    """
+
+    reason = "too_large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
+        )
+
+
+class TooManyAttemptsError(PDFlowError):
+    """A client address has sent too many requests with invalid links.
+
+    Attributes
+    ----------
+    seconds : int
+        Seconds until the address may send the next one.
+    """
+
+    reason = "too_many_tries"
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many requests with unknown links; try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class ConfigurationError(PDFlowError):
+    """A trait has an invalid value.
+
+    The message names the trait, and never its value: each client that opens a link gets it.
+
+    Parameters
+    ----------
+    trait : str
+        The name of the trait.
+    has_to_be : str
+        What its value has to be, as the end of a sentence.
+    """
+
+    reason = "bad_configuration"
+    status = 503
+
+    def __init__(self, *, trait: str, has_to_be: str) -> None:
+        super().__init__(
+            f"PDFlow.{trait} has to be {has_to_be}; "
+            "correct it in the server's configuration and restart the server."
+        )
+
+
+class StoppingError(PDFlowError):
+    """The server is shutting down."""
+
+    reason = "stopping"
+    status = 503
+
+
+class UndeliverableError(PDFlowError):
+    """An email was not delivered.
+
+    Attributes
+    ----------
+    permanent : bool
+        Whether another attempt would fail too.
+    """
+
+    reason = "undeliverable"
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+# --- clients --------------------------------------------------------------------------
 
 
 class ServerNotFoundError(PDFlowError):
@@ -182,133 +347,7 @@ class ApiError(PDFlowError):
         self.status = status
 
 
-class UndeliverableError(PDFlowError):
-    """A mail was not delivered.
-
-    Attributes
-    ----------
-    for_good : bool
-        Whether it is no use to try again.
-    """
-
-    reason = "undeliverable"
-
-    def __init__(self, message: str, *, permanent: bool) -> None:
-        super().__init__(message)
-        self.permanent = permanent
-
-
-class ConfigurationError(PDFlowError):
-    """A trait has a value that can't be used; the message names it and never repeats a value.
-
-    Anyone who opens a link is told.
-    """
-
-    reason = "bad_configuration"
-    status = 503
-
-    def __init__(self, *, trait: str, has_to_be: str) -> None:
-        super().__init__(
-            f"PDFlow.{trait} has to be {has_to_be}; "
-            "correct it in the server's configuration and restart the server."
-        )
-
-
-class TooManyAttemptsError(PDFlowError):
-    """An address has tried too many links that lead nowhere.
-
-    Attributes
-    ----------
-    seconds : int
-        After how many seconds it may try again.
-    """
-
-    reason = "too_many_tries"
-    status = 429
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many links were not known here; try again in {seconds} s.")
-        self.seconds = seconds
-
-
-class BodyTooLargeError(PDFlowError):
-    """A body is larger than the limit when it is unpacked."""
-
-    reason = "too_large"
-    status = 413
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
-        )
-
-
-class BadBodyError(ValueError):
-    """A body is not what its content type says."""
-
-
-class KeyFileError(PDFlowError):
-    """The file of keys can't be used."""
-
-    reason = "bad_keys"
-    status = 503
-
-
-class StoppingError(PDFlowError):
-    """The server is shutting down."""
-
-    reason = "stopping"
-    status = 503
-
-
-class MissingKeyError(PDFlowError, KeyError):
-    """A mapping given to a handler has no such key."""
-
-    reason = "missing"
-
-    __str__ = Exception.__str__
-
-
-class MissingAttributeError(PDFlowError, AttributeError):
-    """A mapping given to a handler has no such key, asked for as an attribute."""
-
-    reason = "missing"
-
-
-class ClosedByGatewayError(GatewayError):
-    """The gateway has ended, or has closed its connection with a kernel."""
-
-
 class UsageError(PDFlowError):
-    """The command line asks for something that can't be done."""
+    """The arguments of a command can't be used."""
 
     reason = "usage"
-
-
-class FilesError(PDFlowError):
-    """The files of a data directory or an archive can't be worked on."""
-
-    reason = "files"
-
-
-class NotExportedError(PDFlowError):
-    """Runs can't be exported; nothing was changed."""
-
-    reason = "not_exported"
-
-
-class ArchiveError(PDFlowError):
-    """An archive can't be read, or holds what no export writes."""
-
-    reason = "bad_archive"
-
-
-class StopRunAll(PDFlowError):  # noqa: N818  it is no error of anyone's
-    """Ends a cell as failed, so that the cells queued behind it don't run, and shows nothing."""
-
-    def _render_traceback_(self) -> list[str]:
-        return []
-
-
-class WriterGoneError(Exception):
-    """The process has ended before it answered; the order may be carried out again."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from jupyter_pdflow.engine.pending_writes import StorageHealth
-from jupyter_pdflow.exceptions import GatewayAwayError, GatewayError, PDFlowError
+from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
@@ -261,7 +261,7 @@ class Executor:
     def _retry(self, run_id: str, error: GatewayError) -> None:
         """Queue a run again whose gateway ended or is away, once it is not being driven any more."""
         logger.warning("Run %s is queued again. %s", run_id, error)
-        crashed = not isinstance(error, GatewayAwayError)
+        crashed = not isinstance(error, GatewayUnavailableError)
         task = asyncio.create_task(
             self._requeue_and_start(run_id, crashed), name=f"requeue {run_id}"
         )

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from jupyter_pdflow.exceptions import (
-    GatewayAwayError,
     GatewayError,
+    GatewayUnavailableError,
     KernelError,
     KernelSpecError,
     PDFlowError,
@@ -137,7 +137,7 @@ class KernelPool:
             The kernel did not start, or the setup raised; ``error`` is the author's then.
         GatewayError
             The gateway ended while the setup ran.
-        GatewayAwayError
+        GatewayUnavailableError
             The gateway can't be reached; the next `reserve` waits until it can.
         """
         kernel = await self.reserve(workflow) or await self.start(workflow, cwd_path)
@@ -325,7 +325,7 @@ class KernelPool:
         except GatewayError as error:
             self._outage.begins(error)
             self._free_slot()
-            raise GatewayAwayError(str(error)) from None
+            raise GatewayUnavailableError(str(error)) from None
         except BaseException:
             self._free_slot()
             raise
