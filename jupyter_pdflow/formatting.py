@@ -1,4 +1,4 @@
-"""How statuses, times, durations and links of runs read, for the CLI and widgets alike."""
+"""Texts about runs, for the CLI and widgets: statuses, times, durations, exports and emails."""
 
 from __future__ import annotations
 
@@ -9,49 +9,225 @@ from html import escape
 from typing import Any, TypeAlias
 
 from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.run import Mail, duration
+from jupyter_pdflow.rules.run import EmailRequest
 
-_LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
-
-
-def without_secrets(text: str, mark: str) -> str:
-    """Put a mark in the place of the secret of each link in a text."""
-    return _LINK.sub(lambda link: f"{link[1]}{mark}", text)
-
+ApiObject: TypeAlias = dict[str, Any]
+"""A run, a step or a pause, as the API returns it."""
 
 Fallback: TypeAlias = tuple[str, str]
 """Plain text, and HTML that says the same."""
 
+ENDED = ("succeeded", "failed", "canceled")
+"""Statuses of runs that have ended."""
+
+PAUSE_TEXTS = {
+    "suspend": "waits for an answer, until",
+    "rerun": "runs again at a request, or at",
+    "delay": "continues at",
+}
+COUNTDOWN_TEXTS = {
+    "suspend": "waits for an answer,",
+    "rerun": "runs again at a request, or in",
+    "delay": "continues in",
+}
+"""What a paused run waits for, by the kind of its pause; a time follows."""
+
 VALUE_LIMIT = 500
-"""Characters shown of an export's JSON."""
+"""Maximum number of characters of an export's JSON in plain text."""
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+"""Seconds of a minute, an hour and a day."""
+
+_LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
 _WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
 _LINE = "1px solid var(--jp-border-color1,#8888)"
 
 
+# --- runs, steps and pauses -----------------------------------------------------------
+
+
+def changed_lines(before: ApiObject | None, after: ApiObject) -> list[str]:
+    """Return lines about the steps that have changed since the run was read last.
+
+    Parameters
+    ----------
+    before : dict or None
+        The run as the API returned it last; None at first.
+    after : dict
+        The run as the API returns it now.
+    """
+    earlier = before["steps"] if before else [{}] * len(after["steps"])
+    lines: list[str] = []
+    for old, new in zip(earlier, after["steps"], strict=True):
+        if (old.get("status"), old.get("runs", 0)) != (new["status"], new["runs"]):
+            lines += _lines_of_change(new, after)
+    return lines
+
+
+def _lines_of_change(step: ApiObject, run: ApiObject) -> list[str]:
+    if step["status"] in ("pending", "skipped"):
+        return []
+    lines = step_lines(step, run)
+    return lines[:1] if is_repeated(step, run["pause"]) else lines
+
+
+def is_repeated(step: ApiObject, pause: ApiObject | None) -> bool:
+    """Whether a pause is a later one of a rerun step, whose many links need not all be shown."""
+    return pause is not None and pause["kind"] == "rerun" and step["runs"] > 1
+
+
+def step_lines(step: ApiObject, run: ApiObject) -> list[str]:
+    """Return the status of a step as a line; with its links, if the run is paused at it."""
+    pause = run["pause"]
+    if pause and pause["step"] == step["name"]:
+        return [f"{_name_of(step)}: {pause_text(pause)}", *link_lines(pause)]
+    return [f"{_name_of(step)}: {_status_text(step)}"]
+
+
+def _name_of(step: ApiObject) -> str:
+    return f"{step['name']} (run {step['runs']})" if step["runs"] > 1 else str(step["name"])
+
+
+def _status_text(step: ApiObject) -> str:
+    took = f" after {format_duration(elapsed(step))}" if step["ended_at"] else ""
+    error = f": {step['error']['message']}" if step["error"] else ""
+    return f"{step['status']}{took}{error}"
+
+
+def pause_text(pause: ApiObject) -> str:
+    """Return what a paused run waits for, and until when."""
+    return f"{PAUSE_TEXTS[pause['kind']]} {local_time(pause['deadline'])}"
+
+
+def countdown_text(pause: ApiObject, now: datetime) -> str:
+    """Return what a paused run waits for, and the time that is left."""
+    left = format_duration(max(timedelta(), parse_time(pause["deadline"]) - now))
+    after = " left" if pause["kind"] == "suspend" else ""
+    return f"{COUNTDOWN_TEXTS[pause['kind']]} {left}{after}"
+
+
+def link_lines(pause: ApiObject) -> list[str]:
+    """Return both links of a pause as lines, or no lines if the API has hidden the links."""
+    if not pause["resume_url"]:
+        return []
+    return [f"  resume: {pause['resume_url']}", f"  cancel: {pause['cancel_url']}"]
+
+
+def summary_line(run: ApiObject) -> str:
+    """Return the status of a run and what it has used, as one line."""
+    usage = run["usage"]
+    reason = f" ({run['reason']})" if run.get("reason") else ""
+    credit = "credit" if usage["credits"] == 1 else "credits"
+    return (
+        f"Run {run['id']} {run['status']}{reason}: {usage['credits']} {credit}, "
+        f"{format_duration(timedelta(milliseconds=usage['compute_ms']))} of computing, "
+        f"{format_duration(timedelta(milliseconds=usage['paused_ms']))} paused."
+    )
+
+
+def printed_lines(notebook: dict[str, Any]) -> list[str]:
+    """Return the printed output of each step of an executed notebook as lines."""
+    lines: list[str] = []
+    for cell in notebook["cells"]:
+        text = "".join(map(_text_of, cell.get("outputs", []))).rstrip()
+        name = _joined(cell["source"]).partition("\n")[0].removeprefix("%%step ")
+        if text:
+            lines += [f"{name} printed:", *(f"  {line}" for line in text.splitlines())]
+    return lines
+
+
+def _text_of(output: dict[str, Any]) -> str:
+    if "text" in output:
+        return _joined(output["text"])
+    shown = _joined(output.get("data", {}).get("text/plain", ""))
+    return f"{shown}\n" if shown else ""
+
+
+def _joined(text: str | list[str]) -> str:
+    """Return a text of a notebook file, which may be a list of lines, as one str."""
+    return text if isinstance(text, str) else "".join(text)
+
+
+def file_lines(files: list[dict[str, Any]]) -> list[str]:
+    """Return the path and size of each file that a run's steps have saved, as lines."""
+    from rich.filesize import decimal
+
+    return [f"file {file['path']} ({decimal(file['size'])})" for file in files]
+
+
+def traceback_text(run: ApiObject) -> str:
+    """Return the traceback of a failed run, or its error's message; empty if it has not failed."""
+    error = run["error"]
+    if not error:
+        return ""
+    return "\n".join(error.get("traceback") or []) or str(error["message"])
+
+
+# --- times ----------------------------------------------------------------------------
+
+
+def elapsed(step: ApiObject, now: datetime | None = None) -> timedelta:
+    """Return the time from the start of a step to its end, or to `now` if it has not ended."""
+    if not step["started_at"]:
+        return timedelta()
+    end = parse_time(step["ended_at"]) if step["ended_at"] else now or datetime.now(UTC)
+    return max(timedelta(), end - parse_time(step["started_at"]))
+
+
+def parse_time(text: str) -> datetime:
+    """Return a time of the API as a datetime."""
+    return datetime.fromisoformat(text)
+
+
+def local_time(text: str) -> str:
+    """Return a time of the API in the local time zone."""
+    return f"{parse_time(text).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def format_duration(time: timedelta) -> str:
+    """Return a duration as text: ``120 ms``, ``3.2 s``, ``5 min 10 s``, ``2 days 3 h``."""
+    seconds = time.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    days, rest = divmod(round(seconds), DAY)
+    parts = [
+        f"{days} day{'s' * (days != 1)}" if days else "",
+        f"{rest // HOUR} h" if rest >= HOUR else "",
+        f"{rest % HOUR // MINUTE} min" if rest % HOUR >= MINUTE else "",
+        f"{rest % MINUTE} s" if rest % MINUTE else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+# --- text with HTML -------------------------------------------------------------------
+
+
 def exports_fallback(step: str, exports: dict[str, Any]) -> Fallback:
-    """Show a step's exports: a line each, and a tree that folds."""
+    """Return a step's exports as text, with a line for each, and as an HTML tree."""
     title = f"Exports of step {step}"
     text = [f"{title}:", *(f"  {name} = {_short(value)}" for name, value in exports.items())]
     return "\n".join(text), tree_html(exports, title)
 
 
-def event_twins(event: Any) -> Fallback:
-    """Show the event that steps are given in test mode."""
+def event_fallback(event: Any) -> Fallback:
+    """Return the event of test mode as text and as an HTML tree."""
     title = "Event of test mode"
     return f"{title}: {_short(event)}", tree_html(event, title)
 
 
-def mail_fallback(mail: Mail) -> Fallback:
-    """Show a mail that production would send; its HTML can't run anything."""
-    parts = [("To", ", ".join(mail.to) or "(the configured owner)"), ("Subject", mail.subject)]
-    html_part = [] if mail.html is None else ["", "HTML part:", mail.html]
+def email_fallback(email: EmailRequest) -> Fallback:
+    """Return an email of test mode as text and HTML; scripts in its HTML part can't run."""
+    parts = [("To", ", ".join(email.to) or "(the configured owner)"), ("Subject", email.subject)]
+    html_part = [] if email.html is None else ["", "HTML part:", email.html]
     lines = [f"  {name}: {value}" for name, value in parts]
-    text = ["Mail (not sent in test):", *lines, "", mail.text, *html_part]
+    text = ["Email (not sent in test):", *lines, "", email.text, *html_part]
     head = "".join(f"<div><b>{name}:</b> {escape(value)}</div>" for name, value in parts)
     html = (
         f'<div style="border:{_LINE};border-radius:4px;padding:0.5em 1em;max-width:50em">'
-        f"<div><i>Mail (not sent in test)</i></div>{head}"
-        f'<pre style="{_WRAP}">{escape(mail.text)}</pre>{_framed(mail.html)}</div>'
+        f"<div><i>Email (not sent in test)</i></div>{head}"
+        f'<pre style="{_WRAP}">{escape(email.text)}</pre>{_framed(email.html)}</div>'
     )
     return "\n".join(text).rstrip(), html
 
@@ -60,7 +236,7 @@ def _framed(html: str | None) -> str:
     if html is None:
         return ""
     return (
-        f'<iframe sandbox="" srcdoc="{escape(html)}" title="HTML part of the mail" '
+        f'<iframe sandbox="" srcdoc="{escape(html)}" title="HTML part of the email" '
         f'style="width:100%;height:16em;border:{_LINE};background:white"></iframe>'
     )
 
@@ -70,151 +246,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}… ({len(text):,} characters)"
 
 
-Run = dict[str, Any]
-
-WAITS = {
-    "suspend": "waits for an answer, until",
-    "rerun": "runs again at a request, or at",
-    "delay": "goes on at",
-}
-COUNTS_DOWN = {
-    "suspend": "waits for an answer,",
-    "rerun": "runs again at a request, or in",
-    "delay": "goes on in",
-}
-ENDED = ("succeeded", "failed", "canceled")
-
-
-def changes(before: Run | None, after: Run) -> list[str]:
-    """Tell in lines what happened to a run between two looks at it.
-
-    Parameters
-    ----------
-    before : dict or None
-        The run as the API showed it earlier; None at the first look.
-    after : dict
-        The run as the API shows it now.
-    """
-    earlier = before["steps"] if before else [{}] * len(after["steps"])
-    lines: list[str] = []
-    for old, new in zip(earlier, after["steps"], strict=True):
-        if (old.get("status"), old.get("runs", 0)) != (new["status"], new["runs"]):
-            lines += _step_lines(new, after)
-    return lines
-
-
-def _step_lines(step: Run, run: Run) -> list[str]:
-    if step["status"] in ("pending", "skipped"):
-        return []
-    lines = state(step, run)
-    return lines[:1] if is_repeated(step, run["pause"]) else lines
-
-
-def is_repeated(step: Run, pause: Run | None) -> bool:
-    """Whether a pause is one of a poll whose first links have been shown; each has its own."""
-    return pause is not None and pause["kind"] == "rerun" and step["runs"] > 1
-
-
-def state(step: Run, run: Run) -> list[str]:
-    """Say how a step of a run stands; with the links where the run waits for it."""
-    pause = run["pause"]
-    if pause and pause["step"] == step["name"]:
-        return [f"{_named(step)}: {waits(pause)}", *links(pause)]
-    return [f"{_named(step)}: {_step_state(step)}"]
-
-
-def _named(step: Run) -> str:
-    return f"{step['name']} (run {step['runs']})" if step["runs"] > 1 else str(step["name"])
-
-
-def _step_state(step: Run) -> str:
-    took = f" after {duration(elapsed(step))}" if step["ended_at"] else ""
-    error = f": {step['error']['message']}" if step["error"] else ""
-    return f"{step['status']}{took}{error}"
-
-
-def waits(pause: Run) -> str:
-    """Say what a paused run waits for, and until when."""
-    return f"{WAITS[pause['kind']]} {moment(pause['deadline'])}"
-
-
-def counts_down(pause: Run, now: datetime) -> str:
-    """Say what a paused run waits for, and how long still."""
-    left = duration(max(timedelta(), instant(pause["deadline"]) - now))
-    after = " left" if pause["kind"] == "suspend" else ""
-    return f"{COUNTS_DOWN[pause['kind']]} {left}{after}"
-
-
-def links(pause: Run) -> list[str]:
-    """Give both links of a pause, each in full on a line of its own; none if they are hidden."""
-    if not pause["resume_url"]:
-        return []
-    return [f"  resume: {pause['resume_url']}", f"  cancel: {pause['cancel_url']}"]
-
-
-def ending(run: Run) -> str:
-    """Say in one line how a run stands, and what it has used."""
-    usage = run["usage"]
-    because = f" ({run['reason']})" if run.get("reason") else ""
-    credit = "credit" if usage["credits"] == 1 else "credits"
-    return (
-        f"Run {run['id']} {run['status']}{because}: {usage['credits']} {credit}, "
-        f"{duration(timedelta(milliseconds=usage['compute_ms']))} of computing, "
-        f"{duration(timedelta(milliseconds=usage['paused_ms']))} paused."
-    )
-
-
-def said(notebook: dict[str, Any]) -> list[str]:
-    """Give what each step of an executed notebook printed, as lines."""
-    lines: list[str] = []
-    for cell in notebook["cells"]:
-        text = "".join(map(_text_of, cell.get("outputs", []))).rstrip()
-        name = _whole(cell["source"]).partition("\n")[0].removeprefix("%%step ")
-        if text:
-            lines += [f"{name} printed:", *(f"  {line}" for line in text.splitlines())]
-    return lines
-
-
-def _text_of(output: dict[str, Any]) -> str:
-    if "text" in output:
-        return _whole(output["text"])
-    shown = _whole(output.get("data", {}).get("text/plain", ""))
-    return f"{shown}\n" if shown else ""
-
-
-def _whole(text: str | list[str]) -> str:
-    """Join the lines that a notebook file keeps apart."""
-    return text if isinstance(text, str) else "".join(text)
-
-
-def files(found: list[dict[str, Any]]) -> list[str]:
-    """Name the files that a run's steps have saved, with their sizes."""
-    from rich.filesize import decimal
-
-    return [f"file {file['path']} ({decimal(file['size'])})" for file in found]
-
-
-def trace(run: Run) -> str:
-    """Give the author's traceback of a failed run, or at least its error."""
-    error = run["error"]
-    if not error:
-        return ""
-    return "\n".join(error.get("traceback") or []) or str(error["message"])
-
-
-def elapsed(step: Run, now: datetime | None = None) -> timedelta:
-    """Time since a step started, until it ended."""
-    if not step["started_at"]:
-        return timedelta()
-    end = instant(step["ended_at"]) if step["ended_at"] else now or datetime.now(UTC)
-    return max(timedelta(), end - instant(step["started_at"]))
-
-
-def instant(text: str) -> datetime:
-    """Read a time of the API."""
-    return datetime.fromisoformat(text)
-
-
-def moment(text: str) -> str:
-    """Write a time of the API as the reader's clock shows it."""
-    return f"{instant(text).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+def without_secrets(text: str, mark: str) -> str:
+    """Return the text with `mark` in place of the token of each link to resume or cancel."""
+    return _LINK.sub(lambda link: f"{link[1]}{mark}", text)

@@ -108,16 +108,16 @@ def _run_on(client: Client, given: Namespace, own: TemporaryServer | None) -> in
     return STATUS_OF[ended["status"]]
 
 
-def _conclude(client: Client, ended: formatting.Run) -> None:
+def _conclude(client: Client, ended: formatting.ApiObject) -> None:
     """Show what the steps printed, how the run ended, and why it failed."""
     try:
-        for line in formatting.said(client.get(f"runs/{ended['id']}/notebook")):
+        for line in formatting.printed_lines(client.get(f"runs/{ended['id']}/notebook")):
             echo(line)
     except PDFlowError as error:
         complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
-    echo(formatting.ending(ended))
+    echo(formatting.summary_line(ended))
     if ended["status"] == "failed":
-        complain(formatting.trace(ended))
+        complain(formatting.traceback_text(ended))
 
 
 def _how_to_follow(client: Client, run_id: str, own: TemporaryServer | None) -> str:
@@ -154,8 +154,8 @@ def deploy(given: Namespace) -> int:
     return DONE
 
 
-def _deployed(client: Client, notebook: str) -> formatting.Run:
-    workflow: formatting.Run = client.post("workflows", {"path": client.relative(notebook)})
+def _deployed(client: Client, notebook: str) -> formatting.ApiObject:
+    workflow: formatting.ApiObject = client.post("workflows", {"path": client.relative(notebook)})
     for warning in workflow.get("warnings", ()):
         complain(f"jupyter pdflow: {warning}")
     return workflow
@@ -203,7 +203,7 @@ def _workflow_id(client: Client, named: str) -> str:
     raise UsageError(msg)
 
 
-def _table_of(found: list[formatting.Run]) -> Table:
+def _table_of(found: list[formatting.ApiObject]) -> Table:
     table = Table("RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS", box=None, pad_edge=False)
     for one in found:
         pause = one["pause"]
@@ -211,8 +211,8 @@ def _table_of(found: list[formatting.Run]) -> Table:
             one["id"],
             one["workflow_id"],
             f"[{STYLES[one['status']]}]{one['status']}[/]",
-            formatting.moment(one["created_at"]),
-            f"{pause['step']} {formatting.waits(pause)}" if pause else "",
+            formatting.local_time(one["created_at"]),
+            f"{pause['step']} {formatting.pause_text(pause)}" if pause else "",
         )
     return table
 
@@ -224,28 +224,31 @@ def show(given: Namespace) -> int:
     if given.json:
         print_json(found)
         return DONE
-    for line in [*_description(found), *formatting.files(client.get(f"runs/{given.run}/files"))]:
+    for line in [
+        *_description(found),
+        *formatting.file_lines(client.get(f"runs/{given.run}/files")),
+    ]:
         echo(line)
     return DONE
 
 
-def _description(found: formatting.Run) -> list[str]:
+def _description(found: formatting.ApiObject) -> list[str]:
     made_of = f"Workflow {found['workflow_id']}, version {found['version']}"
     lines = [
-        formatting.ending(found) if found["status"] in formatting.ENDED else _standing(found),
-        f"{made_of}, started {formatting.moment(found['created_at'])}",
+        formatting.summary_line(found) if found["status"] in formatting.ENDED else _standing(found),
+        f"{made_of}, started {formatting.local_time(found['created_at'])}",
         f"event: {_compact(found['event'])}",
     ]
     for step in found["steps"]:
-        lines += [*formatting.state(step, found), *_exports(step)]
-    return [*lines, *formatting.trace(found).splitlines()]
+        lines += [*formatting.step_lines(step, found), *_exports(step)]
+    return [*lines, *formatting.traceback_text(found).splitlines()]
 
 
-def _standing(found: formatting.Run) -> str:
+def _standing(found: formatting.ApiObject) -> str:
     return f"Run {found['id']} is {found['status']}."
 
 
-def _exports(step: formatting.Run) -> list[str]:
+def _exports(step: formatting.ApiObject) -> list[str]:
     return [f"  {name} = {_compact(value)}" for name, value in step["exports"].items()]
 
 

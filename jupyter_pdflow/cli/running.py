@@ -23,7 +23,7 @@ from rich.text import Text
 from jupyter_pdflow import formatting
 from jupyter_pdflow.client import Client, server_of
 from jupyter_pdflow.exceptions import ServerNotFoundError
-from jupyter_pdflow.rules.run import duration
+from jupyter_pdflow.formatting import format_duration
 
 EXTENSIONS = {
     "jupyter_pdflow": True,
@@ -128,7 +128,7 @@ STYLES = {
 MARKS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
 
 
-def follow(client: Client, run: formatting.Run, console: Console) -> formatting.Run:
+def follow(client: Client, run: formatting.ApiObject, console: Console) -> formatting.ApiObject:
     """Show a run's progress until it has ended, and return it as it is then.
 
     On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
@@ -143,7 +143,7 @@ def follow(client: Client, run: formatting.Run, console: Console) -> formatting.
     return show(_poll(client, run), console)
 
 
-def _poll(client: Client, run: formatting.Run) -> Iterator[formatting.Run]:
+def _poll(client: Client, run: formatting.ApiObject) -> Iterator[formatting.ApiObject]:
     yield run
     while run["status"] not in formatting.ENDED:
         time.sleep(FOLLOW_SECONDS)
@@ -151,12 +151,12 @@ def _poll(client: Client, run: formatting.Run) -> Iterator[formatting.Run]:
         yield run
 
 
-def _look(client: Client, run_id: str) -> formatting.Run:
+def _look(client: Client, run_id: str) -> formatting.ApiObject:
     """Get the run, from a server that may be restarting."""
     patience = time.monotonic() + GONE_SECONDS
     while True:
         try:
-            run: formatting.Run = client.get(f"runs/{run_id}")
+            run: formatting.ApiObject = client.get(f"runs/{run_id}")
         except ServerNotFoundError as error:
             if time.monotonic() > patience:
                 msg = f"{error} Run {run_id} is kept and goes on when the server is back."
@@ -166,16 +166,18 @@ def _look(client: Client, run_id: str) -> formatting.Run:
             return run
 
 
-def _follow_plainly(looks: Iterator[formatting.Run], console: Console) -> formatting.Run:
+def _follow_plainly(
+    looks: Iterator[formatting.ApiObject], console: Console
+) -> formatting.ApiObject:
     before = None
     for run in looks:
-        for line in formatting.changes(before, run):
+        for line in formatting.changed_lines(before, run):
             print_line(console, line)
         before = run
     return _last(before)
 
 
-def _follow_live(looks: Iterator[formatting.Run], console: Console) -> formatting.Run:
+def _follow_live(looks: Iterator[formatting.ApiObject], console: Console) -> formatting.ApiObject:
     run, told = next(looks), ("", "")
     with Live(
         console=console,
@@ -190,7 +192,9 @@ def _follow_live(looks: Iterator[formatting.Run], console: Console) -> formattin
     return run
 
 
-def _tell_links(run: formatting.Run, told: tuple[str, str], console: Console) -> tuple[str, str]:
+def _tell_links(
+    run: formatting.ApiObject, told: tuple[str, str], console: Console
+) -> tuple[str, str]:
     """Print the links of a pause that has not been told yet, above the drawing.
 
     Those of the first rerun of a step are told only: a poll has new ones each time.
@@ -200,12 +204,15 @@ def _tell_links(run: formatting.Run, told: tuple[str, str], console: Console) ->
         return told
     step = next(step for step in run["steps"] if step["name"] == pause["step"])
     if not formatting.is_repeated(step, pause):
-        for line in (f"{pause['step']} {formatting.waits(pause)}", *formatting.links(pause)):
+        for line in (
+            f"{pause['step']} {formatting.pause_text(pause)}",
+            *formatting.link_lines(pause),
+        ):
             print_line(console, line)
     return pause["step"], pause["deadline"]
 
 
-def drawing(run: formatting.Run, now: datetime) -> Group:
+def drawing(run: formatting.ApiObject, now: datetime) -> Group:
     """Draw a run: its steps with their state, and what it waits for."""
     table = Table.grid(padding=(0, 2))
     for step in run["steps"]:
@@ -213,20 +220,20 @@ def drawing(run: formatting.Run, now: datetime) -> Group:
     return Group(table, *_footer(run, now))
 
 
-def _row(step: formatting.Run, now: datetime) -> tuple[str | Text, ...]:
+def _row(step: formatting.ApiObject, now: datetime) -> tuple[str | Text, ...]:
     status = step["status"]
     style = STYLES[status]
     mark = Text(MARKS.get(status, "·"), style)
     again = f"run {step['runs']}" if step["runs"] > 1 else ""
-    took = duration(formatting.elapsed(step, now)) if step["started_at"] else ""
+    took = format_duration(formatting.elapsed(step, now)) if step["started_at"] else ""
     name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
     return mark, name, Text(status, style), again, took
 
 
-def _footer(run: formatting.Run, now: datetime) -> list[Text]:
+def _footer(run: formatting.ApiObject, now: datetime) -> list[Text]:
     if run["pause"]:
         return [
-            Text(f"{run['pause']['step']} {formatting.counts_down(run['pause'], now)}", "yellow")
+            Text(f"{run['pause']['step']} {formatting.countdown_text(run['pause'], now)}", "yellow")
         ]
     return []
 
@@ -236,7 +243,7 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _last(run: formatting.Run | None) -> formatting.Run:
+def _last(run: formatting.ApiObject | None) -> formatting.ApiObject:
     assert run is not None  # noqa: S101  for the type checker: there is always a first look
     return run
 

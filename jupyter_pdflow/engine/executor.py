@@ -14,8 +14,8 @@ from jupyter_pdflow.engine.pending_writes import StorageHealth
 from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.rules.execution import is_alone
 from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
-from jupyter_pdflow.rules.transitions import is_alone
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Output

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from jupyter_pdflow.clock import Timers
-from jupyter_pdflow.mail.outbox import Mailbox, MailFiles
+from jupyter_pdflow.mail.outbox import EmailFiles, Mailbox
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
@@ -125,7 +125,7 @@ class Pruning:
                 logger.exception("Old runs can't be removed; trying again later.")
             await asyncio.sleep(self._limits.pruning_seconds)
 
-    async def _remove(self, mails: MailFiles, old: list[str]) -> None:
+    async def _remove(self, mails: EmailFiles, old: list[str]) -> None:
         """Remove runs with what is theirs; what can't be removed now stays for the next look."""
         gone = [run_id for run_id in old if run_id not in mails.waiting]
         kept = await in_thread(_unlink, mails, gone)
@@ -136,7 +136,7 @@ class Pruning:
             logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
 
 
-def _unlink(mails: MailFiles, run_ids: list[str]) -> dict[str, OSError]:
+def _unlink(mails: EmailFiles, run_ids: list[str]) -> dict[str, OSError]:
     """Remove the mails of runs; return the runs for which that failed."""
     failed = {}
     for run_id in run_ids:

@@ -24,6 +24,7 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
     Archive,
@@ -44,7 +45,7 @@ from jupyter_pdflow.rules.events import (
 )
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, RunStatus
-from jupyter_pdflow.rules.transitions import Transition, apply, new_run, waiting_for
+from jupyter_pdflow.rules.transitions import Transition, apply, new_run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Output, RunSummary, Store
@@ -233,7 +234,7 @@ class Service:
         """
         async with self._locks.of(run_id):
             run = self._store.get(run_id)
-            pause = waiting_for(run)
+            pause = current_pause(run)
             resume = Resume(step=pause.step, execution=pause.execution, by=by, request=request)
             return await self._apply(run, [resume])
 

@@ -50,7 +50,7 @@ DONE = "done"
 MESSAGE = ".eml"
 
 
-class MailFiles(NamedTuple):
+class EmailFiles(NamedTuple):
     """Which files of mails there are.
 
     Attributes
@@ -171,7 +171,7 @@ class Mailbox:
             raise NotFoundError(msg)
         return email
 
-    async def files(self) -> MailFiles:
+    async def files(self) -> EmailFiles:
         """Look which files of mails there are, to find those of many runs."""
         return await in_reader(self._files)
 
@@ -180,11 +180,11 @@ class Mailbox:
         self._listed = False
         self._newest = {}
 
-    def _files(self) -> MailFiles:
+    def _files(self) -> EmailFiles:
         waiting = {run_of(email_id) for email_id in self._queued.ids()}
         folders = (self._directory, self._done.directory)
         names = (entry.name for folder in folders for entry in os.scandir(folder))
-        return MailFiles(self._directory, waiting, sorted_in_turns(names))
+        return EmailFiles(self._directory, waiting, sorted_in_turns(names))
 
     def _ids_by_time(self) -> list[str]:
         """List the ids that were written last, oldest first."""
@@ -233,7 +233,7 @@ class Mailbox:
             return None
 
     def _addressed(self, email: OutboxMessage) -> Email:
-        mail = email.mail
+        mail = email.email
         return Email(
             id=email.id,
             run_id=email.run_id,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from jupyter_pdflow.formatting import format_duration
 from jupyter_pdflow.mail.message import run_of
 from jupyter_pdflow.maintenance.datadir import (
     ACTIVE,
@@ -16,7 +17,6 @@ from jupyter_pdflow.maintenance.datadir import (
     DataDir,
 )
 from jupyter_pdflow.maintenance.findings import Finding, Fix, Inventory
-from jupyter_pdflow.rules.run import duration
 from jupyter_pdflow.stores.tinydb.storage import move_file
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
@@ -105,7 +105,7 @@ def overdue(inventory: Inventory) -> Iterator[Finding]:
     since = late[0][0]
     yield Finding(
         f"Paused for longer than they should be: {_some([run_id for _, run_id in late])}; the "
-        f"first should have gone on at {since:%Y-%m-%d %H:%M} UTC, {duration(now - since)} ago.",
+        f"first should have gone on at {since:%Y-%m-%d %H:%M} UTC, {format_duration(now - since)} ago.",
         "See the log of the server, which should have woken them."
         if inventory.holder
         else "Start a Jupyter server: it wakes them at once.",

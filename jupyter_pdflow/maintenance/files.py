@@ -20,7 +20,7 @@ from jupyter_pdflow.maintenance.datadir import (
     Room,
 )
 from jupyter_pdflow.maintenance.findings import Finding, Fix, aside, shown
-from jupyter_pdflow.pd.pd import MARK
+from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS
 from jupyter_pdflow.stores.tinydb import storage as spares
 from jupyter_pdflow.stores.tinydb.folders import is_marked, remove_tree
@@ -82,7 +82,7 @@ def leftovers(data: DataDir) -> Iterator[Finding]:
 
 def mark(data: DataDir) -> Iterator[Finding]:
     """Look whether kernels will know the folder of the runs' files."""
-    path = data.folders.path / MARK
+    path = data.folders.path / FILES_ID_NAME
     if os.path.lexists(path) and not is_marked(data.folders.path):
         yield Finding(
             f"{_name(data, path)} does not mark the folder of the runs' files any more.",

@@ -74,12 +74,12 @@ def _test(session: Session, rest: str) -> None:
 
 
 def _event(session: Session, rest: str) -> None:
-    from jupyter_pdflow.formatting import event_twins
+    from jupyter_pdflow.formatting import event_fallback
     from jupyter_pdflow.kernels.inside.cell import publish
 
     if rest:
         session.event = _json(rest, "event")
-    publish(*event_twins(session.event))
+    publish(*event_fallback(session.event))
 
 
 def _production(session: Session, rest: str) -> None:

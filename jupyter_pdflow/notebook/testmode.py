@@ -14,7 +14,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import ExportError, StopRunAll
-from jupyter_pdflow.formatting import exports_fallback, mail_fallback
+from jupyter_pdflow.formatting import email_fallback, exports_fallback, format_duration
 from jupyter_pdflow.kernels.inside.cell import (
     interrupts,
     load_handler,
@@ -39,7 +39,7 @@ from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd, session_folder
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
 from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run, duration
+from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
 
@@ -166,8 +166,8 @@ class TestRun:
 
     def publish(self) -> None:
         """Display what the execution came to, but for an exception."""
-        for mail in self.outcome.mails:
-            publish(*mail_fallback(mail))
+        for email in self.outcome.emails:
+            publish(*email_fallback(email))
         if self.exception is not None:
             return
         if self.run.pause is not None:
@@ -323,7 +323,7 @@ def _expire(pause: Pause) -> Event:
 
 
 def _pause_words(pause: Pause) -> str:
-    wait = duration(pause.deadline - pause.since)
+    wait = format_duration(pause.deadline - pause.since)
     what = {
         "suspend": f"wait here to be resumed or cancelled, for {wait}",
         "rerun": f"run this step again after {wait}, or when its resume_url is called",

@@ -1,1 +1,1 @@
-"""What a step's ``handler(pd)`` is given, and what comes of calling it."""
+"""The argument ``pd`` of a step's handler, and the call of a handler."""

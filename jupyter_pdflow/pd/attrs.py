@@ -1,4 +1,8 @@
-"""What the parts of ``pd`` are made of: values by attribute or item, and their scope."""
+"""Building blocks of ``pd``.
+
+Mappings whose values are read as attributes or items, messages about missing names, and the scope
+that ends with the step.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,12 @@ from jupyter_pdflow.exceptions import (
     StepOverError,
 )
 
-NAMES_SHOWN = 20
+NAMES_LISTED = 20
+"""Maximum number of names in the message about a missing one."""
 
 
-class Named:
-    """A part of ``pd`` that says what it has where it is asked for something else."""
+class PdPart:
+    """Base of the parts of ``pd``: a missing attribute's error lists those that there are."""
 
     _name: ClassVar[str]
 
@@ -27,8 +32,8 @@ class Named:
 class Attrs(dict[str, Any]):
     """A `dict` whose values can be read as attributes: ``d.name`` is ``d["name"]``.
 
-    A key that is also the name of a `dict` method (``items``, ``keys``, ``get``, …) is read
-    as an item only: ``d.items`` stays the method, ``d["items"]`` is the value.
+    A key that is also the name of a `dict` method (``items``, ``keys``, ``get``, …) can only be
+    read as an item: ``d.items`` is the method, ``d["items"]`` is the value.
 
     Examples
     --------
@@ -57,18 +62,18 @@ class Attrs(dict[str, Any]):
         return list(self)
 
     def _repr_html_(self) -> str:
-        """Show a tree that folds, where HTML is shown."""
+        """Return the mapping as an HTML tree that can be folded."""
         from jupyter_pdflow.pd.exports import tree_html
 
         return tree_html(self)
 
     def copy(self) -> Attrs:
-        """Copy this mapping, but not the values in it."""
+        """Return a shallow copy."""
         return type(self)(self)
 
 
 def attrs(value: Any) -> Any:
-    """Copy a JSON value with `Attrs` in place of every dict, at every depth."""
+    """Return a copy of a JSON value with `Attrs` in place of each dict, at every depth."""
     if isinstance(value, Mapping):
         return Attrs({key: attrs(item) for key, item in value.items()})
     if isinstance(value, list):
@@ -77,42 +82,42 @@ def attrs(value: Any) -> Any:
 
 
 def missing(name: object, present: Iterable[object]) -> str:
-    """Say that a name is missing, and which names there are."""
+    """Return the message that a name is missing; it lists the names that are present."""
     names = [repr(key) for key in present]
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    there = f"there is {', '.join(names[:NAMES_SHOWN])}{more}" if names else "it is empty"
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    there = f"there is {', '.join(names[:NAMES_LISTED])}{more}" if names else "it is empty"
     return f"There is no {name!r} here; {there}."
 
 
-def no_attribute(owner: str, name: str, there: Iterable[str]) -> str:
-    """Say that something has no such attribute, and which it has."""
-    names = ", ".join(sorted(one for one in there if not one.startswith("_")))
+def no_attribute(owner: str, name: str, present: Iterable[str]) -> str:
+    """Return the message that `owner` lacks an attribute; it lists the public ones it has."""
+    names = ", ".join(sorted(each for each in present if not each.startswith("_")))
     return f"{owner} has no {name!r}; it has {names}."
 
 
 class Scope:
-    """The time from a handler's call to its end."""
+    """The time in which a step's ``pd`` can be used: from the handler's call to its end."""
 
     def __init__(self) -> None:
         self._over = False
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def end(self) -> None:
-        """Note that the step is over: what is asked for from now on would be lost."""
+        """End the scope: from now on `check` raises, because calls would have no effect."""
         self._over = True
 
     def check(self, call: str) -> None:
-        """Make sure that the step is not over.
+        """Raise an error if the step is over.
 
         Parameters
         ----------
         call : str
-            What is being called, such as ``pd.flow.suspend``.
+            The name of the method that was called, such as ``pd.flow.suspend``.
 
         Raises
         ------
         StepOverError
-            It is.
+            The step is over.
         """
         if self._over:
             msg = (
@@ -122,13 +127,10 @@ class Scope:
             raise StepOverError(msg)
 
     def warn(self, text: str) -> None:
-        """Write a warning to the step's output, each one once.
-
-        Not by `warnings.warn`, which in a kernel that is used again would leave out what an
-        earlier run was told.
-        """
-        if text not in self._told:
-            self._told.add(text)
+        """Write a warning to the step's output; the same text is written once per step."""
+        # Not by `warnings.warn`: it writes a text once per process, and a kernel serves many runs.
+        if text not in self._warned:
+            self._warned.add(text)
             write_warning(text)
 
 

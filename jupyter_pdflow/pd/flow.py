@@ -1,10 +1,10 @@
-"""``pd.flow``: pausing a run, running a step again, and ending a run."""
+"""``pd.flow``: pause a run, run a step again, or end a run."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
-from jupyter_pdflow.pd.attrs import Attrs, Named, Scope
+from jupyter_pdflow.pd.attrs import Attrs, PdPart, Scope
 from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.rules.run import (
     REASON_LIMIT,
@@ -12,24 +12,27 @@ from jupyter_pdflow.rules.run import (
     ExitCall,
     OnTimeout,
     PauseCall,
-    check_ms,
 )
 
 DAY_MS = 86_400_000
+
+YEAR_MS = 365 * 24 * 60 * 60 * 1000
+"""Maximum time of a pause, in milliseconds: one year."""
+
 RETRIES_LIMIT = 2**62
-"""More is as good as for ever, and an integer that JSON can hold."""
+"""A larger ``maxRetries`` is stored as this number, which every JSON parser of ours can read."""
 
 
-class Flow(Named):
-    """What a handler calls to pause its run at the end of the step.
+class Flow(PdPart):
+    """The methods that pause the run at the end of the step, or end it.
 
-    Of several pauses the last one counts, and `exit` wins over all of them. All times are
-    milliseconds, from 1 to one year.
+    Of several pauses in one execution the last one counts. `exit` wins over all of them. All times
+    are milliseconds, from 1 to one year.
 
     Attributes
     ----------
     call : PauseCall or ExitCall or None
-        The call that counts, as the rules of a run take it.
+        The call that counts so far.
     """
 
     _name = "pd.flow"
@@ -41,24 +44,24 @@ class Flow(Named):
         self.call: PauseCall | ExitCall | None = None
 
     def suspend(self, timeout: float = DAY_MS, *, on_timeout: OnTimeout = "resume") -> Attrs:
-        """Pause the run at the end of this step until someone resumes or cancels it.
+        """Pause the run at the end of this step until a request resumes or cancels it.
 
         Parameters
         ----------
         timeout : int
-            Milliseconds to wait; 24 hours if left out.
+            Milliseconds to wait at most, from 1 to one year; by default 24 hours.
         on_timeout : {"resume", "cancel", "fail"}
-            What happens when the time has run out.
+            What happens to the run after that time.
 
         Returns
         -------
         Attrs
-            ``resume_url`` and ``cancel_url``, good for this execution only.
+            ``resume_url`` and ``cancel_url``; they work for this execution only.
 
         Raises
         ------
         ValueError
-            An argument is not one of those above.
+            `timeout` or `on_timeout` is not one of these values.
         StepOverError
             The step is over.
         """
@@ -69,21 +72,22 @@ class Flow(Named):
         return self._pause(PauseCall(kind="suspend", ms=ms, on_timeout=on_timeout))
 
     def rerun(self, delay: float, context: Any = None, maxRetries: int = 10) -> Attrs:  # noqa: N803
-        """Run this step again after a time, or when someone calls its ``resume_url``.
+        """Run this step again after a time, or when its ``resume_url`` is called.
 
         Parameters
         ----------
         delay : int
-            Milliseconds until the step runs again.
+            Milliseconds until the step runs again, from 1 to one year.
         context : JSON value
-            What the next execution finds in ``pd.context.run.context``.
+            The ``pd.context.run.context`` of the next execution.
         maxRetries : int
-            How often the step runs again at most; after that the run goes on.
+            Maximum number of reruns. A call after the last one does not pause: the run continues
+            with the next step.
 
         Returns
         -------
         Attrs
-            ``resume_url`` and ``cancel_url``, good for this execution only.
+            ``resume_url`` and ``cancel_url``; they work for this execution only.
 
         Raises
         ------
@@ -106,17 +110,17 @@ class Flow(Named):
     retry = rerun
 
     def delay(self, ms: float) -> Attrs:
-        """Pause the run at the end of this step for a time.
+        """Pause the run for a time at the end of this step.
 
         Parameters
         ----------
         ms : int
-            Milliseconds until the run goes on by itself.
+            Milliseconds until the run continues by itself, from 1 to one year.
 
         Returns
         -------
         Attrs
-            ``resume_url`` and ``cancel_url``, good for this execution only.
+            ``resume_url`` and ``cancel_url``; they work for this execution only.
 
         Raises
         ------
@@ -128,15 +132,14 @@ class Flow(Named):
         return self._pause(PauseCall(kind="delay", ms=check_ms("ms", ms)))
 
     def exit(self, reason: str | None = None) -> None:
-        """End the run as succeeded once this step is finished; no later step runs.
+        """End the run as succeeded when this step has ended; no later step runs.
 
-        It wins over the pauses of this step, whichever comes first: code of Pipedream seldom
-        returns after it.
+        It wins over the pauses of this step, called before or after it.
 
         Parameters
         ----------
         reason : str, optional
-            Why, as the run will show it; at most `REASON_LIMIT` characters.
+            Shown with the run; at most `REASON_LIMIT` characters.
 
         Raises
         ------
@@ -144,6 +147,8 @@ class Flow(Named):
             `reason` is not a str.
         ValueError
             `reason` is too long.
+        ExportError
+            `reason` contains half a surrogate pair.
         StepOverError
             The step is over.
         """
@@ -153,6 +158,8 @@ class Flow(Named):
     def _pause(self, call: PauseCall) -> Attrs:
         self._scope.check(f"pd.flow.{call.kind}")
         self._warn(call)
+        # Pipedream's handlers call `exit` as a guard and seldom return after it, so the pause that
+        # follows must not win.
         if not isinstance(self.call, ExitCall):
             self.call = call
         resume_url, cancel_url = self._links
@@ -169,9 +176,33 @@ class Flow(Named):
             )
         if call.kind == "rerun" and self._reruns >= call.max_retries:
             self._scope.warn(
-                f"All reruns of this step (maxRetries={call.max_retries}) are used up: the run goes "
-                "on to the next step. To end it instead, raise an exception."
+                f"All reruns of this step (maxRetries={call.max_retries}) are used up: the run "
+                "continues with the next step. To end it instead, raise an exception."
             )
+
+
+def check_ms(name: str, value: object) -> int:
+    """Return `value` as whole milliseconds.
+
+    Parameters
+    ----------
+    name : str
+        The argument that `value` was given for, as the error message calls it.
+    value : object
+        A number of milliseconds from 1 to `YEAR_MS`.
+
+    Raises
+    ------
+    ValueError
+        `value` is not such a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        msg = f"{name} must be a number of milliseconds, not {value!r}"
+        raise ValueError(msg)  # noqa: TRY004  one error for all bad times, as the docs say
+    if not 1 <= value <= YEAR_MS:
+        msg = f"{name} must be from 1 to {YEAR_MS:,} milliseconds (one year), not {value!r}"
+        raise ValueError(msg)
+    return int(value)
 
 
 def _retries(value: object) -> int:

@@ -1,4 +1,4 @@
-"""The argument ``pd`` of a handler, and the folder of files of its run."""
+"""`Pd`, the argument of a handler, and the folder of its run's files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from jupyter_pdflow.pd.inputs import Inputs
 from jupyter_pdflow.pd.send import Send
 from jupyter_pdflow.rules.run import Execution
 
-MARK = ".id"
-"""The file in ``PDFlow.files_dir`` whose text tells that folder from another of the same path."""
+RETURN_VALUE = "$return_value"
+"""The name of the export that holds what a handler returned."""
+
+FILES_ID_NAME = ".id"
+"""The file in ``PDFlow.files_dir`` with the id of that folder."""
+
+_INTERNAL = {"exception", "exports", "scope"}
+"""Attributes of `Pd` that are not for handlers."""
 
 
 def run_folder(execution: Execution) -> Path:
-    """Return the folder of the files of this execution's run; it is made at first use.
-
-    A kernel on another machine may have a folder of the same path that is not the server's: what
-    a step saved there, no other step would find.
+    """Return the folder of the files of this execution's run; make it if it is missing.
 
     Raises
     ------
@@ -39,7 +42,9 @@ def run_folder(execution: Execution) -> Path:
         The folder can't be made.
     """
     base = Path(execution.files_dir)
-    if not execution.files_dir or _mark(base) != execution.files_id:
+    # A kernel on another machine may have a folder of the same path. Files that a step saves there
+    # are out of reach for later steps on other machines, so the id has to be the server's.
+    if not execution.files_dir or _id_of(base) != execution.files_id:
         msg = (
             f"This kernel does not see {base}, where the server keeps the files of runs; set "
             "PDFlow.files_dir to a folder that the server and all kernels see at the same path."
@@ -50,68 +55,66 @@ def run_folder(execution: Execution) -> Path:
     return folder
 
 
-def _mark(base: Path) -> str | None:
+def _id_of(base: Path) -> str | None:
     try:
-        return (base / MARK).read_text("ascii")
+        return (base / FILES_ID_NAME).read_text("ascii")
     except (OSError, ValueError):
         return None
 
 
 def session_folder() -> Path:
     """Return the folder of this session's files in test mode; it is removed when Python ends."""
-    if not _made().is_dir():  # removed by hand, or by what cleans up temporary files
-        _made.cache_clear()
-    return _made()
+    if not _temporary_folder().is_dir():  # the user or a cleaner of /tmp has removed it
+        _temporary_folder.cache_clear()
+    return _temporary_folder()
 
 
 @cache
-def _made() -> Path:
+def _temporary_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="pdflow-"))
     atexit.register(_remove, folder, os.getpid())
     return folder
 
 
 def _remove(folder: Path, pid: int) -> None:
-    """Remove a folder, but not in a child process that was forked meanwhile."""
+    """Remove a folder when the process with this id ends."""
+    # A forked child has inherited the exit handler, and must not remove its parent's folder.
     if os.getpid() == pid:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-RETURN_VALUE = "$return_value"
-_INTERNAL = {"exception", "exports", "scope"}
-"""Attributes that are not the author's."""
-
-
 class Pd:
-    """What a handler can see and do.
+    """The argument of a handler: the data of its run, and the methods that steer it.
 
     Parameters
     ----------
     execution : Execution
-        What the handler is called for.
+        The execution that the handler is called for.
     test : bool
         Whether this is test mode; ``pd.context.test``.
     inputs : Inputs, optional
-        ``pd.inputs``.
+        ``pd.inputs``; by default it is read from this machine.
     folder : callable, optional
-        Returns ``pd.files``, where that is not the folder of a run.
+        Returns ``pd.files``; by default the folder of the run.
 
     Attributes
     ----------
     steps : Attrs
-        The exports of the steps before this one, and ``trigger``.
+        ``trigger`` with the run's event, and the exports of the earlier steps, by step name.
+    inputs : Inputs
+        The environment and the secrets of ``inputs.toml``.
     context : Attrs
-        Which execution this is.
+        Ids and counters of this execution and its run.
     flow : Flow
-        Pause, run again, end.
+        Pauses the run, runs the step again, or ends the run.
     send : Send
-        Send mail.
+        Sends emails.
     exports : dict
-        What has been exported, as plain JSON.
+        The exports of this step so far, as plain JSON.
     exception : BaseException or None
-        What the handler raised, its traceback cut down to the author's frames.
+        The exception of the handler, with only the author's frames in its traceback.
     scope : Scope
-        Whether the step is over.
+        Ends when the step ends.
     """
 
     def __init__(
@@ -136,18 +139,18 @@ class Pd:
         return f"<pd of {self.context.workflow_name}, run {self.context.trace_id}>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Say what `pd` is, above all where the author takes it for pandas."""
-        there = {*vars(Pd), *vars(self)} - _INTERNAL
-        raise MissingAttributeError(_no_attribute(name, there))
+        """Raise an error that lists what `pd` has, or explains that `pd` is not pandas."""
+        present = {*vars(Pd), *vars(self)} - _INTERNAL
+        raise MissingAttributeError(_no_attribute(name, present))
 
     @property
     def files(self) -> Path:
-        """A folder of this run, made at first use and kept until the run is deleted.
+        """A folder of this run's files, made at first use and kept until the run is deleted.
 
         Raises
         ------
         FolderError
-            This kernel does not see the folder that the server means.
+            This kernel does not see the server's folder.
         StepOverError
             The step is over.
         """
@@ -155,19 +158,19 @@ class Pd:
         return self._folder()
 
     def export(self, name: str, value: Any) -> None:
-        """Keep a value for later steps: ``pd.steps["this step"]["name"]``.
+        """Export a value; later steps read it as ``pd.steps["this step"]["name"]``.
 
         Parameters
         ----------
         name : str
-            Any name that does not begin with a ``$``.
+            Any text that does not begin with a ``$``.
         value : JSON value
-            Or what `jupyter_pdflow.pd.exports.to_json` converts.
+            Also a value that `jupyter_pdflow.pd.exports.to_json` converts.
 
         Raises
         ------
         ExportError
-            The name is reserved, or the value can't be written as JSON.
+            The name begins with a ``$``, or the value can't be converted to JSON.
         StepOverError
             The step is over.
         """
@@ -175,7 +178,7 @@ class Pd:
         self.exports[_export_name(name)] = to_json(value, str(name), self.scope.warn)
 
     def respond(self, response: Any = None) -> None:  # noqa: ARG002  no request waits for it
-        """Do nothing but warn: no HTTP request that waits for an answer started this run."""
+        """Write a warning: no HTTP request waits for an answer of this run."""
         self.scope.check("pd.respond")
         self.scope.warn(
             "pd.respond does nothing here: no HTTP request that waits for an answer started this "
@@ -183,13 +186,14 @@ class Pd:
         )
 
 
-def _no_attribute(name: str, there: set[str]) -> str:
+def _no_attribute(name: str, present: set[str]) -> str:
+    # `sys.modules`, so that pandas is not imported for the sake of a message.
     if not name.startswith("_") and hasattr(sys.modules.get("pandas"), name):
         return (
             f"pd has no {name!r}: pd is the argument of this step's handler here, not pandas; "
             f"import pandas under another name, such as `import pandas`, and write pandas.{name}."
         )
-    return no_attribute("pd", name, there)
+    return no_attribute("pd", name, present)
 
 
 def _export_name(name: object) -> str:
@@ -200,13 +204,13 @@ def _export_name(name: object) -> str:
 
 
 def _steps(execution: Execution, *, test: bool) -> Attrs:
-    before = {name: _readable(exports) for name, exports in execution.steps.items()}
+    earlier = {name: _step_values(exports) for name, exports in execution.steps.items()}
     trigger = {"event": execution.event, "context": _trigger_context(execution, test=test)}
-    return Attrs(trigger=attrs(trigger), **before)
+    return Attrs(trigger=attrs(trigger), **earlier)
 
 
 def _trigger_context(execution: Execution, *, test: bool) -> dict[str, Any]:
-    """Tell of the event that started the run what Pipedream's ``trigger.context`` tells."""
+    """Return what Pipedream has in ``steps["trigger"]["context"]``."""
     return {
         "id": execution.run_id,
         "ts": _rfc3339(execution.ts),
@@ -216,8 +220,8 @@ def _trigger_context(execution: Execution, *, test: bool) -> dict[str, Any]:
     }
 
 
-def _readable(exports: dict[str, Any]) -> Any:
-    """Add the keys of a returned dict to the exports, which win over them."""
+def _step_values(exports: dict[str, Any]) -> Any:
+    """Return a step's exports and, for names that no export has, the keys of its return value."""
     value = exports.get(RETURN_VALUE)
     direct = value if isinstance(value, dict) else {}
     return attrs({RETURN_VALUE: None, **direct, **exports})

@@ -1,44 +1,44 @@
-"""``pd.send``: messages that leave once the step's outcome is stored."""
+"""``pd.send``: the emails of a step, which are delivered once its outcome is stored."""
 
 from __future__ import annotations
 
 from unicodedata import category
 
-from jupyter_pdflow.pd.attrs import Named, Scope
+from jupyter_pdflow.pd.attrs import PdPart, Scope
 from jupyter_pdflow.pd.exports import to_json
-from jupyter_pdflow.rules.addresses import UNSAFE, check_address
-from jupyter_pdflow.rules.run import Mail
+from jupyter_pdflow.rules.addresses import UNSAFE_CATEGORIES, check_address
+from jupyter_pdflow.rules.run import EmailRequest
 
 SUBJECT_LIMIT = 1_000
-"""Maximum number of characters of a subject, about what one line of an email holds (RFC 5322)."""
+"""Maximum number of characters of a subject; RFC 5322 limits a line to 998."""
 
 BODY_LIMIT = 1_000_000
-"""Maximum size of text and HTML together in bytes: a text to be read, and mail servers cut or
-refuse larger ones. Data belongs into a file or an export."""
+"""Maximum size of text and HTML together, in bytes. Mail servers cut or refuse larger ones."""
 
 RECIPIENTS_LIMIT = 100
-"""Maximum number of recipients, which is what every mail server takes at once (RFC 5321)."""
+"""Maximum number of recipients: what every mail server accepts at once (RFC 5321)."""
 
 EMAILS_LIMIT = 1_000
+"""Maximum number of emails of one execution of a step."""
+
 TOTAL_LIMIT = 10_000_000
-"""Maximum number of the emails of one execution of a step, and their size in bytes: they are
-stored with the run."""
+"""Maximum size of these emails together, in bytes. They are stored with the run."""
 
 
-class Send(Named):
-    """What a handler calls to send something.
+class Send(PdPart):
+    """The method that sends emails.
 
     Attributes
     ----------
-    mails : list of Mail
-        The mails asked for so far.
+    emails : list of EmailRequest
+        The emails that were asked for so far.
     """
 
     _name = "pd.send"
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self.mails: list[Mail] = []
+        self.emails: list[EmailRequest] = []
         self._size = 0
 
     def email(
@@ -48,44 +48,47 @@ class Send(Named):
         html: str | None = None,
         to: str | list[str] | None = None,
     ) -> None:
-        """Send a mail, once this step's outcome is stored.
+        """Send an email as soon as this step's outcome is stored, so that its links work.
 
         Parameters
         ----------
         subject : str
             One line, at most `SUBJECT_LIMIT` characters.
         text, html : str
-            The body, as plain text and, if given, as HTML; at most `BODY_LIMIT` bytes in all.
+            The body as plain text and, optionally, as HTML; together at most `BODY_LIMIT` bytes.
         to : str or list of str, optional
             At most `RECIPIENTS_LIMIT` addresses, such as ``ada@example.org`` or
-            ``Ada Lovelace <ada@example.org>``; the configured owner's if left out.
+            ``Ada Lovelace <ada@example.org>``; by default those in ``PDFlow.mail_to``.
 
         Raises
         ------
         TypeError
             An argument is not of the type above.
         ValueError
-            An address can't be mailed, `subject` is not one line, or a limit is exceeded; the
+            `to` has an invalid address, `subject` is not one line, or a limit is exceeded. The
             message names the argument.
+        ExportError
+            A text contains half a surrogate pair.
         StepOverError
             The step is over.
         """
         self._scope.check("pd.send.email")
-        mail = Mail(
+        email = EmailRequest(
             subject=_subject(subject),
             text=_text("text", text),
             html=None if html is None else _text("html", html),
             to=_addresses(to),
         )
-        self._count(mail)
-        self.mails.append(mail)
+        self._count(email)
+        self.emails.append(email)
 
-    def _count(self, mail: Mail) -> None:
-        body = len(mail.text.encode()) + len((mail.html or "").encode())
-        _limit("text and html", body, BODY_LIMIT, "bytes")
-        size = self._size + body + len(mail.subject.encode()) + len("".join(mail.to).encode())
-        _limit("the emails of this step", size, TOTAL_LIMIT, "bytes")
-        _limit("this step", len(self.mails) + 1, EMAILS_LIMIT, "emails")
+    def _count(self, email: EmailRequest) -> None:
+        """Add an email to the size of all emails; raise `ValueError` if a limit is exceeded."""
+        body = len(email.text.encode()) + len((email.html or "").encode())
+        _check_limit("text and html", body, BODY_LIMIT, "bytes")
+        size = self._size + body + len(email.subject.encode()) + len("".join(email.to).encode())
+        _check_limit("the emails of this step", size, TOTAL_LIMIT, "bytes")
+        _check_limit("this step", len(self.emails) + 1, EMAILS_LIMIT, "emails")
         self._size = size
 
 
@@ -98,8 +101,8 @@ def _text(name: str, value: object) -> str:
 
 def _subject(value: object) -> str:
     text = _text("subject", value)
-    _limit("subject", len(text), SUBJECT_LIMIT, "characters")
-    if any(category(character) in UNSAFE and character != "\t" for character in text):
+    _check_limit("subject", len(text), SUBJECT_LIMIT, "characters")
+    if any(category(character) in UNSAFE_CATEGORIES and character != "\t" for character in text):
         msg = f"subject must be one line without control characters, not {text!r}"
         raise ValueError(msg)
     return text
@@ -107,7 +110,7 @@ def _subject(value: object) -> str:
 
 def _addresses(value: object) -> list[str]:
     given = [] if value is None else value if isinstance(value, list | tuple) else [value]
-    _limit("to", len(given), RECIPIENTS_LIMIT, "recipients")
+    _check_limit("to", len(given), RECIPIENTS_LIMIT, "recipients")
     return [_address(address) for address in given]
 
 
@@ -122,7 +125,7 @@ def _address(value: object) -> str:
     return address
 
 
-def _limit(name: str, found: int, limit: int, unit: str) -> None:
+def _check_limit(name: str, found: int, limit: int, unit: str) -> None:
     if found > limit:
         msg = f"{name} may have {limit:,} {unit} at most, not {found:,}"
         raise ValueError(msg)

@@ -1,1 +1,1 @@
-"""What a run is and how it moves: pure functions, no I/O and no clock."""
+"""The rules of runs: their records and how events change them, as pure functions without I/O."""

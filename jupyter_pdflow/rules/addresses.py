@@ -1,4 +1,4 @@
-"""Reading email addresses: the only place that decides whether one can be mailed."""
+"""Parse email addresses; each address of this package is checked here before it is used."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ if TYPE_CHECKING:
 ADDRESS_LIMIT = 500
 """Maximum number of characters of an address with its display name."""
 
-SHOWN = 100
-"""Maximum number of characters of an address that an error shows."""
+MESSAGE_ADDRESS_LIMIT = 100
+"""Maximum number of characters of an address in an error message."""
 
-UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories of what is in no name: control characters, half pairs, line ends."""
+UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories that no header may contain: control characters, surrogates, line ends."""
 
-OUTSIDE = ".example.org"
-"""Makes a name that only a local network knows one that email-validator checks as any other."""
+GLOBAL_SUFFIX = ".example.org"
+"""Is appended to a domain of a local network while email-validator checks it.
+
+email-validator refuses special-use domains such as ``localhost`` whatever its options are.
+"""
 
 
 def check_address(text: str) -> Address:
-    """Read ``ada@example.org`` or ``Ada Lovelace <ada@example.org>``.
+    """Parse ``ada@example.org`` or ``Ada Lovelace <ada@example.org>``.
 
-    No DNS is asked. Names of a local network, such as ``localhost`` and ``*.local``, are
-    accepted; an internationalized domain is returned in its ASCII form.
+    No DNS query is made. Domains of a local network, such as ``localhost`` and ``*.local``, are
+    accepted. An internationalized domain is returned in its ASCII form.
 
     Parameters
     ----------
     text : str
-        One address, with or without a display name.
+        One address with or without a display name, at most `ADDRESS_LIMIT` characters.
 
     Returns
     -------
@@ -41,51 +44,53 @@ def check_address(text: str) -> Address:
     Raises
     ------
     ValueError
-        It can't be mailed; the message names the address and says why.
+        The text is not such an address; the message names it and says why.
     """
     try:
-        return _read(text)
+        return _parse(text)
     except ValueError as error:
-        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        shown = text if len(text) <= MESSAGE_ADDRESS_LIMIT else f"{text[:MESSAGE_ADDRESS_LIMIT]}…"
         msg = f"{shown!r} is not an email address that can be mailed: {error}"
         raise ValueError(msg) from None
 
 
-def _read(text: str) -> Address:
+def _parse(text: str) -> Address:
     if len(text) > ADDRESS_LIMIT:
         msg = f"It has {len(text):,} characters; the limit is {ADDRESS_LIMIT:,}."
         raise ValueError(msg)
     from email.headerregistry import Address
 
     name, spec = _split(text.strip(" "))
-    local_part, domain = _checked(spec)
+    local_part, domain = _validate(spec)
     if local_part.startswith('"'):
+        # `username` would quote the local part a second time.
         return Address(display_name=name, addr_spec=f"{local_part}@{domain}")
     return Address(display_name=name, username=local_part, domain=domain)
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Take the display name and the address apart."""
+    """Return the display name, which may be empty, and the address itself."""
     if not text.endswith(">"):
         return "", text
     name, bracket, spec = text.removesuffix(">").rpartition("<")
     name = unquote(name.strip())
-    if not bracket or any(category(character) in UNSAFE for character in name):
+    if not bracket or any(category(character) in UNSAFE_CATEGORIES for character in name):
         msg = "The name before the address contains invalid characters."
         raise ValueError(msg)
     return name, spec
 
 
-def _checked(spec: str) -> tuple[str, str]:
-    """Check an address; return its local part and its domain, the latter in ASCII."""
+def _validate(spec: str) -> tuple[str, str]:
+    """Return the local part and the domain in ASCII, or raise `ValueError`."""
     from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 
-    local = spec.rpartition(".")[2].rpartition("@")[2].lower() in SPECIAL_USE_DOMAIN_NAMES
+    top_level = spec.rpartition(".")[2].rpartition("@")[2].lower()
+    is_local = top_level in SPECIAL_USE_DOMAIN_NAMES
     found = validate_email(
-        spec + OUTSIDE if local else spec,
+        spec + GLOBAL_SUFFIX if is_local else spec,
         check_deliverability=False,
         globally_deliverable=False,
         allow_quoted_local=True,
     )
     domain = found.ascii_domain
-    return found.local_part, domain.removesuffix(OUTSIDE) if local else domain
+    return found.local_part, domain.removesuffix(GLOBAL_SUFFIX) if is_local else domain

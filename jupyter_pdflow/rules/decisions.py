@@ -1,4 +1,30 @@
-"""How the pauses of a run were settled, for those who come too late."""
+"""Decisions: what settles a pause, and how it was settled.
+
+A link, a button, a cancel and a timer may all come for the same pause. The first event that is
+stored decides: its `Decision` is recorded, and the run is no longer paused. An event that could
+not be stored has decided nothing.
+
+==========================================  ====================================================
+an event that comes after the decision      what happens
+==========================================  ====================================================
+`Resume` or `CancelPause` (link, button)    raises `AlreadyDecidedError`, with the decision
+`Expire` (timer)                            is ignored
+`Cancel` (button, API)                      cancels the run, or raises `RunEndedError` if the run
+                                            has ended; the earlier decision stays
+==========================================  ====================================================
+
+No event can overtake another one: all changes of one run are made one after another under its
+lock (`jupyter_pdflow.engine.pending_writes.RunLocks`), and each is stored before the next event
+is applied. So the second of two events always sees the decision of the first.
+
+A link may also be opened before its step has paused, because the handler gets the links while it
+runs. The first such request is kept as `Run.pending_request` and decides when the step pauses.
+To the requests after it, it is a decision already.
+
+An event names its pause by step and execution. The execution grows when a pause ends, so a link
+or a timer of an earlier pause never settles a later one. A button and the API name only a run:
+under the lock they get the pause that the run has then, or raise `NotPausedError`.
+"""
 
 from __future__ import annotations
 
@@ -6,80 +32,20 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import AlreadyDecidedError
-from jupyter_pdflow.rules.run import Actor, Decision, Resolution, Run, milliseconds
+from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError
+from jupyter_pdflow.rules.run import Actor, Decision, Pause, Resolution, Run, milliseconds
 
 DECISIONS_KEPT = 100
-"""Maximum number of decisions of a run; the oldest go first."""
+"""Maximum number of decisions that a run keeps; the oldest are dropped first."""
 
 
-def decision_on(run: Run, step: str, execution: int) -> Decision | None:
-    """Tell how the pause of one execution was settled; None while it is open."""
-    if is_paused_at(run, step, execution):
-        return None
-    if is_under_way(run, step, execution):
-        return _kept_decision(run)
-    for decision in run.decisions:
-        if (decision.step, decision.execution) == (step, execution):
-            return decision
-    return _untold_decision(run, step, execution)
-
-
-def decided_words(decision: Decision) -> str:
-    """Say in one sentence how and when a pause was settled."""
-    how = {
-        "resumed": "was already resumed",
-        "canceled": "was already canceled",
-        "timed_out": "timed out",
-        "not_paused": "is not waiting any more",
-        "failed": "is not waiting any more: its run failed",
-        "exited": "is not waiting any more: its run ended early",
-        "succeeded": "is not waiting any more: its run succeeded",
-    }[decision.how]
-    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
-    by = by if decision.by and decision.how != "timed_out" else ""
-    return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
-
-
-def is_paused_at(run: Run, step: str, execution: int) -> bool:
-    """Whether the run waits in the pause of that execution of a step."""
-    pause = run.pause
-    return pause is not None and (pause.step, pause.execution) == (step, execution)
-
-
-def is_under_way(run: Run, step: str, execution: int) -> bool:
-    """Whether that execution of a step is being carried out, or about to be."""
-    here = (run.current.name, run.execution) == (step, execution)
-    return run.status in ("queued", "running") and here
-
-
-def _kept_decision(run: Run) -> Decision | None:
-    pending = run.pending_request
-    if pending is None:
-        return None
-    how: Resolution = "resumed" if pending.action == "resume" else "canceled"
-    step, execution = run.current.name, run.execution
-    return Decision(step=step, execution=execution, how=how, by=pending.by, at=pending.at)
-
-
-def _untold_decision(run: Run, step: str, execution: int) -> Decision:
-    """Return what is known of an execution that never paused, or was settled long ago."""
-    at = run.ended_at or run.updated_at
-    return Decision(step=step, execution=execution, how=_ended_how(run), by=None, at=at)
-
-
-def _ended_how(run: Run) -> Resolution:
-    """Return how a run ended; one that succeeded without its last steps has called ``exit``."""
-    if run.status == "succeeded":
-        return "exited" if run.steps[-1].status == "skipped" else "succeeded"
-    return run.status if run.status in ("failed", "canceled") else "not_paused"
-
-
-def decide(run: Run, how: Resolution, by: Actor, now: datetime) -> Run:
-    """Settle the pause, by whichever came first, and count the time it took."""
+def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
+    """Return the paused run with its pause settled and the paused time counted."""
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    decision = Decision(step=pause.step, execution=pause.execution, how=how, by=by, at=now)
+    decision = Decision(
+        step=pause.step, execution=pause.execution, resolution=resolution, by=by, at=now
+    )
     paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
     return replace(
         run,
@@ -89,8 +55,105 @@ def decide(run: Run, how: Resolution, by: Actor, now: datetime) -> Run:
     )
 
 
-def check_open(run: Run, step: str, execution: int) -> None:
-    """Raise `AlreadyDecidedError` if the pause of that execution is settled."""
+def check_undecided(run: Run, step: str, execution: int) -> None:
+    """Raise an error if the pause of one execution of a step is settled.
+
+    Raises
+    ------
+    AlreadyDecidedError
+        The pause is settled, the execution did not pause, or a request is pending for it.
+    """
     decision = decision_on(run, step, execution)
     if decision is not None:
-        raise AlreadyDecidedError(decided_words(decision), decision)
+        raise AlreadyDecidedError(decision_message(decision), decision)
+
+
+def current_pause(run: Run) -> Pause:
+    """Return the pause that a resume by the run's id would settle.
+
+    Raises
+    ------
+    NotPausedError
+        The run is not paused.
+    """
+    if run.pause is None:
+        msg = f"Run {run.id} is {run.status}, not paused; only a paused run can be resumed."
+        raise NotPausedError(msg)
+    return run.pause
+
+
+def decision_on(run: Run, step: str, execution: int) -> Decision | None:
+    """Return how the pause of one execution of a step was settled.
+
+    Returns
+    -------
+    Decision or None
+        None if the run waits in that pause, or if the execution has not ended and no request is
+        pending for it. An execution that ended without a pause, or whose decision is no longer
+        kept, has a decision without an actor.
+    """
+    if is_paused_at(run, step, execution):
+        return None
+    if is_under_way(run, step, execution):
+        return _pending_decision(run)
+    for decision in run.decisions:
+        if (decision.step, decision.execution) == (step, execution):
+            return decision
+    return _unrecorded_decision(run, step, execution)
+
+
+def decision_message(decision: Decision) -> str:
+    """Return one sentence about how, by what and when a pause was settled."""
+    settled = {
+        "resumed": "was already resumed",
+        "canceled": "was already canceled",
+        "timed_out": "timed out",
+        "not_paused": "is not waiting any more",
+        "failed": "is not waiting any more: its run failed",
+        "exited": "is not waiting any more: its run ended early",
+        "succeeded": "is not waiting any more: its run succeeded",
+    }[decision.resolution]
+    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
+    by = by if decision.by and decision.resolution != "timed_out" else ""
+    return f"Step {decision.step!r} {settled}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def is_paused_at(run: Run, step: str, execution: int) -> bool:
+    """Whether the run waits in the pause of that execution of a step."""
+    pause = run.pause
+    return pause is not None and (pause.step, pause.execution) == (step, execution)
+
+
+def is_under_way(run: Run, step: str, execution: int) -> bool:
+    """Whether that execution of a step is queued or running."""
+    is_current = (run.current.name, run.execution) == (step, execution)
+    return run.status in ("queued", "running") and is_current
+
+
+def _pending_decision(run: Run) -> Decision | None:
+    """Return the decision that the pending request will make when the current step pauses."""
+    pending = run.pending_request
+    if pending is None:
+        return None
+    return Decision(
+        step=run.current.name,
+        execution=run.execution,
+        resolution="resumed" if pending.action == "resume" else "canceled",
+        by=pending.by,
+        at=pending.at,
+    )
+
+
+def _unrecorded_decision(run: Run, step: str, execution: int) -> Decision:
+    """Return what is known of an execution that never paused, or was settled long ago."""
+    at = run.ended_at or run.updated_at
+    return Decision(
+        step=step, execution=execution, resolution=_resolution_by_status(run), by=None, at=at
+    )
+
+
+def _resolution_by_status(run: Run) -> Resolution:
+    if run.status == "succeeded":
+        # Only `pd.flow.exit` lets a run succeed without its last step.
+        return "exited" if run.steps[-1].status == "skipped" else "succeeded"
+    return run.status if run.status in ("failed", "canceled") else "not_paused"

@@ -1,4 +1,4 @@
-"""What can happen to a run, and what is to be done when it has."""
+"""The events that change a run, and the effects that follow once the change is stored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from jupyter_pdflow.rules.run import Actor, OutboxMessage, Outcome, Request
 
+# --- events ---------------------------------------------------------------------------
+
 
 class Begin(Struct, frozen=True):
-    """A kernel takes up the current step."""
+    """A kernel starts to execute the current step."""
 
 
 class Finish(Struct, frozen=True, kw_only=True):
-    """The current step ended; counts only for the execution and attempt that it names."""
+    """A step has ended; it counts only for the execution and the attempt that it names."""
 
     step: str
     execution: int
@@ -24,7 +26,7 @@ class Finish(Struct, frozen=True, kw_only=True):
 
 
 class Resume(Struct, frozen=True, kw_only=True):
-    """Someone asks to resume the pause of one execution of a step."""
+    """A request to resume the pause of one execution of a step."""
 
     step: str
     execution: int
@@ -33,21 +35,31 @@ class Resume(Struct, frozen=True, kw_only=True):
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """The time of a pause, or of the wait after a crash, may have run out."""
+    """A timer of an execution went off: of its pause, or of its wait after a crash.
+
+    The rules compare the deadline with the clock: a timer may go off early, or after its pause
+    was settled.
+    """
 
     step: str
     execution: int
 
 
 class Cancel(Struct, frozen=True, kw_only=True):
-    """Someone asks to cancel the run, whatever it is doing."""
+    """A request to cancel the run, whatever its status.
+
+    Attributes
+    ----------
+    reason : str or None
+        At most `jupyter_pdflow.rules.run.REASON_LIMIT` characters.
+    """
 
     by: Actor
     reason: str | None = None
 
 
 class CancelPause(Struct, frozen=True, kw_only=True):
-    """Someone asks, by a link, to cancel the pause of one execution of a step."""
+    """A request, by a link, to cancel the pause of one execution of a step."""
 
     step: str
     execution: int
@@ -60,12 +72,14 @@ MAX_CRASHES = 3
 
 
 class Requeue(Struct, frozen=True, kw_only=True):
-    """The step that is executing can't be waited for: it is queued again.
+    """The server no longer waits for the step that is running, so the step is queued again.
 
     Attributes
     ----------
     crashed : bool
-        Whether what executed it ended without an answer; False where the server stops in order.
+        True if a server or gateway ended without an answer; False if the server stops in order.
+    max_crashes : int
+        Number of crashes at which the step fails.
     """
 
     crashed: bool = False
@@ -73,7 +87,13 @@ class Requeue(Struct, frozen=True, kw_only=True):
 
 
 class Recover(Struct, frozen=True, kw_only=True):
-    """A server starts and finds the run as the last one left it."""
+    """A server has started and read the run as the previous server left it.
+
+    Attributes
+    ----------
+    max_crashes : int
+        Number of crashes at which the step fails.
+    """
 
     max_crashes: int = MAX_CRASHES
 
@@ -81,12 +101,15 @@ class Recover(Struct, frozen=True, kw_only=True):
 Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Requeue | Recover
 
 
+# --- effects --------------------------------------------------------------------------
+
+
 class Execute(Struct, frozen=True):
-    """Give the run's current step to a kernel, when one is free."""
+    """Execute the run's current step as soon as a kernel is free."""
 
 
 class SetTimer(Struct, frozen=True):
-    """Send `Expire` for the run's current execution at this time."""
+    """Send `Expire` for the run's current execution at the time `at`."""
 
     at: datetime
 
@@ -96,13 +119,13 @@ class Interrupt(Struct, frozen=True):
 
 
 class Deliver(Struct, frozen=True):
-    """Hand these mails over, now that the outcome that made them is stored."""
+    """Deliver these emails; the outcome that asked for them is stored."""
 
     emails: list[OutboxMessage]
 
 
 class Archive(Struct, frozen=True):
-    """The run is over: file it among the finished ones."""
+    """Move the run, which has ended, to the finished runs."""
 
 
 Effect: TypeAlias = Execute | SetTimer | Interrupt | Deliver | Archive

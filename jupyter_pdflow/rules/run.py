@@ -1,6 +1,8 @@
-"""What a run is: immutable records that are stored as they are.
+"""A run and its parts as immutable records, and the units that they are measured in.
 
-Instants are timezone-aware UTC datetimes, durations are milliseconds.
+The records are stored as they are: a field with ``field(name=…)`` keeps the name that older
+versions of this package have written. Instants are timezone-aware UTC datetimes. Durations are
+milliseconds.
 """
 
 from __future__ import annotations
@@ -38,7 +40,19 @@ REASON_LIMIT = 1_000
 
 
 class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a step failed, in the names of Jupyter's ``error`` output."""
+    """Why a step failed, in the names of Jupyter's ``error`` output.
+
+    Attributes
+    ----------
+    ename : str
+        The name of the exception's class.
+    evalue : str
+        The exception's message.
+    traceback : list of str
+        The lines of the traceback, without those of this package.
+    step : str or None
+        The step that failed.
+    """
 
     ename: str
     evalue: str
@@ -47,7 +61,21 @@ class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PauseCall(Struct, frozen=True, kw_only=True, tag="pause"):
-    """A call of ``pd.flow.suspend``, ``rerun`` or ``delay``; ``ms`` is its time."""
+    """A call of ``pd.flow.suspend``, ``rerun`` or ``delay``.
+
+    Attributes
+    ----------
+    kind : {"suspend", "rerun", "delay"}
+        The method that was called.
+    ms : int
+        Milliseconds until the deadline of the pause.
+    on_timeout : {"resume", "cancel", "fail"}
+        What happens at the deadline.
+    context : JSON value
+        What a rerun passes to the next execution.
+    max_retries : int
+        Maximum number of reruns of the step.
+    """
 
     kind: PauseKind
     ms: int
@@ -57,13 +85,19 @@ class PauseCall(Struct, frozen=True, kw_only=True, tag="pause"):
 
 
 class ExitCall(Struct, frozen=True, kw_only=True, tag="exit"):
-    """A call of ``pd.flow.exit``."""
+    """A call of ``pd.flow.exit``; ``exit_reason`` is its argument."""
 
     exit_reason: str | None = None
 
 
-class Mail(Struct, frozen=True, kw_only=True):
-    """What a call of ``pd.send.email`` asked for; ``to`` may be left to the configuration."""
+class EmailRequest(Struct, frozen=True, kw_only=True):
+    """The arguments of a call of ``pd.send.email``.
+
+    Attributes
+    ----------
+    to : list of str
+        The recipients; empty for those that the owner has configured (``PDFlow.mail_to``).
+    """
 
     subject: str
     text: str = ""
@@ -72,46 +106,73 @@ class Mail(Struct, frozen=True, kw_only=True):
 
 
 class OutboxMessage(Struct, frozen=True, kw_only=True):
-    """A mail of a stored outcome; its `id` is the same however often it is handed over."""
+    """An email of a stored outcome.
+
+    Attributes
+    ----------
+    id : str
+        Always the same for the same email, so that it is taken once however often it is delivered.
+    """
 
     id: str
     run_id: str
     step: str
     created_at: datetime
-    mail: Mail
+    email: EmailRequest = field(name="mail")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What one execution of a step came to.
+    """The result of one execution of a step.
 
-    ``flow`` is the last call of ``pd.flow``; it counts only where there is no ``error``.
+    Attributes
+    ----------
+    exports : dict
+        The step's exports by name, as plain JSON.
+    flow : PauseCall or ExitCall or None
+        The call of ``pd.flow`` that counts; it is ignored if there is an `error`.
+    emails : list of EmailRequest
+        The emails to deliver. They are delivered also if there is an `error`.
+    error : Error or None
+        Why the step failed.
     """
 
     exports: dict[str, Any] = {}
     flow: PauseCall | ExitCall | None = None
-    mails: list[Mail] = []
+    emails: list[EmailRequest] = field(default_factory=list, name="mails")
     error: Error | None = None
 
 
 class Execution(Struct, frozen=True, kw_only=True):
-    """Everything that a handler is told about the execution that it is called for.
+    """One execution of a step, as a kernel and the handler's ``pd`` need it.
 
     Attributes
     ----------
     id : str
-        This execution, new at every reawakening; ``pd.context.id``.
-    runs : int
-        ``pd.context.run.runs``, starting at 1.
-    reruns : int
-        How many reruns of this step have been used up.
-    called_back : bool
-        Whether an HTTP request or button woke it, so that ``callback_request`` is there.
+        ``pd.context.id``; a new one for each execution.
+    ts : datetime
+        When the run was created.
+    event : JSON value
+        The event that the run was started with.
     steps : dict
-        Exports of the steps before it, by step name.
+        Exports of the earlier steps, by step name.
+    attempt : int
+        ``pd.context.attempt``, from 1.
+    runs : int
+        ``pd.context.run.runs``, from 1.
+    reruns : int
+        Number of reruns of this step that are used up.
+    context : JSON value
+        What the last ``pd.flow.rerun`` of this step passed.
+    called_back : bool
+        Whether an HTTP request or a button started this execution. Only then does
+        ``pd.context.run`` have the key ``callback_request``.
+    resume_url, cancel_url : str
+        The two links of this execution.
     files_dir : str
-        Where the folders of all runs' files are, as an absolute path.
+        The folder that holds the files of all runs, as an absolute path.
     files_id : str
-        What marks that folder, so that one of the same path elsewhere is not taken for it.
+        The content of that folder's id file. A folder of the same path on another machine has
+        another id or none.
     """
 
     id: str
@@ -138,7 +199,14 @@ class Execution(Struct, frozen=True, kw_only=True):
 class Step(Struct, frozen=True, kw_only=True):
     """A step of a run.
 
-    ``runs`` is the number its latest execution saw; ``reruns`` counts the reruns used up.
+    Attributes
+    ----------
+    runs : int
+        The number that the latest execution sees as ``pd.context.run.runs``; 0 before the first.
+    reruns : int
+        Number of reruns that are used up, by timers and callbacks alike.
+    exports : dict
+        The exports of the latest execution, by name.
     """
 
     name: str
@@ -152,7 +220,21 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Pause(Struct, frozen=True, kw_only=True):
-    """What a paused run waits for."""
+    """What a paused run waits for.
+
+    Attributes
+    ----------
+    step, execution
+        Which execution has paused; the pair identifies the links of this pause.
+    since, deadline : datetime
+        When the pause began, and when its timer is due.
+    on_timeout : {"resume", "cancel", "fail"}
+        What happens at the deadline.
+    context : JSON value
+        What a rerun passes to the next execution.
+    max_retries : int
+        Maximum number of reruns of the step.
+    """
 
     kind: PauseKind
     step: str
@@ -165,17 +247,17 @@ class Pause(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """How the pause of one execution of a step was settled."""
+    """How, by what and when the pause of one execution of a step was settled."""
 
     step: str
     execution: int
-    how: Resolution
+    resolution: Resolution = field(name="how")
     by: Actor | None
     at: datetime
 
 
 class PendingRequest(Struct, frozen=True, kw_only=True):
-    """A request that came while its step was still running; applied at the step's end."""
+    """A resume or cancel that came before its step had paused; it is applied when the step ends."""
 
     action: Literal["resume", "cancel"]
     by: Actor
@@ -184,7 +266,17 @@ class PendingRequest(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What a run has used: credits and milliseconds."""
+    """What a run has used.
+
+    Attributes
+    ----------
+    credits : int
+        One per started 30 s of each execution segment.
+    compute_ms : int
+        Milliseconds in which steps were executed.
+    paused_ms : int
+        Milliseconds in which the run was paused.
+    """
 
     credits: int = 0
     compute_ms: int = 0
@@ -197,22 +289,33 @@ class Run(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     position : int
-        Index of the step that is executing, waiting or next.
+        Index of the current step: the one that is executed, paused or next.
     execution : int
-        Starts at 1 and grows at every reawakening; with a step's name it identifies a link.
+        Number of the current execution, from 1; it grows by one each time that a pause ends. With
+        the step's name it identifies a link.
     attempt : int
-        The number of this execution's latest begin, from 1; late answers of earlier ones are
+        Number of the current execution's latest attempt, from 1. Outcomes of earlier attempts are
         ignored.
     crashes : int
-        How often a server or gateway ended without an answer while this execution was running.
+        How often a server or gateway ended without an answer during the current execution.
     not_before : datetime or None
-        When a queued run may begin, if it has to wait because of its crashes.
-    woken_at : datetime or None
-        When the execution segment under way began.
+        When a queued run may begin, if it has to wait after crashes.
+    context : JSON value
+        What the last ``pd.flow.rerun`` of the current step passed.
+    called_back : bool
+        Whether a request, not a timer, has started the current execution of a rerun step.
+    callback_request : dict or None
+        That request.
+    segment_started_at : datetime or None
+        When the current execution segment began. None if the run is paused, has ended, or waits
+        for the first kernel of a segment.
+    pending_request : PendingRequest or None
+        A resume or cancel that is applied when the current step ends.
     decisions : tuple of Decision
-        The newest settled pauses, at most `jupyter_pdflow.rules.transitions.DECISIONS_KEPT`.
+        The newest settled pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
     outbox : list of OutboxMessage
-        Mails of the latest outcome; the mailbox takes each id once.
+        Emails of the latest outcome. They are stored with it and delivered afterwards, again after
+        a restart.
     """
 
     id: str
@@ -232,7 +335,7 @@ class Run(Struct, frozen=True, kw_only=True):
     context: Any = None
     called_back: bool = field(default=False, name="woken")
     callback_request: Request | None = None
-    woken_at: datetime | None = None
+    segment_started_at: datetime | None = field(default=None, name="woken_at")
     pause: Pause | None = None
     pending_request: PendingRequest | None = field(default=None, name="early")
     decisions: tuple[Decision, ...] = ()
@@ -244,67 +347,31 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more can happen to this run."""
+        """Whether this run has ended, so that no event changes it any more."""
         return self.status in ENDED
 
     @property
     def current(self) -> Step:
-        """The step that is executing, waiting or next."""
+        """The step that is executed, paused or next."""
         return self.steps[self.position]
 
 
+CREDIT_MS = 30_000
+"""Milliseconds of compute time that one credit pays for."""
+
+
 def milliseconds(start: datetime, end: datetime) -> int:
-    """Whole milliseconds from `start` to `end`, never negative."""
+    """Return the whole milliseconds from `start` to `end`, or 0 if `end` is earlier."""
+    # The wall clock may have been set back between the two readings.
     return max(0, (end - start) // timedelta(milliseconds=1))
 
 
-MINUTE, HOUR, DAY = 60, 3600, 86_400
-YEAR_MS = 365 * 24 * 60 * 60 * 1000
-
-
-def check_ms(name: str, value: object) -> int:
-    """Return `value` as whole milliseconds.
-
-    Raises
-    ------
-    ValueError
-        It is not a number from 1 ms to one year; the message names the argument.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        msg = f"{name} must be a number of milliseconds, not {value!r}"
-        raise ValueError(msg)  # noqa: TRY004  one error for all bad times, as the docs say
-    if not 1 <= value <= YEAR_MS:
-        msg = f"{name} must be from 1 to {YEAR_MS:,} milliseconds (one year), not {value!r}"
-        raise ValueError(msg)
-    return int(value)
-
-
-def duration(time: timedelta) -> str:
-    """Write a time as a person says it: ``120 ms``, ``3.2 s``, ``5 min 10 s``, ``2 days 3 h``."""
-    seconds = time.total_seconds()
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < MINUTE:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
-    days, rest = divmod(round(seconds), DAY)
-    parts = [
-        f"{days} day{'s' * (days != 1)}" if days else "",
-        f"{rest // HOUR} h" if rest >= HOUR else "",
-        f"{rest % HOUR // MINUTE} min" if rest % HOUR >= MINUTE else "",
-        f"{rest % MINUTE} s" if rest % MINUTE else "",
-    ]
-    return " ".join(part for part in parts if part)
-
-
-CREDIT_MS = 30_000
-
-
 def credits_for(compute_ms: int) -> int:
-    """Count the credits of one execution segment: one per started 30 s, at least one.
+    """Return the credits of one execution segment: one per started 30 s, at least one.
 
     Parameters
     ----------
     compute_ms : int
-        Milliseconds from waking to pausing or ending.
+        Milliseconds from the start of the segment until the run pauses or ends.
     """
     return max(1, -(-compute_ms // CREDIT_MS))

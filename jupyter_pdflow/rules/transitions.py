@@ -1,21 +1,31 @@
-"""How a run moves: `apply` takes a run, an event and the time, and gives the next run.
+"""The transitions of a run: `apply` takes a run, an event and the time, and returns the next run.
 
-========  ==============  ====================================================
-event     counts when     the run is then
-========  ==============  ====================================================
-Begin     queued, due     running
-Finish    running         queued (next step), paused, succeeded or failed
-Resume    paused          queued (next step, or the same one for a rerun)
-Resume    queued/running  the same, with the request kept for the step's end
-Expire    paused, due     queued; canceled or failed where `on_timeout` says so
-Expire    queued, due     queued, and executed now that its wait is over
-Cancel    not ended       canceled
-Requeue   running         queued, one more attempt; failed after too many crashes
-Recover   running         queued, one more attempt; failed after too many crashes
-========  ==============  ====================================================
+===========  ==============  ===================================================================
+event        counts if the   the run is then
+             run is
+===========  ==============  ===================================================================
+Begin        queued          running; a run that has to wait after crashes stays queued
+Finish       running         queued (next step), paused, succeeded or failed; with a pending
+                             request and a pause, as after that request
+Resume       paused          queued (next step, or the same one for a rerun); succeeded after the
+                             last step
+CancelPause  paused          canceled
+Resume,      queued,         the same, with the request pending until the step ends
+CancelPause  running
+Expire       paused, due     as after a Resume; canceled or failed if `on_timeout` says so
+Expire       queued, due     queued, and executed now that its wait after crashes is over
+Cancel       not ended       canceled
+Requeue      running         queued (same step, next attempt)
+Requeue      running         the same if the server crashed, from the second crash on after a
+(crashed),                   wait; failed after `max_crashes`
+Recover
+===========  ==============  ===================================================================
 
-An event that does not count changes nothing: one that a person sent raises, one that a
-timer or a kernel sent is ignored.
+Finish, Resume, CancelPause and Expire name an execution and count only for that one; Finish names
+its attempt as well. An event that does not count leaves the run as it is. If a client sent it
+(Resume, CancelPause, Cancel), `apply` raises an error. If a timer, a kernel or the server sent it,
+it is ignored; but Expire before its time sets the timer again, and Recover repeats the effects that
+may not have been performed. `jupyter_pdflow.rules.decisions` explains which event settles a pause.
 """
 
 from __future__ import annotations
@@ -26,8 +36,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import NotPausedError, RunEndedError
-from jupyter_pdflow.rules.decisions import check_open, decide, is_paused_at, is_under_way
+from jupyter_pdflow.exceptions import RunEndedError
+from jupyter_pdflow.rules.decisions import check_undecided, decide, is_paused_at, is_under_way
 from jupyter_pdflow.rules.events import (
     Archive,
     Begin,
@@ -44,7 +54,14 @@ from jupyter_pdflow.rules.events import (
     Resume,
     SetTimer,
 )
-from jupyter_pdflow.rules.execution import addressed, deliver, next_runs, too_large
+from jupyter_pdflow.rules.execution import (
+    crash_error,
+    delivery,
+    next_runs,
+    outbox_of,
+    size_error,
+    wait_after,
+)
 from jupyter_pdflow.rules.run import (
     Actor,
     Error,
@@ -66,14 +83,14 @@ from jupyter_pdflow.rules.workflow import Workflow
 
 
 class Transition(NamedTuple):
-    """A run after an event, and what is to be done once it is stored."""
+    """A run after an event, and the effects to perform once that run is stored."""
 
     run: Run
     effects: tuple[Effect, ...] = ()
 
 
 def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Transition:
-    """Make a queued run of a workflow's version, started with `event`."""
+    """Return a new, queued run of a workflow's version, started with `event`."""
     run = Run(
         id=run_id,
         workflow_id=workflow.id,
@@ -88,7 +105,19 @@ def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Trans
 
 
 def apply(run: Run, event: Event, now: datetime) -> Transition:
-    """Move a run by one event.
+    """Apply one event to a run.
+
+    Parameters
+    ----------
+    run : Run
+    event : Event
+    now : datetime
+        The current UTC time; it may be earlier than at the previous event.
+
+    Returns
+    -------
+    Transition
+        Its run is `run` itself if the event changed nothing.
 
     Raises
     ------
@@ -97,24 +126,12 @@ def apply(run: Run, event: Event, now: datetime) -> Transition:
     RunEndedError
         A `Cancel` came for a run that has ended.
     """
-    move = _RULES[type(event)](run, event, now)
-    if move.run is run:
-        return move
-    return Transition(replace(move.run, updated_at=max(now, run.updated_at)), move.effects)
-
-
-def waiting_for(run: Run) -> Pause:
-    """Get the pause that a resume by the run's id would settle.
-
-    Raises
-    ------
-    NotPausedError
-        The run is not paused.
-    """
-    if run.pause is None:
-        msg = f"Run {run.id} is {run.status}, not paused; only a paused run can be resumed."
-        raise NotPausedError(msg)
-    return run.pause
+    transition = _RULES[type(event)](run, event, now)
+    if transition.run is run:
+        return transition
+    # Times of a run stay in order even if the wall clock was set back.
+    updated = replace(transition.run, updated_at=max(now, run.updated_at))
+    return Transition(updated, transition.effects)
 
 
 # --- the rule of each event -----------------------------------------------------------
@@ -124,10 +141,12 @@ def _begin(run: Run, _event: Begin, now: datetime) -> Transition:
     if run.status != "queued" or run.not_before is not None:
         return Transition(run)
     step = run.current
-    runs = step.runs or 1
+    runs = step.runs or 1  # for a rerun, or a step that crashed, the number is there already
     step = replace(step, status="running", runs=runs, started_at=step.started_at or now)
     run = _with_step(run, step)
-    return Transition(replace(run, status="running", woken_at=run.woken_at or now))
+    # The steps that follow each other without a pause share one segment, and so its credits.
+    started_at = run.segment_started_at or now
+    return Transition(replace(run, status="running", segment_started_at=started_at))
 
 
 def _finish(run: Run, event: Finish, now: datetime) -> Transition:
@@ -135,10 +154,10 @@ def _finish(run: Run, event: Finish, now: datetime) -> Transition:
         return Transition(run)
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
-    run = replace(run, outbox=addressed(run, outcome, now))
-    error = outcome.error or too_large(run, outcome)
-    move = _fail(run, error, now) if error else _after_return(run, outcome, now)
-    return Transition(move.run, (*deliver(run), *move.effects))
+    run = replace(run, outbox=outbox_of(run, outcome, now))
+    error = outcome.error or size_error(run, outcome)
+    transition = _fail(run, error, now) if error else _after_return(run, outcome, now)
+    return Transition(transition.run, (*delivery(run), *transition.effects))
 
 
 def _after_return(run: Run, outcome: Outcome, now: datetime) -> Transition:
@@ -156,8 +175,8 @@ def _resume(run: Run, event: Resume, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.pending_request is None:
         pending = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
         return Transition(replace(run, pending_request=pending))
-    check_open(run, event.step, event.execution)
-    return _wake(run, "resumed", event.by, event.request, now)
+    check_undecided(run, event.step, event.execution)
+    return _end_pause(run, "resumed", event.by, event.request, now)
 
 
 def _expire(run: Run, event: Expire, now: datetime) -> Transition:
@@ -170,18 +189,19 @@ def _expire(run: Run, event: Expire, now: datetime) -> Transition:
         return Transition(run, (SetTimer(pause.deadline),))
     if pause.on_timeout == "cancel":
         run = decide(run, "timed_out", "timer", now)
-        return _cancel_now(run, "Nobody answered in time.", now)
+        return _cancel_now(run, "No answer came in time.", now)
     if pause.on_timeout == "fail":
         waited = milliseconds(pause.since, pause.deadline)
-        text = f"Nobody resumed step {pause.step!r} within {waited} ms."
+        text = f"Step {pause.step!r} was not resumed within {waited} ms."
         error = Error(ename="TimeoutError", evalue=text, step=pause.step)
         return _fail(decide(run, "timed_out", "timer", now), error, now)
-    return _wake(run, "timed_out", "timer", None, now)
+    return _end_pause(run, "timed_out", "timer", None, now)
 
 
 def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
     if run.ended:
-        msg = f"Run {run.id} has already {_ended_words(run)}; there is nothing to cancel."
+        ended = "been canceled" if run.status == "canceled" else run.status
+        msg = f"Run {run.id} has already {ended}; there is nothing to cancel."
         raise RunEndedError(msg)
     if run.pause is not None:
         run = decide(run, "canceled", event.by, now)
@@ -192,7 +212,7 @@ def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.pending_request is None:
         pending = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
         return Transition(replace(run, pending_request=pending))
-    check_open(run, event.step, event.execution)
+    check_undecided(run, event.step, event.execution)
     return _cancel_now(decide(run, "canceled", event.by, now), None, now)
 
 
@@ -205,14 +225,15 @@ def _requeue(run: Run, event: Requeue, now: datetime) -> Transition:
 
 
 def _recover(run: Run, event: Recover, now: datetime) -> Transition:
-    """Find out what a run needs when a server starts: nothing is taken for done."""
+    # What is stored does not say which effects the last server performed, so all are repeated.
+    # Each can be performed twice without harm.
     if run.status == "running":
-        move = _crash(run, event.max_crashes, now)
-        return Transition(move.run, (*deliver(run), *move.effects))
-    return Transition(run, (*deliver(run), _needed(run)))
+        transition = _crash(run, event.max_crashes, now)
+        return Transition(transition.run, (*delivery(run), *transition.effects))
+    return Transition(run, (*delivery(run), _effect_of_status(run)))
 
 
-def _needed(run: Run) -> Effect:
+def _effect_of_status(run: Run) -> Effect:
     if run.ended:
         return Archive()
     if run.pause is not None:
@@ -232,7 +253,7 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
 }
 
 
-# --- what they are made of ------------------------------------------------------------
+# --- changes that the rules share -----------------------------------------------------
 
 
 def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
@@ -247,23 +268,24 @@ def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
         max_retries=call.max_retries,
     )
     run = _close_segment(_with_step(run, replace(run.current, status="paused")), now)
-    pending, run = (
-        run.pending_request,
-        replace(run, status="paused", pause=pause, pending_request=None),
-    )
+    pending = run.pending_request
+    run = replace(run, status="paused", pause=pause, pending_request=None)
     if pending is None:
         return Transition(run, (SetTimer(pause.deadline),))
     if pending.action == "cancel":
         return _cancel_now(decide(run, "canceled", pending.by, now), None, now)
-    return _wake(run, "resumed", pending.by, pending.request, now)
+    return _end_pause(run, "resumed", pending.by, pending.request, now)
 
 
-def _wake(
-    run: Run, how: Resolution, by: Actor, request: Request | None, now: datetime
+def _end_pause(
+    run: Run, resolution: Resolution, by: Actor, request: Request | None, now: datetime
 ) -> Transition:
+    """Settle the pause and continue the run: with the same step for a rerun, else with the next."""
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    run = replace(decide(run, how, by, now), execution=run.execution + 1, attempt=1, crashes=0)
+    run = decide(run, resolution, by, now)
+    # A new execution: the links, the timer and the late outcomes of the old one count no more.
+    run = replace(run, execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":
         return _rerun(run, pause, request)
     if pause.kind == "suspend" or request is not None:
@@ -289,19 +311,21 @@ def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
 def _next_step(run: Run, now: datetime) -> Transition:
     run = replace(run, context=None, called_back=False, callback_request=None, pending_request=None)
     if run.position + 1 == len(run.steps):
-        return _end(replace(run, woken_at=run.woken_at or now), "succeeded", now)
+        # A resume of the last step is a reawakening too: its segment costs one credit.
+        run = replace(run, segment_started_at=run.segment_started_at or now)
+        return _end(run, "succeeded", now)
     run = replace(run, status="queued", position=run.position + 1, attempt=1, crashes=0)
     return Transition(run, (Execute(),))
 
 
 def _next_attempt(run: Run) -> Run:
-    """Queue the step that was executing, for another attempt."""
+    """Queue the step that was running, for another attempt."""
     run = _with_step(run, replace(run.current, status="pending"))
-    return replace(run, status="queued", attempt=run.attempt + 1, woken_at=None)
+    return replace(run, status="queued", attempt=run.attempt + 1, segment_started_at=None)
 
 
 def _crash(run: Run, max_crashes: int, now: datetime) -> Transition:
-    """Queue a step whose server ended; give it up where it has done that too often."""
+    """Queue the step that was running when its server ended, or fail it after `max_crashes`."""
     run = replace(_next_attempt(run), crashes=run.crashes + 1)
     if run.crashes >= max_crashes:
         return _fail(run, crash_error(run.current.name, run.crashes), now)
@@ -326,8 +350,8 @@ def _fail(run: Run, error: Error, now: datetime) -> Transition:
 def _cancel_now(run: Run, reason: str | None, now: datetime) -> Transition:
     interrupt = (Interrupt(),) if run.status == "running" else ()
     run = _end_step(replace(run, reason=reason), "canceled", now)
-    move = _end(run, "canceled", now)
-    return Transition(move.run, (*interrupt, *move.effects))
+    transition = _end(run, "canceled", now)
+    return Transition(transition.run, (*interrupt, *transition.effects))
 
 
 def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
@@ -342,16 +366,16 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
 
 
 def _close_segment(run: Run, now: datetime) -> Run:
-    """Count the compute time since the run woke up, if it did."""
-    if run.woken_at is None:
+    """Count the compute time of the execution segment, if one has begun."""
+    if run.segment_started_at is None:
         return run
-    compute_ms = milliseconds(run.woken_at, now)
+    compute_ms = milliseconds(run.segment_started_at, now)
     usage = replace(
         run.usage,
         credits=run.usage.credits + credits_for(compute_ms),
         compute_ms=run.usage.compute_ms + compute_ms,
     )
-    return replace(run, usage=usage, woken_at=None)
+    return replace(run, usage=usage, segment_started_at=None)
 
 
 def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
@@ -371,40 +395,3 @@ def _reruns_used_up(run: Run, call: PauseCall) -> bool:
 def _is_of_attempt(run: Run, event: Finish) -> bool:
     attempt = (run.current.name, run.execution, run.attempt)
     return (event.step, event.execution, event.attempt) == attempt
-
-
-def _ended_words(run: Run) -> str:
-    return "been canceled" if run.status == "canceled" else run.status
-
-
-# --- crashes --------------------------------------------------------------------------
-
-ALONE_FROM = 2
-"""From this number of crashes on, a step waits and is executed alone."""
-
-FIRST_WAIT = timedelta(seconds=10)
-LONGEST_WAIT = timedelta(hours=1)
-
-
-def is_alone(run: Run) -> bool:
-    """Whether no other step of its server may execute while this run's current step does."""
-    return run.crashes >= ALONE_FROM
-
-
-def wait_after(crashes: int) -> timedelta:
-    """Return how long a step waits after this number of crashes: 0, then 10 s, 20 s, 40 s …."""
-    if crashes < ALONE_FROM:
-        return timedelta()
-    doublings = min(crashes - ALONE_FROM, 10)
-    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
-
-
-def crash_error(step: str, crashes: int) -> Error:
-    """Describe why a step is not executed again."""
-    times = "once" if crashes == 1 else f"{crashes} times"
-    text = (
-        f"The server or its gateway ended {times} while it executed step {step!r}, which is not "
-        "executed again. Find what in it ends the server, such as a lack of memory; then start a "
-        "new run."
-    )
-    return Error(ename="ServerDied", evalue=text)

@@ -1,4 +1,4 @@
-"""What a workflow is: the steps and the setup of a notebook, at one version."""
+"""A workflow and its source as records: the setup and the steps of a notebook, at one version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 from msgspec import Struct, to_builtins
 
 PACKAGE_FILE = "__init__.py"
-"""The file of a package itself."""
+"""The file that makes a folder a package; its code is the package's own module."""
 
 
 class StepSource(Struct, frozen=True, kw_only=True):
@@ -25,11 +25,12 @@ class ModuleSource(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name : str
-        As it is imported: ``helpers``, ``shop.orders``; a package by its own name.
+        The name that it is imported by: ``helpers``, ``shop.orders``, or the name of a package.
     path : str
-        The file below the notebook's folder; for a folder without ``__init__.py`` the folder.
+        The path of the file, relative to the notebook's folder. For a package without
+        ``__init__.py`` it is the path of the package's folder.
     source : str
-        Its code; empty for a folder without ``__init__.py``.
+        The code of the file; empty for a package without ``__init__.py``.
     """
 
     name: str
@@ -38,16 +39,18 @@ class ModuleSource(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """What a notebook says: the code that production runs, and on which kernel.
+    """The code of a notebook that production runs, and the kernel that runs it.
 
     Attributes
     ----------
     kernel_name : str
+        The name of the notebook's kernelspec.
     setup : tuple of str
-        The setup cells.
+        The sources of the setup cells, in order.
     steps : tuple of StepSource
+        The steps, in order.
     modules : tuple of ModuleSource
-        The local modules that they import, and that these import.
+        The local modules that cells or other local modules import.
     """
 
     kernel_name: str
@@ -85,8 +88,9 @@ class Workflow(Struct, frozen=True, kw_only=True):
 
 
 def version_of(source: Source) -> str:
-    """Hash what production runs, so that the same content is the same version."""
+    """Return a hash of the source: 12 hexadecimal digits, the same for the same content."""
     content = to_builtins(source)
-    if not source.modules:  # as before there were any
+    if not source.modules:
+        # Versions that were stored before there was `modules` keep their hash.
         del content["modules"]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()[:12]

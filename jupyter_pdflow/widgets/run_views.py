@@ -17,12 +17,12 @@ from jupyter_pdflow.formatting import (
     Fallback,
     elapsed,
     exports_fallback,
-    moment,
-    waits,
+    format_duration,
+    local_time,
+    pause_text,
     without_secrets,
 )
 from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.run import duration
 
 ui: Any = ipywidgets
 """The widgets, which come without types."""
@@ -87,7 +87,7 @@ def runs_fallback(runs: Sequence[View], nothing: str = NO_RUN) -> Fallback:
     if not runs:
         return nothing, f"<p>{escape(nothing)}</p>"
     rows = [
-        (run["id"], run["workflow_name"], status_words(run), moment(run["created_at"]))
+        (run["id"], run["workflow_name"], status_words(run), local_time(run["created_at"]))
         for run in runs
     ]
     text = "\n".join("  ".join(row) for row in rows)
@@ -98,7 +98,7 @@ def runs_fallback(runs: Sequence[View], nothing: str = NO_RUN) -> Fallback:
 def status_words(run: View) -> str:
     """Say where a run stands."""
     if run["pause"]:
-        return f"paused at step {run['pause']['step']}: {waits(run['pause'])}"
+        return f"paused at step {run['pause']['step']}: {pause_text(run['pause'])}"
     if run["error"]:
         return f"{run['status']}: {run['error']['message']}"
     return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
@@ -110,23 +110,23 @@ def step_words(step: View) -> str:
     if step["runs"] > 1:
         words += f", run {step['runs']}"
     if step["ended_at"]:
-        words += f" after {duration(elapsed(step))}"
+        words += f" after {format_duration(elapsed(step))}"
     elif step["started_at"]:
-        words += f" since {moment(step['started_at'])}"
+        words += f" since {local_time(step['started_at'])}"
     return f"{words}: {step['error']['message']}" if step["error"] else words
 
 
 def _usage_words(run: View) -> str:
     usage = run["usage"]
     credit = "credit" if usage["credits"] == 1 else "credits"
-    paused = duration(timedelta(milliseconds=usage["paused_ms"]))
+    paused = format_duration(timedelta(milliseconds=usage["paused_ms"]))
     return f"{usage['credits']} {credit}, {paused} paused; {_as_of(run, 'as of')}"
 
 
 def _as_of(run: View, words: str = "As of") -> str:
     last = "its end" if run["status"] in ("succeeded", "failed", "canceled") else "last change"
-    now = moment(datetime.now(UTC).isoformat())
-    return f"{words} {now} ({last}: {moment(run['updated_at'])})"
+    now = local_time(datetime.now(UTC).isoformat())
+    return f"{words} {now} ({last}: {local_time(run['updated_at'])})"
 
 
 def _without_keys(value: Any) -> Any:

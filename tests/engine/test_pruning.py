@@ -18,7 +18,7 @@ from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
-from jupyter_pdflow.rules.run import Mail, OutboxMessage
+from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
@@ -68,7 +68,11 @@ class Services:
         await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
         (self.data_dir / FILES / run.id / "sub").mkdir(parents=True)
         email = OutboxMessage(
-            id=f"{run.id}-1-0-0", run_id=run.id, step="a", created_at=START, mail=Mail(subject="s")
+            id=f"{run.id}-1-0-0",
+            run_id=run.id,
+            step="a",
+            created_at=START,
+            email=EmailRequest(subject="s"),
         )
         await self.mailbox.accept([email])
         if ended:

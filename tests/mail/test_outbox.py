@@ -19,7 +19,7 @@ from jupyter_pdflow.mail.message import ERROR_LIMIT, Email, parcel_of
 from jupyter_pdflow.mail.outbox import Mailbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.addresses import check_address
-from jupyter_pdflow.rules.run import Mail, OutboxMessage
+from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
 from tests.engine.support import Inbox, smtp_server, until
 
@@ -90,7 +90,7 @@ async def box(
 def email(email_id: str = "r-1-0-0", **mail: object) -> OutboxMessage:
     mail = {"subject": "Please approve", "text": "Yes: https://x/y", **mail}
     return OutboxMessage(
-        id=email_id, run_id="r", step="a", created_at=datetime.now(UTC), mail=Mail(**mail)
+        id=email_id, run_id="r", step="a", created_at=datetime.now(UTC), email=EmailRequest(**mail)
     )
 
 

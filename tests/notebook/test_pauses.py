@@ -91,7 +91,7 @@ def test_as_if_the_time_ran_out(kernel: Kernel):
     ("on_timeout", "words"),
     [
         ("cancel", "the run would be canceled here"),
-        ("fail", "the run would fail here: Nobody resumed step &#x27;a&#x27; within 5 ms."),
+        ("fail", "the run would fail here: Step &#x27;a&#x27; was not resumed within 5 ms."),
     ],
 )
 def test_on_timeout(kernel: Kernel, on_timeout: str, words: str):

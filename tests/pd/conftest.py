@@ -1,4 +1,4 @@
-"""What the tests of `pd` start from."""
+"""Fixtures that make a `Pd`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakePd = Callable[..., Pd]
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give `pd.inputs` an empty data directory."""
+    """Use an empty data directory for `pd.inputs`."""
     monkeypatch.setenv("JUPYTER_PDFLOW_DATA_DIR", str(tmp_path))
     return tmp_path
 
@@ -25,7 +25,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def make_pd(data_dir: Path) -> MakePd:
     def make(test: bool = False, **fields: Any) -> Pd:
-        given = {
+        values = {
             "id": "r-2",
             "run_id": "r",
             "workflow_id": "w",
@@ -37,7 +37,7 @@ def make_pd(data_dir: Path) -> MakePd:
             "cancel_url": "http://cancel",
             **fields,
         }
-        return Pd(Execution(**given), test=test)
+        return Pd(Execution(**values), test=test)
 
     return make
 

@@ -1,4 +1,4 @@
-"""Whatever a handler does, an outcome comes back."""
+"""`call_handler` returns an outcome for each kind of handler, error and interrupt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from jupyter_pdflow.kernels.inside.cell import interrupts
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
-from jupyter_pdflow.rules.run import Mail, Outcome, PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, Outcome, PauseCall
 
 
 class Callable_:  # noqa: N801
@@ -51,7 +51,7 @@ async def test_nothing_returned_is_nothing_exported(pd: Pd) -> None:
     assert await call_handler(lambda pd: None, pd) == Outcome()
 
 
-async def test_everything_that_was_asked_for_is_in_the_outcome(pd: Pd) -> None:
+async def test_outcome_has_exports_emails_and_the_pause(pd: Pd) -> None:
     def handler(pd: Any) -> Any:
         pd.export("a", 1)
         pd.send.email("Hi")
@@ -60,12 +60,12 @@ async def test_everything_that_was_asked_for_is_in_the_outcome(pd: Pd) -> None:
 
     assert await call_handler(handler, pd) == Outcome(
         exports={"a": 1, "$return_value": {"a": 2}},
-        mails=[Mail(subject="Hi")],
+        emails=[EmailRequest(subject="Hi")],
         flow=PauseCall(kind="delay", ms=5),
     )
 
 
-async def test_error_keeps_mails_and_exports_and_its_chain(pd: Pd) -> None:
+async def test_error_keeps_emails_and_exports_and_its_chain(pd: Pd) -> None:
     def cause() -> None:
         {}["missing"]
 
@@ -78,7 +78,7 @@ async def test_error_keeps_mails_and_exports_and_its_chain(pd: Pd) -> None:
             raise ValueError("no") from error  # noqa: EM101
 
     outcome = await call_handler(handler, pd)
-    assert (outcome.exports, outcome.mails) == ({"a": 1}, [Mail(subject="Hi")])
+    assert (outcome.exports, outcome.emails) == ({"a": 1}, [EmailRequest(subject="Hi")])
     assert outcome.error is not None
     assert (outcome.error.ename, outcome.error.evalue) == ("ValueError", "no")
     lines = outcome.error.traceback
@@ -96,12 +96,12 @@ async def test_error_inside_a_call_of_pd_shows_where_the_author_called_it(pd: Pd
 
     error = (await call_handler(handler, pd)).error
     assert error is not None
-    places = [line for line in error.traceback if line.startswith("  File")]
-    assert len(places) == 1
-    assert __file__ in places[0]
+    frames = [line for line in error.traceback if line.startswith("  File")]
+    assert len(frames) == 1
+    assert __file__ in frames[0]
 
 
-def leave(pd: Any) -> None:
+def exits(pd: Any) -> None:
     raise SystemExit(3)
 
 
@@ -121,7 +121,7 @@ def unprintable(pd: Any) -> None:
 @pytest.mark.parametrize(
     ("handler", "ename", "evalue"),
     [
-        (leave, "SystemExit", "3"),
+        (exits, "SystemExit", "3"),
         (interrupt, "KeyboardInterrupt", ""),
         (unprintable, "Unprintable", "<its str() failed>"),
         (lambda: 1, "StepError", "handler must take one argument, as in def handler(pd)"),
@@ -186,7 +186,7 @@ async def times_out(pd: Any) -> None:
         await asyncio.sleep(60)
 
 
-async def waits_in_vain(pd: Any) -> None:
+async def waits_too_long(pd: Any) -> None:
     await asyncio.wait_for(asyncio.sleep(60), 0.01)
 
 
@@ -206,7 +206,7 @@ async def fails_in_a_group(pd: Any) -> None:
         (awaits_canceled_task, "CancelledError"),
         (cancels_itself, "CancelledError"),
         (times_out, "TimeoutError"),
-        (waits_in_vain, "TimeoutError"),
+        (waits_too_long, "TimeoutError"),
         (fails_in_a_group, "ExceptionGroup"),
         (lambda pd: asyncio.run(awaits_canceled(pd)), "CancelledError"),
         (lambda pd: asyncio.run(times_out(pd)), "TimeoutError"),
@@ -233,13 +233,13 @@ def _script(handler: Any) -> None:
         asyncio.run(result)
 
 
-async def test_canceled_member_of_a_group_is_no_error(pd: Pd) -> None:
+async def test_canceled_task_of_a_group_is_ignored(pd: Pd) -> None:
     async def handler(pd: Any) -> str:
         async with asyncio.TaskGroup() as group:
             group.create_task(awaits_canceled(pd))
-        return "went on"
+        return "continued"
 
-    assert await call_handler(handler, pd) == Outcome(exports={"$return_value": "went on"})
+    assert await call_handler(handler, pd) == Outcome(exports={"$return_value": "continued"})
 
 
 async def test_error_text_is_bounded_and_storable(pd: Pd) -> None:

@@ -11,68 +11,68 @@ import pytest
 
 from jupyter_pdflow.exceptions import FolderError, StepOverError
 from jupyter_pdflow.pd.exports import to_json
-from jupyter_pdflow.pd.pd import MARK, session_folder
+from jupyter_pdflow.pd.pd import FILES_ID_NAME, session_folder
 from tests.pd.conftest import MakePd
 
-MARKED = "0" * 32
+FOLDER_ID = "0" * 32
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """Make the folder of all runs as a server does."""
+    """Return the folder of all runs' files, as a server makes it."""
     folder = tmp_path / "files"
     folder.mkdir()
-    (folder / MARK).write_text(MARKED)
+    (folder / FILES_ID_NAME).write_text(FOLDER_ID)
     return folder
 
 
-def test_it_is_made_at_first_use(make_pd: MakePd, base: Path) -> None:
-    pd = make_pd(files_dir=str(base), files_id=MARKED)
+def test_folder_is_made_at_first_use(make_pd: MakePd, base: Path) -> None:
+    pd = make_pd(files_dir=str(base), files_id=FOLDER_ID)
     assert "files" in dir(pd)
     assert not (base / "r").exists()
     assert pd.files == base / "r"
     assert stat.S_IMODE(pd.files.stat().st_mode) == 0o700
     (pd.files / "a").write_text("kept")
-    assert (make_pd(files_dir=str(base), files_id=MARKED).files / "a").read_text() == "kept"
+    assert (make_pd(files_dir=str(base), files_id=FOLDER_ID).files / "a").read_text() == "kept"
 
 
-def test_a_path_below_it_is_exported_as_text(make_pd: MakePd, base: Path) -> None:
-    path = make_pd(files_dir=str(base), files_id=MARKED).files / "a"
+def test_path_in_the_folder_is_exported_as_text(make_pd: MakePd, base: Path) -> None:
+    path = make_pd(files_dir=str(base), files_id=FOLDER_ID).files / "a"
     assert to_json({"at": path}, "$return_value") == {"at": str(base / "r" / "a")}
 
 
 @pytest.mark.parametrize(
-    "place", ["missing", "another of the same path", "unmarked", "none was told"]
+    "case", ["missing", "another of the same path", "without an id", "not configured"]
 )
-def test_a_kernel_that_does_not_see_it(make_pd: MakePd, base: Path, place: str) -> None:
-    mark = base / MARK
-    if place == "another of the same path":
-        mark.write_text("1" * 32)
-    elif place == "unmarked":
-        mark.unlink()
-    told = "" if place == "none was told" else str(base / "x" if place == "missing" else base)
-    pd = make_pd(files_dir=told, files_id="" if not told else MARKED)
+def test_kernel_that_does_not_see_the_folder(make_pd: MakePd, base: Path, case: str) -> None:
+    id_file = base / FILES_ID_NAME
+    if case == "another of the same path":
+        id_file.write_text("1" * 32)
+    elif case == "without an id":
+        id_file.unlink()
+    files_dir = "" if case == "not configured" else str(base / "x" if case == "missing" else base)
+    pd = make_pd(files_dir=files_dir, files_id="" if not files_dir else FOLDER_ID)
     with pytest.raises(FolderError, match=r"set PDFlow\.files_dir to a folder that the server and"):
         pd.files  # noqa: B018
     assert not (base / "r").exists()
 
 
-def test_after_its_step(make_pd: MakePd, base: Path) -> None:
-    pd = make_pd(files_dir=str(base), files_id=MARKED)
+def test_after_the_step(make_pd: MakePd, base: Path) -> None:
+    pd = make_pd(files_dir=str(base), files_id=FOLDER_ID)
     pd.scope.end()
     with pytest.raises(StepOverError, match=r"pd\.files was called after its step was over"):
         pd.files  # noqa: B018
     assert not (base / "r").exists()
 
 
-def test_that_of_a_session_is_made_again_if_it_was_removed() -> None:
+def test_session_folder_is_made_again_if_it_was_removed() -> None:
     first = session_folder()
     assert session_folder() == first
     first.rmdir()
     assert session_folder().is_dir()
 
 
-def test_that_of_a_session_goes_with_its_process() -> None:
+def test_session_folder_is_removed_with_its_process() -> None:
     code = (
         "import os, sys\n"
         "from jupyter_pdflow.pd.pd import session_folder\n"

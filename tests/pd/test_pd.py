@@ -1,4 +1,4 @@
-"""`pd`, as a handler sees it."""
+"""`Pd`: values, pauses, exports and emails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from jupyter_pdflow.exceptions import ExportError, StepOverError
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
-from jupyter_pdflow.rules.run import ExitCall, Mail, PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, ExitCall, PauseCall
 from tests.pd.conftest import MakePd
 
 EVENT = {"order": {"id": 7, "lines": [{"sku": "x"}]}, "items": [1]}
@@ -55,7 +55,7 @@ def test_names_of_dict_methods_are_items_only(make_pd: MakePd) -> None:
     assert dict(event.items()) == EVENT
 
 
-def test_missing_names_say_what_there_is(make_pd: MakePd) -> None:
+def test_error_about_a_missing_name_lists_the_others(make_pd: MakePd) -> None:
     steps = make_pd(steps={"fetch": {}}).steps
     with pytest.raises(KeyError) as by_item:
         steps["feetch"]
@@ -104,11 +104,11 @@ def test_context(make_pd: MakePd) -> None:
     assert context.run.context.a == 1
 
 
-def test_callback_request_is_there_only_when_a_request_woke_the_step(make_pd: MakePd) -> None:
+def test_callback_request_exists_only_after_a_request(make_pd: MakePd) -> None:
     request = {"method": "POST", "body": {"status": "done"}}
     assert "callback_request" not in make_pd(runs=2).context.run
-    woken = make_pd(runs=2, called_back=True, callback_request=request).context.run
-    assert woken["callback_request"].body.status == "done"
+    called_back = make_pd(runs=2, called_back=True, callback_request=request).context.run
+    assert called_back["callback_request"].body.status == "done"
     assert make_pd(called_back=True).context.run["callback_request"] is None
 
 
@@ -146,7 +146,7 @@ def test_pause_calls(pd: Pd, call: Any, record: PauseCall) -> None:
     assert pd.flow.call == record
 
 
-def test_of_several_pauses_the_last_counts_and_a_warning_says_so(
+def test_last_of_several_pauses_counts_with_a_warning(
     pd: Pd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pd.flow.call is None
@@ -174,14 +174,14 @@ def test_exit_wins_over_every_pause_whatever_the_order(
     )
 
 
-def test_reruns_that_are_used_up_are_told(
+def test_warning_that_all_reruns_are_used_up(
     make_pd: MakePd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_pd(reruns=2, runs=3).flow.rerun(1, None, 3)
     assert capsys.readouterr().err == ""
     make_pd(reruns=3, runs=4).flow.retry(1, None, 3)
-    said = "Warning: All reruns of this step (maxRetries=3) are used up: the run goes on "
-    assert capsys.readouterr().err.startswith(said)
+    warning = "Warning: All reruns of this step (maxRetries=3) are used up: the run continues "
+    assert capsys.readouterr().err.startswith(warning)
 
 
 @pytest.mark.parametrize(
@@ -196,31 +196,29 @@ def test_reruns_that_are_used_up_are_told(
         ("pd.respond", lambda pd: pd.respond({"status": 200})),
     ],
 )
-async def test_a_pd_whose_step_is_over_refuses_what_would_be_lost(
-    pd: Pd, name: str, call: Any
-) -> None:
+async def test_calls_after_the_step_is_over_raise(pd: Pd, name: str, call: Any) -> None:
     outcome = await call_handler(lambda pd: pd.steps.trigger.event, pd)
     assert outcome.error is None
     with pytest.raises(StepOverError, match=f"{name} was called after its step was over"):
         call(pd)
-    assert (outcome.flow, outcome.mails, outcome.exports) == (None, [], {})
+    assert (outcome.flow, outcome.emails, outcome.exports) == (None, [], {})
     assert pd.context.run.runs == 1
 
 
-async def test_a_pd_is_over_after_an_error_too(pd: Pd) -> None:
+async def test_pd_is_over_after_an_error(pd: Pd) -> None:
     await call_handler(lambda pd: 1 / 0, pd)
     with pytest.raises(StepOverError):
         pd.flow.suspend()
 
 
-def test_respond_does_nothing_and_says_so(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
+def test_respond_only_warns(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
     pd.respond({"status": 200, "headers": {}, "body": "ok"})
     pd.respond({"status": 200})
     assert capsys.readouterr().err.count("Warning: pd.respond does nothing here") == 1
     assert pd.exports == {}
 
 
-def test_a_number_that_an_export_loses_is_told(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warning_about_a_lost_number(pd: Pd, capsys: pytest.CaptureFixture[str]) -> None:
     pd.export("score", [1.0, float("nan")])
     pd.flow.rerun(1, {"a": float("inf")})
     first, second = capsys.readouterr().err.splitlines()
@@ -245,7 +243,7 @@ def test_a_number_that_an_export_loses_is_told(pd: Pd, capsys: pytest.CaptureFix
         (lambda flow: flow.exit("x" * 1_001), ValueError, "reason may have 1,000 characters"),
     ],
 )
-def test_bad_arguments_are_named_and_change_nothing(
+def test_error_names_the_bad_argument(
     pd: Pd, call: Any, kind: type[Exception], argument: str
 ) -> None:
     with pytest.raises(kind, match=argument):
@@ -253,7 +251,7 @@ def test_bad_arguments_are_named_and_change_nothing(
     assert pd.flow.call is None
 
 
-# --- exports and mail -----------------------------------------------------------------
+# --- exports and emails ---------------------------------------------------------------
 
 
 def test_export(pd: Pd) -> None:
@@ -281,7 +279,7 @@ def test_bad_names_of_exports(pd: Pd, name: Any) -> None:
         pd.export(name, 1)
 
 
-def test_the_triggers_context_names_the_run(pd: Pd) -> None:
+def test_context_of_the_trigger_has_the_run(pd: Pd) -> None:
     context = pd.steps["trigger"]["context"]
     assert (context["id"], context["ts"]) == (pd.context.trace_id, pd.context.ts)
 
@@ -292,14 +290,14 @@ def test_bad_export_is_refused_at_the_call(pd: Pd) -> None:
     assert pd.exports == {}
 
 
-def test_mail(pd: Pd) -> None:
+def test_emails(pd: Pd) -> None:
     pd.send.email("Hi", text="Text", html="<p>", to="a@b.c")
     pd.send.email(subject="Ho", to=["a@b.c", "D <d@e.f>"])
     pd.send.email("To the owner")
-    assert pd.send.mails == [
-        Mail(subject="Hi", text="Text", html="<p>", to=["a@b.c"]),
-        Mail(subject="Ho", to=["a@b.c", "D <d@e.f>"]),
-        Mail(subject="To the owner"),
+    assert pd.send.emails == [
+        EmailRequest(subject="Hi", text="Text", html="<p>", to=["a@b.c"]),
+        EmailRequest(subject="Ho", to=["a@b.c", "D <d@e.f>"]),
+        EmailRequest(subject="To the owner"),
     ]
 
 
@@ -312,7 +310,7 @@ def test_mail(pd: Pd) -> None:
         ({"subject": "a", "html": b"<p>"}, TypeError, "html must be a str"),
         ({"subject": "a", "to": ["x@y.z", 3]}, TypeError, "to must be a str"),
         ({"subject": "a", "to": 3}, TypeError, "to must be a str"),
-        ({"subject": "a", "to": "nobody"}, ValueError, "to: 'nobody' is not .* an @-sign"),
+        ({"subject": "a", "to": "ada"}, ValueError, "to: 'ada' is not .* an @-sign"),
         ({"subject": "a", "to": ["a@b.c", "bob@"]}, ValueError, "to: 'bob@' is not an email"),
         ({"subject": "a", "to": "x@y.z\r\nBcc: a@b.c"}, ValueError, "to: .*can be mailed"),
         ({"subject": "a", "to": "x@y.z, a@b.c"}, ValueError, "For several recipients, pass a list"),
@@ -324,19 +322,19 @@ def test_mail(pd: Pd) -> None:
         ({"subject": "a", "text": "\ud800"}, ExportError, "text is a str with half a surrogate"),
     ],
 )
-def test_bad_mails(pd: Pd, arguments: Any, kind: type[Exception], message: str) -> None:
+def test_bad_emails(pd: Pd, arguments: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         pd.send.email(**arguments)
-    assert pd.send.mails == []
+    assert pd.send.emails == []
 
 
-def test_the_largest_mails(pd: Pd) -> None:
+def test_largest_email(pd: Pd) -> None:
     many = [f"Person {number}, Dr. <p{number}@example.org>" for number in range(100)]
     pd.send.email("ü" * 1_000, text="a" * 500_000, html="b" * 500_000, to=many)
-    assert pd.send.mails[0].to == many
+    assert pd.send.emails[0].to == many
 
 
-def test_the_mails_of_a_step_are_limited(pd: Pd) -> None:
+def test_emails_of_a_step_are_limited(pd: Pd) -> None:
     for _ in range(9):
         pd.send.email("Hi", "a" * 1_000_000)
     with pytest.raises(ValueError, match="emails of this step may have 10,000,000 bytes"):
@@ -345,10 +343,10 @@ def test_the_mails_of_a_step_are_limited(pd: Pd) -> None:
         pd.send.email("Hi")
     with pytest.raises(ValueError, match="this step may have 1,000 emails at most, not 1,001"):
         pd.send.email("Hi")
-    assert len(pd.send.mails) == 1_000
+    assert len(pd.send.emails) == 1_000
 
 
-# --- names that pd does not have --------------------------------------------------------
+# --- missing names --------------------------------------------------------------------
 
 
 def test_pd_is_not_pandas(pd: Pd) -> None:
@@ -363,7 +361,7 @@ def test_pd_is_not_pandas(pd: Pd) -> None:
     )
 
 
-def test_a_name_that_nobody_has(pd: Pd) -> None:
+def test_missing_name(pd: Pd) -> None:
     with pytest.raises(
         AttributeError, match="pd has no 'flwo'; it has context, export, files, flow,"
     ):

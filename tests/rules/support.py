@@ -1,4 +1,4 @@
-"""Runs for tests of the rules: no server, no clock."""
+"""Workflows, runs and outcomes for tests of the rules, without a server."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def workflow(*names: str) -> Workflow:
 
 
 class RunDriver:
-    """A run and a clock of its own that only moves when told."""
+    """Applies events to a run, at times of its own that only `wait` and `time_out` change."""
 
     def __init__(self, *names: str, event: Any = None) -> None:
         self.now = START
-        move = new_run("r", workflow(*(names or ("a", "b"))), event, self.now)
-        self.run: Run = move.run
-        self.effects: tuple[Effect, ...] = move.effects
+        transition = new_run("r", workflow(*(names or ("a", "b"))), event, self.now)
+        self.run: Run = transition.run
+        self.effects: tuple[Effect, ...] = transition.effects
 
     def send(self, *events: Event) -> Run:
         for event in events:
-            move = apply(self.run, event, self.now)
-            self.run, self.effects = move.run, move.effects
+            transition = apply(self.run, event, self.now)
+            self.run, self.effects = transition.run, transition.effects
         return self.run
 
     def wait(self, ms: int) -> RunDriver:
@@ -41,7 +41,7 @@ class RunDriver:
         return self
 
     def step(self, took: int = 0, **outcome: Any) -> Run:
-        """Execute the current step; it takes `took` ms and comes to `outcome`."""
+        """Execute the current step, which takes `took` ms, with the fields of `outcome`."""
         self.send(Begin())
         return self.wait(took).send(self.finished(**outcome))
 
@@ -81,9 +81,9 @@ def rerun(ms: int = 1000, context: Any = None, max_retries: int = 10) -> dict[st
     return {"flow": PauseCall(kind="rerun", ms=ms, context=context, max_retries=max_retries)}
 
 
-def leave(reason: str | None = None) -> dict[str, ExitCall]:
+def exit_run(reason: str | None = None) -> dict[str, ExitCall]:
     return {"flow": ExitCall(exit_reason=reason)}
 
 
-def boom() -> dict[str, Error]:
+def failure() -> dict[str, Error]:
     return {"error": Error(ename="ValueError", evalue="boom")}

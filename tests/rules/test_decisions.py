@@ -1,4 +1,4 @@
-"""What someone is told who comes after a pause was settled, or never came to be."""
+"""Decisions on executions that are over, and their messages."""
 
 from __future__ import annotations
 
@@ -6,49 +6,57 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.rules.decisions import decided_words, decision_on
+from jupyter_pdflow.rules.decisions import decision_message, decision_on
 from jupyter_pdflow.rules.events import Cancel
-from tests.rules.support import RunDriver, boom, leave, suspend
+from tests.rules.support import RunDriver, exit_run, failure, suspend
 
 
 @pytest.mark.parametrize(
-    ("outcome", "how", "words"),
+    ("outcome", "resolution", "message"),
     [
-        (boom(), "failed", "is not waiting any more: its run failed at 2026-01-01 00:00:05 UTC."),
-        (leave(), "exited", "is not waiting any more: its run ended early at 2026-01-01 00:00:05"),
+        (
+            failure(),
+            "failed",
+            "is not waiting any more: its run failed at 2026-01-01 00:00:05 UTC.",
+        ),
+        (
+            exit_run(),
+            "exited",
+            "is not waiting any more: its run ended early at 2026-01-01 00:00:05",
+        ),
         ({}, "not_paused", "is not waiting any more at 2026-01-01 00:00:05 UTC."),
     ],
 )
-def test_a_step_that_did_not_pause(outcome: Any, how: str, words: str) -> None:
-    play = RunDriver()
-    run = play.step(took=5000, **outcome)
+def test_step_that_did_not_pause(outcome: Any, resolution: str, message: str) -> None:
+    driver = RunDriver()
+    run = driver.step(took=5000, **outcome)
     decision = decision_on(run, "a", 1)
     assert decision is not None
-    assert (decision.how, decision.by, decision.at) == (how, None, run.updated_at)
-    assert decided_words(decision).startswith(f"Step 'a' {words}")
+    assert (decision.resolution, decision.by, decision.at) == (resolution, None, run.updated_at)
+    assert decision_message(decision).startswith(f"Step 'a' {message}")
 
 
-def test_the_last_step_of_a_run_that_succeeded() -> None:
-    play = RunDriver("a")
-    decision = decision_on(play.step(took=5000), "a", 1)
+def test_last_step_of_a_succeeded_run() -> None:
+    driver = RunDriver("a")
+    decision = decision_on(driver.step(took=5000), "a", 1)
     assert decision is not None
-    assert decided_words(decision) == (
+    assert decision_message(decision) == (
         "Step 'a' is not waiting any more: its run succeeded at 2026-01-01 00:00:05 UTC."
     )
 
 
-def test_a_canceled_run() -> None:
-    play = RunDriver()
-    play.step(took=1000)
-    decision = decision_on(play.send(Cancel(by="api")), "a", 1)
+def test_canceled_run() -> None:
+    driver = RunDriver()
+    driver.step(took=1000)
+    decision = decision_on(driver.send(Cancel(by="api")), "a", 1)
     assert decision is not None
-    assert decided_words(decision) == "Step 'a' was already canceled at 2026-01-01 00:00:01 UTC."
+    assert decision_message(decision) == "Step 'a' was already canceled at 2026-01-01 00:00:01 UTC."
 
 
-def test_how_a_run_ended_does_not_hide_how_its_pause_was_decided() -> None:
-    play = RunDriver()
-    play.step(**suspend())
-    play.resume()
-    decision = decision_on(play.step(**boom()), "a", 1)
+def test_decision_is_kept_after_the_run_has_failed() -> None:
+    driver = RunDriver()
+    driver.step(**suspend())
+    driver.resume()
+    decision = decision_on(driver.step(**failure()), "a", 1)
     assert decision is not None
-    assert decision.how == "resumed"
+    assert decision.resolution == "resumed"

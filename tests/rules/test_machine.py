@@ -1,4 +1,4 @@
-"""Random events thrown at a run, with the books kept beside it."""
+"""A Hypothesis state machine: random events, and invariants that hold after each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from jupyter_pdflow.rules.events import (
     Requeue,
 )
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
-from jupyter_pdflow.rules.execution import execution_of
+from jupyter_pdflow.rules.execution import execution_of, is_alone
 from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
-from jupyter_pdflow.rules.transitions import apply, is_alone
+from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, RunDriver
 
 STEPS = ("a", "b", "c")
-places = st.tuples(st.sampled_from(STEPS), st.integers(1, 6))
+pause_keys = st.tuples(st.sampled_from(STEPS), st.integers(1, 6))
 pauses = st.builds(
     PauseCall,
     kind=st.sampled_from(["suspend", "rerun", "delay"]),
@@ -44,24 +44,23 @@ outcomes = st.builds(
 
 
 class AnyRun(RuleBasedStateMachine):
-    """Whatever happens in whatever order, the promises hold."""
+    """A run, and the counts and decisions that its invariants are compared with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.play = RunDriver(*STEPS)
-        self.wakings = 0
-        self.last_begun = 0
-        self.winners: dict[tuple[str, int], Decision] = {}
+        self.driver = RunDriver(*STEPS)
+        self.pauses_ended = 0
+        self.decisions: dict[tuple[str, int], Decision] = {}
 
     @property
     def run(self) -> Run:
-        return self.play.run
+        return self.driver.run
 
     def send(self, event: Event) -> bool:
-        """Send an event; tell whether it changed the run."""
+        """Send an event and return whether it changed the run."""
         before = self.run
         try:
-            self.play.send(event)
+            self.driver.send(event)
         except (AlreadyDecidedError, RunEndedError):
             assert self.run is before
             return False
@@ -69,20 +68,20 @@ class AnyRun(RuleBasedStateMachine):
             assert self.run is before
         if self.run.execution > before.execution:
             assert self.run.execution == before.execution + 1
-            self.wakings += 1
+            self.pauses_ended += 1
         for decision in self.run.decisions:
-            place = (decision.step, decision.execution)
-            assert self.winners.setdefault(place, decision) == decision
+            pause_key = (decision.step, decision.execution)
+            assert self.decisions.setdefault(pause_key, decision) == decision
         return self.run is not before
 
     @rule(ms=st.one_of(st.integers(-1000, 40_000), st.sampled_from([-HOUR_MS, HOUR_MS])))
-    def time_passes(self, ms: int) -> None:
-        self.play.wait(ms)
+    def wait(self, ms: int) -> None:
+        self.driver.wait(ms)
 
     @rule()
     def begin(self) -> None:
-        was = self.run
-        assert self.send(Begin()) == (was.status == "queued" and was.not_before is None)
+        run = self.run
+        assert self.send(Begin()) == (run.status == "queued" and run.not_before is None)
 
     @rule(outcome=outcomes)
     def finish(self, outcome: Outcome) -> None:
@@ -92,58 +91,61 @@ class AnyRun(RuleBasedStateMachine):
         )
         assert self.send(event) == (run.status == "running")
 
-    @rule(outcome=outcomes, place=places, attempt=st.integers(1, 3))
+    @rule(outcome=outcomes, pause_key=pause_keys, attempt=st.integers(1, 3))
     def finish_of_some_execution(
-        self, outcome: Outcome, place: tuple[str, int], attempt: int
+        self, outcome: Outcome, pause_key: tuple[str, int], attempt: int
     ) -> None:
-        step, execution = place
+        step, execution = pause_key
         event = Finish(step=step, execution=execution, attempt=attempt, outcome=outcome)
         run = self.run
         current = (run.current.name, run.execution, run.attempt)
-        counts = run.status == "running" and current == (*place, attempt)
+        counts = run.status == "running" and current == (*pause_key, attempt)
         assert self.send(event) == counts
 
-    @rule(place=places, data=st.integers(0, 9))
-    def resume(self, place: tuple[str, int], data: int) -> None:
-        step, execution = place
+    @rule(pause_key=pause_keys, data=st.integers(0, 9))
+    def resume(self, pause_key: tuple[str, int], data: int) -> None:
+        step, execution = pause_key
         self.settle(
-            ResumeEvent(step=step, execution=execution, by="link", request={"body": data}), place
+            ResumeEvent(step=step, execution=execution, by="link", request={"body": data}),
+            pause_key,
         )
 
-    @rule(place=places)
-    def cancel_by_link(self, place: tuple[str, int]) -> None:
-        step, execution = place
-        self.settle(CancelPause(step=step, execution=execution, by="link"), place)
+    @rule(pause_key=pause_keys)
+    def cancel_by_link(self, pause_key: tuple[str, int]) -> None:
+        step, execution = pause_key
+        self.settle(CancelPause(step=step, execution=execution, by="link"), pause_key)
 
     @precondition(lambda self: self.run.pause is not None)
     @rule(data=st.integers(0, 9))
-    def resume_the_pause(self, data: int) -> None:
+    def resume_pause(self, data: int) -> None:
         assert self.run.pause is not None
         pause = self.run.pause
         self.resume((pause.step, pause.execution), data)
 
-    def settle(self, event: Event, place: tuple[str, int]) -> None:
+    def settle(self, event: Event, pause_key: tuple[str, int]) -> None:
         run = self.run
-        waiting = run.pause is not None and (run.pause.step, run.pause.execution) == place
-        here = (run.current.name, run.execution) == place
-        may_be_kept = run.status in ("queued", "running") and here and run.pending_request is None
+        waiting = run.pause is not None and (run.pause.step, run.pause.execution) == pause_key
+        is_current = (run.current.name, run.execution) == pause_key
+        may_be_kept = (
+            run.status in ("queued", "running") and is_current and run.pending_request is None
+        )
         assert self.send(event) == (waiting or may_be_kept)
 
-    @rule(place=places)
-    def expire(self, place: tuple[str, int]) -> None:
-        step, execution = place
+    @rule(pause_key=pause_keys)
+    def expire(self, pause_key: tuple[str, int]) -> None:
+        step, execution = pause_key
         run = self.run
         deadline = run.pause.deadline if run.pause else run.not_before
-        due = deadline is not None and self.play.now >= deadline
-        mine = (run.current.name, run.execution) == place
-        assert self.send(Expire(step=step, execution=execution)) == (due and mine)
+        due = deadline is not None and self.driver.now >= deadline
+        is_current = (run.current.name, run.execution) == pause_key
+        assert self.send(Expire(step=step, execution=execution)) == (due and is_current)
 
     @precondition(lambda self: self.run.pause is not None)
     @rule()
-    def the_time_runs_out(self) -> None:
+    def pause_times_out(self) -> None:
         pause = self.run.pause
         assert pause is not None
-        self.play.now = max(self.play.now, pause.deadline)
+        self.driver.now = max(self.driver.now, pause.deadline)
         self.expire((pause.step, pause.execution))
 
     @rule()
@@ -152,7 +154,7 @@ class AnyRun(RuleBasedStateMachine):
         assert self.send(Cancel(by="api")) == (not ended)
 
     @rule(event=st.sampled_from([Requeue(), Recover(), Requeue(crashed=True)]))
-    def the_server_stops_or_dies(self, event: Event) -> None:
+    def server_stops_or_crashes(self, event: Event) -> None:
         before = self.run
         changed = self.send(event)
         assert changed == (before.status == "running")
@@ -165,11 +167,11 @@ class AnyRun(RuleBasedStateMachine):
 
     @precondition(lambda self: self.run.not_before is not None)
     @rule()
-    def the_wait_after_a_crash_is_over(self) -> None:
+    def wait_after_a_crash_ends(self) -> None:
         assert self.run.not_before is not None
-        self.play.now = max(self.play.now, self.run.not_before)
+        self.driver.now = max(self.driver.now, self.run.not_before)
         self.expire((self.run.current.name, self.run.execution))
-        assert self.play.effects == (Execute(),)
+        assert self.driver.effects == (Execute(),)
 
     @invariant()
     def status_and_pause_agree(self) -> None:
@@ -182,11 +184,11 @@ class AnyRun(RuleBasedStateMachine):
         assert run.ended == (run.ended_at is not None)
 
     @invariant()
-    def it_can_be_stored_and_read_again(self) -> None:
+    def run_can_be_stored(self) -> None:
         assert flaw_of_run(self.run) is None
 
     @invariant()
-    def only_a_step_that_crashed_waits_to_begin(self) -> None:
+    def only_steps_that_crashed_wait_to_begin(self) -> None:
         run = self.run
         assert run.crashes < MAX_CRASHES or run.ended
         assert run.not_before is None or (run.status, is_alone(run)) == ("queued", True)
@@ -199,15 +201,15 @@ class AnyRun(RuleBasedStateMachine):
         assert after <= ({"skipped"} if run.ended else {"pending"})
 
     @invariant()
-    def the_books_add_up(self) -> None:
+    def usage_and_counts_add_up(self) -> None:
         run = self.run
         assert run.usage.compute_ms >= 0
         assert run.usage.paused_ms >= 0
-        assert run.execution == self.wakings + 1
+        assert run.execution == self.pauses_ended + 1
         assert run.usage.credits * 30_000 >= run.usage.compute_ms
         if run.status == "succeeded":
             assert run.usage.credits >= run.execution
-        assert sum(step.reruns for step in run.steps) <= self.wakings
+        assert sum(step.reruns for step in run.steps) <= self.pauses_ended
 
     @invariant()
     def no_duration_is_negative(self) -> None:
@@ -219,7 +221,7 @@ class AnyRun(RuleBasedStateMachine):
                 assert step.started_at <= step.ended_at
 
     @invariant()
-    def a_callback_is_never_taken_for_giving_up(self) -> None:
+    def counts_of_executions_are_plausible(self) -> None:
         for step in self.run.steps:
             assert step.runs >= step.reruns
         execution = execution_of(self.run)
@@ -227,13 +229,13 @@ class AnyRun(RuleBasedStateMachine):
         assert (execution.callback_request is not None) <= execution.called_back
 
     @invariant()
-    def an_ended_run_stays_as_it_is(self) -> None:
+    def ended_run_ignores_events(self) -> None:
         if not self.run.ended:
             return
         run = self.run
         assert run.error is not None or run.status != "failed"
         for event in (Begin(), Expire(step=run.current.name, execution=run.execution)):
-            assert apply(run, event, self.play.now).run is run
+            assert apply(run, event, self.driver.now).run is run
 
 
 AnyRun.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

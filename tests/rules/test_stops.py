@@ -1,4 +1,4 @@
-"""A server that stops, and the next one that takes its runs up."""
+"""Runs whose server stops or crashes, and the server that recovers them."""
 
 from __future__ import annotations
 
@@ -15,165 +15,168 @@ from jupyter_pdflow.rules.events import (
     Requeue,
     SetTimer,
 )
-from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.run import Mail
-from jupyter_pdflow.rules.transitions import is_alone
+from jupyter_pdflow.rules.execution import execution_of, is_alone
+from jupyter_pdflow.rules.run import EmailRequest
 from tests.rules.support import DAY_MS, START, RunDriver, resume_of, suspend
 
 
-class TestHalt:
-    def test_running_is_at_rest_with_its_compute_time_counted(self) -> None:
-        play = RunDriver()
-        play.send(Begin())
-        late = play.finished(exports={"too": "late"})
-        play.wait(40_000).send(Requeue())
-        run = play.run
+class TestRequeue:
+    def test_running_is_queued_with_its_compute_time_counted(self) -> None:
+        driver = RunDriver()
+        driver.send(Begin())
+        late = driver.finished(exports={"too": "late"})
+        driver.wait(40_000).send(Requeue())
+        run = driver.run
         assert (run.status, run.attempt, run.steps[0].status) == ("queued", 2, "pending")
         assert (run.usage.compute_ms, run.usage.credits) == (40_000, 2)
-        assert play.effects == ()
-        play.send(late)
-        assert play.run is run
+        assert driver.effects == ()
+        driver.send(late)
+        assert driver.run is run
 
     def test_the_next_server_executes_it_as_the_second_attempt(self) -> None:
-        play = RunDriver("a")
-        play.send(Begin())
-        play.wait(1_000).send(Requeue())
-        play.wait(DAY_MS).send(Recover())
-        assert play.effects == (Execute(),)
-        assert execution_of(play.run).attempt == 2
-        play.step(took=10)
-        assert (play.run.status, play.run.usage.compute_ms) == ("succeeded", 1_010)
+        driver = RunDriver("a")
+        driver.send(Begin())
+        driver.wait(1_000).send(Requeue())
+        driver.wait(DAY_MS).send(Recover())
+        assert driver.effects == (Execute(),)
+        assert execution_of(driver.run).attempt == 2
+        driver.step(took=10)
+        assert (driver.run.status, driver.run.usage.compute_ms) == ("succeeded", 1_010)
 
-    def test_a_request_kept_for_the_steps_end_stays_kept(self) -> None:
-        play = RunDriver()
-        play.send(Begin())
-        play.resume(early=True)
-        play.send(Requeue(), Recover())
-        play.step(**suspend())
-        assert play.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
+    def test_pending_request_is_kept(self) -> None:
+        driver = RunDriver()
+        driver.send(Begin())
+        driver.resume(early=True)
+        driver.send(Requeue(), Recover())
+        driver.step(**suspend())
+        assert driver.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
 
-    def test_at_rest_it_counts_for_nothing(self) -> None:
-        play = RunDriver()
-        play.step(**suspend())
-        before = play.run
-        assert play.send(Requeue()) is before
+    def test_paused_is_not_changed(self) -> None:
+        driver = RunDriver()
+        driver.step(**suspend())
+        before = driver.run
+        assert driver.send(Requeue()) is before
 
 
 class TestRecover:
     def test_running_is_executed_again_from_its_beginning(self) -> None:
-        play = RunDriver()
-        play.send(Begin())
-        lost = play.finished(exports={"from": "the dead"})
-        play.send(Recover())
-        assert (play.run.status, play.run.attempt) == ("queued", 2)
-        assert play.effects == (Execute(),)
-        play.send(Begin())
-        play.send(lost)
-        assert play.run.status == "running"
-        play.send(play.finished())
-        assert (play.run.position, play.run.attempt) == (1, 1)
+        driver = RunDriver()
+        driver.send(Begin())
+        lost = driver.finished(exports={"from": "the first attempt"})
+        driver.send(Recover())
+        assert (driver.run.status, driver.run.attempt) == ("queued", 2)
+        assert driver.effects == (Execute(),)
+        driver.send(Begin())
+        driver.send(lost)
+        assert driver.run.status == "running"
+        driver.send(driver.finished())
+        assert (driver.run.position, driver.run.attempt) == (1, 1)
 
     def test_links_of_the_first_attempt_still_count(self) -> None:
-        play = RunDriver()
-        play.send(Begin())
-        event = resume_of(play.run)
-        play.send(Recover(), Begin())
-        play.send(play.finished(**suspend()), event)
-        assert play.run.position == 1
+        driver = RunDriver()
+        driver.send(Begin())
+        event = resume_of(driver.run)
+        driver.send(Recover(), Begin())
+        driver.send(driver.finished(**suspend()), event)
+        assert driver.run.position == 1
 
     def test_paused_keeps_its_deadline(self) -> None:
-        play = RunDriver()
-        play.step(**suspend(1000))
-        before = play.run
-        play.wait(5000).send(Recover())
-        assert play.run is before
-        assert play.effects == (SetTimer(START + timedelta(seconds=1)),)
+        driver = RunDriver()
+        driver.step(**suspend(1000))
+        before = driver.run
+        driver.wait(5000).send(Recover())
+        assert driver.run is before
+        assert driver.effects == (SetTimer(START + timedelta(seconds=1)),)
 
-    def test_mails_that_may_not_have_been_handed_over_are_handed_over_again(self) -> None:
-        play = RunDriver()
-        play.step(**suspend(), mails=[Mail(subject="please")])
-        play.send(Recover())
-        assert play.effects[0] == Deliver(play.run.outbox)
+    def test_emails_that_may_not_have_been_delivered_are_delivered_again(self) -> None:
+        driver = RunDriver()
+        driver.step(**suspend(), emails=[EmailRequest(subject="please")])
+        driver.send(Recover())
+        assert driver.effects[0] == Deliver(driver.run.outbox)
 
 
 class TestCrashes:
     @staticmethod
-    def crash(play: RunDriver) -> None:
-        play.send(Begin())
-        play.send(Recover())
+    def crash(driver: RunDriver) -> None:
+        driver.send(Begin())
+        driver.send(Recover())
 
-    def test_after_the_first_it_is_executed_again_at_once(self) -> None:
-        play = RunDriver()
-        self.crash(play)
-        assert (play.run.status, play.run.crashes, is_alone(play.run)) == ("queued", 1, False)
-        assert play.effects == (Execute(),)
+    def test_step_is_executed_again_at_once_after_its_first_crash(self) -> None:
+        driver = RunDriver()
+        self.crash(driver)
+        assert (driver.run.status, driver.run.crashes, is_alone(driver.run)) == ("queued", 1, False)
+        assert driver.effects == (Execute(),)
 
-    def test_after_the_second_it_waits_and_is_executed_alone(self) -> None:
-        play = RunDriver()
-        self.crash(play)
-        self.crash(play)
+    def test_step_waits_and_is_executed_alone_after_its_second_crash(self) -> None:
+        driver = RunDriver()
+        self.crash(driver)
+        self.crash(driver)
         due = START + timedelta(seconds=10)
-        assert (play.run.status, play.run.not_before, is_alone(play.run)) == ("queued", due, True)
-        assert play.effects == (SetTimer(due),)
-        before = play.run
-        assert play.send(Begin()) is before
-        assert play.wait(9_000).send(Recover()) is before
-        assert play.effects == (SetTimer(due),)
-        play.wait(1_000).send(Expire(step="a", execution=1))
-        assert play.effects == (Execute(),)
-        play.send(Begin())
-        assert (play.run.status, play.run.attempt) == ("running", 3)
+        assert (driver.run.status, driver.run.not_before, is_alone(driver.run)) == (
+            "queued",
+            due,
+            True,
+        )
+        assert driver.effects == (SetTimer(due),)
+        before = driver.run
+        assert driver.send(Begin()) is before
+        assert driver.wait(9_000).send(Recover()) is before
+        assert driver.effects == (SetTimer(due),)
+        driver.wait(1_000).send(Expire(step="a", execution=1))
+        assert driver.effects == (Execute(),)
+        driver.send(Begin())
+        assert (driver.run.status, driver.run.attempt) == ("running", 3)
 
-    def test_after_the_third_it_fails_in_words(self) -> None:
-        play = RunDriver()
-        self.crash(play)
-        self.crash(play)
-        play.wait(10_000).send(Expire(step="a", execution=1))
-        self.crash(play)
-        assert (play.run.status, play.effects) == ("failed", (Archive(),))
-        assert play.run.error is not None
-        assert play.run.error.evalue.startswith(
+    def test_step_fails_after_its_third_crash(self) -> None:
+        driver = RunDriver()
+        self.crash(driver)
+        self.crash(driver)
+        driver.wait(10_000).send(Expire(step="a", execution=1))
+        self.crash(driver)
+        assert (driver.run.status, driver.effects) == ("failed", (Archive(),))
+        assert driver.run.error is not None
+        assert driver.run.error.evalue.startswith(
             "The server or its gateway ended 3 times while it executed step 'a'"
         )
 
-    def test_the_number_is_the_owners_and_waits_grow(self) -> None:
-        play = RunDriver()
+    def test_number_is_configurable_and_waits_grow(self) -> None:
+        driver = RunDriver()
         waits = []
         for _ in range(4):
-            play.send(Begin(), Recover(max_crashes=5))
-            if play.run.not_before is not None:
-                waits.append(play.run.not_before - play.now)
-                play.now = play.run.not_before
-                play.send(Expire(step="a", execution=1))
+            driver.send(Begin(), Recover(max_crashes=5))
+            if driver.run.not_before is not None:
+                waits.append(driver.run.not_before - driver.now)
+                driver.now = driver.run.not_before
+                driver.send(Expire(step="a", execution=1))
         assert [wait.total_seconds() for wait in waits] == [10, 20, 40]
-        play.send(Begin(), Recover(max_crashes=5))
-        assert play.run.status == "failed"
+        driver.send(Begin(), Recover(max_crashes=5))
+        assert driver.run.status == "failed"
 
-    def test_a_stop_in_order_counts_for_none(self) -> None:
-        play = RunDriver()
+    def test_stop_in_order_is_no_crash(self) -> None:
+        driver = RunDriver()
         for _ in range(5):
-            play.send(Begin(), Requeue())
-        assert (play.run.attempt, play.run.crashes, play.run.status) == (6, 0, "queued")
+            driver.send(Begin(), Requeue())
+        assert (driver.run.attempt, driver.run.crashes, driver.run.status) == (6, 0, "queued")
 
-    def test_a_gateway_that_ended_counts_as_a_server_does(self) -> None:
-        play = RunDriver()
-        play.send(Begin(), Requeue(crashed=True))
-        assert (play.run.crashes, play.effects) == (1, (Execute(),))
+    def test_end_of_a_gateway_is_a_crash(self) -> None:
+        driver = RunDriver()
+        driver.send(Begin(), Requeue(crashed=True))
+        assert (driver.run.crashes, driver.effects) == (1, (Execute(),))
 
-    def test_each_execution_has_its_own(self) -> None:
-        play = RunDriver()
-        self.crash(play)
-        play.step(**suspend())
-        play.resume()
-        assert play.run.crashes == 0
-        self.crash(play)
-        assert play.run.crashes == 1
+    def test_each_execution_counts_its_own_crashes(self) -> None:
+        driver = RunDriver()
+        self.crash(driver)
+        driver.step(**suspend())
+        driver.resume()
+        assert driver.run.crashes == 0
+        self.crash(driver)
+        assert driver.run.crashes == 1
 
-    def test_a_run_that_waits_can_be_canceled_and_keeps_a_request(self) -> None:
-        play = RunDriver()
-        self.crash(play)
-        self.crash(play)
-        play.resume(early=True)
-        assert play.run.pending_request is not None
-        play.send(Cancel(by="api"))
-        assert (play.run.status, play.run.not_before) == ("canceled", None)
+    def test_waiting_run_keeps_a_request_and_can_be_canceled(self) -> None:
+        driver = RunDriver()
+        self.crash(driver)
+        self.crash(driver)
+        driver.resume(early=True)
+        assert driver.run.pending_request is not None
+        driver.send(Cancel(by="api"))
+        assert (driver.run.status, driver.run.not_before) == ("canceled", None)

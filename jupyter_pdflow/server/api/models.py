@@ -132,7 +132,7 @@ def file_view(file: RunFile) -> View:
 def decision_view(decision: Decision, workflow_name: str) -> View:
     """Show how a pause was settled, for a link that comes too late."""
     return {
-        "status": decision.how,
+        "status": decision.resolution,
         "decided_by": decision.by,
         "decided_at": stamp(decision.at),
         "workflow": workflow_name,

@@ -22,7 +22,7 @@ from jupyter_pdflow.exceptions import (
     PDFlowError,
     TooManyAttemptsError,
 )
-from jupyter_pdflow.rules.decisions import decided_words, decision_on
+from jupyter_pdflow.rules.decisions import decision_message, decision_on
 from jupyter_pdflow.rules.run import Decision, Run
 from jupyter_pdflow.server.api.models import decision_view, error_answer
 from jupyter_pdflow.server.links.clients import RateLimiter, classify
@@ -292,7 +292,7 @@ class LinkHandler(JupyterHandler):
         self._answer(202 if kept else 200, view, done_page(place, result, datetime.now(UTC)))
 
     def _answer_decided(self, decision: Decision, place: LinkTarget) -> None:
-        words = decided_words(decision)
+        words = decision_message(decision)
         reason = AlreadyDecidedError.reason
         view = {"message": words, "reason": reason, **decision_view(decision, place.workflow)}
         self._answer(AlreadyDecidedError.status, view, decided_page(place, decision))

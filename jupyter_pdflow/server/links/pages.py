@@ -208,22 +208,22 @@ def _result_words(place: LinkTarget, result: Result) -> tuple[str, str]:
 
 def _decision_words(place: LinkTarget, decision: Decision) -> tuple[str, str]:
     subject = f"S{place.words[1:]}"
-    if decision.how == "timed_out":
+    if decision.resolution == "timed_out":
         return "The time ran out", f"{subject} is not waiting any more: nobody answered in time."
-    if decision.how in ENDED_WORDS:
+    if decision.resolution in ENDED_WORDS:
         return (
             "Nothing waits here",
-            f"{subject} is not waiting any more{ENDED_WORDS[decision.how]}.",
+            f"{subject} is not waiting any more{ENDED_WORDS[decision.resolution]}.",
         )
     own = "resumed" if place.action == "resume" else "canceled"
     by = {
         None: "",
-        "link": " by this link" if decision.how == own else f" by its {_other(place)} link",
+        "link": " by this link" if decision.resolution == own else f" by its {_other(place)} link",
         "button": " by a button in Jupyter",
         "api": " through the API",
         "timer": " by its timer",
     }[decision.by]
-    return f"Already {decision.how}", f"{subject} was already {decision.how}{by}."
+    return f"Already {decision.resolution}", f"{subject} was already {decision.resolution}{by}."
 
 
 def _other(place: LinkTarget) -> str:

@@ -19,7 +19,7 @@ from unicodedata import normalize
 from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
-from jupyter_pdflow.pd.pd import MARK
+from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.stores.tinydb.records import set_aside
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, sorted_in_turns
 
@@ -209,7 +209,7 @@ class RunFolders:
 
     def _marked(self) -> str:
         """Return what marks the place; mark it if it is not."""
-        mark = self.path / MARK
+        mark = self.path / FILES_ID_NAME
         if not is_marked(self.path):
             if os.path.lexists(mark):
                 self._quarantine(mark, "marks nothing")
@@ -223,7 +223,7 @@ class RunFolders:
 def is_marked(place: Path) -> bool:
     """Whether there is something right that tells a place from another of the same path."""
     try:
-        return _ID.fullmatch(read_file(str(place / MARK))) is not None
+        return _ID.fullmatch(read_file(str(place / FILES_ID_NAME))) is not None
     except OSError:
         return False
 

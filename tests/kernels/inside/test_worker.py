@@ -10,7 +10,7 @@ import pytest
 from jupyter_pdflow.exceptions import KernelError
 from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.rules.run import Mail, PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, PauseCall
 from jupyter_pdflow.rules.workflow import Workflow
 from tests.kernels.conftest import execution, handler, workflow
 
@@ -43,7 +43,7 @@ async def test_handler_sees_event_and_links_and_gives_everything_back(pool: Kern
     outcome, outputs = await run(pool, flow, event={"rows": [{"n": 7}]}, runs=3, attempt=2)
     assert outcome.exports == {"seen": 7, "$return_value": {"test": False, "attempt": 2}}
     assert outcome.flow == PauseCall(kind="suspend", ms=5000, on_timeout="fail")
-    assert outcome.mails == [Mail(subject="Hi", text="http://resume", to=["a@b.c"])]
+    assert outcome.emails == [EmailRequest(subject="Hi", text="http://resume", to=["a@b.c"])]
     assert outcome.error is None
     assert outputs == [{"output_type": "stream", "name": "stdout", "text": "hello 3\n"}]
 
@@ -151,7 +151,7 @@ async def test_error_shows_the_authors_frames_only(pool: KernelPool) -> None:
     assert all("step a" in place for place in places)
     assert "\x1b" not in "".join(error.traceback)
     assert outcome.exports == {"before": 1}
-    assert [mail.subject for mail in outcome.mails] == ["Still sent"]
+    assert [email.subject for email in outcome.emails] == ["Still sent"]
     [shown] = outputs
     assert (shown["output_type"], shown["ename"], shown["evalue"]) == ("error", "ValueError", "no")
     text = "\n".join(shown["traceback"])

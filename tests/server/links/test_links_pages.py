@@ -108,7 +108,7 @@ def test_without_a_script_there_is_none() -> None:
 )
 def test_who_or_what_decided(action: Action, how: Resolution, by: Actor | None, words: str) -> None:
     place = LinkTarget(action=action, workflow="approval", step="ask")
-    decision = Decision(step="ask", execution=1, how=how, by=by, at=AT)
+    decision = Decision(step="ask", execution=1, resolution=how, by=by, at=AT)
     html = render(decided_page(place, decision), "n", scripts=True)
     assert "Step “ask” of workflow “approval” " in html
     assert words in html

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from jupyter_pdflow.mail.message import Email, flaw_of_email
-from jupyter_pdflow.rules.run import Decision, Mail, OutboxMessage, Run, Step, Usage
+from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.stores.tinydb.store import (
     RunOutputs,
@@ -39,7 +39,7 @@ def paused() -> Run:
 
 def email(**fields: Any) -> OutboxMessage:
     given = {"id": "r-1-0-0", "run_id": "r", "step": "a", "created_at": START}
-    return OutboxMessage(**{**given, **fields}, mail=Mail(subject="s"))
+    return OutboxMessage(**{**given, **fields}, email=EmailRequest(subject="s"))
 
 
 WRONG_RUNS: dict[str, dict[str, Any]] = {
@@ -53,7 +53,7 @@ WRONG_RUNS: dict[str, dict[str, Any]] = {
     "a time without a zone": {"updated_at": NAIVE},
     "a step's time without a zone": {"steps": (Step(name="a", started_at=NAIVE), Step(name="b"))},
     "a decision's time": {
-        "decisions": (Decision(step="a", execution=1, how="resumed", by=None, at=NAIVE),)
+        "decisions": (Decision(step="a", execution=1, resolution="resumed", by=None, at=NAIVE),)
     },
     "a time that can't be told in UTC": {
         "created_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-23)))
