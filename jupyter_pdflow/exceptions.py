@@ -256,7 +256,7 @@ class BodyTooLargeError(PDFlowError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The body is larger than {limit} bytes when it is unpacked; the pause stays."
+            f"The body is larger than {limit} bytes after decompression; the pause stays."
         )
 
 
