@@ -1,1 +1,1 @@
-"""What carries runs on: it applies the rules, stores, and sees to the effects."""
+"""The engine: applies the rules to runs, stores them, and performs the effects."""

@@ -1,4 +1,4 @@
-"""Changes of a run in turn, and what could not be stored yet."""
+"""Locks of runs, ids of runs, the health of the storage, and writes that could not be made yet."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ logger = logging.getLogger(__name__)
 
 
 class RunLocks:
-    """A lock for each run that something happens to; first come, first served."""
+    """One lock per run, so that the changes of a run are made one after another, in order."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, run_id: str) -> asyncio.Lock:
-        """Get the lock of a run, which is kept as long as somebody has it."""
+        """Return the lock of a run. It exists as long as it is referenced."""
         return self._locks.setdefault(run_id, asyncio.Lock())
 
-    async def over(self) -> None:
-        """Wait until all changes that are under way have been made."""
+    async def wait_released(self) -> None:
+        """Wait until all locks that are held now have been released."""
         for lock in list(self._locks.values()):
             async with lock:
                 pass
 
 
 LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
-"""An id from here on was made up: counting on from one could run out of ids."""
+"""An id from here on is foreign: counting up from one could run out of ids."""
 
 
 class Ids:
-    """Makes ULIDs; each is greater than all before it, even when the clock was set back.
+    """Makes ULIDs. Each is greater than all earlier ones, even if the clock was set back.
 
     Parameters
     ----------
     after : sequence of str
-        Ids that were made before; foreign ones are ignored.
+        Earlier ids. Those that are not ULIDs are ignored.
     """
 
     def __init__(self, after: Sequence[str] = ()) -> None:
         self._last = max(map(_number, after), default=0)
 
     def new(self, now: datetime) -> str:
-        """Make the next id."""
+        """Return the next id."""
         self._last = max(int(ULID.from_datetime(now)), self._last + 1)
         return str(ULID.from_int(self._last))
 
@@ -67,43 +67,43 @@ Work = Callable[[], Awaitable[None]]
 
 
 class StorageHealth:
-    """Tells the log once when the storage fails, and once when it works again."""
+    """Logs once when the storage starts to fail, and once when it works again."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._failing = False
 
-    def begins(self, error: OSError) -> None:
-        """Say that something could not be stored; it is kept and tried again."""
-        if not self._told:
-            self._told = True
+    def report_failure(self, error: OSError) -> None:
+        """Note that a write failed that will be tried again."""
+        if not self._failing:
+            self._failing = True
             logger.error(
-                "The data directory can't be written: %s. Free some space or repair it; what is "
-                "to be stored is kept in memory and tried again until it succeeds.",
+                "The data directory can't be written: %s. Free some space or repair it. Until "
+                "then, pending writes are kept in memory and tried again.",
                 error,
             )
 
-    def gives_up(self, run_id: str, error: Exception) -> None:
-        """Say that something of a run can't be stored at all."""
-        logger.error("Something of run %s can't be stored.", run_id, exc_info=error)
+    def report_dropped(self, run_id: str, error: Exception) -> None:
+        """Note that a write of a run failed and will not be tried again."""
+        logger.error("A write of run %s can't be made and is dropped.", run_id, exc_info=error)
 
-    def is_over(self) -> None:
-        """Say that something was stored."""
-        if self._told:
-            self._told = False
+    def report_success(self) -> None:
+        """Note that a write succeeded."""
+        if self._failing:
+            self._failing = False
             logger.info("The data directory can be written again.")
 
 
 class PendingWrites:
-    """What follows from a stored change and has to be stored too, in order, by run.
+    """Writes that follow from a stored change, by run and in order, tried until they succeed.
 
-    Each piece of work may be done again after it has failed halfway.
+    A write must be repeatable: it is tried again after it has failed halfway.
 
     Parameters
     ----------
     storage : StorageHealth
-        Tells that something could not be stored.
+        Logs that a write failed.
     locks : RunLocks
-        The locks of runs, one of which is taken when something is tried again.
+        The lock of a run is taken before its writes are tried again.
     """
 
     def __init__(self, storage: StorageHealth, locks: RunLocks, *, limits: Limits = LIMITS) -> None:
@@ -114,20 +114,20 @@ class PendingWrites:
         self._retry: asyncio.Task[None] | None = None
 
     async def do(self, run_id: str, work: Work) -> None:
-        """Do this for a run whose turn it is, at once or else later; never raises `OSError`."""
+        """Make a write for a run whose lock is held, now or later; never raises `OSError`."""
         self._pending.setdefault(run_id, []).append(work)
         with suppress(OSError):
             await self.flush(run_id)
         if self._pending and (self._retry is None or self._retry.done()):
-            self._retry = asyncio.create_task(self._try_again(), name="store what is owed")
+            self._retry = asyncio.create_task(self._retry_all(), name="retry pending writes")
 
     async def flush(self, run_id: str) -> None:
-        """Do what is still owed to a run whose turn it is.
+        """Make the pending writes of a run whose lock is held.
 
         Raises
         ------
         OSError
-            That is still not possible.
+            A write failed again; it and those after it stay pending.
         """
         if run_id not in self._pending:
             return
@@ -138,24 +138,24 @@ class PendingWrites:
         del self._pending[run_id]
 
     async def _attempt(self, run_id: str, work: Work) -> None:
-        """Do one piece of work; one that can't be done at all must not hold up its run."""
+        """Make one write. One that fails other than by the storage is dropped, or it would block."""
         try:
             await work()
         except OSError as error:
-            self._storage.begins(error)
+            self._storage.report_failure(error)
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, it would be the same next time
-            self._storage.gives_up(run_id, error)
+        except Exception as error:  # noqa: BLE001  it would fail the same way next time
+            self._storage.report_dropped(run_id, error)
 
     async def close(self) -> None:
-        """Try a last time; the next start finds what is left by what is stored."""
+        """Try a last time. The next start derives from the stored runs what is left."""
         if self._retry is not None:
             self._retry.cancel()
             await asyncio.wait([self._retry])
         await self._flush_all()
         self._pending.clear()
 
-    async def _try_again(self) -> None:
+    async def _retry_all(self) -> None:
         while self._pending:
             await asyncio.sleep(self._retry_seconds)
             await self._flush_all()

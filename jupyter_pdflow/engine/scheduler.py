@@ -1,4 +1,4 @@
-"""What happens at a time: pauses expire, and runs that ended long ago are removed."""
+"""Work at a given time: the timers of runs, and the removal of runs that ended long ago."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from jupyter_pdflow.clock import Timers
-from jupyter_pdflow.mail.outbox import EmailFiles, Mailbox
+from jupyter_pdflow.mail.outbox import EmailFiles, Outbox
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
@@ -21,14 +21,16 @@ EXPIRED_AT_ONCE = 4
 
 
 class Scheduler:
-    """Expires each run at its time.
+    """Calls back for each run at its time.
 
     Parameters
     ----------
     expire : callable
-        Called with a run's id when it is due.
+        Called with a run's id when its time has come; must not raise.
     clock : callable
         Returns the current time.
+    limits : Limits
+        How often the clock is read.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def set(self, run_id: str, at: datetime) -> None:
-        """Expire a run at that time, in place of an earlier one."""
+        """Set the time of a run, in place of an earlier one."""
         self._timers.set(run_id, at)
 
     def unset(self, run_id: str) -> None:
@@ -52,7 +54,7 @@ class Scheduler:
         self._timers.unset(run_id)
 
     def close(self) -> None:
-        """Remove all times and stop what is under way; the next start sets them again."""
+        """Remove all times and cancel the calls under way; the next start sets the times again."""
         self._timers.close()
         for task in self._tasks:
             task.cancel()
@@ -68,21 +70,31 @@ class Scheduler:
 
 
 class Pruning:
-    """Removes finished runs, with their outputs, mails and files, some days after their end.
+    """Removes finished runs, with their outputs, emails and files, some days after their end.
 
-    A run goes last of all that belongs to it: if the server dies in between, the next look
-    finds the run again and removes the rest. Versions of workflows stay.
+    The run itself is removed last. So if the server dies in between, the next look finds the run
+    again and removes the rest. Versions of workflows stay.
 
     Parameters
     ----------
+    store : Store
+        The runs.
+    outbox : Outbox
+        Their emails.
+    folders : RunFolders
+        Their files.
     keep_days : float or None
-        How many days; None keeps everything.
+        Number of days, or None to keep everything.
+    clock : callable
+        Returns the current time.
+    limits : Limits
+        How often to look, and how many runs to remove at once.
     """
 
     def __init__(
         self,
         store: Store,
-        mailbox: Mailbox,
+        outbox: Outbox,
         folders: RunFolders,
         *,
         keep_days: float | None,
@@ -91,33 +103,33 @@ class Pruning:
     ) -> None:
         self._limits = limits
         self._store = store
-        self._mailbox = mailbox
+        self._outbox = outbox
         self._folders = folders
         self._keep_days = keep_days
         self._clock = clock
-        self._looking: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Look now, and from time to time, beside the event loop."""
+        """Start a task that looks for old runs, now and from time to time."""
         if self._keep_days is not None:
             age = timedelta(days=self._keep_days)
-            self._looking = asyncio.create_task(self._keep_looking(age), name="remove old runs")
+            self._task = asyncio.create_task(self._prune_repeatedly(age), name="remove old runs")
 
     async def close(self) -> None:
-        """Look no more; nothing is being removed any more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        """End the task; when this returns, nothing is being removed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def prune(self, before: datetime) -> None:
-        """Remove the runs that ended before that time; one with a mail to deliver can wait."""
+        """Remove the runs that ended before that time, except those with a queued email."""
         old = await self._store.ended_before(before)
-        mails = await self._mailbox.files()
+        emails = await self._outbox.files()
         at_once = self._limits.pruned_at_once
         for start in range(0, len(old), at_once):
-            await self._remove(mails, old[start : start + at_once])
+            await self._remove(emails, old[start : start + at_once])
 
-    async def _keep_looking(self, age: timedelta) -> None:
+    async def _prune_repeatedly(self, age: timedelta) -> None:
         while True:
             try:
                 await self.prune(self._clock() - age)
@@ -125,23 +137,25 @@ class Pruning:
                 logger.exception("Old runs can't be removed; trying again later.")
             await asyncio.sleep(self._limits.pruning_seconds)
 
-    async def _remove(self, mails: EmailFiles, old: list[str]) -> None:
-        """Remove runs with what is theirs; what can't be removed now stays for the next look."""
-        gone = [run_id for run_id in old if run_id not in mails.waiting]
-        kept = await in_thread(_unlink, mails, gone)
-        self._mailbox.forget_list()
-        kept |= await in_thread(self._folders.remove, gone)
-        kept |= await self._store.remove([run_id for run_id in gone if run_id not in kept])
-        for run_id, error in kept.items():
+    async def _remove(self, emails: EmailFiles, run_ids: list[str]) -> None:
+        """Remove runs with their emails, files and outputs; log those for which that failed."""
+        settled = [run_id for run_id in run_ids if run_id not in emails.waiting]
+        failed = await in_thread(_unlink, emails, settled)
+        self._outbox.forget_list()
+        failed |= await in_thread(self._folders.remove, settled)
+        # Last, and without those that failed: a run that is gone would never be looked at again.
+        removable = [run_id for run_id in settled if run_id not in failed]
+        failed |= await self._store.remove(removable)
+        for run_id, error in failed.items():
             logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
 
 
-def _unlink(mails: EmailFiles, run_ids: list[str]) -> dict[str, OSError]:
-    """Remove the mails of runs; return the runs for which that failed."""
+def _unlink(emails: EmailFiles, run_ids: list[str]) -> dict[str, OSError]:
+    """Remove the emails of runs; return the runs for which that failed, with the error."""
     failed = {}
     for run_id in run_ids:
         try:
-            for path in mails.of(run_id):
+            for path in emails.of(run_id):
                 path.unlink(missing_ok=True)
         except OSError as error:
             failed[run_id] = error

@@ -1,4 +1,4 @@
-"""Carries runs on: applies the rules, stores the result, then sees to the effects."""
+"""The service: changes runs by the rules, stores them, then performs the effects."""
 
 from __future__ import annotations
 
@@ -12,18 +12,13 @@ from typing import Any
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.executor import Executor
-from jupyter_pdflow.engine.pending_writes import (
-    Ids,
-    PendingWrites,
-    RunLocks,
-    StorageHealth,
-)
+from jupyter_pdflow.engine.pending_writes import Ids, PendingWrites, RunLocks, StorageHealth
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.message import Email
-from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
@@ -54,43 +49,34 @@ from jupyter_pdflow.stores.tinydb.storage import in_slices
 
 logger = logging.getLogger(__name__)
 
-HANDED_OVER_SECONDS = 0.5
-"""How long a list of emails waits at most for those of runs that have just been stored."""
+HAND_OVER_SECONDS = 0.5
+"""Maximum time that a list of emails waits for those of runs that have just been stored."""
 
 
 class Service:
-    """All that can be done to runs. What a method changed is durable when it returns.
+    """Starts, resumes, cancels and reads runs.
 
-    Changes of one run take turns: each is stored before the next is looked at. So the first of a
-    resume, a cancel and a timer wins, and the others see it.
+    Each change of a run is stored before the next change of that run is looked at. So the first
+    of a resume, a cancel and a timer wins, and the others are applied to its result.
+
+    What a method has stored when it returns, as its docstring says, survives a crash and a power
+    cut. A method that raises, be it `OSError` because the storage fails, has stored nothing. What
+    follows from a stored change is repeated at the next `open` if the server ends too early:
+    executing a step, setting a timer, handing over emails, archiving a run.
 
     Parameters
     ----------
-    store : Store
-        Where runs and workflows are kept.
-    pool : KernelPool
-        The kernels that execute steps.
-    mailbox : Mailbox
-        Takes the mails that steps have asked for.
     links_for : callable
-        Makes the resume and the cancel URL of (run id, step, execution).
+        Returns the resume and the cancel URL of (run id, step, execution).
     on_change : callable
-        Called with a run each time it has changed.
-    folders : RunFolders
-        Where steps keep files.
-    keep_days : float or None
-        After how many days finished runs are removed; None keeps them.
-    max_crashes : int
-        After how many crashes of its server a step is not executed again.
-    limits : Limits
-        How often what fails is tried again, and how much is done at once.
+        Called with a run after each change that was stored.
     """
 
     def __init__(
         self,
         store: Store,
         pool: KernelPool,
-        mailbox: Mailbox,
+        outbox: Outbox,
         links_for: Callable[[str, str, int], tuple[str, str]],
         on_change: Callable[[Run], None],
         *,
@@ -103,7 +89,7 @@ class Service:
         self._limits = limits
         self._store = store
         self._max_crashes = max_crashes
-        self._mailbox = mailbox
+        self._outbox = outbox
         self._folders = folders
         self._links_for = links_for
         self._on_change = on_change
@@ -114,57 +100,66 @@ class Service:
         self._pending = PendingWrites(self._storage, self._locks, limits=limits)
         self._executor = Executor(self, pool, self._storage, limits=limits)
         self._ids = Ids()
-        self._surveying: asyncio.Task[None] | None = None
+        self._reading_newest: asyncio.Task[None] | None = None
         self._pruning = Pruning(
-            store, mailbox, folders, keep_days=keep_days, clock=clock, limits=limits
+            store, outbox, folders, keep_days=keep_days, clock=clock, limits=limits
         )
 
     async def open(self) -> None:
-        """Take up the runs as the last server left them; overdue timers fire at once."""
-        await self._mailbox.open()
+        """Take up the runs as the last server left them; overdue timers fire at once.
+
+        Stored: each run whose step was executing, as queued again, or as failed after too many
+        crashes. After an `OSError`, which may come halfway, make another `Service`.
+        """
+        await self._outbox.open()
         async for run in in_slices(self._store.active()):
             await self._recover(run)
-        self._surveying = asyncio.create_task(self._survey(), name="find out which runs ended")
+        # In a task: it may read a large folder, and links and paused runs do not need it.
+        self._reading_newest = asyncio.create_task(self._read_newest(), name="read the newest id")
         self._pruning.open()
         for workflow in sorted(self.workflows(), key=lambda known: known.created_at)[-1:]:
             self._executor.prestart(workflow)
 
-    async def _survey(self) -> None:
-        """Find the newest run: the ids of later ones are greater. Links need not wait for that."""
+    async def _read_newest(self) -> None:
+        """Read the id of the newest run, so that ids of new runs are greater."""
         while True:
             try:
                 newest = await self._store.page(limit=1)
             except OSError as error:
-                self._storage.begins(error)
+                self._storage.report_failure(error)
                 await asyncio.sleep(self._limits.storage_retry_seconds)
             else:
                 self._ids = Ids(after=[run.id for run in newest])
                 return
 
     async def _recover(self, run: Run) -> None:
-        """Take up one run; whatever is wrong with it stays with it."""
+        """Take up one run; an error other than `OSError` must not keep the server from starting."""
         try:
             await self._apply(run, [Recover(max_crashes=self._max_crashes)])
         except OSError:
             raise
         except Exception:
-            logger.exception("Run %s can't be taken up; the others go on.", run.id)
+            logger.exception("Run %s can't be taken up; the other runs continue.", run.id)
 
     async def stop(self) -> None:
-        """Begin no step any more, and give those that are executing a short time to end."""
+        """Begin no further step, and wait a short time for outcomes. Stored: those that came."""
         await self._executor.stop()
 
     async def close(self) -> None:
-        """Stop all that is going on; runs that were executing are executed again at `open`."""
-        if self._surveying is not None:
-            self._surveying.cancel()
-            await asyncio.wait([self._surveying])
+        """End all work.
+
+        Stored: runs whose steps are executing, as queued; pending writes are tried a last time.
+        """
+        if self._reading_newest is not None:
+            self._reading_newest.cancel()
+            await asyncio.wait([self._reading_newest])
         await self._pruning.close()
         self._scheduler.close()
         await self._executor.close()
-        await self._locks.over()
+        # Requests may still be changing runs: after them nothing adds a pending write.
+        await self._locks.wait_released()
         await self._pending.close()
-        await self._mailbox.close()
+        await self._outbox.close()
         await self._store.close()
 
     @property
@@ -177,36 +172,35 @@ class Service:
     async def deploy(self, path: str, source: Source) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
 
-        Returns
-        -------
-        workflow : Workflow
-            The version that new runs now use.
-        changed : bool
-            Whether that is another one than before.
+        Returns the version, and whether new runs used another one before. Stored: the version.
         """
         return await self._store.deploy(path, source, self._clock())
 
     def workflows(self) -> list[Workflow]:
-        """Get the newest version of each workflow."""
+        """Return the newest version of each workflow."""
         return self._store.workflows()
 
     def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return self._store.workflow(workflow_id, version)
 
     # --- runs ---
 
     async def start(self, workflow_id: str, event: Any = None) -> Run:
-        """Start a run of the newest version of a workflow; `NotFoundError` if unknown."""
-        if self._surveying is not None:
-            await asyncio.shield(self._surveying)
+        """Start a run of the newest version of a workflow; `NotFoundError` if unknown.
+
+        Stored: the run, as queued or as running.
+        """
+        if self._reading_newest is not None:
+            # Shielded: other starts wait for the same task.
+            await asyncio.shield(self._reading_newest)
         workflow, now = self._store.workflow(workflow_id), self._clock()
-        move = new_run(self._ids.new(now), workflow, event, now)
-        async with self._locks.of(move.run.id):
-            return await self._commit(None, move)
+        transition = new_run(self._ids.new(now), workflow, event, now)
+        async with self._locks.of(transition.run.id):
+            return await self._commit(None, transition)
 
     def run(self, run_id: str) -> Run:
-        """Read a run; `NotFoundError` where there is none."""
+        """Return a run as it is stored; `NotFoundError` if unknown."""
         return self._store.get(run_id)
 
     async def runs(
@@ -216,21 +210,19 @@ class Service:
         limit: int = 50,
         before: str | None = None,
     ) -> list[RunSummary]:
-        """Read what lists show of runs, newest first, from before the run id `before` on."""
+        """Return summaries of runs, newest first, with ids before `before`."""
         return await self._store.page(
             status=status, workflow_id=workflow, limit=limit, before=before
         )
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
-        """Read what the steps of a run showed; `NotFoundError` where there is no such run."""
+        """Return the stored outputs of a run by step name; `NotFoundError` if it is unknown."""
         return self._store.outputs(self._store.get(run_id).id)
 
     async def resume(self, run_id: str, by: Actor, request: Request) -> Run:
-        """Resume a paused run.
+        """Resume a paused run; `NotFoundError` or `NotPausedError` if that is not possible.
 
-        Raises
-        ------
-        NotFoundError, NotPausedError
+        Stored: the decision and the run's next state.
         """
         async with self._locks.of(run_id):
             run = self._store.get(run_id)
@@ -239,85 +231,75 @@ class Service:
             return await self._apply(run, [resume])
 
     async def cancel(self, run_id: str, by: Actor, reason: str | None = None) -> Run:
-        """Cancel a run, whatever it is doing.
+        """Cancel a run and interrupt its step; `NotFoundError` or `RunEndedError` if not possible.
 
-        Raises
-        ------
-        NotFoundError, RunEndedError
+        Stored: the run as canceled.
         """
-        return await self.move(run_id, Cancel(by=by, reason=reason))
+        return await self.apply_events(run_id, Cancel(by=by, reason=reason))
 
     async def resume_pause(
         self, run_id: str, step: str, execution: int, by: Actor, request: Request
     ) -> Run:
-        """Resume the pause of one execution of a step, or keep the request for its end.
+        """Resume the pause of one execution of a step.
 
-        Returns
-        -------
-        Run
-            Its ``pending_request`` is set where the step is still running and the request was kept.
-
-        Raises
-        ------
-        NotFoundError, AlreadyDecidedError
+        Stored: the decision and the run's next state. If the step is queued or running, the
+        request is stored instead, as the run's ``pending_request``, for the step's end. Raises
+        `NotFoundError` or `AlreadyDecidedError`.
         """
         event = Resume(step=step, execution=execution, by=by, request=request)
-        return await self.move(run_id, event)
+        return await self.apply_events(run_id, event)
 
     async def cancel_pause(
         self, run_id: str, step: str, execution: int, by: Actor, request: Request
     ) -> Run:
-        """Cancel the run at the pause of one execution of a step; else as `resume_pause`."""
-        event = CancelPause(step=step, execution=execution, by=by, request=request)
-        return await self.move(run_id, event)
+        """Cancel the run at the pause of one execution of a step.
 
-    # --- mail ---
+        Stored: the run as canceled, or its ``pending_request``, as for `resume_pause`. Raises
+        `NotFoundError` or `AlreadyDecidedError`.
+        """
+        event = CancelPause(step=step, execution=execution, by=by, request=request)
+        return await self.apply_events(run_id, event)
+
+    # --- emails ---
 
     async def emails(self) -> list[Email]:
-        """List the mails that steps have made, newest first.
-
-        A run is seen as it now is a moment before its mails are handed over; that is waited for,
-        unless the storage takes long.
-        """
+        """Return the newest emails of steps, newest first."""
+        # A run is visible a moment before its emails are handed over. Wait for that, a little.
         with suppress(TimeoutError):
-            async with asyncio.timeout(HANDED_OVER_SECONDS):
-                await self._locks.over()
-        return await self._mailbox.emails()
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._locks.wait_released()
+        return await self._outbox.emails()
 
     def email(self, email_id: str) -> Email:
-        """Get one mail; `NotFoundError` where there is none."""
-        return self._mailbox.email(email_id)
+        """Return one email; `NotFoundError` if unknown."""
+        return self._outbox.email(email_id)
 
-    # --- what drives a run ---
-
-    async def move(self, run_id: str, *events: Event) -> Run:
-        """Move a run by events that happen at once, with one durable write."""
-        async with self._locks.of(run_id):
-            return await self._apply(self._store.get(run_id), list(events))
+    # --- what the executor calls ---
 
     async def begin(self, run_id: str) -> Run:
-        """Say that a kernel takes up the run's current step."""
-        return await self.move(run_id, Begin())
+        """Begin a run's current step, if the run is queued and due. Stored: the run as running."""
+        return await self.apply_events(run_id, Begin())
 
     async def finish(
-        self, run: Run, outcome: Outcome, outputs: list[Output], *, go_on: bool = True
+        self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
     ) -> Run:
-        """Store what a step came to and showed; to `go_on` is to begin the next at once."""
+        """Finish the current step of a run, and begin the next one if `begin_next`.
+
+        Stored: the outputs, then, by one write, the outcome and the run's next state. If the
+        second write raises `OSError`, the outputs stay. Outcomes of earlier attempts do not count.
+        """
         step = run.current.name
         await self._store.put_outputs(run.id, step, run.execution, outputs)
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
-        return await self.move(run.id, finish, *([Begin()] if go_on else []))
+        return await self.apply_events(run.id, finish, *([Begin()] if begin_next else []))
 
     async def requeue(self, run_id: str, *, crashed: bool = False) -> Run:
-        """Queue a run again whose step can't be waited for.
+        """Queue a run again whose step was not finished; `crashed` if its gateway has ended.
 
-        Parameters
-        ----------
-        run_id : str
-        crashed : bool
-            Whether what executed the step ended without an answer, such as a gateway.
+        Stored: the run as queued, or as failed after too many crashes.
         """
-        return await self.move(run_id, Requeue(crashed=crashed, max_crashes=self._max_crashes))
+        requeue = Requeue(crashed=crashed, max_crashes=self._max_crashes)
+        return await self.apply_events(run_id, requeue)
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""
@@ -325,8 +307,18 @@ class Service:
         return execution_of(run, *links, files_dir=self._folders.name, files_id=self._folders.id)
 
     def workflow_of(self, run: Run) -> Workflow:
-        """Get the version that a run was started with."""
+        """Return the version that a run was started with; `NotFoundError` if it is missing."""
         return self._store.workflow(run.workflow_id, run.version)
+
+    # --- load, apply, commit, perform ---
+
+    async def apply_events(self, run_id: str, *events: Event) -> Run:
+        """Apply events that happen at once to a run, and return its next state.
+
+        Stored: that state, by one write. Raises `NotFoundError`, and as `rules.transitions.apply`.
+        """
+        async with self._locks.of(run_id):
+            return await self._apply(self._store.get(run_id), list(events))
 
     async def _apply(self, run: Run, events: list[Event]) -> Run:
         now, before, effects = self._clock(), run, list[Effect]()
@@ -335,31 +327,44 @@ class Service:
             effects += more
         return await self._commit(before, Transition(run, tuple(effects)))
 
-    async def _commit(self, before: Run | None, move: Transition) -> Run:
-        kernel = self._executor.take(move.run) if _wants_kernel(move) else None
-        run = move.run if kernel is None else apply(move.run, Begin(), self._clock()).run
+    async def _commit(self, before: Run | None, transition: Transition) -> Run:
+        # A warm kernel is taken before the write, so that one write stores the change and the
+        # begin of the step.
+        kernel = self._executor.take(transition.run) if _wants_kernel(transition) else None
+        run = (
+            transition.run if kernel is None else apply(transition.run, Begin(), self._clock()).run
+        )
         if run is not before:
-            await self._put(run, move.effects, kernel)
-        for effect in move.effects:
+            await self._put(run, transition.effects, kernel)
+        for effect in transition.effects:
             await self._perform(run, effect, kernel)
         if run is not before:
+            # Not called here: listeners would delay the answer to the request.
             asyncio.get_running_loop().call_soon(self._on_change, run)
         return run
 
     async def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
+        # A start takes up active runs only. So a run is not stored as finished before its emails
+        # are handed over: a crash in between would lose them.
         to_deliver = any(isinstance(effect, Deliver) for effect in effects)
         put = self._store.finish if run.ended and not to_deliver else self._store.put
         try:
+            # What an earlier change left over comes first: this one replaces the run's outbox.
             await self._pending.flush(run.id)
             await put(run)
-        except BaseException:
+        except BaseException:  # a canceled task, too, must not keep the kernel
             self._executor.give_back(run.id, kernel)
             raise
-        self._storage.is_over()
+        self._storage.report_success()
         if run.pause is None and run.not_before is None:
             self._scheduler.unset(run.id)
 
     async def _perform(self, run: Run, effect: Effect, kernel: Kernel | None) -> None:
+        """Perform an effect of a transition that is stored.
+
+        An effect is skipped if a later one of several events has made it obsolete. A running run
+        without a kernel from `take` has its task already.
+        """
         match effect:
             case Execute() if run.status == "queued" or kernel is not None:
                 self._executor.start(run, kernel)
@@ -368,26 +373,26 @@ class Service:
             case Interrupt():
                 self._executor.interrupt(run.id)
             case Deliver(emails=emails):
-                await self._pending.do(run.id, partial(self._mailbox.accept, emails))
+                await self._pending.do(run.id, partial(self._outbox.accept, emails))
             case Archive():
-                self._executor.forget(run.id)
+                self._executor.dequeue(run.id)
                 await self._pending.do(run.id, partial(self._store.finish, run))
 
     async def _expire(self, run_id: str) -> None:
+        """Apply that a run's time has come; the scheduler calls this and expects no error."""
         try:
             run = self._store.get(run_id)
-            await self.move(run_id, Expire(step=run.current.name, execution=run.execution))
+            await self.apply_events(run_id, Expire(step=run.current.name, execution=run.execution))
         except OSError as error:
-            self._storage.begins(error)
-            self._scheduler.set(
-                run_id, self._clock() + timedelta(seconds=self._limits.storage_retry_seconds)
-            )
+            self._storage.report_failure(error)
+            wait = timedelta(seconds=self._limits.storage_retry_seconds)
+            self._scheduler.set(run_id, self._clock() + wait)
         except PDFlowError as error:
-            logger.error("Run %s can't be woken: %s", run_id, error)
+            logger.error("The timer of run %s can't be applied: %s", run_id, error)
         except Exception:
-            logger.exception("Run %s can't be woken; the others go on.", run_id)
+            logger.exception("The timer of run %s can't be applied; others can.", run_id)
 
 
-def _wants_kernel(move: Transition) -> bool:
-    """Whether a step is to be executed: with a warm kernel its begin needs no second write."""
-    return move.run.status == "queued" and Execute() in move.effects
+def _wants_kernel(transition: Transition) -> bool:
+    """Return whether a step is to be executed."""
+    return transition.run.status == "queued" and Execute() in transition.effects

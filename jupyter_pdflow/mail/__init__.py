@@ -1,1 +1,1 @@
-"""Emails: what is common to those who ask for them and those who send them."""
+"""Emails of steps: the outbox that stores and delivers them, their message format, and SMTP."""

@@ -1,4 +1,4 @@
-"""The emails of runs as records, and as messages to send."""
+"""Emails as stored records, as messages to send, and what an attempt to send one changes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import UndeliverableError
-from jupyter_pdflow.mail.smtp import Parcel, Refusal
+from jupyter_pdflow.mail.smtp import Envelope, Refusal
 from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.stores.tinydb.records import RecordType
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values
 
 ERROR_LIMIT = 1_000
-"""Maximum number of characters of what is kept of an error."""
+"""Maximum number of characters of a stored error."""
 
 
 class Email(Struct, frozen=True, kw_only=True):
-    """An email and what became of it.
+    """An email and its delivery.
 
-    ``status`` is ``queued`` until it is ``sent`` to all recipients or has ``failed`` for one of
-    them at least; ``kept`` where no SMTP server is configured. ``error`` says why the latest
-    attempt failed. ``answers`` are the recipients that need no other attempt: None where they
-    have it, else why it was refused.
+    Attributes
+    ----------
+    status : str
+        ``queued`` until it is ``sent`` to all recipients or has ``failed`` for at least one;
+        ``kept`` as a file if no SMTP server is configured.
+    error : str or None
+        Why the latest attempt failed.
+    attempts : int
+        Number of attempts to send it.
+    answers : dict
+        The recipients that need no further attempt, with None if they have the email, or with the
+        server's reason for the refusal.
     """
 
     id: str
@@ -45,9 +53,9 @@ class Email(Struct, frozen=True, kw_only=True):
 
 
 def flaw_of_email(email: Email) -> str | None:
-    """Say what is wrong with a stored email; None if nothing is.
+    """Return what is wrong with a stored email, or None.
 
-    Whether it can be sent is another matter: one that can't be becomes `failed`, and says why.
+    An email that can't be sent is not wrong: it becomes ``failed``, with the reason.
     """
     flaw = flaw_of_values(email)
     if flaw is None and run_of(email.id) != email.run_id:
@@ -59,26 +67,28 @@ EMAIL = RecordType(Email, "mail", flaw_of_email)
 
 
 def run_of(email_id: str) -> str:
-    """Tell the id of the run that a letter belongs to by the letter's own."""
+    """Return the id of an email's run."""
     return email_id.rsplit("-", 3)[0]
 
 
-def parcel_of(email: Email, sender: str) -> Parcel:
-    """Write an email as it goes over the wire; the same one always gets the same Message-ID.
+def envelope_of(email: Email, sender: str) -> Envelope:
+    """Write an email as SMTP sends it.
+
+    The Message-ID depends on the email's id only: receivers recognise an email that is sent twice.
 
     Raises
     ------
     UndeliverableError
-        An address can't be mailed, or it can't be written for another reason.
+        An address is invalid, or the email can't be written for another reason.
     """
     try:
-        return _composed(email, check_address(sender), list(map(check_address, email.to)))
+        return _compose(email, check_address(sender), list(map(check_address, email.to)))
     except Exception as error:
         msg = f"It can't be written as an email: {error}"
         raise UndeliverableError(msg, permanent=True) from error
 
 
-def _composed(email: Email, sender: Address, to: list[Address]) -> Parcel:
+def _compose(email: Email, sender: Address, to: list[Address]) -> Envelope:
     message = EmailMessage(policy=SMTP)
     message["Message-ID"] = f"<{email.id}@jupyter-pdflow>"
     message["From"] = sender
@@ -91,7 +101,7 @@ def _composed(email: Email, sender: Address, to: list[Address]) -> Parcel:
     utf8 = not all(address.addr_spec.isascii() for address in (sender, *to))
     policy = SMTPUTF8 if utf8 else SMTP
     addresses = dict.fromkeys(address.addr_spec for address in to)
-    return Parcel(
+    return Envelope(
         content=message.as_bytes(policy=policy.clone(cte_type="7bit")),
         sender=sender.addr_spec,
         recipients=[address for address in addresses if address not in email.answers],
@@ -100,44 +110,59 @@ def _composed(email: Email, sender: Address, to: list[Address]) -> Parcel:
 
 
 def undelivered(email: Email, error: UndeliverableError, *, late: bool) -> Email:
-    """Note that an attempt failed for all recipients; it is the last one when it is `late`."""
-    over = error.permanent or late
-    return replace(email, status="failed" if over else "queued", error=_bounded(str(error)))
+    """Return the email after an attempt that failed for all recipients.
+
+    Parameters
+    ----------
+    email : Email
+        The email before the attempt.
+    error : UndeliverableError
+        Why it failed.
+    late : bool
+        Whether the email is too old for another attempt.
+    """
+    is_final = error.permanent or late
+    return replace(email, status="failed" if is_final else "queued", error=_bounded(str(error)))
 
 
-def delivered(email: Email, parcel: Parcel, refused: dict[str, Refusal], *, late: bool) -> Email:
-    """Note whom an attempt has reached; those who may take it later are tried again."""
-    missing = {
+def delivered(
+    email: Email, envelope: Envelope, refused: dict[str, Refusal], *, late: bool
+) -> Email:
+    """Return the email after an attempt that reached all recipients but the refused ones.
+
+    Recipients that were refused for a time are tried again, unless the email is too `late`.
+    """
+    to_retry = {
         address: str(refusal)
         for address, refusal in refused.items()
         if not (refusal.permanent or late)
     }
     answers = {
         address: _bounded(str(refused[address])) if address in refused else None
-        for address in parcel.recipients
-        if address not in missing
+        for address in envelope.recipients
+        if address not in to_retry
     }
     answers = {**email.answers, **answers}
-    failures = {address: why for address, why in answers.items() if why is not None} | missing
+    failures = {address: why for address, why in answers.items() if why is not None} | to_retry
     return replace(
         email,
         answers=answers,
-        status="queued" if missing else "failed" if failures else "sent",
-        error=_refusals(failures, some_have_it=None in answers.values()),
+        status="queued" if to_retry else "failed" if failures else "sent",
+        error=_refusals(failures, some_delivered=None in answers.values()),
     )
 
 
-def _refusals(failures: dict[str, str], *, some_have_it: bool) -> str | None:
+def _refusals(failures: dict[str, str], *, some_delivered: bool) -> str | None:
     if not failures:
         return None
     refused = "; ".join(f"{address} ({why})" for address, why in failures.items())
-    others = " The other recipients have it." if some_have_it else ""
+    others = " The other recipients have it." if some_delivered else ""
     return (
         _bounded(f"The mail server refused it for {refused}.", ERROR_LIMIT - len(others)) + others
     )
 
 
 def _bounded(text: str, limit: int = ERROR_LIMIT) -> str:
-    """Make a server's words storable: no half surrogate pairs, and not too long."""
+    """Return a text without lone surrogates, which JSON can't hold, cut to `limit` characters."""
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

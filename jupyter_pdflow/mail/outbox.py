@@ -1,4 +1,4 @@
-"""The mails that steps have asked for: kept until they are delivered, and afterwards."""
+"""The outbox: stores the emails of steps, delivers them, and keeps them afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jupyter_pdflow.mail.message import (
     EMAIL,
     Email,
     delivered,
-    parcel_of,
+    envelope_of,
     run_of,
     undelivered,
 )
@@ -43,22 +43,32 @@ from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 logger = logging.getLogger(__name__)
 
 LONGEST_RETRY = timedelta(hours=1)
+"""Maximum time between two attempts to deliver an email."""
+
 GIVE_UP_AFTER = timedelta(days=3)
+"""Age of an email from which a failed attempt is the last one."""
+
 SENDING_AT_ONCE = 4
+"""Maximum number of emails that are being sent at a time."""
 
 DONE = "done"
+"""The folder of emails that are not queued any more."""
+
 MESSAGE = ".eml"
+"""Suffix of the files that hold emails if no SMTP server is configured."""
 
 
 class EmailFiles(NamedTuple):
-    """Which files of mails there are.
+    """A listing of the files of emails.
 
     Attributes
     ----------
+    directory : Path
+        The folder ``mail/``.
     waiting : set of str
-        The runs that have a mail to deliver.
+        The ids of runs that have a queued email.
     names : list of str
-        The files of mails that are settled, in order: those of a run are neighbours.
+        The files of emails that are not queued, sorted, so that those of a run are neighbours.
     """
 
     directory: Path
@@ -66,7 +76,7 @@ class EmailFiles(NamedTuple):
     names: list[str]
 
     def of(self, run_id: str) -> Iterator[Path]:
-        """Find the files of a run's settled mails."""
+        """Yield the files of a run's emails that are not queued."""
         position = bisect_left(self.names, f"{run_id}-")
         while position < len(self.names) and run_of(self.names[position]) == run_id:
             name = self.names[position]
@@ -74,21 +84,23 @@ class EmailFiles(NamedTuple):
             position += 1
 
 
-class Mailbox:
-    """Keeps mails in ``mail/``: ``queued/`` until they are settled, then ``done/``.
+class Outbox:
+    """Stores emails below ``mail/``: in ``queued/`` until they are sent or failed, then in ``done/``.
 
-    Delivery is tried again, after 5 s, 10 s, 20 s … up to an hour, for three days.
+    A failed delivery is tried again after 5 s, 10 s, 20 s … up to an hour, for three days.
 
     Parameters
     ----------
     data_dir : Path
         The data directory.
-    post : Post or None
-        Delivers mails; without it they are kept as ``.eml`` files.
+    transport : SMTPTransport or None
+        Sends emails, or None to keep them as ``.eml`` files.
     mail_from : str
-        The sender of all mails.
+        The sender of all emails.
     mail_to : list of str
-        Who gets the mails that name no recipient.
+        The recipients of emails that name none.
+    clock : callable
+        Returns the current time.
     limits : Limits
         How soon delivery is tried again, and how many emails a list shows.
     """
@@ -96,7 +108,7 @@ class Mailbox:
     def __init__(
         self,
         data_dir: Path,
-        post: SMTPTransport | None,
+        transport: SMTPTransport | None,
         *,
         mail_from: str,
         mail_to: list[str],
@@ -108,7 +120,7 @@ class Mailbox:
         self._queued = Records(data_dir / "mail" / "queued", EMAIL)
         self._done = Records(data_dir / "mail" / DONE, EMAIL)
         self._directory = data_dir / "mail"
-        self._transport = post
+        self._transport = transport
         self._from = mail_from
         self._to = mail_to
         self._clock = clock
@@ -120,19 +132,20 @@ class Mailbox:
         self._listing = asyncio.Lock()
 
     async def open(self) -> None:
-        """Take up what is queued: deliver it, or keep it where no server is configured now."""
+        """Take up the queued emails: send them, or keep them as files if there is no transport."""
         async for email in in_slices(self._queued.all()):
             if self._transport is not None:
                 self._timers.set(email.id, self._clock())
                 continue
             try:
+                # In this order: a crash in between leaves the email queued, not lost.
                 await self._keep(email)
                 self._queued.path(email.id).unlink()
             except OSError as error:
-                logger.error("Mail %s stays queued until the next start: %s", email.id, error)
+                logger.error("Email %s stays queued until the next start: %s", email.id, error)
 
     async def close(self) -> None:
-        """Stop delivering; what is queued stays queued."""
+        """Stop delivering. Emails that are queued stay queued."""
         self._timers.close()
         tasks = list(self._tasks)
         for task in tasks:
@@ -140,43 +153,46 @@ class Mailbox:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def accept(self, emails: list[OutboxMessage]) -> None:
-        """Take mails over, durably; one that was taken before is not taken again.
+        """Store emails for delivery, except those that were stored before.
 
         Raises
         ------
         OSError
-            One could not be stored; they may all be handed over again.
+            An email could not be stored. Hand all of them over again.
         """
         for email in emails:
             if not is_email_id(email.id, email.run_id):
-                logger.error("A mail of run %s has no valid id: it is dropped.", email.run_id)
-            elif not self._knows(email.id):
-                await self._take(self._addressed(email))
+                logger.error("An email of run %s has no valid id and is dropped.", email.run_id)
+            elif not self._has(email.id):
+                await self._add(self._addressed(email))
 
     async def emails(self) -> list[Email]:
-        """List the newest mails, newest first: as many as the limits say."""
+        """Return the newest emails, newest first, as many as the limits allow."""
         async with self._listing:
             if not self._listed:
+                # Set before the folders are read: `forget_list` may be called meanwhile, and the
+                # next list then reads them again.
                 self._listed = True
                 older = await in_reader(self._ids_by_time)
+                # Emails that were accepted meanwhile are newer than all in the folders.
                 newer, self._newest = self._newest, dict.fromkeys(older)
                 self._note(*newer)
         return await in_reader(self._read_all, list(reversed(self._newest)))
 
     def email(self, email_id: str) -> Email:
-        """Get one mail; `NotFoundError` where there is none."""
+        """Return one email; `NotFoundError` if it is unknown."""
         email = self._read(email_id) if is_id(email_id) else None
         if email is None:
-            msg = f"There is no mail {email_id[:SHOWN]!r}."
+            msg = f"There is no email {email_id[:SHOWN]!r}."
             raise NotFoundError(msg)
         return email
 
     async def files(self) -> EmailFiles:
-        """Look which files of mails there are, to find those of many runs."""
+        """List the files of all emails, to find those of many runs."""
         return await in_reader(self._files)
 
     def forget_list(self) -> None:
-        """Read anew which mails there are when they are listed: some were removed."""
+        """Have the next list read the folders again, because files were removed."""
         self._listed = False
         self._newest = {}
 
@@ -187,27 +203,27 @@ class Mailbox:
         return EmailFiles(self._directory, waiting, sorted_in_turns(names))
 
     def _ids_by_time(self) -> list[str]:
-        """List the ids that were written last, oldest first."""
+        """Return the ids of the emails that were written last, oldest first."""
         found = [
             pair
-            for box in (self._queued, self._done)
-            for pair in box.newest(self._limits.emails_listed)
+            for records in (self._queued, self._done)
+            for pair in records.newest(self._limits.emails_listed)
         ]
         return [email_id for _, email_id in reversed(nlargest(self._limits.emails_listed, found))]
 
-    def _note(self, *letter_ids: str) -> None:
-        """Note which mails are the newest ones, the very newest last."""
-        for email_id in letter_ids:
+    def _note(self, *email_ids: str) -> None:
+        """Add emails to the newest ones, the newest last, and drop the oldest beyond the limit."""
+        for email_id in email_ids:
             self._newest.pop(email_id, None)
             self._newest[email_id] = None
         for email_id in list(self._newest)[: -self._limits.emails_listed]:
             del self._newest[email_id]
 
-    def _read_all(self, letter_ids: list[str]) -> list[Email]:
+    def _read_all(self, email_ids: list[str]) -> list[Email]:
         found: list[Email] = []
         size = 0
-        for email_id in letter_ids:
-            email = self._readable(email_id)
+        for email_id in email_ids:
+            email = self._read_or_log(email_id)
             if email is not None:
                 size += len(email.text) + len(email.html or "")
                 if found and size > self._limits.emails_listed_bytes:
@@ -215,21 +231,22 @@ class Mailbox:
                 found.append(email)
         return sorted(found, key=lambda email: email.created_at, reverse=True)
 
-    def _knows(self, email_id: str) -> bool:
-        return any(box.path(email_id).exists() for box in (self._queued, self._done))
+    def _has(self, email_id: str) -> bool:
+        return any(records.path(email_id).exists() for records in (self._queued, self._done))
 
     def _read(self, email_id: str) -> Email | None:
         if self._queued.path(email_id).exists():
-            with suppress(StoredFileError):  # settled just now, or damaged
+            with suppress(StoredFileError):  # moved to done/ meanwhile, or damaged
                 return self._queued.read(email_id)
-        box = self._done if self._done.path(email_id).exists() else self._queued
-        return box.read(email_id) if box.path(email_id).exists() else None
+        # A file that is damaged in queued/ is read once more here, to raise its error.
+        records = self._done if self._done.path(email_id).exists() else self._queued
+        return records.read(email_id) if records.path(email_id).exists() else None
 
-    def _readable(self, email_id: str) -> Email | None:
+    def _read_or_log(self, email_id: str) -> Email | None:
         try:
             return self._read(email_id)
         except StoredFileError as error:
-            logger.error("Mail %s can't be shown: %s", email_id, error)
+            logger.error("Email %s can't be shown: %s", email_id, error)
             return None
 
     def _addressed(self, email: OutboxMessage) -> Email:
@@ -245,7 +262,7 @@ class Mailbox:
             created_at=email.created_at,
         )
 
-    async def _take(self, email: Email) -> None:
+    async def _add(self, email: Email) -> None:
         if self._transport is None:
             await self._keep(email)
         else:
@@ -254,22 +271,22 @@ class Mailbox:
         self._note(email.id)
 
     async def _keep(self, email: Email) -> None:
-        """Keep an email as a file where none is sent; one that can't be written has failed."""
+        """Store an email as a message file; one that can't be written as a message has failed."""
         try:
-            parcel = await in_thread(parcel_of, email, self._from)
+            envelope = await in_thread(envelope_of, email, self._from)
         except UndeliverableError as error:
-            logger.warning("Mail %s can't be kept: %s", email.id, error)
+            logger.warning("Email %s can't be kept as a file: %s", email.id, error)
             email = undelivered(email, error, late=True)
         else:
             path = self._directory / f"{email.id}{MESSAGE}"
-            await in_thread(replace_file, path, parcel.content)
+            await in_thread(replace_file, path, envelope.content)
             email = replace(email, status="kept")
         await self._done.put(email.id, email)
 
     def _on_due(self, email_id: str) -> None:
         self._due.append(email_id)
         if len(self._tasks) < SENDING_AT_ONCE:
-            task = asyncio.create_task(self._deliver_due(), name="deliver mails")
+            task = asyncio.create_task(self._deliver_due(), name="deliver emails")
             self._tasks.add(task)
 
     async def _deliver_due(self) -> None:
@@ -283,7 +300,7 @@ class Mailbox:
         try:
             await self._deliver(email_id)
         except Exception:
-            logger.exception("Mail %s stays queued until the next start.", email_id)
+            logger.exception("Email %s stays queued until the next start.", email_id)
 
     async def _deliver(self, email_id: str) -> None:
         email = await self._attempt(self._queued.read(email_id))
@@ -294,14 +311,20 @@ class Mailbox:
             self._timers.set(email.id, self._clock() + wait)
 
     async def _store(self, email: Email) -> bool:
-        """Store what became of an attempt, if the disk takes it: a mail is not sent twice."""
+        """Store an email after an attempt; return whether the storage has taken it.
+
+        The caller tries until it is stored: otherwise the email would be sent twice.
+        """
         try:
+            # First in queued/, then moved: so the file is never in both folders.
             await self._queued.put(email.id, email)
             if email.status != "queued":
                 path = self._queued.path(email.id)
                 await in_thread(move_file, path, self._done.directory)
         except OSError:
-            logger.exception("What became of mail %s can't be stored; retrying.", email.id)
+            logger.exception(
+                "The result of sending email %s can't be stored; trying again.", email.id
+            )
             return False
         return True
 
@@ -310,10 +333,10 @@ class Mailbox:
         email = replace(email, attempts=email.attempts + 1)
         late = self._clock() - email.created_at > GIVE_UP_AFTER
         try:
-            parcel = await in_thread(parcel_of, email, self._from)
-            email = delivered(email, parcel, await self._transport.send(parcel), late=late)
+            envelope = await in_thread(envelope_of, email, self._from)
+            email = delivered(email, envelope, await self._transport.send(envelope), late=late)
         except UndeliverableError as error:
             email = undelivered(email, error, late=late)
         if email.error is not None:
-            logger.warning("Mail %s was not delivered: %s", email.id, email.error)
+            logger.warning("Email %s was not delivered: %s", email.id, email.error)
         return email

@@ -1,4 +1,4 @@
-"""Delivering one mail by SMTP."""
+"""Sends one email by SMTP."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import aiosmtplib
 from jupyter_pdflow.exceptions import UndeliverableError
 
 TIMEOUT = 30.0
-"""Seconds that one delivery may take."""
+"""Maximum number of seconds of each step of a delivery."""
 
 PERMANENT = 500
-"""SMTP reply codes from here on won't change by trying again (RFC 5321, 4.2.1)."""
+"""From this SMTP reply code on, another attempt would fail too (RFC 5321, 4.2.1)."""
 
 
-class Parcel(NamedTuple):
-    """An email as it goes over the wire.
+class Envelope(NamedTuple):
+    """An email as SMTP sends it.
 
     Attributes
     ----------
     content : bytes
         Headers and body.
     sender : str
-        The envelope's sender.
+        The address for ``MAIL FROM``.
     recipients : list of str
-        The addresses that have yet to get it.
+        The addresses for ``RCPT TO``: those that do not have the email yet.
     utf8 : bool
-        Whether the mail server has to take addresses that are not ASCII (RFC 6531).
+        Whether an address is not ASCII, so that the mail server needs SMTPUTF8 (RFC 6531).
     """
 
     content: bytes
@@ -38,14 +38,14 @@ class Parcel(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a mail server did not take an email for one recipient."""
+    """Why a mail server refused an email for one recipient."""
 
     code: int
     text: str
 
     @property
     def permanent(self) -> bool:
-        """Whether it is no use to try again."""
+        """Whether another attempt would be refused too."""
         return self.code >= PERMANENT
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Refusal(NamedTuple):
 
 
 class SMTPTransport(NamedTuple):
-    """An SMTP server and how to log in."""
+    """An SMTP server, and the login."""
 
     host: str
     port: int | None
@@ -63,12 +63,12 @@ class SMTPTransport(NamedTuple):
 
     @classmethod
     def at(cls, url: str) -> SMTPTransport:
-        """Read ``smtp://user:password@host:port`` or ``smtps://…``.
+        """Return the server of a URL, ``smtp://user:password@host:port`` or ``smtps://…``.
 
         Raises
         ------
         ValueError
-            It is not such a URL; the message does not repeat it, as it holds a password.
+            The URL is invalid. The message does not repeat it, as it may hold a password.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
@@ -82,35 +82,35 @@ class SMTPTransport(NamedTuple):
             tls=parts.scheme == "smtps",
         )
 
-    async def send(self, parcel: Parcel) -> dict[str, Refusal]:
-        """Deliver an email; STARTTLS is used where the server offers it.
+    async def send(self, envelope: Envelope) -> dict[str, Refusal]:
+        """Send an email, by STARTTLS if the server offers it.
 
         Returns
         -------
         dict
-            Which recipients the server refused; all others have the email.
+            The recipients that the server refused. All others have the email.
 
         Raises
         ------
         UndeliverableError
-            No recipient has the email, for a reason that is not one recipient's.
+            No recipient has the email, for a reason that concerns all of them.
         """
-        if not parcel.recipients:
+        if not envelope.recipients:
             msg = "It has no recipient: pass to=… to pd.send.email, or set PDFlow.mail_to."
             raise UndeliverableError(msg, permanent=True)
         try:
-            return await self._hand_over(parcel)
+            return await self._hand_over(envelope)
         except Exception as error:
-            permanent = _is_permanent(error, utf8=parcel.utf8)
-            raise UndeliverableError(_words(error), permanent=permanent) from error
+            permanent = _is_permanent(error, utf8=envelope.utf8)
+            raise UndeliverableError(_message(error), permanent=permanent) from error
 
-    async def _hand_over(self, parcel: Parcel) -> dict[str, Refusal]:
+    async def _hand_over(self, envelope: Envelope) -> dict[str, Refusal]:
         try:
             refused, _ = await aiosmtplib.send(
-                parcel.content,
-                sender=parcel.sender,
-                recipients=parcel.recipients,
-                mail_options=["SMTPUTF8"] if parcel.utf8 else [],
+                envelope.content,
+                sender=envelope.sender,
+                recipients=envelope.recipients,
+                mail_options=["SMTPUTF8"] if envelope.utf8 else [],
                 hostname=self.host,
                 port=self.port,
                 username=self.username,
@@ -119,13 +119,14 @@ class SMTPTransport(NamedTuple):
                 timeout=TIMEOUT,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            found = [(one.recipient, one.code, one.message) for one in error.recipients]
+            # aiosmtplib raises if all recipients were refused, and returns if only some were.
+            answers = [(one.recipient, one.code, one.message) for one in error.recipients]
         else:
-            found = [(address, *answer) for address, answer in refused.items()]
-        return {address: Refusal(code, text) for address, code, text in found}
+            answers = [(address, *answer) for address, answer in refused.items()]
+        return {address: Refusal(code, text) for address, code, text in answers}
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, aiosmtplib.SMTPResponseException) and error.code > 0:
         return f"{error.code} {error.message}"
     return str(error) or type(error).__name__
@@ -133,9 +134,9 @@ def _words(error: Exception) -> str:
 
 def _is_permanent(error: Exception, *, utf8: bool) -> bool:
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return False
+        return False  # whatever its code: the owner can correct the password
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return error.code >= PERMANENT
     if isinstance(error, aiosmtplib.SMTPNotSupported):
-        return utf8
-    return isinstance(error, ValueError)
+        return utf8  # SMTPUTF8 is missing; else STARTTLS or AUTH, which the owner can correct
+    return isinstance(error, ValueError)  # aiosmtplib's own checks of addresses and arguments

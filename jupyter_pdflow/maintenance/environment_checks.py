@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jupyter_client.kernelspec import KernelSpecManager
 
 from jupyter_pdflow.exceptions import KeyFileError, UndeliverableError
-from jupyter_pdflow.mail.message import Email, parcel_of
+from jupyter_pdflow.mail.message import Email, envelope_of
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.maintenance.archive import free_bytes
 from jupyter_pdflow.maintenance.datadir import KEYS, DataDir
@@ -143,7 +143,7 @@ def mail(inventory: Inventory) -> Iterator[Finding]:
 
 def _flaw_of(email: Email) -> UndeliverableError | None:
     try:
-        parcel_of(email, ANYONE)
+        envelope_of(email, ANYONE)
     except UndeliverableError as error:
         return error
     return None

@@ -22,7 +22,7 @@ from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError, StoppingError
 from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.configuration import transport_of
 from jupyter_pdflow.server.links.tokens import Links
@@ -151,15 +151,14 @@ def build_services(
     on_change : callable
         Called with a run each time it has changed.
     """
-    post = transport_of(settings.smtp_url)
     memory = settings.data_dir / MEMORY
     address = PublicAddress(
         settings.public_url, serverapp.connection_url, serverapp.base_url, memory
     )
     links = Links(settings.data_dir / "link_keys", address)
-    mailbox = Mailbox(
+    outbox = Outbox(
         settings.data_dir,
-        post,
+        transport_of(settings.smtp_url),
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
@@ -178,7 +177,7 @@ def build_services(
     engine = Service(
         store,
         pool,
-        mailbox,
+        outbox,
         links.urls,
         on_change,
         folders=folders,

@@ -1,4 +1,4 @@
-"""A real SMTP server that can be told to refuse."""
+"""A real SMTP server that refuses emails on demand, and a wait for a condition."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from aiosmtpd.smtp import AuthResult
 
 
 class Inbox:
-    """What an SMTP server received; `replies` are given before it accepts a mail.
+    """The emails that an SMTP server received.
 
-    So are `refusals`, for one recipient each.
+    Each of `replies` refuses one email, and each of `refusals` one recipient, before the server
+    accepts any.
     """
 
     def __init__(self) -> None:

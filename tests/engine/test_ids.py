@@ -1,3 +1,5 @@
+"""Ids of runs sort by the time of their start."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -10,14 +12,14 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def test_sorted_by_time_also_when_the_clock_is_set_back() -> None:
+def test_ids_sort_by_time_even_when_the_clock_is_set_back() -> None:
     ids = Ids()
     made = [ids.new(now) for now in (NOW, NOW, NOW + HOUR, NOW, NOW + HOUR, NOW + 2 * HOUR)]
     assert made == sorted(set(made))
     assert ULID.from_str(made[-1]).datetime == NOW + 2 * HOUR
 
 
-def test_greater_than_those_of_an_earlier_server() -> None:
+def test_ids_are_greater_than_those_of_an_earlier_server() -> None:
     before = Ids().new(NOW)
     assert Ids(after=[before]).new(NOW - HOUR) > before
 

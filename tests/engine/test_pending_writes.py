@@ -1,3 +1,5 @@
+"""Writes that failed are made later, in order; the log reports a failing storage once."""
+
 from __future__ import annotations
 
 import errno
@@ -27,13 +29,13 @@ async def write(path: Path, done: list[str]) -> None:
     done.append(path.name)
 
 
-async def test_done_at_once(pending_writes: PendingWrites, tmp_path: Path) -> None:
+async def test_a_write_is_made_at_once(pending_writes: PendingWrites, tmp_path: Path) -> None:
     done: list[str] = []
     await pending_writes.do("run", lambda: write(tmp_path / "a", done))
     assert (tmp_path / "a").exists()
 
 
-async def test_done_in_order_as_soon_as_it_is_possible(
+async def test_failed_writes_are_made_in_order_once_the_storage_works(
     pending_writes: PendingWrites, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
@@ -49,7 +51,7 @@ async def test_done_in_order_as_soon_as_it_is_possible(
     assert "missing" in caplog.text
 
 
-async def test_what_can_never_be_done_holds_up_nothing(
+async def test_a_write_that_can_never_succeed_is_dropped(
     pending_writes: PendingWrites, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[str] = []
@@ -62,10 +64,10 @@ async def test_what_can_never_be_done_holds_up_nothing(
     await pending_writes.do("run", lambda: write(tmp_path / "a", done))
     assert done == ["a"]
     await pending_writes.flush("run")
-    assert "Something of run run can't be stored." in caplog.text
+    assert "A write of run run can't be made" in caplog.text
 
 
-async def test_nothing_else_is_done_for_a_run_before(
+async def test_flush_raises_while_a_write_of_the_run_fails(
     pending_writes: PendingWrites, tmp_path: Path
 ) -> None:
     done: list[str] = []
@@ -79,7 +81,7 @@ async def test_nothing_else_is_done_for_a_run_before(
     assert done == ["a"]
 
 
-async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
+async def test_close_tries_pending_writes_a_last_time(tmp_path: Path) -> None:
     pending_writes = PendingWrites(StorageHealth(), RunLocks(), limits=SOON)
     done: list[str] = []
     folder = tmp_path / "missing"
@@ -89,15 +91,15 @@ async def test_tried_a_last_time_at_the_end(tmp_path: Path) -> None:
     assert done == ["a"]
 
 
-def test_trouble_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_storage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    trouble = StorageHealth()
+    health = StorageHealth()
     full = OSError(errno.ENOSPC, "No space left on device")
-    trouble.is_over()
+    health.report_success()
     for _ in range(3):
-        trouble.begins(full)
-    trouble.is_over()
-    trouble.is_over()
-    trouble.begins(full)
+        health.report_failure(full)
+    health.report_success()
+    health.report_success()
+    health.report_failure(full)
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
     assert "No space left on device" in caplog.records[0].message

@@ -1,4 +1,4 @@
-"""Finished runs go after some days, with all that belongs to them, and nothing else does."""
+"""Finished runs are removed after some days, with their emails, outputs and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ulid import ULID
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.scheduler import Pruning
-from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
@@ -30,7 +30,7 @@ LONG_AGO = time.time() - 10 * 86_400
 
 
 class Crash(BaseException):
-    """Ends the test's server where it stands."""
+    """Stands for a server that ends in the middle of its work."""
 
 
 def nine_days_ago() -> datetime:
@@ -38,24 +38,24 @@ def nine_days_ago() -> datetime:
 
 
 class Services:
-    """A store, a mailbox and files in one data directory; runs in it are made old."""
+    """A store, an outbox and files in one data directory, and runs in it that ended long ago."""
 
     def __init__(
-        self, data_dir: Path, post: SMTPTransport | None = None, limits: Limits = LIMITS
+        self, data_dir: Path, transport: SMTPTransport | None = None, limits: Limits = LIMITS
     ) -> None:
         self.limits = limits
         self.data_dir = data_dir
         self.store = TinyDBStore(data_dir)
         list(self.store.active())
         self.folders = RunFolders(data_dir / FILES)
-        self.mailbox = Mailbox(
-            data_dir, post, mail_from="a@b", mail_to=["c@d"], clock=utc_now, limits=limits
+        self.outbox = Outbox(
+            data_dir, transport, mail_from="a@b", mail_to=["c@d"], clock=utc_now, limits=limits
         )
 
     def pruning(self, keep_days: float | None = 9) -> Pruning:
         return Pruning(
             self.store,
-            self.mailbox,
+            self.outbox,
             self.folders,
             keep_days=keep_days,
             clock=utc_now,
@@ -74,7 +74,7 @@ class Services:
             created_at=START,
             email=EmailRequest(subject="s"),
         )
-        await self.mailbox.accept([email])
+        await self.outbox.accept([email])
         if ended:
             await self.store.finish(apply(run, Cancel(by="api"), START).run)
         if old:
@@ -83,7 +83,7 @@ class Services:
         return run.id
 
     def traces(self, run_id: str) -> list[str]:
-        # os.walk bears folders that go meanwhile.
+        # os.walk, because it ignores folders that are removed meanwhile.
         paths = [
             Path(folder, name)
             for folder, folders, files in os.walk(self.data_dir)
@@ -98,15 +98,17 @@ class Services:
 async def services(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Services]:
     services = Services(tmp_path, limits=getattr(request, "param", LIMITS))
     yield services
-    await services.mailbox.close()
+    await services.outbox.close()
 
 
 def all_of(run_id: str, folder: str) -> list[str]:
-    mails = [f"mail/{run_id}-1-0-0.eml", f"mail/done/{run_id}-1-0-0.json"]
-    return sorted([f"{folder}/{run_id}.json", *mails, f"outputs/{run_id}.json", f"files/{run_id}"])
+    emails = [f"mail/{run_id}-1-0-0.eml", f"mail/done/{run_id}-1-0-0.json"]
+    return sorted([f"{folder}/{run_id}.json", *emails, f"outputs/{run_id}.json", f"files/{run_id}"])
 
 
-async def test_old_finished_runs_go_with_all_that_is_theirs(services: Services) -> None:
+async def test_old_finished_runs_are_removed_with_emails_outputs_and_files(
+    services: Services,
+) -> None:
     old, new, waiting = (
         await services.make(),
         await services.make(old=False),
@@ -117,19 +119,19 @@ async def test_old_finished_runs_go_with_all_that_is_theirs(services: Services) 
     assert services.traces(new) == all_of(new, "finished")
     assert services.traces(waiting) == all_of(waiting, "active")
     assert [run.id for run in await services.store.page()] == [waiting, new]
-    assert [email.run_id for email in await services.mailbox.emails()] == [waiting, new]
+    assert [email.run_id for email in await services.outbox.emails()] == [waiting, new]
 
 
 @pytest.mark.parametrize("services", [Limits(emails_listed=2)], indirect=True)
-async def test_older_mails_are_listed_when_newer_ones_are_gone(services: Services) -> None:
+async def test_older_emails_are_listed_when_newer_ones_were_removed(services: Services) -> None:
     new = await services.make(old=False)
     old = [await services.make() for _ in range(2)]
-    assert {email.run_id for email in await services.mailbox.emails()} == {*old}
+    assert {email.run_id for email in await services.outbox.emails()} == {*old}
     await services.pruning().prune(nine_days_ago())
-    assert [email.run_id for email in await services.mailbox.emails()] == [new]
+    assert [email.run_id for email in await services.outbox.emails()] == [new]
 
 
-async def test_without_keep_days_all_stays(services: Services) -> None:
+async def test_without_keep_days_nothing_is_removed(services: Services) -> None:
     old = await services.make()
     pruning = services.pruning(keep_days=None)
     pruning.open()
@@ -137,7 +139,7 @@ async def test_without_keep_days_all_stays(services: Services) -> None:
     assert services.traces(old) == all_of(old, "finished")
 
 
-async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None:
+async def test_a_run_with_a_queued_email_is_kept(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         services = Services(
             tmp_path, SMTPTransport.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
@@ -146,11 +148,11 @@ async def test_a_run_with_a_mail_to_deliver_waits_for_it(tmp_path: Path) -> None
         await services.pruning().prune(nine_days_ago())
         assert f"mail/queued/{old}-1-0-0.json" in services.traces(old)
         assert services.store.get(old)
-        await services.mailbox.close()
+        await services.outbox.close()
 
 
 @pytest.mark.parametrize("removals", range(4))
-async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
+async def test_a_run_that_a_crash_left_half_removed_is_removed_later(
     tmp_path: Path, removals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Services(tmp_path)
@@ -168,7 +170,7 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
         patch.setattr(Path, "unlink", unlink_or_crash)
         with pytest.raises(Crash):
             await first.pruning().prune(nine_days_ago())
-    files = 1 if removals < 2 else 0  # they go after the two of the mail
+    files = 1 if removals < 2 else 0  # removed after the two files of the email
     assert len(first.traces(old)) == 4 + files - removals
     assert f"finished/{old}.json" in first.traces(old)
     again = Services(tmp_path)
@@ -177,7 +179,9 @@ async def test_what_a_crash_left_half_removed_goes_at_the_next_look(
     assert await again.store.page() == []
 
 
-async def test_files_go_and_nothing_that_they_link_to(services: Services, tmp_path: Path) -> None:
+async def test_files_are_removed_and_targets_of_links_are_not(
+    services: Services, tmp_path: Path
+) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis").write_text("years of work")
@@ -195,7 +199,7 @@ async def test_files_go_and_nothing_that_they_link_to(services: Services, tmp_pa
 
 
 @pytest.mark.parametrize("services", [Limits(pruned_at_once=2)], indirect=True)
-async def test_many_go_in_pieces(services: Services) -> None:
+async def test_many_runs_are_removed_in_several_parts(services: Services) -> None:
     old = [await services.make() for _ in range(5)]
     new = await services.make(old=False)
     pruning = services.pruning()
@@ -203,16 +207,19 @@ async def test_many_go_in_pieces(services: Services) -> None:
     await until(lambda: not any(services.traces(run_id) for run_id in old))
     await pruning.close()
     assert [run.id for run in await services.store.page()] == [new]
-    assert [email.run_id for email in await services.mailbox.emails()] == [new]
+    assert [email.run_id for email in await services.outbox.emails()] == [new]
 
 
 @pytest.mark.parametrize("services", [Limits(pruning_seconds=0.01)], indirect=True)
-async def test_trouble_with_the_disk_is_told_and_tried_again(
+async def test_a_failed_removal_is_logged_and_tried_again(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     finished, outputs = services.data_dir / "finished", services.data_dir / "outputs"
-    stuck, mailed, other = [await services.make() for _ in range(3)]
-    blocked = [outputs / f"{stuck}.json", services.data_dir / "mail" / f"{mailed}-1-0-0.eml"]
+    with_stuck_outputs, with_stuck_email, other = [await services.make() for _ in range(3)]
+    blocked = [
+        outputs / f"{with_stuck_outputs}.json",
+        services.data_dir / "mail" / f"{with_stuck_email}-1-0-0.eml",
+    ]
     for path in blocked:
         path.unlink()
         path.mkdir()  # can't be removed as a file
@@ -220,14 +227,16 @@ async def test_trouble_with_the_disk_is_told_and_tried_again(
     pruning.open()
     await until(lambda: "can't be removed; trying again later" in caplog.text)
     await until(lambda: not services.traces(other))
-    assert sorted(os.listdir(finished)) == [f"{run_id}.json" for run_id in (stuck, mailed)]
+    assert sorted(os.listdir(finished)) == [
+        f"{run_id}.json" for run_id in (with_stuck_outputs, with_stuck_email)
+    ]
     for path in blocked:
         path.rmdir()
     await until(lambda: not os.listdir(finished))
     await pruning.close()
 
 
-async def test_the_event_loop_goes_on(services: Services) -> None:
+async def test_other_tasks_run_while_runs_are_removed(services: Services) -> None:
     for _ in range(3):
         await services.make()
     content = b"{}"
@@ -237,10 +246,10 @@ async def test_the_event_loop_goes_on(services: Services) -> None:
             path.write_bytes(content)
             os.utime(path, (LONG_AGO, LONG_AGO))
     pruning = asyncio.create_task(services.pruning().prune(nine_days_ago()))
-    locks = 0
+    turns = 0
     while not pruning.done():
         await asyncio.sleep(0)
-        locks += 1
+        turns += 1
     await pruning
     assert os.listdir(services.data_dir / "finished") == []
-    assert locks > 3_000 / LIMITS.pruned_at_once
+    assert turns > 3_000 / LIMITS.pruned_at_once

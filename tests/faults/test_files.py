@@ -138,7 +138,9 @@ def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None
     assert server.api("GET", "/workflows/damaged").status_code == 404
     assert server.get_run(run["id"]) == run
     assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
-    wait_until(lambda: f"Run {run['id']} can't go on" in server.log(), "the log says why it stays")
+    wait_until(
+        lambda: f"Run {run['id']} can't continue" in server.log(), "the log says why it stays"
+    )
     assert server.get_run(run["id"])["status"] == "queued"
     path.write_bytes(content)
     server.restart()

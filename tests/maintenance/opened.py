@@ -17,7 +17,7 @@ from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.mail.outbox import Mailbox
+from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
@@ -70,14 +70,14 @@ async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIte
     lock = DataLock(path)
     lock.take("test")
     links = Links(path / "link_keys", lambda: "http://localhost/")
-    post = SMTPTransport.at(smtp) if smtp else None
-    mailbox = Mailbox(path, post, mail_from="f@x.org", mail_to=[], clock=clock)
+    transport = SMTPTransport.at(smtp) if smtp else None
+    outbox = Outbox(path, transport, mail_from="f@x.org", mail_to=[], clock=clock)
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
     store = TinyDBStore(path)
     folders = RunFolders(path / FILES)
     folders.open()
     engine = Service(
-        store, pool, mailbox, links.urls, lambda run: None, folders=folders, clock=clock
+        store, pool, outbox, links.urls, lambda run: None, folders=folders, clock=clock
     )
     try:
         await engine.open()

@@ -126,5 +126,5 @@ def handler(pd):
     pd.flow.call = PauseCall(kind="delay", ms=10**18)
 """
     ended = server.wait_run(server.run(server.deploy("odd", [odd]))["id"], "failed")
-    assert ended["error"]["message"].startswith("OddOutcome: What the step came to can't be stored")
+    assert ended["error"]["message"].startswith("InvalidOutcome: The outcome of the step can't")
     assert ended["error"]["step"] == "odd"
