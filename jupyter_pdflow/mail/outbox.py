@@ -29,7 +29,7 @@ from jupyter_pdflow.mail.message import (
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.tinydb.records import SHOWN, Records
+from jupyter_pdflow.stores.tinydb.records import QUOTED, Records
 from jupyter_pdflow.stores.tinydb.storage import (
     in_reader,
     in_slices,
@@ -183,7 +183,7 @@ class Outbox:
         """Return one email; `NotFoundError` if it is unknown."""
         email = self._read(email_id) if is_id(email_id) else None
         if email is None:
-            msg = f"There is no email {email_id[:SHOWN]!r}."
+            msg = f"There is no email {email_id[:QUOTED]!r}."
             raise NotFoundError(msg)
         return email
 

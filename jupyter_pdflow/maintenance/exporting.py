@@ -56,7 +56,7 @@ from jupyter_pdflow.stores.tinydb.folders import (
     flaw_of_path,
     remove_tree,
 )
-from jupyter_pdflow.stores.tinydb.records import SHOWN
+from jupyter_pdflow.stores.tinydb.records import QUOTED
 from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, move_file, sync_directory
 
 Watch = Callable[[Sequence[Run]], Iterable[Run]]
@@ -229,7 +229,7 @@ def _files(data: DataDir, run: Run) -> list[RunFile]:
 
 def _refusal(run_id: str, path: str, flaw: str) -> NotExportedError:
     return NotExportedError(
-        f"Run {run_id} can't be exported with its file {path[:SHOWN]!a}: {flaw}. Rename or remove "
+        f"Run {run_id} can't be exported with its file {path[:QUOTED]!a}: {flaw}. Rename or remove "
         "that file."
     )
 

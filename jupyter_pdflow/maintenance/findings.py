@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.store import Versions
 
 
@@ -24,7 +24,7 @@ class Fix(NamedTuple):
 
 def aside(path: Path) -> Fix:
     """Make the cure for what can't be used: to set it aside, as a server does."""
-    return Fix(partial(set_aside, path), f"Set {shown(path)} aside.")
+    return Fix(partial(quarantine, path), f"Set {shown(path)} aside.")
 
 
 def shown(path: Path) -> str:

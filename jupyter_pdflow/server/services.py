@@ -30,7 +30,7 @@ from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
-from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import in_thread, read_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
@@ -87,7 +87,7 @@ class DataLock:
         holder = Holder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
         try:
             if os.path.lexists(self._note) and not self._note.is_file():
-                set_aside(self._note)
+                quarantine(self._note)
             self._note.write_bytes(msgspec.json.encode(holder))
         except OSError:
             self._lock.release()

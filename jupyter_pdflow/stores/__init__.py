@@ -1,1 +1,1 @@
-"""Where runs, workflows and mails are kept."""
+"""The store of runs, workflows and outputs: its protocol, and its implementations."""

@@ -1,4 +1,4 @@
-"""The seam of the store: its protocol, and what lists show of runs."""
+"""The protocol of a store, and the summaries of runs that lists show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PauseSummary(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
-    """A `Run` without all that authors and callers may make large."""
+    """A `Run` without the fields that authors and clients may make large."""
 
     id: str
     workflow_id: str
@@ -53,7 +53,7 @@ class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def summary_of(run: Run) -> RunSummary:
-    """Leave out of a run what lists do not show."""
+    """Return the summary of a run."""
     return convert(run, RunSummary, from_attributes=True)
 
 
@@ -62,25 +62,24 @@ Output = dict[str, Any]
 
 
 class Store(Protocol):
-    """Keeps workflows, runs and their outputs. What a call wrote is durable when it returns.
+    """Stores workflows, runs and the outputs of steps.
 
-    Of one run there is one write at a time; meanwhile it is read as it was before.
+    What a coroutine has written survives a crash and a power cut when it returns. It raises
+    `OSError` if the storage fails, and has changed nothing then. The caller makes one write of a
+    run at a time; meanwhile the run is read as it was before the write.
     """
 
     def active(self) -> Iterator[Run]:
-        """Read all runs that have not been filed as finished; call it once, first."""
-
-    async def survey(self) -> None:
-        """Learn which runs have ended, once; what needs to know it waits for that."""
+        """Read all runs that were not stored by `finish`. Call it once, before all else."""
 
     def get(self, run_id: str) -> Run:
-        """Read a run; `NotFoundError` where there is none."""
+        """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
 
     async def put(self, run: Run) -> None:
-        """Store a run as it now is."""
+        """Store a run that has not ended, or whose emails are not handed over."""
 
     async def finish(self, run: Run) -> None:
-        """Store a run that has ended among the finished ones; may be called again."""
+        """Store a run that has ended, so that `active` returns it no more; may be repeated."""
 
     async def page(
         self,
@@ -90,30 +89,46 @@ class Store(Protocol):
         limit: int = 50,
         before: str | None = None,
     ) -> list[RunSummary]:
-        """Read what lists show of runs, newest first, from before the run id `before` on."""
+        """Return summaries of runs, newest first.
+
+        Parameters
+        ----------
+        status, workflow_id : str, optional
+            Only runs with this status, or of this workflow.
+        limit : int
+            Maximum number of runs.
+        before : str, optional
+            Only runs with a smaller id than this.
+        """
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
-        """Read a run's outputs by step name."""
+        """Return the outputs of a run by step name; empty if it has none."""
 
     async def put_outputs(
         self, run_id: str, step: str, execution: int, outputs: list[Output]
     ) -> None:
-        """Keep the outputs of one execution of a step."""
+        """Store the outputs of one execution of a step, in place of those of an earlier attempt."""
 
     async def ended_before(self, moment: datetime) -> list[str]:
-        """List the ids of runs that ended before that time, oldest first."""
+        """Return the ids of runs that ended before a time, oldest first."""
 
     async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
-        """Remove runs that have ended, their outputs first; return those that could not go."""
+        """Remove runs that have ended, and their outputs first.
+
+        Returns the runs that could not be removed, with the error.
+        """
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
-        """Make `source` the newest version of a notebook; the bool says whether it changed."""
+        """Make `source` the newest version of the notebook at `path`.
+
+        Returns the version, and whether it was not the newest before.
+        """
 
     def workflows(self) -> list[Workflow]:
-        """Get the newest version of each workflow, by id."""
+        """Return the newest version of each workflow, sorted by the workflow's id."""
 
     def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
 
     async def close(self) -> None:
-        """Free what it took; nothing is asked of it any more."""
+        """Free the store's resources. Nothing may be called afterwards."""

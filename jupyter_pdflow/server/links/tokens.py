@@ -24,7 +24,7 @@ from msgspec.json import decode
 from jupyter_pdflow.exceptions import KeyFileError, NotFoundError
 from jupyter_pdflow.formatting import without_secrets
 from jupyter_pdflow.server.links.requests import HIDDEN
-from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
 
 _SECRET = re.compile(r"(?:WyI|\.eJ)[\w-]{16,}\.[\w-]{43}(?![\w-])")
@@ -320,7 +320,7 @@ def _imported_keys(path: Path) -> ImportedKeys:
     except KeyFileError as error:
         words = f"{error} Links that imported runs came with don't work."
     with suppress(OSError):
-        words += f" It is set aside as {set_aside(path)}."
+        words += f" It is set aside as {quarantine(path)}."
     logger.error(words)
     return {}
 

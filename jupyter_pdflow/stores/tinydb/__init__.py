@@ -1,1 +1,1 @@
-"""The store on TinyDB: one file per run."""
+"""The store on TinyDB: each run, workflow and email is one TinyDB file."""

@@ -1,7 +1,7 @@
-"""The folders of runs' files, one below ``PDFlow.files_dir`` for each run that saved any.
+"""The folders of runs' files: one below ``PDFlow.files_dir`` for each run that has saved files.
 
-Steps write there what they like, so nothing here is trusted: what leads out of a run's folder is
-never followed, and what is neither a file nor a folder is passed over.
+Steps may write anything there, so the contents are not trusted. Links that lead out of a run's
+folder are not followed, and special files, such as pipes, are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
-from jupyter_pdflow.stores.tinydb.records import set_aside
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, sorted_in_turns
 
 logger = logging.getLogger(__name__)
@@ -28,27 +28,27 @@ logger = logging.getLogger(__name__)
 OnError = Callable[[OSError], object]
 
 FILES = "files"
-"""The folder in the data directory where the folders of runs are by default."""
+"""The default of ``PDFlow.files_dir``, in the data directory."""
 
 NOTE = "files_dir"
-"""The file in the data directory that names the folder, where that is another."""
+"""The file in the data directory that names ``PDFlow.files_dir`` if it is not the default."""
 
 LISTED = 1_000
-"""Maximum number of files of a run that a list has."""
+"""Maximum number of files in a list of a run's files."""
 
 LONGEST_NAME = 255
-"""Bytes of a file's name, and of a folder's."""
+"""Maximum number of bytes of the name of a file or a folder."""
 
 LONGEST_PATH = 1_000
-"""Bytes of a path below a run's folder."""
+"""Maximum number of bytes of a path below a run's folder."""
 
 SAME_NAME = "some systems can't tell its name from another file's or folder's"
 
 _ID = re.compile(rb"[0-9a-f]{32}")
-_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
-"""What makes a name that can't be written in JSON, in an address or on another system."""
+_UNPORTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
+"""Characters that JSON, URLs or other systems can't hold in a name."""
 
-_ODD_ON_WINDOWS = re.compile(
+_INVALID_ON_WINDOWS = re.compile(
     r'[<>:"|?*]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)', re.IGNORECASE
 )
 
@@ -59,12 +59,12 @@ class RunFile(NamedTuple):
     Attributes
     ----------
     path : str
-        Below the run's folder, with forward slashes; that of a folder ends with one, and the run's
-        own folder is empty.
+        The path below the run's folder, with forward slashes. That of a folder ends with a slash;
+        that of the run's own folder is empty.
     size : int
-        Bytes.
+        The size in bytes.
     modified : float
-        When it was changed last, in seconds since 1970.
+        The time of the last change, in seconds since 1970.
     """
 
     path: str
@@ -78,13 +78,13 @@ class RunFile(NamedTuple):
 
 
 def flaw_of_path(path: str) -> str | None:
-    """Say why a path can't be one below a run's folder; None if it can."""
+    """Return why a path is not valid below a run's folder, or None."""
     if len(path.encode(errors="replace")) > LONGEST_PATH:
         return f"its path is longer than {LONGEST_PATH:,} bytes"
     for name in path.split("/"):
         if name in ("", ".", ".."):
             return "its path leads elsewhere"
-        if _ODD.search(name) or (os.name == "nt" and _ODD_ON_WINDOWS.search(name)):
+        if _UNPORTABLE.search(name) or (os.name == "nt" and _INVALID_ON_WINDOWS.search(name)):
             return "its name has characters that other systems can't take"
         if len(name.encode()) > LONGEST_NAME:
             return f"its name is longer than {LONGEST_NAME} bytes"
@@ -92,7 +92,10 @@ def flaw_of_path(path: str) -> str | None:
 
 
 def clash_of(paths: Iterable[str]) -> str | None:
-    """Find a path that some systems can't tell from another, or that needs a file to be a folder.
+    """Return a path that conflicts with another one on some systems, or None.
+
+    Some systems ignore case, or the Unicode normal form. A path also conflicts if it needs a file
+    to be a folder.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def clash_of(paths: Iterable[str]) -> str | None:
     files, folders = set[str](), set[str]()
     for path in sorted(paths, key=lambda path: path.count("/")):
         key = normalize("NFC", path).casefold()
-        above = {key[:at] for at, email in enumerate(key) if email == "/"}
+        above = {key[:at] for at, character in enumerate(key) if character == "/"}
         if key in files or key in folders or above & files:
             return path
         folders |= above
@@ -113,21 +116,22 @@ def clash_of(paths: Iterable[str]) -> str | None:
 
 
 class RunFolders:
-    """The folders of all runs.
+    """The folder that holds the folders of all runs.
 
     Parameters
     ----------
     path : Path
-        Where they are.
+        The folder.
     note : Path, optional
-        The file in a data directory that tells commands of a place outside of it.
+        A file in the data directory, for commands that have no configuration: it names the folder
+        if the folder is outside of the data directory.
 
     Attributes
     ----------
     name : str
         The path as text.
     id : str
-        What marks the place; kernels look for it.
+        The mark of the folder. A kernel compares it, to find out whether it sees the same folder.
     """
 
     def __init__(self, path: Path, note: Path | None = None) -> None:
@@ -137,28 +141,28 @@ class RunFolders:
         self.id = uuid4().hex
 
     def open(self) -> None:
-        """Make the place, for its owner only, and mark it; where that fails, the log says so."""
+        """Make the folder, for its owner only, and mark it. Log an error if that fails."""
         try:
             if os.path.lexists(self.path) and not self.path.is_dir():
                 self._quarantine(self.path, "is not a folder")
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.id = self._marked()
-            self._tell()
+            self._write_note()
         except OSError as error:
             logger.error(
-                "Steps can't use pd.files: %s. Put right %s, which PDFlow.files_dir names, and "
+                "Steps can't use pd.files: %s. Fix the folder %s, which PDFlow.files_dir names, and "
                 "restart the server.",
                 error,
                 self.path,
             )
 
     def list(self, run_id: str) -> list[RunFile]:
-        """List the files of a run by path, at most `LISTED`; none if it has no folder."""
-        found = (file for file in self.walk(run_id, _pass_over) if not file.is_folder)
+        """Return the files of a run, sorted by path, at most `LISTED`; none if it has no folder."""
+        found = (file for file in self.walk(run_id, _ignore) if not file.is_folder)
         return list(islice((file for file in found if flaw_of_path(file.path) is None), LISTED))
 
     def walk(self, run_id: str, on_error: OnError) -> Iterator[RunFile]:
-        """Go through the files and the empty folders of a run, by path.
+        """Yield the files and the empty folders of a run, sorted by path.
 
         Parameters
         ----------
@@ -177,7 +181,7 @@ class RunFolders:
         Raises
         ------
         NotFoundError
-            There is no such file.
+            The path is not that of a file of the run that can be read.
         """
         if flaw_of_path(path) is None:
             folder = self.path / run_id
@@ -198,8 +202,8 @@ class RunFolders:
                 failed[run_id] = error
         return failed
 
-    def _tell(self) -> None:
-        """Write the note, where one is needed."""
+    def _write_note(self) -> None:
+        """Write the note if one is needed, else remove it."""
         if self._note is None:
             return
         if self.path == self._note.parent / FILES:
@@ -208,28 +212,31 @@ class RunFolders:
             replace_file(self._note, self.name.encode("utf-8", "surrogateescape"))
 
     def _marked(self) -> str:
-        """Return what marks the place; mark it if it is not."""
+        """Return the mark of the folder. Write one if there is no valid mark."""
         mark = self.path / FILES_ID_NAME
         if not is_marked(self.path):
             if os.path.lexists(mark):
-                self._quarantine(mark, "marks nothing")
+                self._quarantine(mark, "is not a mark")
             replace_file(mark, self.id.encode())
         return read_file(str(mark)).decode()
 
     def _quarantine(self, path: Path, why: str) -> None:
-        logger.error("%s %s. It is set aside as %s.", path, why, set_aside(path).name)
+        logger.error("%s %s. It is set aside as %s.", path, why, quarantine(path).name)
 
 
-def is_marked(place: Path) -> bool:
-    """Whether there is something right that tells a place from another of the same path."""
+def is_marked(folder: Path) -> bool:
+    """Return whether a folder has a valid mark."""
     try:
-        return _ID.fullmatch(read_file(str(place / FILES_ID_NAME))) is not None
+        return _ID.fullmatch(read_file(str(folder / FILES_ID_NAME))) is not None
     except OSError:
         return False
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it; `OSError` if something can't be removed."""
+    """Remove a folder and its contents; `OSError` if something can't be removed.
+
+    A link or a file at that path is removed itself, not what the link leads to.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         folder.unlink()
         return
@@ -238,6 +245,7 @@ def remove_tree(folder: Path) -> None:
     except FileNotFoundError:
         return
     except PermissionError:
+        # A step may have made folders read-only. They are the owner's all the same.
         _make_writable(folder)
         shutil.rmtree(folder)
     except RecursionError as error:
@@ -253,14 +261,14 @@ def _make_writable(folder: Path) -> None:
                 inner.chmod(0o700)
 
 
-def _pass_over(_error: OSError) -> None:
-    """Do nothing about an error."""
+def _ignore(_error: OSError) -> None:
+    """Ignore an error."""
 
 
 def _walk(folder: str, above: str, root: str, on_error: OnError) -> Iterator[RunFile]:
     try:
         with os.scandir(folder) as found:
-            entries = {_sorting(entry): entry for entry in found}
+            entries = {_sort_key(entry): entry for entry in found}
     except FileNotFoundError:
         return
     except OSError as error:
@@ -272,19 +280,19 @@ def _walk(folder: str, above: str, root: str, on_error: OnError) -> Iterator[Run
         path = above + name
         if not name.endswith("/"):
             yield from _file(entry, path, root, on_error)
-        elif len(path) > LONGEST_PATH:  # folders may be nested more deeply than functions can
+        elif len(path) > LONGEST_PATH:  # or deep nesting would exceed the recursion limit
             yield RunFile(path, 0, 0)
         else:
             yield from _walk(entry.path, path, root, on_error)
 
 
-def _sorting(entry: os.DirEntry[str]) -> str:
-    """Name an entry so that entries in order of their names give paths in order."""
+def _sort_key(entry: os.DirEntry[str]) -> str:
+    """Return a key by which entries sort as their whole paths do: with a slash after a folder."""
     return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
 def _file(entry: os.DirEntry[str], path: str, root: str, on_error: OnError) -> Iterator[RunFile]:
-    """Yield a file, also by a link that stays inside; nothing for what is none or has just gone."""
+    """Yield an entry if it is a file, or a link to a file below the run's folder."""
     file = Path(entry.path)
     try:
         if file.is_file() and (not entry.is_symlink() or _is_inside(entry.path, root)):
@@ -301,32 +309,36 @@ def _is_inside(path: str, root: str) -> bool:
 
 
 def _real(folder: Path, path: str) -> str:
-    """Return a path below a folder with links followed; `ValueError` if it leads out."""
+    """Return a path below a folder, with links resolved; `ValueError` if it leads outside."""
     root, real = os.path.realpath(folder), os.path.realpath(folder / path)
     if folder.is_symlink() or not _is_inside(real, root):
-        msg = "it leads out"
+        msg = "it leads outside"
         raise ValueError(msg)
     return os.path.relpath(real, root)
 
 
 def _open_below(folder: Path, path: str) -> BinaryIO:
-    """Open a regular file below a folder, following no link that is made meanwhile."""
+    """Open a regular file below a folder without following links.
+
+    `_real` has resolved the links. A step could put a new link in place of a folder since then, so
+    each folder on the way is opened relative to the one above it, and links are refused.
+    """
     directory = getattr(os, "O_DIRECTORY", 0)
     *above, name = Path(path).parts
-    if os.open not in os.supports_dir_fd:
-        return _opened(lambda flags: os.open(folder / path, flags))
+    if os.open not in os.supports_dir_fd:  # Windows
+        return _open_regular(lambda flags: os.open(folder / path, flags))
     fd = os.open(folder, os.O_RDONLY | directory)
     try:
         for part in above:
             inner = os.open(part, os.O_RDONLY | directory | os.O_NOFOLLOW, dir_fd=fd)
             os.close(fd)
             fd = inner
-        return _opened(lambda flags: os.open(name, flags, dir_fd=fd))
+        return _open_regular(lambda flags: os.open(name, flags, dir_fd=fd))
     finally:
         os.close(fd)
 
 
-def _opened(opening: Callable[[int], int]) -> BinaryIO:
+def _open_regular(opening: Callable[[int], int]) -> BinaryIO:
     flags = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")  # a pipe must not block
     fd = opening(os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -1,4 +1,4 @@
-"""One TinyDB file per record, and the records that were used last."""
+"""Records in files: one TinyDB file per record, and a cache of records that were used last."""
 
 from __future__ import annotations
 
@@ -30,54 +30,54 @@ from jupyter_pdflow.stores.tinydb.writer import Order, Stamp, Write, stamp_of, w
 
 logger = logging.getLogger(__name__)
 
-BYTES = 4 * 2**20
-"""Maximum size of the files of all records kept; as objects they take about six times as much."""
+CACHE_BYTES = 4 * 2**20
+"""Maximum size of the files of cached records; as objects they take about six times as much."""
 
 
-class Recent:
-    """Records by their files, used as long as these are the same: changes come in bursts.
+class RecordCache:
+    """The records that were used last, by file, valid as long as the file has the same stamp.
 
-    The newest one is kept whatever its size, so that a large run is not read at each change.
+    The newest record is cached whatever its size, so that a large run is not read at each change.
 
     Parameters
     ----------
     limit : int
-        Maximum size in bytes of the files of the records kept.
+        Maximum size in bytes of the files of the cached records.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[str, tuple[Stamp, Any]] = OrderedDict()
+        self._cached: OrderedDict[str, tuple[Stamp, Any]] = OrderedDict()
 
     def get(self, path: str, stamp: Stamp) -> Any:
-        """Return the record of a file in that state, or None."""
-        kept = self._kept.get(path)
-        if kept is None or kept[0] != stamp:
+        """Return the record of a file with that stamp, or None."""
+        cached = self._cached.get(path)
+        if cached is None or cached[0] != stamp:
             return None
-        self._kept.move_to_end(path)
-        return kept[1]
+        self._cached.move_to_end(path)
+        return cached[1]
 
-    def keep(self, path: str, stamp: Stamp, record: Any) -> None:
-        """Keep the record of a file in that state, and drop the oldest ones beyond the limit."""
+    def put(self, path: str, stamp: Stamp, record: Any) -> None:
+        """Cache the record of a file with that stamp, and drop the oldest ones beyond the limit."""
         self._drop(path)
-        self._kept[path] = stamp, record
-        self._size += _bytes(stamp)
-        while self._size > self._limit and len(self._kept) > 1:
-            self._drop(next(iter(self._kept)))
+        self._cached[path] = stamp, record
+        self._size += _size_of(stamp)
+        while self._size > self._limit and len(self._cached) > 1:
+            self._drop(next(iter(self._cached)))
 
     def _drop(self, path: str) -> None:
-        kept = self._kept.pop(path, None)
-        if kept is not None:
-            self._size -= _bytes(kept[0])
+        cached = self._cached.pop(path, None)
+        if cached is not None:
+            self._size -= _size_of(cached[0])
 
 
-def _bytes(stamp: Stamp) -> int:
+def _size_of(stamp: Stamp) -> int:
     return stamp[2]
 
 
-RECENT = Recent(BYTES)
-"""Shared by all directories of records of this process."""
+CACHE = RecordCache(CACHE_BYTES)
+"""The cache of this process, shared by all `Records`."""
 
 
 R = TypeVar("R", bound=Struct)
@@ -85,26 +85,26 @@ R = TypeVar("R", bound=Struct)
 SUFFIX = ".json"
 UNREADABLE = ".unreadable"
 LONGEST_NAME = 230
-"""Bytes of a name that can still be made longer."""
+"""Maximum number of bytes of a name to which a suffix can be added."""
 
-SHOWN = 100
-"""Characters of a wrong id that a message repeats."""
+QUOTED = 100
+"""Maximum number of characters of an invalid id that a message quotes."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors that are no fault of the file that was to be read."""
+"""Errors of reading a file that say nothing about the file."""
 
 
 class RecordType(NamedTuple, Generic[R]):
-    """What the records of one kind are, wherever they lie.
+    """A type of records: how to read, check and write them.
 
     Attributes
     ----------
     kind : type
-        Their msgspec struct; it has an ``id``.
+        The msgspec struct; it has an ``id``.
     table : str
-        What a record is called in its file.
+        The name of the table in a record's file.
     flaw : callable
-        Says what is wrong with a record; None if nothing is.
+        Returns what is wrong with a record, or None.
     """
 
     kind: type[R]
@@ -112,12 +112,12 @@ class RecordType(NamedTuple, Generic[R]):
     flaw: Callable[[R], str | None]
 
     def parse(self, content: bytes, name: str) -> R:
-        """Read a record from the content of a file of that name.
+        """Return the record in the content of a file of that name.
 
         Raises
         ------
         StoredFileError
-            It is none of this kind, not the one that the name tells, or it has a flaw.
+            The content is not a record of this type, has another id than the name, or a flaw.
         """
         fields = parse_record(content, self.table, name)
         try:
@@ -128,7 +128,7 @@ class RecordType(NamedTuple, Generic[R]):
         return self.checked(record, name)
 
     def checked(self, record: R, name: str) -> R:
-        """Return a record that the file of that name holds; `StoredFileError` as for `parse`."""
+        """Return a record of the file of that name if it is valid; `StoredFileError` if not."""
         if getattr(record, "id", None) != name.removesuffix(SUFFIX):
             msg = f"{name} is a copy of another record."
             raise StoredFileError(msg)
@@ -139,26 +139,28 @@ class RecordType(NamedTuple, Generic[R]):
         return record
 
     def dump(self, record: R) -> bytes:
-        """Write a record as its file holds it."""
+        """Return the content of a record's file."""
         return dump_record(encode(record), self.table)
 
 
 def file_name(record_id: str) -> str:
-    """Tell the name of a record's file; every path that is made from an id has it from here.
+    """Return the name of a record's file.
+
+    Every path that is made from an id uses this, so that no id leads to another folder.
 
     Raises
     ------
     StoredFileError
-        It is not an id, and might name a file anywhere.
+        The id is not valid.
     """
     if not is_id(record_id):
-        msg = f"{record_id[:SHOWN]!a} is not the id of a record."
+        msg = f"{record_id[:QUOTED]!a} is not the id of a record."
         raise StoredFileError(msg)
     return f"{record_id}{SUFFIX}"
 
 
-def set_aside(path: Path) -> Path:
-    """Give a file that can't be used a name under which it is left alone; return that.
+def quarantine(path: Path) -> Path:
+    """Rename a file or folder that can't be used to ``….unreadable``; return the new path.
 
     Raises
     ------
@@ -180,11 +182,11 @@ class Records(Generic[R]):
     Parameters
     ----------
     directory : Path
-        Where the files are; made, for its owner only, where it is missing.
+        The folder of the files; made, for its owner only, if it is missing.
     kind : RecordType
-        What they are.
+        The type of the records.
     write : Write
-        Carries out writes; by default, threads do.
+        Makes writes; by default, in threads.
     """
 
     def __init__(
@@ -196,54 +198,55 @@ class Records(Generic[R]):
         self.directory = directory
         self._kind = kind
         self._write = write
-        self._start = beginning(kind.table)
+        self._prefix = beginning(kind.table)
         self._decoder = Decoder(dict[str, dict[str, kind.kind]])  # type: ignore[name-defined]
-        self._replaced: dict[str, R] = {}
+        self._previous: dict[str, R] = {}
         self._made_at = time.time()
         if os.path.lexists(directory) and not directory.is_dir():
             self._quarantine(directory, f"{directory} is not a folder.")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, record_id: str) -> Path:
-        """Tell which file holds the record of that id; `StoredFileError` where it is none."""
+        """Return the path of a record's file; `StoredFileError` if the id is not valid."""
         return self.directory / file_name(record_id)
 
     def has(self, record_id: str) -> bool:
-        """Whether there is a file for that id, readable or not."""
+        """Return whether an id has a file, readable or not."""
         return is_id(record_id) and self.path(record_id).exists()
 
     def ids(self) -> list[str]:
-        """List the ids that have a file, in order."""
+        """Return the ids that have a file, sorted."""
         found = (name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
         return sorted_in_turns(filter(is_id, found))
 
-    def start(self) -> list[str]:
-        """Remove what a crash left half-written, set aside what has no right name; then as `ids`.
+    def recover(self) -> list[str]:
+        """Remove temporary files, quarantine files with invalid names, and return the `ids`.
 
-        What is written by now is left alone.
+        May be called while records are written.
         """
         for name in self._names(TEMPORARY):
             path = self.directory / name
             with suppress(OSError):  # a folder, for instance
+                # A newer one belongs to a write that is under way, not to a crash.
                 if path.lstat().st_mtime < self._made_at:
                     path.unlink()
         found = [name.removesuffix(SUFFIX) for name in self._names(SUFFIX)]
-        right = sorted_in_turns(filter(is_id, found))
-        for wrong in set(found).difference(right) if len(right) < len(found) else ():
-            path = self.directory / f"{wrong}{SUFFIX}"
-            self._quarantine(path, f"{path.name!a} is no name of a record.")
-        return right
+        valid = sorted_in_turns(filter(is_id, found))
+        for invalid in set(found).difference(valid) if len(valid) < len(found) else ():
+            path = self.directory / f"{invalid}{SUFFIX}"
+            self._quarantine(path, f"{path.name!a} is not a name of a record.")
+        return valid
 
     def _names(self, suffix: str) -> list[str]:
         with os.scandir(self.directory) as entries:
             return [entry.name for entry in entries if entry.name.endswith(suffix)]
 
     def newest(self, limit: int) -> list[tuple[float, str]]:
-        """List the records that were written last, newest first: when, and the id."""
+        """Return the time and the id of the records that were written last, newest first."""
         return nlargest(limit, self._written())
 
     def written_before(self, moment: float) -> list[str]:
-        """List the ids whose files were last written before a time in seconds, in order."""
+        """Return the ids whose files were last written before a time in seconds, sorted."""
         return sorted_in_turns(name for written, name in self._written() if written < moment)
 
     def _written(self) -> Iterator[tuple[float, str]]:
@@ -251,35 +254,35 @@ class Records(Generic[R]):
             for entry in entries:
                 record_id = entry.name.removesuffix(SUFFIX)
                 if entry.name.endswith(SUFFIX) and is_id(record_id):
-                    with suppress(FileNotFoundError):  # moved on just now
+                    with suppress(FileNotFoundError):  # moved or removed meanwhile
                         yield entry.stat().st_mtime, record_id
 
     def get(self, record_id: str) -> R:
-        """Read one record; one that is being written is as it was before.
+        """Return one record; one that is being written is as it was before the write.
 
         Raises
         ------
         StoredFileError
-            Its file is missing or can't be read.
+            The file is missing or can't be read.
         OSError
-            The system has no room to read any file.
+            The system lacks the resources to read any file.
         """
-        if record_id in self._replaced:
-            return self._replaced[record_id]
+        if record_id in self._previous:
+            return self._previous[record_id]
         path = self.path(record_id)
         try:
             stamp = stamp_of(path)
         except OSError as error:
             raise _unreadable(path.name, error) from error
-        known: R | None = RECENT.get(str(path), stamp)
-        if known is not None:
-            return known
+        cached: R | None = CACHE.get(str(path), stamp)
+        if cached is not None:
+            return cached
         record = self._load(path.name)
-        RECENT.keep(str(path), stamp, record)
+        CACHE.put(str(path), stamp, record)
         return record
 
     def read(self, record_id: str) -> R:
-        """Read one record from its file, whatever is at hand; any thread may do so.
+        """Return one record from its file, not from the cache; any thread may call this.
 
         Raises
         ------
@@ -294,38 +297,43 @@ class Records(Generic[R]):
         Parameters
         ----------
         record_id : str
+            The id.
         record : Struct
+            The record.
         leaving : Path, optional
             A file that is removed when the record is written.
         """
-        path, gone = self.path(record_id), None if leaving is None else str(leaving)
-        with self.as_before(record_id):
-            stamp = await self._write(Order(str(path), self._kind.table, Raw(encode(record)), gone))
-        RECENT.keep(str(path), stamp, record)
+        path, old = self.path(record_id), None if leaving is None else str(leaving)
+        with self.hold_previous(record_id):
+            stamp = await self._write(Order(str(path), self._kind.table, Raw(encode(record)), old))
+        CACHE.put(str(path), stamp, record)
 
-    def before(self, record_id: str) -> R | None:
-        """Return a record as it was before the write that is under way, if there is one."""
-        return self._replaced.get(record_id)
+    def previous(self, record_id: str) -> R | None:
+        """Return a record as it was before a write that is under way, or None if there is none."""
+        return self._previous.get(record_id)
 
     @contextmanager
-    def as_before(self, record_id: str) -> Iterator[None]:
-        """Meanwhile, `get` gives a record as it now is, if there is one."""
+    def hold_previous(self, record_id: str) -> Iterator[None]:
+        """Let `get` return a record as it is now, until the block ends.
+
+        A renamed file is visible before it is durable, and must not be read then.
+        """
         with suppress(StoredFileError):
-            self._replaced[record_id] = self.get(record_id)
+            self._previous[record_id] = self.get(record_id)
         try:
             yield
         finally:
-            self._replaced.pop(record_id, None)
+            self._previous.pop(record_id, None)
 
     def all(self, ids: Iterable[str] | None = None) -> Iterator[R]:
-        """Read every record when a server starts; a file that can't be read is set aside.
+        """Yield every record when a server starts; quarantine files that can't be read.
 
         Parameters
         ----------
         ids : iterable of str, optional
-            What `start` gave, where that has been asked already.
+            The ids from `recover`, if that was called already.
         """
-        for record_id in self.start() if ids is None else ids:
+        for record_id in self.recover() if ids is None else ids:
             try:
                 yield self._load(f"{record_id}{SUFFIX}")
             except NewerFormatError as error:
@@ -334,12 +342,12 @@ class Records(Generic[R]):
                 self._quarantine(self.path(record_id), error)
 
     def _load(self, name: str) -> R:
-        """Read a file in the leanest way: a TinyDB for each would take five times as long."""
+        """Read a file without TinyDB, which would take five times as long."""
         try:
             content = read_file(f"{self.directory}{os.sep}{name}")
         except OSError as error:
             raise _unreadable(name, error) from error
-        record = self._decode(content) if content.startswith(self._start) else None
+        record = self._decode(content) if content.startswith(self._prefix) else None
         if record is None:
             return self._kind.parse(content, name)
         return self._kind.checked(record, name)
@@ -350,13 +358,13 @@ class Records(Generic[R]):
             return record
         return None
 
-    def set_aside(self, record_id: str, why: object) -> None:
-        """Take a file that can't be used out of the way, and say so."""
+    def quarantine(self, record_id: str, why: object) -> None:
+        """Rename a file that can't be used to ``….unreadable``, and log that."""
         self._quarantine(self.path(record_id), why)
 
     def _quarantine(self, path: Path, why: object) -> None:
         try:
-            aside = ascii(str(set_aside(path)))[1:-1]
+            aside = ascii(str(quarantine(path)))[1:-1]
         except OSError as error:
             logger.error("%s It can't be set aside: %s.", why, error)
         else:
@@ -364,6 +372,6 @@ class Records(Generic[R]):
 
 
 def _unreadable(name: str, error: OSError) -> Exception:
-    """Say which file can't be read, unless the system has no room to read any."""
+    """Return the error that names the file, or the given one if the file is not its cause."""
     exhausted = error.errno in EXHAUSTED
     return error if exhausted else StoredFileError(f"{name} can't be read: {error}")

@@ -1,4 +1,4 @@
-"""Files of TinyDB that are replaced atomically, their format, and the thread that writes them."""
+"""TinyDB files that are replaced atomically, the versions of their format, and work in threads."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 Fields = dict[str, Any]
 
 FORMAT = 1
-"""The version that is written; a file of a newer one is left alone."""
+"""The version of the format that is written. Files of a newer version are not touched."""
 
 OLDEST = 1
-"""The version that the first release wrote."""
+"""The oldest version that is read: that of the first release."""
 
 MIGRATIONS: dict[int, Callable[[str, Fields], Fields]] = {}
-"""What makes version n + 1 of a record of version n, given its table (``run``, ``mail``, …).
+"""By version n, the function that makes version n + 1 of a record, given its table and fields.
 
 There is one for each version from `OLDEST` to the one before `FORMAT`. A record is migrated when
-it is read; its file has the new form after the next write.
+it is read. Its file is migrated at its next write.
 """
 
 
 def migrate(fields: Fields, table: str, name: str) -> Fields:
-    """Bring a stored record to today's format, one version at a time.
+    """Return a stored record in the format `FORMAT`.
 
     Parameters
     ----------
     fields : dict
         The record as it was stored; ``format`` is its version.
     table : str
-        What the record is.
+        The record's table: ``run``, ``mail``, ….
     name : str
         The name of its file, for messages.
 
@@ -54,7 +54,7 @@ def migrate(fields: Fields, table: str, name: str) -> Fields:
     NewerFormatError
         A newer version of this package wrote it.
     StoredFileError
-        Its version is none that there ever was.
+        The version is not a number from `OLDEST` on.
     """
     version = fields.get("format")
     if type(version) is not int or version < OLDEST:
@@ -72,31 +72,32 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SLICE_SECONDS = 0.005
-"""How long a long loop keeps the event loop before others get their turn."""
+"""Maximum time that a long loop blocks the event loop."""
 
 SORTED_AT_ONCE = 10_000
+"""Maximum number of texts that are sorted without a pause for other threads."""
 
 _READER = ThreadPoolExecutor(1, thread_name_prefix="pdflow-reader")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do something in a thread, `held`."""
+    """Call a function in a thread; a canceled caller still waits for it, see `held`."""
     loop = asyncio.get_running_loop()
     return await held(loop.run_in_executor(None, lambda: work(*args, **kwargs)))
 
 
 async def in_reader(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Read much in the one thread that is there for it, `held`.
+    """Call a function that reads many files in the one thread for that; as `in_thread`.
 
-    One piece of work comes after another, so that lists take the memory of one, and writes,
-    which have the other threads, never wait for them.
+    With one thread, several lists take the memory of one, and writes, which have threads of their
+    own, never wait for a list.
     """
     loop = asyncio.get_running_loop()
     return await held(loop.run_in_executor(_READER, lambda: work(*args, **kwargs)))
 
 
 async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
-    """Go through many items; others get their turn on the event loop in between."""
+    """Yield many items, and let other tasks run in between."""
     ends = time.monotonic() + SLICE_SECONDS
     for item in items:
         yield item
@@ -106,7 +107,7 @@ async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:
 
 
 def sorted_in_turns(items: Iterable[str]) -> list[str]:
-    """Sort many texts in a thread; `sorted` would keep the interpreter from all other threads."""
+    """Sort many texts in a thread; one long `sorted` would keep the interpreter's lock."""
     given = list(items)
     pieces = [
         sorted(given[at : at + SORTED_AT_ONCE]) for at in range(0, len(given), SORTED_AT_ONCE)
@@ -115,9 +116,9 @@ def sorted_in_turns(items: Iterable[str]) -> list[str]:
 
 
 async def held(working: asyncio.Future[T]) -> T:
-    """Wait for work; whoever is cancelled meanwhile is held until it is done.
+    """Wait for work that can't be canceled; a canceled caller waits too, then is canceled.
 
-    So nothing is being written any more when a task has ended, however it ended.
+    So nothing is being written any more when a task has ended, however it has ended.
     """
     try:
         return await asyncio.shield(working)
@@ -127,24 +128,26 @@ async def held(working: asyncio.Future[T]) -> T:
 
 
 TEMPORARY = ".tmp"
-"""How the name of a file ends that nobody reads."""
+"""Suffix of files that are being written."""
 
 FOLDER = "spare"
+"""The folder of spare files in the data directory."""
 
 REST_SECONDS = 1.0
-"""A file that was replaced is left alone for so long: somebody may have opened it just before."""
+"""Seconds that a replaced file is not written again: a reader may have opened it just before."""
 
 MOST = 2048
-"""So many are kept."""
+"""Maximum number of spare files."""
 
 LARGEST = 1 << 16
-"""Bytes; a larger file is not kept."""
+"""Maximum size of a spare file in bytes."""
 
 OURS = stat.S_IFREG | 0o600
+"""The mode of a file that this package has written."""
 
 
 class Spare(NamedTuple):
-    """A file that nobody needs any more, since a time of the monotonic clock."""
+    """A file that is not needed any more, since a time of the monotonic clock."""
 
     name: str
     since: float
@@ -160,7 +163,7 @@ class Spares:
     Parameters
     ----------
     folder : Path
-        Where they lie, on the same disk as the files that are replaced; made where it is missing.
+        The folder of spare files, on the same disk as the files that are replaced.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -170,7 +173,7 @@ class Spares:
         self._resting: deque[Spare] = deque()
 
     def take(self) -> str:
-        """Name a file to write: a spare one, or a new one where none has rested."""
+        """Return the path of a spare file to write, or of a new file if none has rested."""
         rested = time.monotonic() - REST_SECONDS
         while self._resting and self._resting[0].since < rested:
             name = self._resting.popleft().name
@@ -180,7 +183,7 @@ class Spares:
         return self._new_name()
 
     def hold(self, name: str) -> str | None:
-        """Give a file that is about to be replaced a second name, under which it stays."""
+        """Link a file that is about to be replaced to a new path; return that, or None."""
         if not self._has_use_for(name):
             return None
         spare = self._new_name()
@@ -191,11 +194,11 @@ class Spares:
         return spare
 
     def add(self, spare: str) -> None:
-        """Keep what `hold` has named; its old name is gone for good."""
+        """Add the path from `hold` to the spare files, once the file was replaced."""
         self._resting.append(Spare(spare, time.monotonic()))
 
     def move(self, name: str) -> bool:
-        """Take a file that is not needed any more, if there is use for it."""
+        """Make a file that is not needed any more a spare file; return whether it was moved."""
         if not self._has_use_for(name):
             return False
         spare = self._new_name()
@@ -220,7 +223,7 @@ class Spares:
 
 
 def clear(folder: Path) -> None:
-    """Remove the spares that lie in a folder, and the folder."""
+    """Remove the spare files in a folder, and the folder."""
     for path in folder.glob(f"*{TEMPORARY}"):
         with suppress(OSError):  # it is a folder, for instance
             path.unlink()
@@ -229,7 +232,7 @@ def clear(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Tell whether a file has no other name, a backup's for instance, and no other owner or mode."""
+    """Return whether a file has one name (a backup may be another), our owner and our mode."""
     try:
         found = os.lstat(name)
     except OSError:
@@ -257,7 +260,7 @@ class AtomicJSONStorage(Storage):
         self._spares = spares
 
     def read(self) -> dict[str, dict[str, Any]] | None:
-        """Read the file; None where there is none.
+        """Return the content of the file, or None if it does not exist.
 
         Raises
         ------
@@ -277,12 +280,12 @@ class AtomicJSONStorage(Storage):
 
 
 def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
-    """Read what `AtomicJSONStorage` wrote to the file of that name.
+    """Return the tables in the content of a TinyDB file of that name.
 
     Raises
     ------
     StoredFileError
-        It is damaged, foreign, or of a newer format.
+        The content is not that of a TinyDB file.
     """
     try:
         tables = decode(content)
@@ -302,7 +305,7 @@ def _is_table(table: object) -> bool:
 
 
 def read_file(path: str) -> bytes:
-    """Read a regular file; `OSError` where that name is something else, or nothing."""
+    """Return the content of a regular file; `OSError` if the path is not that of one."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
     try:
         status = os.fstat(fd)
@@ -315,9 +318,9 @@ def read_file(path: str) -> bytes:
 
 
 def replace_file(path: Path, content: bytes, spares: Spares | None = None) -> None:
-    """Write a file whole or not at all, readable by its owner only, and sync it to disk.
+    """Write a file atomically, readable by its owner only, and sync it to disk.
 
-    With names as text: the objects of pathlib take as long as a fifth of the rest.
+    Paths are texts here, because pathlib would add a fifth to the time of a write.
     """
     name, held = os.fspath(path), None
     temporary = name + TEMPORARY if spares is None else spares.take()
@@ -346,7 +349,7 @@ def _write_synced(name: str, content: bytes) -> None:
 
 
 def sync_directory(path: str | Path) -> None:
-    """Make the names in a directory last; a no-op where the system can't (Windows)."""
+    """Sync the names in a directory to disk; a no-op on Windows, which can't do that."""
     if os.name != "posix":
         return
     fd = os.open(path, os.O_RDONLY)
@@ -357,19 +360,19 @@ def sync_directory(path: str | Path) -> None:
 
 
 def move_file(path: Path, directory: Path) -> None:
-    """Move a file to another directory of the same disk, for good."""
+    """Move a file to another directory of the same disk, and sync both directories."""
     path.replace(directory / path.name)
     sync_directory(directory)
     sync_directory(path.parent)
 
 
 def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
-    """Read what `write_record` wrote to the file of that name.
+    """Return the record in the content of a file of that name, in the format `FORMAT`.
 
     Raises
     ------
     StoredFileError
-        There is none that this version can read.
+        The content holds no record of that table that this version can read.
     """
     try:
         document = decode(content)[table]["1"]
@@ -379,17 +382,17 @@ def parse_record(content: bytes, table: str, name: str) -> dict[str, Any]:
 
 
 def dump_record(fields: bytes, table: str) -> bytes:
-    """Write a record as the content of a file that `parse_record` reads."""
+    """Return the content of a file that holds a record."""
     return orjson.dumps(_tables(fields, table))
 
 
 def beginning(table: str) -> bytes:
-    """Tell how the content of each file of this version begins."""
+    """Return the first bytes of the content of each file with a record of that table."""
     return dump_record(b"{}", table).rstrip(b"}") + b","
 
 
 def _tables(fields: bytes, table: str) -> dict[str, dict[str, Any]]:
-    """Put a record into a TinyDB database, with the version of its format, as the JSON it is."""
+    """Return a TinyDB database that holds a record and its format, without parsing its JSON."""
     comma = b"" if fields == b"{}" else b","
     document = b'{"format":%d%b%b' % (FORMAT, comma, fields[1:])
     return {table: {"1": orjson.Fragment(document)}}
@@ -403,18 +406,18 @@ def _checked(document: object, table: str, name: str) -> dict[str, Any]:
 
 
 def write_record(path: Path, fields: bytes, table: str, spares: Spares | None = None) -> None:
-    """Make a record the one that its TinyDB file holds, in one atomic write.
+    """Write a record to its TinyDB file, by one atomic write.
 
     Parameters
     ----------
     path : Path
         The file.
     fields : bytes
-        The record's fields, as a JSON object; the version of their format is put beside them.
+        The record's fields, as a JSON object, without the version of their format.
     table : str
-        What the record is called in the file: ``run``, ``mail``, ….
+        The record's table: ``run``, ``mail``, ….
     spares : Spares, optional
-        Files to write in place of new ones.
+        Files to write instead of new ones.
     """
     with TinyDB(path, storage=AtomicJSONStorage, spares=spares) as db:
         # Not `upsert` or `update`: they read the file again, and may write it twice.

@@ -26,10 +26,10 @@ from jupyter_pdflow.stores.tinydb.writer import Writer
 logger = logging.getLogger(__name__)
 
 EXECUTIONS_KEPT = 20
-"""Of a step that runs again and again, the outputs of this many executions are kept."""
+"""Maximum number of executions of one step whose outputs are kept."""
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class ExecutionOutputs(Struct, frozen=True, kw_only=True):
     """The outputs of one execution of a step."""
 
     step: str
@@ -38,70 +38,73 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 class RunOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of a run, oldest first, and how many executions were dropped by step."""
+    """The outputs of a run: executions, oldest first, and the number of dropped ones by step."""
 
     id: str
-    shown: list[Shown] = []
+    shown: list[ExecutionOutputs] = []
     dropped: dict[str, int] = {}
 
 
 def flaw_of_outputs(kept: RunOutputs) -> str | None:
-    """Say what is wrong with stored outputs; None if nothing is."""
-    writable = is_writable([shown.outputs for shown in kept.shown])
+    """Return what is wrong with stored outputs, or None."""
+    writable = is_writable([execution.outputs for execution in kept.shown])
     return flaw_of_values(kept) or (None if writable else "its data can't be written again")
 
 
 RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
-"""How the outputs of a run are stored."""
+"""The record type of a run's outputs."""
 
 
 class StepOutputs:
-    """The outputs of a data directory, ``outputs/<run>.json``."""
+    """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
 
     def __init__(self, data_dir: Path) -> None:
         self._records = Records(data_dir / "outputs", RUN_OUTPUTS)
 
     def get(self, run_id: str) -> dict[str, list[Output]]:
-        """Read a run's outputs by step name; says where some were dropped."""
+        """Return a run's outputs by step name, with a note if some were dropped."""
         kept = self._read(run_id)
         found = {step: [_dropped_note(count)] for step, count in kept.dropped.items()}
-        for shown in kept.shown:
-            found.setdefault(shown.step, []).extend(shown.outputs)
+        for execution in kept.shown:
+            found.setdefault(execution.step, []).extend(execution.outputs)
         return found
 
     async def put(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
-        """Keep the outputs of one execution, in place of an earlier attempt's."""
+        """Store the outputs of one execution, in place of those of an earlier attempt."""
         kept = self._read(run_id, to_replace=True)
         others = [s for s in kept.shown if (s.step, s.execution) != (step, execution)]
         if not outputs and len(others) == len(kept.shown):
-            return
-        shown = [*others, Shown(step=step, execution=execution, outputs=outputs)]
+            return  # nothing to store or to replace: most steps show nothing
+        shown = [*others, ExecutionOutputs(step=step, execution=execution, outputs=outputs)]
         await self._records.put(run_id, _bounded(replace(kept, shown=shown), step))
 
     def remove(self, run_id: str) -> None:
-        """Forget a run's outputs."""
+        """Remove a run's outputs."""
         self._records.path(run_id).unlink(missing_ok=True)
 
     def _read(self, run_id: str, *, to_replace: bool = False) -> RunOutputs:
-        """Read a run's outputs; what can't be read is not overwritten, but set aside."""
+        """Return a run's outputs; if its file can't be read, none.
+
+        Before such a file is replaced, it is quarantined.
+        """
         if not self._records.has(run_id):
             return RunOutputs(id=run_id)
         try:
             return self._records.get(run_id)
         except StoredFileError as error:
-            logger.error("The outputs of run %s are lost: %s", run_id, error)
+            logger.error("The outputs of run %s can't be read: %s", run_id, error)
             if to_replace:
-                self._records.set_aside(run_id, error)
+                self._records.quarantine(run_id, error)
             return RunOutputs(id=run_id)
 
 
 def _bounded(kept: RunOutputs, step: str) -> RunOutputs:
-    """Drop the oldest execution of a step when it has one too many."""
-    of_step = [shown for shown in kept.shown if shown.step == step]
+    """Drop the oldest execution of a step if there are more than `EXECUTIONS_KEPT`."""
+    of_step = [execution for execution in kept.shown if execution.step == step]
     if len(of_step) <= EXECUTIONS_KEPT:
         return kept
     dropped = {**kept.dropped, step: kept.dropped.get(step, 0) + 1}
-    shown = [shown for shown in kept.shown if shown is not of_step[0]]
+    shown = [execution for execution in kept.shown if execution is not of_step[0]]
     return replace(kept, shown=shown, dropped=dropped)
 
 
@@ -111,7 +114,7 @@ def _dropped_note(count: int) -> Output:
 
 
 class Versions(Struct, frozen=True, kw_only=True):
-    """All versions of one workflow; `newest` names the one that new runs use."""
+    """All versions of one workflow; `newest` is the version that new runs use."""
 
     id: str
     newest: str
@@ -119,7 +122,7 @@ class Versions(Struct, frozen=True, kw_only=True):
 
 
 def flaw_of_versions(known: Versions) -> str | None:
-    """Say what is wrong with a stored workflow; None if nothing is."""
+    """Return what is wrong with a stored workflow, or None."""
     if known.newest not in known.versions:
         return "its newest version is missing"
     for version, workflow in known.versions.items():
@@ -132,11 +135,11 @@ def flaw_of_versions(known: Versions) -> str | None:
 
 
 WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
-"""How a workflow is stored."""
+"""The record type of workflows."""
 
 
 class Workflows:
-    """The workflows of a data directory, ``workflows/<id>.json``, all held in memory."""
+    """The workflows of a data directory: ``workflows/<id>.json``, and all of them in memory."""
 
     def __init__(self, data_dir: Path) -> None:
         self._records = Records(data_dir / "workflows", WORKFLOW)
@@ -146,19 +149,14 @@ class Workflows:
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
 
-        Returns
-        -------
-        workflow : Workflow
-            The version that new runs now use.
-        changed : bool
-            Whether new runs used another one before.
+        Returns the version, and whether it was not the newest before.
         """
         async with self._deploying:
             return await self._deploy(path, source, now)
 
     async def _deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         workflow_id, version = self._id_for(path), version_of(source)
-        known = self._known.get(workflow_id) or self._left_alone(workflow_id)
+        known = self._known.get(workflow_id) or self._not_loaded(workflow_id)
         if known is not None and known.newest == version:
             return known.versions[version], False
         workflow = Workflow(
@@ -169,15 +167,15 @@ class Workflows:
             source=source,
             created_at=now,
         )
-        await self._keep(known, workflow)
+        await self._store_version(known, workflow)
         return workflow, True
 
     def all(self) -> list[Workflow]:
-        """Get the newest version of each workflow, by id."""
+        """Return the newest version of each workflow, sorted by the workflow's id."""
         return [known.versions[known.newest] for _, known in sorted(self._known.items())]
 
     def get(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Get one version of a workflow, the newest by default.
+        """Return one version of a workflow, the newest by default.
 
         Raises
         ------
@@ -191,7 +189,7 @@ class Workflows:
             raise NotFoundError(msg)
         return workflow
 
-    async def _keep(self, known: Versions | None, workflow: Workflow) -> None:
+    async def _store_version(self, known: Versions | None, workflow: Workflow) -> None:
         version = workflow.version
         if known is None:
             known = Versions(id=workflow.id, newest=version, versions={})
@@ -200,18 +198,20 @@ class Workflows:
         await self._records.put(known.id, known)
         self._known[known.id] = known
 
-    def _left_alone(self, workflow_id: str) -> Versions | None:
-        """Read a file that was not read when the server started, instead of overwriting it.
+    def _not_loaded(self, workflow_id: str) -> Versions | None:
+        """Return a workflow whose file was not loaded at the start, or None if it has no file.
+
+        Such a file must not be overwritten: a newer version of this package may have written it.
 
         Raises
         ------
         StoredFileError
-            It can't be read: a newer version of this package wrote it, for instance.
+            The file can't be read.
         """
         return self._records.get(workflow_id) if self._records.has(workflow_id) else None
 
     def _id_for(self, path: str) -> str:
-        """Make a slug of a path; two paths never share one."""
+        """Return the id of the workflow of a path; two paths never have the same one."""
         slug = slugify(path.removesuffix(".ipynb"), max_length=80) or "workflow"
         known = self._known.get(slug)
         if known is None or known.versions[known.newest].path == path:
@@ -220,12 +220,12 @@ class Workflows:
 
 
 class TinyDBStore:
-    """A `Store` in files; the caller holds the data directory's lock.
+    """A `Store` in TinyDB files; the caller holds the data directory's lock.
 
     Parameters
     ----------
     data_dir : Path
-        The directory; made where it is missing.
+        The directory; made if it is missing.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -235,23 +235,19 @@ class TinyDBStore:
         self._outputs = StepOutputs(data_dir)
 
     def active(self) -> Iterator[Run]:
-        """Read all runs that have not been filed as finished; call it once, first."""
+        """Read all runs that were not stored by `finish`. Call it once, before all else."""
         return self._runs.active()
 
-    async def survey(self) -> None:
-        """Learn which runs have ended, once; what needs to know it waits for that."""
-        await self._runs.survey()
-
     def get(self, run_id: str) -> Run:
-        """Read a run; `NotFoundError` where there is none."""
+        """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
         return self._runs.get(run_id)
 
     async def put(self, run: Run) -> None:
-        """Store a run as it now is."""
+        """Store a run that has not ended, or whose emails are not handed over."""
         await self._runs.put(run)
 
     async def finish(self, run: Run) -> None:
-        """Store a run that has ended among the finished ones; may be called again."""
+        """Store a run that has ended, so that `active` returns it no more; may be repeated."""
         await self._runs.finish(run)
 
     async def page(
@@ -262,27 +258,27 @@ class TinyDBStore:
         limit: int = 50,
         before: str | None = None,
     ) -> list[RunSummary]:
-        """Read what lists show of runs, newest first, from before the run id `before` on."""
+        """Return summaries of runs, newest first, with ids before `before`."""
         return await self._runs.page(
             status=status, workflow_id=workflow_id, limit=limit, before=before
         )
 
     def outputs(self, run_id: str) -> dict[str, list[Output]]:
-        """Read a run's outputs by step name."""
+        """Return the outputs of a run by step name; empty if it has none."""
         return self._outputs.get(run_id)
 
     async def put_outputs(
         self, run_id: str, step: str, execution: int, outputs: list[Output]
     ) -> None:
-        """Keep the outputs of one execution of a step."""
+        """Store the outputs of one execution of a step, in place of those of an earlier attempt."""
         await self._outputs.put(run_id, step, execution, outputs)
 
     async def ended_before(self, moment: datetime) -> list[str]:
-        """List the ids of runs that ended before that time, oldest first."""
+        """Return the ids of runs that ended before a time, oldest first."""
         return await self._runs.ended_before(moment)
 
     async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
-        """Remove runs that have ended, their outputs first; return those that could not go."""
+        """Remove runs that have ended, and their outputs first; return those that failed."""
         failed = await in_thread(self._unlink, run_ids)
         self._runs.forget([run_id for run_id in run_ids if run_id not in failed])
         return failed
@@ -298,17 +294,17 @@ class TinyDBStore:
         return failed
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
-        """Make `source` the newest version of a notebook; the bool says whether it changed."""
+        """Make `source` the newest version of the notebook at `path`; return it, and whether new."""
         return await self._workflows.deploy(path, source, now)
 
     def workflows(self) -> list[Workflow]:
-        """Get the newest version of each workflow, by id."""
+        """Return the newest version of each workflow, sorted by the workflow's id."""
         return self._workflows.all()
 
     def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Get one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return self._workflows.get(workflow_id, version)
 
     async def close(self) -> None:
-        """End what writing has started; nothing is written any more."""
+        """End the process that writes, if there is one. Nothing may be written afterwards."""
         await self._writer.close()

@@ -1,8 +1,8 @@
-"""What a stored record has to be beyond its types, so that all later code can rely on it.
+"""Checks stored records beyond their types, so that all later code can rely on them.
 
-The start of a server, the doctor, exports and imports all ask here; a record with a flaw is
-treated like a file that can't be read. Each active run is checked when a server starts, so the
-checks take a few microseconds.
+The start of a server, the doctor, exports and imports use these checks. A record with a flaw is
+treated like a file that can't be read. Each active run is checked when a server starts, so a check
+has to take microseconds only.
 """
 
 from __future__ import annotations
@@ -22,34 +22,40 @@ from jupyter_pdflow.rules.run import OutboxMessage, Pause, Run
 from jupyter_pdflow.rules.workflow import Workflow
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-"""Years of any time; arithmetic with times between them can't overflow."""
+"""The years that a time may have; arithmetic with such times can't overflow."""
 
 LARGEST_COUNT = 2**53
-"""What every reader of JSON can hold exactly."""
+"""The largest number that every reader of JSON can hold exactly."""
 
-MOST_LEVELS = 260
-"""Levels of lists and objects in a record's data; handlers and requests can give 254."""
+MAX_LEVELS = 260
+"""Maximum nesting of lists and objects in a record; handlers and requests can give 254."""
 
 LONGEST_PATH = 4096
+"""Maximum number of characters of a notebook's path."""
+
 RESERVED_NAME = "trigger"
+"""Not a step's name: `pd.steps.trigger` is the event."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", re.ASCII)
 _NUMBERS = re.compile(r"\d{1,16}-\d{1,16}-\d{1,16}", re.ASCII)
 
 
 def is_id(text: str) -> bool:
-    """Whether a text can be the id of a record, and so the name of a file."""
+    """Return whether a text is a valid id of a record, which is safe as the name of a file."""
     return _ID.fullmatch(text) is not None
 
 
 def is_email_id(text: str, run_id: str) -> bool:
-    """Whether a text is the id of an email of that run."""
+    """Return whether a text is a valid id of an email of that run."""
     own, numbers = f"{run_id}-", text[len(run_id) + 1 :]
     return text.startswith(own) and is_id(text) and _NUMBERS.fullmatch(numbers) is not None
 
 
 def is_writable(value: Any) -> bool:
-    """Whether JSON that was read can be written again: it may be nested too deeply for that."""
+    """Return whether JSON that was read can be written again.
+
+    Readers accept JSON that is nested more deeply than writers can write.
+    """
     try:
         orjson.dumps(value)
     except TypeError:  # too deep for orjson, or an integer of more than 64 bits
@@ -59,7 +65,7 @@ def is_writable(value: Any) -> bool:
 
 def _is_flat_enough(value: Any) -> bool:
     level = [value]
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         level = [inner for each in level for inner in _items(each)]
         if not level:
             return True
@@ -70,7 +76,7 @@ def _is_flat_enough(value: Any) -> bool:
 
 
 def flaw_of_run(run: Run) -> str | None:
-    """Say what is wrong with a run; None if nothing is."""
+    """Return what is wrong with a run, or None."""
     flaw = flaw_of_values(run) or _flaw_of_names([step.name for step in run.steps])
     if flaw is not None:
         return flaw
@@ -86,7 +92,7 @@ def flaw_of_run(run: Run) -> str | None:
 
 
 def flaw_of_workflow(workflow: Workflow) -> str | None:
-    """Say what is wrong with one version of a workflow; None if nothing is."""
+    """Return what is wrong with one version of a workflow, or None."""
     flaw = flaw_of_values(workflow) or _flaw_of_names(workflow.step_names)
     if flaw is not None:
         return flaw
@@ -114,7 +120,7 @@ def _are_of_run(run: Run, emails: Sequence[OutboxMessage]) -> bool:
 
 
 def _data_of(run: Run) -> list[Any]:
-    """Get all in a run that may be nested as deeply as its author likes."""
+    """Return the data in a run that authors and clients choose, and may nest deeply."""
     data = [run.event, run.context, run.callback_request, *(step.exports for step in run.steps)]
     if run.pause is not None:
         data.append(run.pause.context)
@@ -138,8 +144,8 @@ def _flaw_of_names(names: list[str]) -> str | None:
 # --- times and numbers ----------------------------------------------------------------
 
 
-class _Places(NamedTuple):
-    """The fields of a record type that hold times, numbers, and records that hold some."""
+class _CheckedFields(NamedTuple):
+    """The names of a record type's fields that hold times, numbers, or records with such fields."""
 
     times: tuple[str, ...]
     counts: tuple[str, ...]
@@ -147,17 +153,17 @@ class _Places(NamedTuple):
 
 
 def flaw_of_values(record: Struct) -> str | None:
-    """Find a time or a number in a record, or in a record within it, that can't be right."""
-    places = _places(type(record))
-    for name in places.times:
+    """Return which time or number of a record, or of a record within it, is invalid, or None."""
+    checked = _checked_fields(type(record))
+    for name in checked.times:
         moment = getattr(record, name)
-        if moment is not None and not _is_right_time(moment):
+        if moment is not None and not _is_valid_time(moment):
             return f"its {name} has no time zone, or is not from {FIRST_YEAR} to {LAST_YEAR}"
-    for name in places.counts:
+    for name in checked.counts:
         count = getattr(record, name)
         if count is not None and not 0 <= count <= LARGEST_COUNT:
             return f"its {name} is not from 0 to {LARGEST_COUNT}"
-    for name in places.records:
+    for name in checked.records:
         value = getattr(record, name)
         for inner in (value,) if isinstance(value, Struct) else _items(value):
             flaw = flaw_of_values(inner)
@@ -166,7 +172,7 @@ def flaw_of_values(record: Struct) -> str | None:
     return None
 
 
-def _is_right_time(moment: datetime) -> bool:
+def _is_valid_time(moment: datetime) -> bool:
     return moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
 
 
@@ -177,9 +183,9 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 @cache
-def _places(kind: type[Struct]) -> _Places:
+def _checked_fields(kind: type[Struct]) -> _CheckedFields:
     found = [(field.name, set(_types(field.type))) for field in fields(kind)]
-    return _Places(
+    return _CheckedFields(
         times=tuple(name for name, types in found if datetime in types),
         counts=tuple(name for name, types in found if types - {NoneType} == {int}),
         records=tuple(name for name, types in found if any(map(_holds_values, types))),
@@ -187,10 +193,10 @@ def _places(kind: type[Struct]) -> _Places:
 
 
 def _types(annotation: Any) -> Iterator[Any]:
-    """List the types that a field's annotation is made of."""
+    """Yield the types that a field's annotation consists of."""
     inner = get_args(annotation)
     return (found for each in inner for found in _types(each)) if inner else iter([annotation])
 
 
 def _holds_values(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Struct) and any(_places(kind))
+    return isinstance(kind, type) and issubclass(kind, Struct) and any(_checked_fields(kind))

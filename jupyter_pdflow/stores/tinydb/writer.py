@@ -1,8 +1,8 @@
-"""Writes runs, under load in a process of its own.
+"""Writes runs in threads, or under load in a process of its own.
 
-The process is ``python -P -m jupyter_pdflow.stores.tinydb.writer DATA_DIR``. It says `READY` when
+The process is ``python -P -m jupyter_pdflow.stores.tinydb.writer DATA_DIR``. It prints `READY` when
 it has the lock, carries out an `Order` for each line that it reads, and prints an `Answer`. It ends
-when its input does: with its server, however that ends.
+when its input ends, which also happens when its server dies.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from jupyter_pdflow.stores.tinydb.storage import Spares, held, in_thread, write_
 logger = logging.getLogger(__name__)
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""What tells one state of a file from another."""
+"""Inode, time of the last write in ns, and size of a file; differs for each of its states."""
 
 
 class Order(Struct, frozen=True, array_like=True):
-    """A record to be written, and the file that goes when this is done.
+    """A record to be written, and a file to be removed afterwards.
 
     Attributes
     ----------
     path : str
         The record's file.
     table : str
-        What the record is called in it.
+        The record's table in the file.
     fields : Raw
         The record's fields, as a JSON object.
     leaving : str, optional
-        A file that is removed then, without syncing that.
+        A file that is removed afterwards. The removal is not synced.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Order(Struct, frozen=True, array_like=True):
 
 
 Write: TypeAlias = Callable[[Order], Awaitable[Stamp]]
-"""Carries out an order; raises `OSError`."""
+"""A coroutine function that carries out an order, or raises `OSError`."""
 
 
 async def write_in_thread(order: Order) -> Stamp:
@@ -73,12 +73,12 @@ def carry_out(order: Order, spares: Spares | None = None) -> Stamp:
     ----------
     order : Order
     spares : Spares, optional
-        Files to write in place of new ones, where that is possible.
+        Files to write instead of new ones, if possible.
 
     Raises
     ------
     OSError
-        It could not be written.
+        The record could not be written.
     """
     if spares is not None:
         with suppress(OSError):
@@ -100,7 +100,7 @@ def _remove(name: str, spares: Spares | None) -> None:
 
 
 def stamp_of(path: str | Path) -> Stamp:
-    """Tell a state of a file from others; `OSError` where it is none."""
+    """Return the stamp of a regular file; `OSError` if the path is not that of one."""
     status = os.stat(path)  # noqa: PTH116  half the time of Path.stat
     if not stat.S_ISREG(status.st_mode):
         msg = f"{os.path.basename(path)} is not a file"  # noqa: PTH119
@@ -116,7 +116,7 @@ START_SECONDS = 30.0
 
 
 class Answer(Struct, frozen=True, array_like=True):
-    """What came of an order: the new file's stamp, or why it was not written."""
+    """The result of an order: the new file's stamp, or the error."""
 
     stamp: Stamp = (0, 0, 0)
     errno: int | None = None
@@ -124,7 +124,7 @@ class Answer(Struct, frozen=True, array_like=True):
 
 
 class WriterProcess:
-    """The process as its server sees it. Made and ended by `running`."""
+    """The server's side of the process; made and ended by `running`."""
 
     def __init__(self, orders: StreamWriter, answers: StreamReader) -> None:
         self._orders, self._answers = orders, answers
@@ -132,13 +132,14 @@ class WriterProcess:
         self._reading = asyncio.create_task(self._read(), name="read a writer's answers")
 
     async def write(self, order: Order) -> Stamp:
-        """Have an order carried out.
+        """Have the process carry out an order.
 
         Raises
         ------
         OSError
             The record could not be written.
         WriterGoneError
+            The process has ended without an answer.
         """
         if self._reading.done():
             raise WriterGoneError
@@ -148,17 +149,17 @@ class WriterProcess:
         return await held(written)
 
     async def ended(self, seconds: float | None = None) -> bool:
-        """Wait for its end, for so many seconds at most; tell whether it has come."""
+        """Wait for the end of the process, at most some seconds; return whether it has ended."""
         done, _ = await asyncio.wait([self._reading], timeout=seconds)
         return bool(done)
 
     async def end(self) -> None:
-        """Have it carry out what it was told to, and end."""
+        """Let the process carry out all orders, and wait for its end."""
         self._orders.close()
         await self.ended()
 
     async def _read(self) -> None:
-        """Take its answers, which come in the order of the orders."""
+        """Read the answers, which come in the order of the orders."""
         try:
             while line := await self._answers.readline():
                 self._take(decode(line, type=Answer))
@@ -176,12 +177,12 @@ class WriterProcess:
 
 @asynccontextmanager
 async def running(data_dir: Path) -> AsyncIterator[WriterProcess]:
-    """Start the process; at the end it carries out what it was told to, and is waited for.
+    """Start the process; at the end let it carry out all orders, and wait for its end.
 
     Raises
     ------
     OSError
-        It could not be started.
+        The process could not be started.
     """
     process = await asyncio.create_subprocess_exec(
         *COMMAND, str(data_dir), stdin=PIPE, stdout=PIPE, start_new_session=True
@@ -211,7 +212,7 @@ async def _until_ready(answers: StreamReader) -> None:
 
 
 def main(data_dir: Path) -> None:
-    """Write what the server asks for, until it has closed its end."""
+    """Carry out the server's orders until the input ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -221,7 +222,7 @@ def main(data_dir: Path) -> None:
     with lock:
         folder = data_dir / spares.FOLDER
         spares.clear(folder)
-        with suppress(BrokenPipeError):  # nobody waits for the answer any more
+        with suppress(BrokenPipeError):  # the server has died
             _serve(sys.stdin.buffer, Spares(folder))
         spares.clear(folder)
         (data_dir / LOCK).unlink()
@@ -248,22 +249,24 @@ if __name__ == "__main__":
 
 
 MANY = 100
+"""Number of writes within `WITHIN_SECONDS` from which on there is load."""
+
 WITHIN_SECONDS = 5.0
-"""So many writes within this time are a load."""
+"""The time in which `MANY` writes are counted."""
 
 IDLE_SECONDS = 10.0
-"""After this time without a write the process ends."""
+"""Seconds without a write after which the process ends."""
 
 PAUSE_SECONDS = 60.0
-"""After this time it is tried again to start one."""
+"""Seconds after a failure until another process may be started."""
 
 
 class Writer:
-    """Carries out orders. At rest it is nothing but a count.
+    """Carries out orders: in threads, or under load in a process of its own.
 
-    A thread has to share the interpreter's lock with the event loop, which costs a busy server as
-    much again as the write itself. So while much is written, a process of its own does that; it
-    also uses replaced files again (`Spares`). Where there is none, all works as well, but slower.
+    A thread shares the interpreter's lock with the event loop, which costs a busy server as much
+    again as the write itself. The process also uses replaced files again (`Spares`). Without the
+    process, which Windows does not have, writes are slower.
 
     Parameters
     ----------
@@ -294,7 +297,7 @@ class Writer:
         return await write_in_thread(order)
 
     async def close(self) -> None:
-        """End the process, if there is one; nothing is being written any more."""
+        """End the process, if there is one. Nothing may be written afterwards."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
@@ -307,7 +310,7 @@ class Writer:
             self._keeping = asyncio.create_task(self._keep_process(), name="keep a writer")
 
     async def _keep_process(self) -> None:
-        """Have a process as long as it lives and is of use."""
+        """Run a process until it dies or is idle."""
         try:
             async with running(self._data_dir) as process:
                 self._process = process
@@ -320,7 +323,7 @@ class Writer:
             self._process = self._keeping = None
 
     async def _has_died(self, process: WriterProcess) -> bool:
-        """Wait until it dies or has had nothing to do for a while, and tell which it is."""
+        """Wait until the process dies or is idle; return whether it has died."""
         loop = asyncio.get_running_loop()
         while (idle := loop.time() - self._times[-1]) < IDLE_SECONDS:
             if await process.ended(IDLE_SECONDS - idle):

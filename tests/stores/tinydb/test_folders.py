@@ -1,4 +1,4 @@
-"""Folders of runs that steps have filled in every way."""
+"""Folders of runs' files, whatever steps have written there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def listed(folders: RunFolders) -> list[str]:
     return [file.path for file in folders.list("r")]
 
 
-def test_paths_are_in_order_whatever_is_a_folder(folders: RunFolders) -> None:
+def test_files_are_sorted_by_path(folders: RunFolders) -> None:
     names = ["a/b", "a/z/y", "a.txt", "a-", "b", "a0", "B"]
     for name in names:
         path = folders.path / "r" / name
@@ -33,7 +33,7 @@ def test_paths_are_in_order_whatever_is_a_folder(folders: RunFolders) -> None:
     assert listed(folders) == sorted(names)
 
 
-def test_folders_nested_more_deeply_than_functions_can_be(
+def test_folders_nested_beyond_the_recursion_limit(
     folders: RunFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folders.path / "other").mkdir()
@@ -52,21 +52,21 @@ def test_folders_nested_more_deeply_than_functions_can_be(
     subprocess.run(["rm", "-r", str(folders.path / "r")], check=failed != {})
 
 
-def test_a_link_in_the_place_of_a_runs_folder_is_not_followed(
+def test_a_link_instead_of_a_runs_folder_is_not_followed(
     folders: RunFolders, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "x").touch()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "x").touch()
     (folders.path / "r").rmdir()
-    (folders.path / "r").symlink_to(tmp_path / "mine")
+    (folders.path / "r").symlink_to(tmp_path / "target")
     assert listed(folders) == []
     with pytest.raises(NotFoundError):
         folders.read("r", "x")
     remove_tree(folders.path / "r")
-    assert (tmp_path / "mine" / "x").exists()
+    assert (tmp_path / "target" / "x").exists()
 
 
-def test_the_mark_stays(tmp_path: Path) -> None:
+def test_the_mark_is_written_once(tmp_path: Path) -> None:
     first, second = RunFolders(tmp_path / "files"), RunFolders(tmp_path / "files")
     first.open()
     second.open()
@@ -74,7 +74,9 @@ def test_the_mark_stays(tmp_path: Path) -> None:
     assert RunFolders(tmp_path / "files").id != first.id
 
 
-def test_what_can_not_be_made_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_made_is_logged(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     RunFolders(tmp_path / "file" / "files").open()
     assert "Steps can't use pd.files: " in caplog.text
@@ -82,12 +84,12 @@ def test_what_can_not_be_made_is_logged(caplog: pytest.LogCaptureFixture, tmp_pa
 
 
 @pytest.mark.parametrize("path", ["a", "a/b c", "…/ü", "10:30?.csv", "a" * 255, ".hidden"])
-def test_ordinary_paths(path: str) -> None:
+def test_valid_paths(path: str) -> None:
     assert flaw_of_path(path) is None
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", ".", "a/..", "\0", "a\x9f", "\udcff"])
-def test_paths_that_are_none(path: str) -> None:
+def test_invalid_paths(path: str) -> None:
     assert flaw_of_path(path) is not None
 
 
@@ -103,5 +105,5 @@ def test_paths_that_are_none(path: str) -> None:
         (["ü", "u\N{COMBINING DIAERESIS}"], "u\N{COMBINING DIAERESIS}"),
     ],
 )
-def test_names_that_some_systems_take_for_one(paths: list[str], clash: str | None) -> None:
+def test_paths_that_are_the_same_on_some_systems(paths: list[str], clash: str | None) -> None:
     assert clash_of(paths) == clash

@@ -1,8 +1,7 @@
 """Files of older formats are read.
 
-``files/format-1`` is a data directory as a server of version 0.1 left it. It stays as it is: when
-a record changes its shape, `FORMAT` grows, a migration is registered, and these tests go on to
-read the old files.
+``files/format-1`` is the data directory of a server of version 0.1. Do not change it: when a record
+changes its shape, raise `FORMAT`, add a migration, and these tests still read the old files.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def with_two_more_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "MIGRATIONS", {1: to_2, 2: to_3})
 
 
-def test_an_old_file_is_migrated_when_it_is_read_and_written_anew_at_its_next_write(
+def test_an_old_file_is_migrated_when_it_is_read_and_at_its_next_write(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_two_more_formats(monkeypatch)
@@ -97,7 +96,7 @@ def test_an_old_file_is_migrated_when_it_is_read_and_written_anew_at_its_next_wr
         (1.5, StoredFileError),
     ],
 )
-def test_a_version_that_never_was_is_refused(
+def test_an_unknown_version_is_refused(
     version: object, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_two_more_formats(monkeypatch)

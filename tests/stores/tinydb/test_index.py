@@ -1,4 +1,4 @@
-"""The index of runs against a plain list of them."""
+"""The index of runs finds what a search in a plain list finds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_pdflow.stores.tinydb.runs import Entry, Index, fits
+from jupyter_pdflow.stores.tinydb.runs import IndexEntry, RunIndex, may_match
 
 ENTRIES = [
-    Entry("paused", "a"),
-    Entry("paused", "b"),
-    Entry("running", "a"),
-    Entry("succeeded", "a"),
-    Entry("failed", "b"),
+    IndexEntry("paused", "a"),
+    IndexEntry("paused", "b"),
+    IndexEntry("running", "a"),
+    IndexEntry("succeeded", "a"),
+    IndexEntry("failed", "b"),
     None,
 ]
 entries = st.sampled_from(ENTRIES)
@@ -26,7 +26,7 @@ changes = st.lists(st.tuples(ids, st.one_of(entries, st.just("remove"))), max_si
 
 @given(changes, statuses, workflows, st.one_of(st.none(), ids))
 def test_finds_what_a_plain_list_finds(changes, status, workflow_id, before) -> None:  # type: ignore[no-untyped-def]
-    index, known = Index(), {}
+    index, known = RunIndex(), {}
     for run_id, entry in changes:
         if entry != "remove":
             index.set(run_id, entry)
@@ -38,7 +38,7 @@ def test_finds_what_a_plain_list_finds(changes, status, workflow_id, before) -> 
         (
             run_id
             for run_id, entry in known.items()
-            if fits(entry, status, workflow_id) and (before is None or run_id < before)
+            if may_match(entry, status, workflow_id) and (before is None or run_id < before)
         ),
         reverse=True,
     )
@@ -47,19 +47,19 @@ def test_finds_what_a_plain_list_finds(changes, status, workflow_id, before) -> 
     assert set(index.find(None, None, None)) == set(list(known)[1::2])
 
 
-def test_what_is_read_late_changes_nothing_that_is_known_by_now() -> None:
-    index = Index()
+def test_completing_does_not_replace_an_entry_that_was_set_meanwhile() -> None:
+    index = RunIndex()
     index.set("1", None)
     index.set("2", ENTRIES[3])
     for run_id in ("1", "2", "removed"):
-        index.learn(run_id, ENTRIES[4])
+        index.complete(run_id, ENTRIES[4])
     assert list(index.find("failed", None, None)) == ["1"]
     assert [index.is_known(run_id) for run_id in ("1", "2", "removed")] == [True, True, False]
     assert "removed" not in index
 
 
-def test_removing_many_costs_the_same_for_each_beside_any_number() -> None:
-    index, ids = Index(), [f"{number:06}" for number in range(200_000)]
+def test_removing_many_runs_takes_linear_time() -> None:
+    index, ids = RunIndex(), [f"{number:06}" for number in range(200_000)]
     for run_id in ids:
         index.set(run_id, None)
     began = time.perf_counter()
@@ -69,8 +69,8 @@ def test_removing_many_costs_the_same_for_each_beside_any_number() -> None:
     assert list(index.find(None, None, None)) == []
 
 
-def test_entries_may_be_set_while_ids_are_gone_through() -> None:
-    index = Index()
+def test_entries_may_be_set_during_an_iteration() -> None:
+    index = RunIndex()
     for number in range(100):
         index.set(f"{number:03}", None)
     found = []

@@ -1,3 +1,5 @@
+"""TinyDB files are replaced atomically, and damaged files are recognised."""
+
 from __future__ import annotations
 
 import os
@@ -17,7 +19,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
 )
 
 
-def test_it_is_a_tinydb_storage(tmp_path: Path) -> None:
+def test_tinydb_reads_and_writes_by_the_storage(tmp_path: Path) -> None:
     path = tmp_path / "db.json"
     with TinyDB(path, storage=AtomicJSONStorage) as db:
         db.insert({"n": 1})
@@ -44,7 +46,7 @@ def test_a_failed_write_leaves_the_old_content(
     assert os.listdir(tmp_path) == ["db.json"]
 
 
-def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_written_by_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
     replace = storage.replace_file
 
@@ -61,7 +63,7 @@ def test_a_record_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
 
 
-def test_record(tmp_path: Path) -> None:
+def test_tinydb_reads_a_record(tmp_path: Path) -> None:
     write_record(tmp_path / "r.json", b'{"id":"r","n":1}', "run")
     write_record(tmp_path / "r.json", b'{"id":"r","n":2}', "run")
     with TinyDB(tmp_path / "r.json", storage=AtomicJSONStorage) as db:
@@ -84,7 +86,7 @@ def test_record(tmp_path: Path) -> None:
         b"\xff\xfe",
     ],
 )
-def test_a_damaged_or_foreign_file_is_told_apart(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(content)
     with pytest.raises(StoredFileError, match=r"r\.json"):
@@ -92,7 +94,7 @@ def test_a_damaged_or_foreign_file_is_told_apart(tmp_path: Path, content: bytes)
     assert path.read_bytes() == content
 
 
-def test_a_newer_format_is_told_apart(tmp_path: Path) -> None:
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(b'{"run": {"1": {"format": 2, "id": "r"}}}')
     with pytest.raises(NewerFormatError, match="newer"):

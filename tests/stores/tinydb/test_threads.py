@@ -1,3 +1,5 @@
+"""Work in threads: the event loop continues, and a canceled caller waits for the end."""
+
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +10,7 @@ import pytest
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 
 
-async def test_the_loop_goes_on_meanwhile() -> None:
+async def test_the_event_loop_continues_meanwhile() -> None:
     go = threading.Event()
     working = asyncio.create_task(in_thread(go.wait, 10))
     await asyncio.sleep(0)
@@ -16,12 +18,12 @@ async def test_the_loop_goes_on_meanwhile() -> None:
     assert await working
 
 
-async def test_errors_come_back() -> None:
+async def test_errors_are_raised_in_the_caller() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await in_thread(int, "x")
 
 
-async def test_who_is_cancelled_is_held_until_it_is_done() -> None:
+async def test_a_canceled_caller_waits_until_the_work_is_done() -> None:
     begun, go, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

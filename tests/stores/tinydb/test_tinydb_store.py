@@ -1,3 +1,5 @@
+"""The store on TinyDB: runs, workflows and outputs survive reopening and damaged files."""
+
 from __future__ import annotations
 
 import asyncio
@@ -52,14 +54,14 @@ def links_for(run_id: str, step: str, execution: int) -> tuple[str, str]:
 
 class TestRuns:
     async def test_a_run_is_read_back_as_it_was(self, reopen: Open) -> None:
-        play = RunDriver("a", "b", event={"deep": [{"x": "…"}]})
-        play.step(**suspend(), exports={"$return_value": {"n": 1}})
+        driver = RunDriver("a", "b", event={"deep": [{"x": "…"}]})
+        driver.step(**suspend(), exports={"$return_value": {"n": 1}})
         store = reopen()
-        await store.put(play.run)
-        assert store.get("r") == play.run
-        assert reopen().get("r") == play.run
+        await store.put(driver.run)
+        assert store.get("r") == driver.run
+        assert reopen().get("r") == driver.run
 
-    async def test_what_is_being_written_is_read_as_it_was_before(
+    async def test_a_run_that_is_being_written_is_read_as_it_was_before(
         self, reopen: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = reopen()
@@ -98,7 +100,7 @@ class TestRuns:
         assert store.get(run.id).status == "canceled"
         assert not path.exists()
 
-    async def test_ended_runs_move_and_are_not_read_at_start(
+    async def test_ended_runs_move_and_are_not_read_at_a_start(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         store = reopen()
@@ -109,7 +111,7 @@ class TestRuns:
         assert [run.id for run in again.active()] == [waiting.id]
         assert again.get(ended.id) == ended
 
-    async def test_unknown(self, reopen: Open) -> None:
+    async def test_an_unknown_run(self, reopen: Open) -> None:
         for run_id in ("nope", "../active/x", ""):
             with pytest.raises(NotFoundError):
                 reopen().get(run_id)
@@ -122,7 +124,7 @@ class TestRuns:
             store.get(run.id)
         assert await store.page() == []
 
-    async def test_pages_newest_first_also_after_a_start(self, reopen: Open) -> None:
+    async def test_pages_are_newest_first_even_after_a_start(self, reopen: Open) -> None:
         store = reopen()
         ids = [(await make(store, ended=number % 2 == 0)).id for number in range(7)]
         for each in (store, reopen()):
@@ -134,12 +136,12 @@ class TestRuns:
             assert await each.page(status="failed") == []
             assert await each.page(workflow_id="other") == []
 
-    async def test_a_list_shows_nothing_large_and_keeps_nothing_of_it(self, reopen: Open) -> None:
+    async def test_a_list_keeps_no_large_data_in_memory(self, reopen: Open) -> None:
         store = reopen()
         large = {"$return_value": "x" * 5_000_000}
         for ended in (False, True):
-            play = RunDriver("a", "b", event={"x": "y" * 500_000})
-            run = replace(play.step(**suspend(), exports=large), id=f"run-{ended}")
+            driver = RunDriver("a", "b", event={"x": "y" * 500_000})
+            run = replace(driver.step(**suspend(), exports=large), id=f"run-{ended}")
             await store.put(run)
             if ended:
                 await store.finish(apply(run, Cancel(by="api"), START).run)
@@ -155,7 +157,7 @@ class TestRuns:
             assert paused.pause.deadline == run.pause.deadline
             assert [step.status for step in paused.steps] == ["paused", "pending"]
 
-    async def test_a_list_shows_of_a_run_what_its_page_shows(self, reopen: Open) -> None:
+    async def test_the_summary_of_a_run_agrees_with_the_run(self, reopen: Open) -> None:
         store = reopen()
         failing = RunDriver("a", "b")
         failing.step(error=Error(ename="E", evalue="no", traceback=["t"], step="a"))
@@ -173,7 +175,7 @@ class TestRuns:
                 del step["exports"]
             assert run_item(found, links_for) == shown
 
-    async def test_lists_while_the_runs_in_them_change(self, reopen: Open) -> None:
+    async def test_lists_while_their_runs_change(self, reopen: Open) -> None:
         before = reopen()
         ids = [(await make(before, ended=True)).id for _ in range(700)]
         store = reopen()
@@ -193,7 +195,7 @@ class TestRuns:
             assert {*left} <= {*shown} <= {*ids, last.id}
         assert [run.id for run in await store.page(limit=1_000)] == [last.id, *reversed(left)]
 
-    async def test_a_list_reads_beside_the_event_loop(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_a_list_does_not_block_the_event_loop(self, reopen: Open, tmp_path: Path) -> None:
         run = await make(reopen(), ended=True)
         content = (tmp_path / "finished" / f"{run.id}.json").read_bytes()
         for _ in range(5_000):
@@ -209,18 +211,18 @@ class TestRuns:
         assert await listing == []
         assert turns > 25  # one for each READ_AT_ONCE at least
 
-    async def test_only_lists_wait_until_it_is_known_which_runs_have_ended(
+    async def test_only_lists_wait_for_the_index_of_finished_runs(
         self, reopen: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = reopen()
         ended, waiting = await make(before, ended=True), await make(before)
-        store, go, start = reopen(), threading.Event(), Records.start
+        store, go, recover = reopen(), threading.Event(), Records.recover
 
-        def start_late(records: Records[Run]) -> list[str]:
+        def recover_late(records: Records[Run]) -> list[str]:
             go.wait(10)
-            return start(records)
+            return recover(records)
 
-        monkeypatch.setattr(Records, "start", start_late)
+        monkeypatch.setattr(Records, "recover", recover_late)
         listing = asyncio.create_task(store.page())
         await asyncio.sleep(0)
         assert store.get(ended.id) == ended
@@ -232,11 +234,11 @@ class TestRuns:
         assert [run.id for run in await listing] == [waiting.id, ended.id]
 
     @pytest.mark.parametrize("run_id", ["x" * 300, "a/b", "\0", "..", "é" * 101, "\ud800", ""])
-    async def test_what_can_be_no_id_is_unknown(self, reopen: Open, run_id: str) -> None:
+    async def test_an_invalid_id_is_an_unknown_run(self, reopen: Open, run_id: str) -> None:
         with pytest.raises(NotFoundError, match="There is no run"):
             reopen().get(run_id)
 
-    async def test_unreadable_files_are_set_aside_and_the_others_go_on(
+    async def test_unreadable_files_are_quarantined_and_the_others_are_read(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         run = await make(reopen())
@@ -262,7 +264,7 @@ class TestRuns:
         assert (active / "damaged.json.unreadable").read_bytes() == b'{"run"'
         assert "damaged.json is not JSON" in caplog.text
 
-    async def test_what_is_wrong_in_its_meaning_is_set_aside(
+    async def test_a_file_with_a_flaw_is_quarantined(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = reopen()
@@ -274,7 +276,7 @@ class TestRuns:
         assert f"{path.name} can't be used: it is at a step that it does not have." in caplog.text
         assert path.with_name(f"{path.name}.unreadable").exists()
 
-    async def test_a_finished_run_that_is_wrong_is_unreadable(
+    async def test_a_finished_run_with_a_flaw_is_unreadable(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         run, bad = await make(reopen(), ended=True), await make(reopen(), ended=True)
@@ -285,7 +287,7 @@ class TestRuns:
         with pytest.raises(StoredFileError, match="has no time zone"):
             store.get(bad.id)
 
-    async def test_names_that_no_record_has(
+    async def test_files_with_invalid_names_are_quarantined(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         run = await make(reopen())
@@ -298,19 +300,19 @@ class TestRuns:
             left = set(os.listdir(tmp_path / folder)) - {f"{run.id}.json"}
             assert len(left) == len(names)
             assert all(".unreadable" in name for name in left)
-        assert "'x\\ny.json' is no name of a record" in caplog.text
+        assert "'x\\ny.json' is not a name of a record" in caplog.text
 
     @pytest.mark.parametrize("folder", ["active", "finished", "outputs", "workflows"])
-    async def test_a_file_in_the_place_of_a_folder(
+    async def test_a_file_instead_of_a_folder_is_quarantined(
         self, reopen: Open, tmp_path: Path, folder: str
     ) -> None:
-        (tmp_path / folder).write_bytes(b"mine")
+        (tmp_path / folder).write_bytes(b"content")
         store = reopen()
         run = await make(store)
         assert reopen().get(run.id) == run
-        assert (tmp_path / f"{folder}.unreadable").read_bytes() == b"mine"
+        assert (tmp_path / f"{folder}.unreadable").read_bytes() == b"content"
 
-    async def test_a_file_that_can_not_be_set_aside_stays(
+    async def test_a_file_that_can_not_be_quarantined_stays(
         self, reopen: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = await make(reopen())
@@ -323,7 +325,7 @@ class TestRuns:
         assert [found.id for found in await reopen().page()] == [run.id]
         assert (tmp_path / "active" / "x.json").exists()
 
-    async def test_no_path_is_made_of_what_is_no_id(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_an_invalid_id_makes_no_path(self, reopen: Open, tmp_path: Path) -> None:
         store = reopen()
         run = await make(store)
         for wrong in ("../../pwn", "/tmp/pwn", "a/b", "..", "", "a\n", "a\0", "ä", "x" * 300):
@@ -334,7 +336,7 @@ class TestRuns:
             assert store.outputs(wrong) == {}
         assert not list(tmp_path.parent.glob("pwn*"))
 
-    async def test_setting_aside_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
+    async def test_quarantine_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
         active = tmp_path / "active"
         for content in (b"one", b"two"):
             active.mkdir(exist_ok=True)
@@ -343,7 +345,7 @@ class TestRuns:
         assert (active / "x.json.unreadable").read_bytes() == b"one"
         assert (active / "x.json.unreadable-2").read_bytes() == b"two"
 
-    async def test_only_old_finished_runs_are_told_and_removed(
+    async def test_only_old_finished_runs_are_listed_and_removed(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         store = reopen()
@@ -369,7 +371,7 @@ class TestWorkflows:
         step = StepSource(name="a", source=text)
         return Source(kernel_name="python3", setup=(), steps=(step,))
 
-    async def test_versions(self, reopen: Open) -> None:
+    async def test_versions_of_a_workflow(self, reopen: Open) -> None:
         store = reopen()
         first, new = await store.deploy("sub/My Flow.ipynb", self.source("1"), START)
         assert new
@@ -385,7 +387,7 @@ class TestWorkflows:
         assert (await store.deploy("sub/My Flow.ipynb", self.source("1"), START))[1]
         assert reopen().workflow("sub-my-flow").version == first.version
 
-    async def test_a_file_that_was_left_alone_is_not_overwritten(
+    async def test_a_file_that_was_not_loaded_is_not_overwritten(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         first, _ = await reopen().deploy("flow.ipynb", self.source("1"), START)
@@ -400,7 +402,7 @@ class TestWorkflows:
         assert reopen().workflow("flow", first.version) == first
         assert reopen().workflow("flow") == second
 
-    async def test_two_paths_never_share_an_id(self, reopen: Open) -> None:
+    async def test_two_paths_never_have_the_same_id(self, reopen: Open) -> None:
         store = reopen()
         paths = ["a/b.ipynb", "a-b.ipynb", "A-B.ipynb", "日本.ipynb", "…/…ipynb"]
         ids = [(await store.deploy(path, self.source("1"), START))[0].id for path in paths]
@@ -408,7 +410,7 @@ class TestWorkflows:
         again = [(await reopen().deploy(path, self.source("1"), START))[0].id for path in paths]
         assert again == ids
 
-    async def test_unknown(self, reopen: Open) -> None:
+    async def test_an_unknown_workflow(self, reopen: Open) -> None:
         with pytest.raises(NotFoundError, match="nope"):
             reopen().workflow("nope")
 
@@ -417,7 +419,7 @@ class TestOutputs:
     def output(self, text: str) -> dict[str, str]:
         return {"output_type": "stream", "name": "stdout", "text": text}
 
-    async def test_by_step_and_in_order(self, reopen: Open) -> None:
+    async def test_outputs_by_step_in_order(self, reopen: Open) -> None:
         store = reopen()
         await store.put_outputs("r", "a", 1, [self.output("1")])
         await store.put_outputs("r", "a", 2, [self.output("2")])
@@ -428,7 +430,7 @@ class TestOutputs:
         assert "b" not in found
         assert store.outputs("other") == {}
 
-    async def test_bounded_and_said_so(self, reopen: Open) -> None:
+    async def test_old_executions_are_dropped_with_a_note(self, reopen: Open) -> None:
         store = reopen()
         for execution in range(1, EXECUTIONS_KEPT + 4):
             await store.put_outputs("r", "a", execution, [self.output(str(execution))])
@@ -437,7 +439,7 @@ class TestOutputs:
         assert "first 3 executions" in found[0]["text"]
         assert found[1]["text"] == "4"
 
-    async def test_what_can_not_be_read_is_not_overwritten(
+    async def test_unreadable_outputs_are_not_overwritten(
         self, reopen: Open, tmp_path: Path
     ) -> None:
         store = reopen()

@@ -1,4 +1,4 @@
-"""Writing under load, by a real process."""
+"""Runs are written under load by a process of its own; nothing is lost if it dies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.storage import parse_record
 from jupyter_pdflow.stores.tinydb.writer import Order, Writer
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="threads do it all there")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has threads only")
 SECONDS = 10.0
 
 
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 async def load(busy: Writer, path: Path) -> None:
-    """Write until a process does it."""
+    """Write until a process has started."""
     async with asyncio.timeout(SECONDS):
         while busy._process is None:
             await busy.write(order(path))
@@ -65,7 +65,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MANY", 5)
 
 
-async def test_at_rest_there_is_no_process(tmp_path: Path) -> None:
+async def test_without_load_there_is_no_process(tmp_path: Path) -> None:
     async with opened(tmp_path) as calm:
         for number in range(writer.MANY - 1):
             await calm.write(order(tmp_path / "r.json", number))
@@ -93,7 +93,7 @@ async def test_under_load_a_process_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_it_ends_when_there_is_nothing_to_do(
+async def test_the_process_ends_when_it_is_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.1)
@@ -106,7 +106,7 @@ async def test_it_ends_when_there_is_nothing_to_do(
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_what_it_can_not_write_is_told(tmp_path: Path) -> None:
+async def test_errors_of_the_process_are_raised_in_the_server(tmp_path: Path) -> None:
     async with opened(tmp_path) as busy:
         await load(busy, tmp_path / "r.json")
         with pytest.raises(FileNotFoundError, match="No such file"):
@@ -116,7 +116,7 @@ async def test_what_it_can_not_write_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_nothing_is_lost_when_it_dies(
+async def test_nothing_is_lost_if_the_process_dies(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(tmp_path) as busy:
@@ -136,7 +136,7 @@ async def test_nothing_is_lost_when_it_dies(
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_nothing_is_lost_when_it_can_not_start(
+async def test_nothing_is_lost_if_the_process_can_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(writer_process, "COMMAND", (sys.executable, "-c", "print('no')"))
@@ -150,7 +150,7 @@ async def test_nothing_is_lost_when_it_can_not_start(
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_who_is_cancelled_is_held_until_it_is_written(tmp_path: Path) -> None:
+async def test_a_canceled_caller_waits_until_the_record_is_written(tmp_path: Path) -> None:
     async with opened(tmp_path) as busy:
         await load(busy, tmp_path / "r.json")
         process = processes()[0]
@@ -166,7 +166,7 @@ async def test_who_is_cancelled_is_held_until_it_is_written(tmp_path: Path) -> N
         assert read(tmp_path / "r.json")["n"] == 4
 
 
-async def test_it_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> None:
+async def test_the_process_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> None:
     async with writer_process.running(tmp_path) as running:
         process = processes()[0]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -178,7 +178,7 @@ async def test_it_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == ["r.json"]
 
 
-def test_it_ends_without_a_word_when_its_server_has_died(tmp_path: Path) -> None:
+def test_the_process_ends_silently_if_its_server_has_died(tmp_path: Path) -> None:
     command = [*writer_process.COMMAND, str(tmp_path)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen(command, **pipes)
@@ -197,7 +197,7 @@ def test_it_ends_without_a_word_when_its_server_has_died(tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["r.json"]
 
 
-def test_what_a_crash_left_is_cleared(tmp_path: Path) -> None:
+def test_spare_files_of_a_crashed_server_are_removed(tmp_path: Path) -> None:
     left = tmp_path / "spare" / "1.tmp"
     left.parent.mkdir()
     left.touch()
