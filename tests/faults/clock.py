@@ -1,4 +1,4 @@
-"""A Jupyter configuration file that sets the server's clock as a file says, in seconds."""
+"""A Jupyter configuration file that adds the seconds in a file to the server's clock."""
 
 from __future__ import annotations
 

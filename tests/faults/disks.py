@@ -1,4 +1,4 @@
-"""Ways in which the operating system refuses to write, on any machine that runs the tests."""
+"""Faults of storage that the operating system makes: a full disk, a limit, read-only folders."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ KILOBYTES = 512
 FILLER = "filler"
 
 
-def obeying_modes() -> list[str]:
-    """Name the program that starts another one so that folders' modes count, as root too."""
+def without_root_override() -> list[str]:
+    """Return the command by which root is refused what folders' modes forbid; empty for others."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
 
 
 def can_mount() -> bool:
-    """Tell whether this machine lets the tests mount a file system."""
+    """Return whether the tests may mount a file system."""
     run = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     return run.returncode == 0 and os.geteuid() == 0
 
 
 @contextmanager
 def small_disk(path: Path, kilobytes: int = KILOBYTES) -> Iterator[None]:
-    """Have a small file system in memory at `path`, where it can be mounted."""
+    """Mount a small file system in memory at `path`, or make a folder if that is not allowed."""
     path.mkdir(parents=True)
     if not can_mount():
         yield
@@ -45,9 +45,9 @@ def small_disk(path: Path, kilobytes: int = KILOBYTES) -> Iterator[None]:
 
 
 class FullDisk:
-    """There is no space left on the device of the data directory."""
+    """No space is left on the device of the data directory."""
 
-    def strike(self, server: JupyterServer) -> None:
+    def start(self, server: JupyterServer) -> None:
         with (server.data_dir / FILLER).open("ab", buffering=0) as file:
             for size in (4096, 1):
                 self._fill(file.fileno(), size)
@@ -59,17 +59,17 @@ class FullDisk:
         except OSError:
             return
 
-    def heal(self, server: JupyterServer) -> None:
+    def end(self, server: JupyterServer) -> None:
         (server.data_dir / FILLER).unlink()
 
 
 class FileSizeLimit:
     """The server's process may not write to files."""
 
-    def strike(self, server: JupyterServer) -> None:
+    def start(self, server: JupyterServer) -> None:
         self._limit(server, 0)
 
-    def heal(self, server: JupyterServer) -> None:
+    def end(self, server: JupyterServer) -> None:
         self._limit(server, psutil.RLIM_INFINITY)
 
     def _limit(self, server: JupyterServer, size: int) -> None:
@@ -79,15 +79,15 @@ class FileSizeLimit:
 
 
 class ReadOnly:
-    """Folders of the data directory can't be written; all of them, or those that are named."""
+    """All folders of the data directory, or the named ones, can't be written."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
 
-    def strike(self, server: JupyterServer) -> None:
+    def start(self, server: JupyterServer) -> None:
         self._set_mode(server, 0o500)
 
-    def heal(self, server: JupyterServer) -> None:
+    def end(self, server: JupyterServer) -> None:
         self._set_mode(server, 0o700)
 
     def _set_mode(self, server: JupyterServer, mode: int) -> None:

@@ -1,4 +1,4 @@
-"""A clock that jumps an hour, and an hour without the SMTP server."""
+"""The clock jumps by an hour, and the SMTP server is down for an hour."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Machine:
         )
 
     def set_clock(self, ahead: int) -> None:
-        """Set the server's clock `ahead` seconds before the real one."""
+        """Set the server's clock `ahead` seconds ahead of the real one."""
         new = self.clock.with_suffix(".new")
         new.write_text(str(ahead))
         new.replace(self.clock)
@@ -81,9 +81,9 @@ def seen(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def goes_on(folder: Path) -> None:
+def wait_for_reruns(folder: Path) -> None:
     before = len(seen(folder))
-    wait_until(lambda: len(seen(folder)) > before + 1, "the step runs again and again")
+    wait_until(lambda: len(seen(folder)) > before + 1, "the step runs twice more")
 
 
 def time_of(text: str) -> datetime:
@@ -91,7 +91,7 @@ def time_of(text: str) -> datetime:
 
 
 def is_in_order(run: Any) -> bool:
-    """Tell whether no time of a run is before one that it follows on."""
+    """Return whether the times of a run are in order, and its usage is not negative."""
     times = [(run["created_at"], run["updated_at"])]
     times += [(step["started_at"], step["ended_at"]) for step in run["steps"]]
     usage = run["usage"]
@@ -104,21 +104,21 @@ def test_a_clock_that_jumps(machine: Machine, tmp_path: Path) -> None:
     server = machine.server
     soon, late = ask(server, 30 * MINUTE_MS), ask(server, 90 * MINUTE_MS)
     polling = poll(server, tmp_path)
-    goes_on(tmp_path)
+    wait_for_reruns(tmp_path)
 
     machine.set_clock(HOUR)
     timed_out = server.wait_run(soon["id"], "succeeded")
     assert server.get_run(late["id"]) == late
-    goes_on(tmp_path)
+    wait_for_reruns(tmp_path)
     ahead = ask(server, 10 * MINUTE_MS)
 
     machine.set_clock(0)
-    wait_until(lambda: server.get_run(polling["id"])["pause"], "the poll waits for its time")
+    wait_until(lambda: server.get_run(polling["id"])["pause"], "the poll is paused")
     assert server.get_run(late["id"]) == late
     assert server.get_run(ahead["id"]) == ahead
     fresh = ask(server, 10 * MINUTE_MS)
     server.api("POST", f"/runs/{polling['id']}/resume", {"data": 1})
-    goes_on(tmp_path)
+    wait_for_reruns(tmp_path)
     server.kill()
     server.start()
     assert server.get_run(late["id"]) == late
@@ -145,12 +145,12 @@ def test_a_clock_that_jumps(machine: Machine, tmp_path: Path) -> None:
     assert server.http.post(soon["pause"]["resume_url"]).status_code == 410
 
 
-def mail_of(server: JupyterServer) -> Any:
+def email_of(server: JupyterServer) -> Any:
     return server.api("GET", "/mail").json()[0]
 
 
-def tries(server: JupyterServer) -> int:
-    """Tell how often the mail was tried; the time of the next try is set once that is stored."""
+def attempts(server: JupyterServer) -> int:
+    """Return the stored number of attempts; the next attempt is scheduled after it is stored."""
     [path] = (server.data_dir / "mail" / "queued").glob("*.json")
     return int(parse_record(path.read_bytes(), "mail", path.name)["attempts"])
 
@@ -162,18 +162,18 @@ def test_an_hour_without_the_smtp_server(tmp_path: Path) -> None:
     with machine.server as server:
         run = server.run(server.deploy("mail", [MAIL]))
         server.wait_run(run["id"], "succeeded")
-        wait_until(lambda: tries(server) == 1, "it is tried")
+        wait_until(lambda: attempts(server) == 1, "an attempt is made")
         for number in range(1, 4):
             machine.set_clock(number * HOUR // 3)
-            wait_until(lambda before=number: tries(server) > before, "it is tried again")  # type: ignore[misc]
-        assert mail_of(server)["status"] == "queued"
-        assert mail_of(server)["error"]
+            wait_until(lambda before=number: attempts(server) > before, "another attempt is made")  # type: ignore[misc]
+        assert email_of(server)["status"] == "queued"
+        assert email_of(server)["error"]
         server.restart()
-        wait_until(lambda: tries(server) == 5, "it is tried again at the start")
+        wait_until(lambda: attempts(server) == 5, "another attempt is made at the start")
         smtp.start()
         try:
             machine.set_clock(2 * HOUR)
-            wait_until(lambda: mail_of(server)["status"] == "sent", "it is delivered")
+            wait_until(lambda: email_of(server)["status"] == "sent", "the email is delivered")
         finally:
             smtp.stop()
         assert [found["Subject"] for found in inbox.mails] == ["Please"]

@@ -1,4 +1,4 @@
-"""Files that are not what they should be: set aside and reported, and the others go on."""
+"""Damaged files are quarantined and reported, and other runs continue."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.maintenance.doctor import examine, repair
-from tests.faults.disks import obeying_modes
+from tests.faults.disks import without_root_override
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -25,55 +25,55 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def foreign(path: Path) -> None:
+def write_notebook(path: Path) -> None:
     path.write_text('{"cells": [], "nbformat": 4}')
 
 
-def directory(path: Path) -> None:
+def make_directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
     (path / "photo.jpg").touch()
 
 
-def loop(path: Path) -> None:
+def link_to_itself(path: Path) -> None:
     path.unlink()
     path.symlink_to(path)
 
 
-def nowhere(path: Path) -> None:
+def link_to_nowhere(path: Path) -> None:
     path.unlink()
     path.symlink_to("/nowhere.json")
 
 
-def locked(path: Path) -> None:
+def forbid(path: Path) -> None:
     path.chmod(0o000)
 
 
-def pipe(path: Path) -> None:
+def make_pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
 
 
-def renamed(path: Path) -> None:
+def rename(path: Path) -> None:
     path.rename(path.with_name("copy of a run.json"))
 
 
 DAMAGES: list[Callable[[Path], None]] = [
-    cut,
+    truncate,
     empty,
-    foreign,
-    directory,
-    loop,
-    nowhere,
-    locked,
-    pipe,
-    renamed,
+    write_notebook,
+    make_directory,
+    link_to_itself,
+    link_to_nowhere,
+    forbid,
+    make_pipe,
+    rename,
 ]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with JupyterServer(tmp_path_factory.mktemp("files"), prefix=obeying_modes()) as running:
+    with JupyterServer(tmp_path_factory.mktemp("files"), prefix=without_root_override()) as running:
         yield running
 
 
@@ -88,7 +88,7 @@ def resumed(server: JupyterServer, run: Any) -> bool:
     return bool(ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1})
 
 
-def test_damaged_files_among_the_runs(server: JupyterServer) -> None:
+def test_damaged_files_of_runs(server: JupyterServer) -> None:
     good = paused(server)
     bad = [paused(server) for _ in DAMAGES]
     over = paused(server)
@@ -97,7 +97,7 @@ def test_damaged_files_among_the_runs(server: JupyterServer) -> None:
     active = server.data_dir / "active"
     for run, damage in zip(bad, DAMAGES, strict=True):
         damage(active / f"{run['id']}.json")
-    cut(server.data_dir / "finished" / f"{over['id']}.json")
+    truncate(server.data_dir / "finished" / f"{over['id']}.json")
     (active / "x.json.tmp").mkdir()
     logged = len(server.log())
     server.start()
@@ -115,11 +115,11 @@ def test_damaged_files_among_the_runs(server: JupyterServer) -> None:
     assert {path.name for path in active.iterdir()} - {"x.json.tmp"} == left
 
 
-def test_a_run_whose_file_is_damaged_while_it_waits(server: JupyterServer) -> None:
+def test_a_run_whose_file_is_damaged_while_it_is_paused(server: JupyterServer) -> None:
     good, bad = paused(server), paused(server)
     path = server.data_dir / "active" / f"{bad['id']}.json"
     content = path.read_bytes()
-    cut(path)
+    truncate(path)
     answer = server.http.post(bad["pause"]["resume_url"])
     assert (answer.status_code, answer.json()["reason"]) == (500, "unreadable")
     assert resumed(server, good)
@@ -128,18 +128,19 @@ def test_a_run_whose_file_is_damaged_while_it_waits(server: JupyterServer) -> No
 
 
 def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None:
-    run, other = paused(server, "damaged"), paused(server, "sound")
+    run, other = paused(server, "damaged"), paused(server, "undamaged")
     path = server.data_dir / "workflows" / "damaged.json"
     content = path.read_bytes()
     server.kill()
-    cut(path)
+    truncate(path)
     server.start()
     assert resumed(server, other)
     assert server.api("GET", "/workflows/damaged").status_code == 404
     assert server.get_run(run["id"]) == run
     assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
     wait_until(
-        lambda: f"Run {run['id']} can't continue" in server.log(), "the log says why it stays"
+        lambda: f"Run {run['id']} can't continue" in server.log(),
+        "the log says why it stays queued",
     )
     assert server.get_run(run["id"])["status"] == "queued"
     path.write_bytes(content)
@@ -148,33 +149,33 @@ def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None
     assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1}
 
 
-# --- right as JSON, wrong in what it says ---------------------------------------------
+# --- valid as JSON, and not as a record -----------------------------------------------
 
 WRONG_RUNS: dict[str, dict[str, Any]] = {
     "a step that it does not have": {"position": 9},
     "no steps": {"steps": []},
     "a time without a zone": {"updated_at": "2026-01-01T00:00:00"},
-    "a mail that climbs": {
+    "an email whose id is a path": {
         "outbox": [
             {"id": "../../../pwn", "run_id": "x", "step": "ask", "mail": {"subject": "s"},
              "created_at": "2026-01-01T00:00:00Z"}
         ]
     },
     "no pause": {"pause": None},
-    "numbers beyond all": {"attempt": 10**40},
+    "a number that is too large": {"attempt": 10**40},
 }  # fmt: skip
 WRONG_DEADLINES = ["2026-01-01T00:00:00", "9999-12-31T23:59:59-23:59"]
 
 
-def say(path: Path, **fields: Any) -> None:
-    """Change what a record says."""
+def set_fields(path: Path, **fields: Any) -> None:
+    """Change fields of a stored record."""
     content = json.loads(path.read_bytes())
     (table,) = content.values()
     table["1"].update(fields)
     path.write_text(json.dumps(content))
 
 
-def test_files_that_say_what_can_not_be(server: JupyterServer) -> None:
+def test_files_with_flaws(server: JupyterServer) -> None:
     good, over, done = paused(server), paused(server), paused(server)
     bad = [paused(server) for _ in [*WRONG_RUNS, *WRONG_DEADLINES]]
     for run in (over, done):
@@ -185,12 +186,16 @@ def test_files_that_say_what_can_not_be(server: JupyterServer) -> None:
     server.kill()
     active, workflows = server.data_dir / "active", server.data_dir / "workflows"
     for run, fields in zip(bad, WRONG_RUNS.values(), strict=False):
-        say(active / f"{run['id']}.json", **fields)
+        set_fields(active / f"{run['id']}.json", **fields)
     for run, deadline in zip(bad[len(WRONG_RUNS) :], WRONG_DEADLINES, strict=True):
-        say(active / f"{run['id']}.json", pause={**stored_pause(active, run), "deadline": deadline})
-    say(server.data_dir / "finished" / f"{over['id']}.json", updated_at="2026-01-01T00:00:00")
-    say(workflows / "no-newest.json", newest="x")
-    say(workflows / "no-versions.json", versions={})
+        set_fields(
+            active / f"{run['id']}.json", pause={**stored_pause(active, run), "deadline": deadline}
+        )
+    set_fields(
+        server.data_dir / "finished" / f"{over['id']}.json", updated_at="2026-01-01T00:00:00"
+    )
+    set_fields(workflows / "no-newest.json", newest="x")
+    set_fields(workflows / "no-versions.json", versions={})
     (server.data_dir / "lock.json").write_text("[" * 9999)
     (server.data_dir / "imported_keys.json").write_text('{"x": 1}')
     (server.data_dir / "inputs.toml").write_text("a = " + "[" * 9999)
@@ -223,12 +228,12 @@ def stored_pause(active: Path, run: Any) -> Any:
     return json.loads((active / f"{run['id']}.json").read_bytes())["run"]["1"]["pause"]
 
 
-def test_what_was_set_aside_is_put_right(server: JupyterServer) -> None:
+def test_a_quarantined_file_that_was_repaired_is_put_back(server: JupyterServer) -> None:
     run = paused(server)
     path = server.data_dir / "active" / f"{run['id']}.json"
     server.kill()
     content = path.read_bytes()
-    say(path, position=9)
+    set_fields(path, position=9)
     server.start()
     assert server.api("GET", f"/runs/{run['id']}").status_code == 404
     server.kill()

@@ -1,4 +1,4 @@
-"""Kernels that die, hang, refuse to start, and handlers that flood: what a run comes to."""
+"""Runs whose kernels die, hang or do not start, and runs whose steps make very much output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def step(body: str, name: str = "work") -> str:
     return f"%%step {name}\ndef handler(pd):\n{lines}\n"
 
 
-def test_kernel_that_dies_fails_its_step_and_the_next_run_has_another(
+def test_a_kernel_that_dies_fails_its_step_and_the_next_run_has_another_kernel(
     server: JupyterServer,
 ) -> None:
     run = ended(server, "dies", step("import os\nos.kill(os.getpid(), 9)"))
@@ -42,7 +42,7 @@ def test_kernel_that_dies_fails_its_step_and_the_next_run_has_another(
     assert ended(server, "lives", step("return 1"))["status"] == "succeeded"
 
 
-def test_step_that_hangs_is_cancelled_and_frees_its_kernel(server: JupyterServer) -> None:
+def test_a_step_that_hangs_is_canceled_and_frees_its_kernel(server: JupyterServer) -> None:
     hang = (
         "import pathlib, signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
@@ -56,7 +56,7 @@ def test_step_that_hangs_is_cancelled_and_frees_its_kernel(server: JupyterServer
     assert ended(server, "next", step("return 1"))["status"] == "succeeded"
 
 
-def test_kernel_that_refuses_to_start_fails_the_run_with_its_words(server: JupyterServer) -> None:
+def test_a_kernel_that_does_not_start_fails_the_run_with_its_message(server: JupyterServer) -> None:
     spec = Path(server.env["JUPYTER_DATA_DIR"], "kernels", "moody", "kernel.json")
     spec.parent.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -70,7 +70,7 @@ def test_kernel_that_refuses_to_start_fails_the_run_with_its_words(server: Jupyt
     assert ended(server, "after", step("return 1"))["status"] == "succeeded"
 
 
-def test_kernelspec_that_is_gone_when_a_run_wakes_up_fails_it_in_words(
+def test_a_kernelspec_that_was_removed_fails_a_resumed_run_with_a_message(
     server: JupyterServer,
 ) -> None:
     spec = Path(server.env["JUPYTER_DATA_DIR"], "kernels", "seasonal", "kernel.json")
@@ -81,7 +81,7 @@ def test_kernelspec_that_is_gone_when_a_run_wakes_up_fails_it_in_words(
     cells = [step("pd.flow.suspend()", "ask"), step("return 1", "use")]
     workflow = server.deploy("seasonal", cells, "seasonal")
     broken = json.dumps({"argv": ["/no/such/python"], "display_name": "s", "language": "python"})
-    for content, ename, words in [
+    for content, ename, message in [
         (None, "KernelSpecError", "There is no kernelspec 'seasonal' any more; install it, or"),
         (broken, "KernelError", "The kernel 'seasonal' can't be started: "),
         ("{", "KernelError", "The kernel 'seasonal' can't be started: "),
@@ -98,12 +98,12 @@ def test_kernelspec_that_is_gone_when_a_run_wakes_up_fails_it_in_words(
         server.api("POST", f"/runs/{run['id']}/resume", {"data": None})
         run = server.wait_run(run["id"], "failed", 60)
         assert run["error"]["ename"] == ename
-        assert words in run["error"]["evalue"]
+        assert message in run["error"]["evalue"]
         assert [one["status"] for one in run["steps"]] == ["succeeded", "failed"]
     assert ended(server, "still", step("return 1"))["status"] == "succeeded"
 
 
-def test_handler_that_prints_a_gigabyte(server: JupyterServer) -> None:
+def test_a_handler_that_prints_a_gigabyte(server: JupyterServer) -> None:
     assert server.process is not None
     before = server.process.memory_info().rss
     body = f"line = 'x' * 999_999\nfor _ in range({GIGABYTE} // 1_000_000):\n    print(line)\nreturn 'done'"
@@ -111,13 +111,13 @@ def test_handler_that_prints_a_gigabyte(server: JupyterServer) -> None:
     assert run["status"] == "succeeded"
     assert run["steps"][0]["exports"] == {"$return_value": "done"}
     cells = server.api("GET", f"/runs/{run['id']}/notebook").json()["cells"]
-    said = [output["text"] for cell in cells for output in cell.get("outputs", [])]
-    assert "output of 998,000,000 more bytes was dropped" in "".join(said[-1])
-    assert sum(map(len, map("".join, said))) < 3_000_000
+    texts = [output["text"] for cell in cells for output in cell.get("outputs", [])]
+    assert "output of 998,000,000 more bytes was dropped" in "".join(texts[-1])
+    assert sum(map(len, map("".join, texts))) < 3_000_000
     assert server.process.memory_info().rss - before < 150_000_000
 
 
-def test_handler_that_returns_100_megabytes(server: JupyterServer) -> None:
+def test_a_handler_that_returns_100_megabytes(server: JupyterServer) -> None:
     run = ended(server, "returns", step("return 'x' * 100_000_000"))
     assert run["status"] == "failed"
     assert run["error"]["ename"] == "ExportError"
@@ -130,4 +130,4 @@ def test_no_kernel_is_left_when_the_server_stops(server: JupyterServer) -> None:
     kernels = server.kernels()
     assert kernels
     server.stop()
-    wait_until(lambda: not any(map(psutil.Process.is_running, kernels)), "the kernels are gone")
+    wait_until(lambda: not any(map(psutil.Process.is_running, kernels)), "the kernels have ended")

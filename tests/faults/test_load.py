@@ -32,8 +32,8 @@ def paused(server: JupyterServer, *cells: str) -> Any:
     return server.wait_run(run["id"], "paused")
 
 
-def copy_many(path: Path, due: datetime) -> None:
-    """Make a run's file many, each with an id of its own, all due in the same second."""
+def copy_to_many(path: Path, due: datetime) -> None:
+    """Replace a run's file by many copies with their own ids, due in the same second."""
     file = orjson.loads(path.read_bytes())
     path.unlink()
     content = orjson.dumps(file)
@@ -51,24 +51,24 @@ def stored(path: Path) -> Any:
 
 
 @pytest.fixture
-def crowded(tmp_path: Path) -> Iterator[JupyterServer]:
-    """A server whose data is in memory, where that can be: it is the number that matters."""
+def server_in_memory(tmp_path: Path) -> Iterator[JupyterServer]:
+    """A server whose data is in memory, if possible: the disk would take most of the time."""
     with small_disk(tmp_path / "data", 100_000), JupyterServer(tmp_path) as running:
         yield running
 
 
 @pytest.mark.timeout(600)
-def test_ten_thousand_timers_in_the_same_second(crowded: JupyterServer) -> None:
-    server = crowded
+def test_ten_thousand_timers_in_the_same_second(server_in_memory: JupyterServer) -> None:
+    server = server_in_memory
     late, waiting = paused(server, UNANSWERED), paused(server, ASK, TELL)
     active, finished = server.data_dir / "active", server.data_dir / "finished"
     server.kill()
-    copy_many(active / f"{late['id']}.json", datetime.now(UTC) + timedelta(seconds=5))
+    copy_to_many(active / f"{late['id']}.json", datetime.now(UTC) + timedelta(seconds=5))
     server.start()
     wait_until(lambda: len(os.listdir(finished)) > 0, "the first one fires")
     assert server.http.post(waiting["pause"]["resume_url"]).status_code == 200
     server.wait_run(waiting["id"], "succeeded")
-    assert len(os.listdir(finished)) < TIMERS, "it answered only when all had fired"
+    assert len(os.listdir(finished)) < TIMERS, "the link was answered after all timers"
     wait_until(lambda: not os.listdir(active), "all fire", timeout=300)
     runs = [stored(path) for path in finished.iterdir()]
     assert len(runs) == TIMERS + 1
@@ -93,7 +93,9 @@ async def test_two_hundred_event_streams(server: JupyterServer) -> None:
         else:
             drop(socket)
     process = server.process
-    await asyncio.to_thread(wait_until, lambda: process.num_fds() <= before, "all are freed")
+    await asyncio.to_thread(
+        wait_until, lambda: process.num_fds() <= before, "all file descriptors are freed"
+    )
     await asyncio.to_thread(server.http.post, run["pause"]["resume_url"])
     await asyncio.to_thread(server.wait_run, run["id"], "succeeded")
 
@@ -106,7 +108,7 @@ async def until_paused(socket: WebSocketClientConnection) -> Any:
 
 
 def drop(socket: WebSocketClientConnection) -> None:
-    """End a connection without a word, as a laptop does that goes to sleep."""
+    """End a connection without a close frame, as a laptop does that goes to sleep."""
     assert socket.protocol is not None
     assert socket.protocol.stream is not None
     socket.protocol.stream.close()

@@ -1,4 +1,4 @@
-"""A server that is told to stop while steps are executing."""
+"""A server stops while steps are executing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def begun(server: JupyterServer, folder: Path) -> Any:
     return run
 
 
-def test_steps_get_a_grace_time_and_the_rest_is_at_rest(
+def test_steps_may_end_in_the_grace_time_and_other_runs_are_queued(
     server: JupyterServer, tmp_path: Path
 ) -> None:
     ends, pauses = begun(server, tmp_path / "ends"), begun(server, tmp_path / "pauses")
@@ -58,7 +58,7 @@ def test_steps_get_a_grace_time_and_the_rest_is_at_rest(
     queued = server.run(server.deploy("work", [WORK, LAST]), str(folder))
     stopping = Thread(target=server.stop)
     stopping.start()
-    wait_until(lambda: "Shutting down" in server.log(), "it stops")
+    wait_until(lambda: "Shutting down" in server.log(), "the server stops")
     for name in ("ends", "pauses"):
         (tmp_path / name / "go").touch()
     stopping.join()
@@ -73,7 +73,7 @@ def test_steps_get_a_grace_time_and_the_rest_is_at_rest(
     assert logs == ["begun 1\n"] * 3
 
 
-def test_a_step_that_takes_too_long_is_interrupted_and_executed_again(
+def test_a_step_that_takes_longer_is_interrupted_and_executed_again(
     server: JupyterServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "slow"
@@ -91,7 +91,7 @@ def test_a_step_that_takes_too_long_is_interrupted_and_executed_again(
     assert (folder / "log").read_text() == "begun 1\ncleaned up\nbegun 2\n"
 
 
-def test_links_work_while_steps_are_waited_for(server: JupyterServer, tmp_path: Path) -> None:
+def test_links_work_during_the_grace_time(server: JupyterServer, tmp_path: Path) -> None:
     first = begun(server, tmp_path / "first")
     (tmp_path / "first" / "pause").touch()
     (tmp_path / "first" / "go").touch()
@@ -99,7 +99,7 @@ def test_links_work_while_steps_are_waited_for(server: JupyterServer, tmp_path: 
     begun(server, tmp_path / "slow")
     stopping = Thread(target=server.stop)
     stopping.start()
-    wait_until(lambda: "Shutting down" in server.log(), "it stops")
+    wait_until(lambda: "Shutting down" in server.log(), "the server stops")
     assert server.http.post(waiting["pause"]["resume_url"]).status_code == 200
     stopping.join()
     assert not (tmp_path / "first" / "last").exists()

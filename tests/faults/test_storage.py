@@ -1,4 +1,4 @@
-"""Storage that fails and comes back: a clear answer, nothing half-done, and nothing lost."""
+"""The storage fails and works again: requests get a clear error, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.faults.disks import (
     FullDisk,
     ReadOnly,
     can_mount,
-    obeying_modes,
     small_disk,
+    without_root_override,
 )
 from tests.servers import JupyterServer, wait_until
 
@@ -57,7 +57,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     folder = tmp_path_factory.mktemp("storage")
     with (
         small_disk(folder / "data"),
-        JupyterServer(folder, ["--PDFlow.max_kernels=2"], prefix=obeying_modes()) as running,
+        JupyterServer(
+            folder, ["--PDFlow.max_kernels=2"], prefix=without_root_override()
+        ) as running,
     ):
         yield running
 
@@ -74,7 +76,7 @@ def work(server: JupyterServer, folder: Path) -> Any:
 
 
 def content(server: JupyterServer) -> dict[str, bytes]:
-    """Read all files, except the one that fills the disk."""
+    """Return the contents of all files, except the one that fills the disk."""
     files = [path for path in server.data_dir.rglob("*.*") if path.is_file()]
     return {str(path): path.read_bytes() for path in files}
 
@@ -87,17 +89,17 @@ def is_refused(answer: httpx.Response) -> bool:
 
 
 def subjects(server: JupyterServer, run_id: str) -> list[str]:
-    mails = server.api("GET", "/mail").json()
-    return [mail["subject"] for mail in mails if mail["run_id"] == run_id]
+    emails = server.api("GET", "/mail").json()
+    return [email["subject"] for email in emails if email["run_id"] == run_id]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
-def test_nothing_is_half_done_and_nothing_is_lost(
+def test_a_failed_write_changes_nothing_and_is_made_later(
     server: JupyterServer, fault: Any, tmp_path: Path
 ) -> None:
     waiting, expiring, working = ask(server, LONG), ask(server, 1500), work(server, tmp_path)
     link = waiting["pause"]["resume_url"]
-    fault.strike(server)
+    fault.start(server)
     before, logged = content(server), len(server.log())
     try:
         assert is_refused(server.http.post(link, json={"yes": 1}))
@@ -116,7 +118,7 @@ def test_nothing_is_half_done_and_nothing_is_lost(
         assert server.get_run(working["id"])["status"] == "running"
         assert content(server) == before
     finally:
-        fault.heal(server)
+        fault.end(server)
     ended = server.wait_run(expiring["id"], "succeeded")
     assert ended["steps"][0]["exports"]["$resume_data"] is None
     ended = server.wait_run(working["id"], "succeeded")
@@ -127,55 +129,55 @@ def test_nothing_is_half_done_and_nothing_is_lost(
     assert server.http.post(link, json={"yes": 2}).status_code == 200
     ended = server.wait_run(waiting["id"], "succeeded")
     assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"yes": 2}
-    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "all are filed")
+    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "all are in finished/")
     assert "The data directory can be written again" in server.log()[logged:]
 
 
-def test_what_follows_from_a_stored_change_is_done_in_the_end(
+def test_writes_that_follow_from_a_stored_change_are_made_later(
     server: JupyterServer, tmp_path: Path
 ) -> None:
     (tmp_path / "go").touch()
     asking, working = server.deploy("ask", [ASK, TELL]), server.deploy("work", [LAST, WORK])
     logged = len(server.log())
     fault = ReadOnly("mail", "mail/queued", "mail/done")
-    fault.strike(server)
+    fault.start(server)
     try:
         waiting = server.wait_run(server.run(asking, 1)["id"], "paused")
         over = server.wait_run(server.run(working, str(tmp_path))["id"], "succeeded")
         assert is_refused(server.http.post(waiting["pause"]["resume_url"]))
         assert subjects(server, waiting["id"]) == subjects(server, over["id"]) == []
     finally:
-        fault.heal(server)
+        fault.end(server)
     ended = server.wait_run(waiting["id"], "succeeded")
     assert ended["steps"][0]["exports"]["$resume_data"] is None
-    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "both are filed")
+    wait_until(lambda: os.listdir(server.data_dir / "active") == [], "both are in finished/")
     assert subjects(server, waiting["id"]) == ["Please"]
     assert subjects(server, over["id"]) == ["Done"]
     assert "The data directory can't be written" in server.log()[logged:]
 
 
-def test_a_run_that_can_not_be_filed_has_not_ended(server: JupyterServer) -> None:
+def test_a_run_that_can_not_be_stored_as_finished_has_not_ended(server: JupyterServer) -> None:
     waiting = ask(server, LONG)
     fault = ReadOnly("finished")
-    fault.strike(server)
+    fault.start(server)
     try:
         assert is_refused(server.api("POST", f"/runs/{waiting['id']}/cancel", {}))
         assert server.get_run(waiting["id"]) == waiting
     finally:
-        fault.heal(server)
+        fault.end(server)
     assert server.http.post(waiting["pause"]["cancel_url"]).status_code == 200
     assert os.listdir(server.data_dir / "active") == []
 
 
-def test_a_server_that_starts_on_bad_storage_works_when_it_is_good(tmp_path: Path) -> None:
+def test_a_server_that_starts_on_failing_storage_works_once_it_is_repaired(tmp_path: Path) -> None:
     parent = tmp_path / "parent"
     parent.mkdir()
     parent.chmod(0o500)
     data_dir = parent / "data"
-    with JupyterServer(tmp_path, data_dir=data_dir, prefix=obeying_modes()) as server:
+    with JupyterServer(tmp_path, data_dir=data_dir, prefix=without_root_override()) as server:
         assert is_refused(server.api("GET", "/runs"))
         assert "Workflows don't run on this server yet" in server.log()
         parent.chmod(0o700)
-        wait_until((data_dir / "active").exists, "it tries again by itself")
+        wait_until((data_dir / "active").exists, "the server tries again")
         assert server.api("GET", "/runs").json() == []
         assert data_dir.stat().st_mode & 0o777 == 0o700

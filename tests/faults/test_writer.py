@@ -1,4 +1,4 @@
-"""The process that writes under load: it comes, it may die, and it goes."""
+"""The process that writes runs under load starts, may die, and ends with the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def writers(server: JupyterServer) -> list[psutil.Process]:
     return [child for child in server.kernels() if writer_process.__name__ in child.cmdline()]
 
 
-def test_nothing_is_lost_when_it_dies(tmp_path: Path) -> None:
+def test_nothing_is_lost_if_the_process_dies(tmp_path: Path) -> None:
     with (
         JupyterServer(tmp_path, ["--PDFlow.max_kernels=2"]) as server,
         ThreadPoolExecutor(4) as clients,
@@ -50,7 +50,7 @@ def test_nothing_is_lost_when_it_dies(tmp_path: Path) -> None:
         assert not list(server.data_dir.rglob("*.tmp"))
 
 
-def test_it_is_gone_when_the_server_has_stopped(tmp_path: Path) -> None:
+def test_the_process_has_ended_when_the_server_has_stopped(tmp_path: Path) -> None:
     with JupyterServer(tmp_path, ["--PDFlow.max_kernels=1"]) as server:
         workflow = server.deploy("flow", STEPS)
         runs = [server.run(workflow)["id"] for _ in range(RUNS)]

@@ -1,4 +1,4 @@
-"""``python -m tests.kills --kills 300 --seed 1``: the long run of the kill test."""
+"""Run the kill test for long: ``python -m tests.kills --kills 300 --seed 1``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.kills} kills, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        report = kill_and_check(Path(folder), options.kills, options.seed, tell)
+        report = kill_and_check(Path(folder), options.kills, options.seed, show)
     print(report)
 
 
-def tell(line: str) -> None:
+def show(line: str) -> None:
     print(line, flush=True)
 
 

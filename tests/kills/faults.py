@@ -1,17 +1,17 @@
 """A Jupyter configuration file that kills its own server at a chosen moment.
 
-The file that ``PDFLOW_TEST_FAULT`` names says which: with ``POINT:N`` in it, the server dies
-at the N-th time that it gets to POINT; without the file it lives.
+``PDFLOW_TEST_FAULT`` names a file. With ``POINT:N`` in that file, the server dies the N-th time
+that it reaches POINT. Without the file the server lives.
 
 =======  =====================================================================
-temp     a temporary file is on the disk, and not renamed yet
-rename   it is renamed, and nothing else has happened
-filing   a file that goes to another folder, of a run or of a mail, has not left its old one yet
-filed    it has, and nothing else has happened
+temp     a temporary file is written, and not renamed yet
+rename   it was renamed, and nothing else has happened
+filing   the file of a run or an email is about to be moved or removed from a folder
+filed    it was, and nothing else has happened
 answer   all is stored, and the request is not answered yet
 =======  =====================================================================
 
-It is also the program of the server's writer, which takes its server along.
+This is also the program of the server's writer process, which kills its server too.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from jupyter_pdflow.stores.tinydb import writer as writer_process
 
 VARIABLE = "PDFLOW_TEST_FAULT"
 LOAD_VARIABLE = "PDFLOW_TEST_LOAD"
-"""So many writes within some seconds are a load, under which a process of its own writes."""
+"""The variable with the number of writes within some seconds from which on a process writes."""
 
 
 class Fault:
-    """Counts how often a process gets to the point at which the server is to die."""
+    """Counts how often a process reaches the point at which the server has to die."""
 
     def __init__(self, file: Path) -> None:
-        self.victims = [os.getpid()]
+        self.pids = [os.getpid()]
         self._file = file
         self._armed = ""
         self._left = 0
@@ -50,8 +50,8 @@ class Fault:
         if chosen == point:
             self._left -= 1
             if self._left == 0:
-                for victim in self.victims:
-                    os.kill(victim, signal.SIGKILL)
+                for pid in self.pids:
+                    os.kill(pid, signal.SIGKILL)
 
 
 _fault = Fault(Path(os.environ.get(VARIABLE, os.devnull)))
@@ -74,7 +74,7 @@ def unlink(self: Path, missing_ok: bool = False) -> None:
         _fault.reached("filed")
 
 
-def dying(finish: Any) -> Any:
+def die_before(finish: Any) -> Any:
     def finish_or_die(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.request.method != "GET":
             _fault.reached("answer")
@@ -83,25 +83,25 @@ def dying(finish: Any) -> Any:
     return finish_or_die
 
 
-def beset_files() -> None:
+def patch_files() -> None:
     os.replace = replace
     Path.unlink = unlink  # type: ignore[method-assign]
 
 
-def beset_server() -> None:
+def patch_server() -> None:
     from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler
     from jupyter_pdflow.server.links.handler import LinkHandler
 
-    beset_files()
+    patch_files()
     for handler in (PDFlowAPIHandler, LinkHandler):
-        handler.finish = dying(handler.finish)  # type: ignore[method-assign]
+        handler.finish = die_before(handler.finish)  # type: ignore[method-assign]
     writer.MANY = int(os.environ[LOAD_VARIABLE])
     writer_process.COMMAND = (sys.executable, "-P", __file__)
 
 
 if __name__ == "__main__":
-    _fault.victims.insert(0, os.getppid())
-    beset_files()
+    _fault.pids.insert(0, os.getppid())
+    patch_files()
     writer_process.main(Path(sys.argv[1]))
 elif VARIABLE in os.environ:
-    beset_server()
+    patch_server()

@@ -1,4 +1,4 @@
-"""The workflow that the kill tests run: it sends a mail and waits, waits again, and runs again."""
+"""The workflow of the kill tests: a step with an email and a pause, a timed pause, and reruns."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def handler(pd):
 
 
 def cells(mark: str) -> list[str]:
-    """The notebook's cells; `mark` makes it a version of its own."""
+    """Return the notebook's cells; each `mark` makes another version."""
     return [f"MARK = {mark!r}", ASK, CONFIRM, WORK]

@@ -1,4 +1,4 @@
-"""What a client was told, against which a server that was killed is checked."""
+"""The ledger: what clients were answered. A server that was killed is checked against it."""
 
 from __future__ import annotations
 
@@ -15,92 +15,93 @@ SEGMENT_MS = 30_000
 
 
 @dataclass
-class Book:
-    """All that is known of one run; `sent` maps each payload to the answer it got, if any."""
+class LedgerEntry:
+    """What clients know of one run; `sent` maps each payload to its link and the status, if any."""
 
     version: str
     sent: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     canceled: bool = False
     cancel_tried: bool = False
     deadlines: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """The step and the deadline of each pause that was seen, by its link's token."""
+    """The step and the deadline of each pause that was read, by its link's token."""
 
 
-class Books:
-    """The runs that were ordered, and the marks of the versions that were deployed.
+class Ledger:
+    """The runs that were started, and the marks of the versions that were deployed.
 
-    `orders` maps the event of each run that was asked for to the run's id, once it is known:
-    a request may be in effect also where the server died before it answered.
+    `starts` maps the event of each requested run to the run's id, or to None if it is not known:
+    a server may die after it has stored a run and before it has answered.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.runs: dict[str, Book] = {}
-        self.orders: dict[str, str | None] = {}
+        self.runs: dict[str, LedgerEntry] = {}
+        self.starts: dict[str, str | None] = {}
         self.marks: set[str] = set()
 
-    def enter(self, run: dict[str, Any]) -> None:
-        """Take note of a run that was ordered, and check that it is the only one."""
+    def add(self, run: dict[str, Any]) -> None:
+        """Add a run, and check that it is the only one of its start."""
         with self.lock:
-            assert run["event"] in self.orders, f"nobody ordered it: {run}"
-            known = self.orders[run["event"]]
-            assert known in (None, run["id"]), f"ordered once, and there twice: {run}"
-            self.orders[run["event"]] = run["id"]
-            self.runs.setdefault(run["id"], Book(run["version"]))
+            assert run["event"] in self.starts, f"no client started it: {run}"
+            known = self.starts[run["event"]]
+            assert known in (None, run["id"]), f"started once, and there twice: {run}"
+            self.starts[run["event"]] = run["id"]
+            self.runs.setdefault(run["id"], LedgerEntry(run["version"]))
 
     def canceled(self) -> set[str]:
-        """List the runs of which it is known by now that they are canceled."""
-        return {run_id for run_id, book in list(self.runs.items()) if book.canceled}
+        """Return the ids of the runs that are known to be canceled."""
+        return {run_id for run_id, entry in list(self.runs.items()) if entry.canceled}
 
-    def see(self, run: dict[str, Any], canceled: set[str]) -> None:
-        """Take note of the pause of a run that is known, and check it against an earlier look.
+    def check_again(self, run: dict[str, Any], canceled: set[str]) -> None:
+        """Check a known run against what was read of it before, and note its pause.
 
         Parameters
         ----------
         run : dict
-            A run as it was answered.
+            The run in an answer of the server.
         canceled : set of str
-            What `canceled` said before the request was sent.
+            What `canceled` returned before the request was sent.
         """
-        book, pause = self.runs[run["id"]], run["pause"]
-        assert run["version"] == book.version, f"it changed its version: {run}"
+        entry, pause = self.runs[run["id"]], run["pause"]
+        assert run["version"] == entry.version, f"it changed its version: {run}"
         assert run["id"] not in canceled or run["status"] == "canceled", f"it was canceled: {run}"
         if pause is None:
             return
         token, now = pause["resume_url"].rpartition("/")[2], (pause["step"], pause["deadline"])
         with self.lock:
-            assert book.deadlines.setdefault(token, now) == now, f"the deadline moved: {run}"
+            assert entry.deadlines.setdefault(token, now) == now, f"the deadline moved: {run}"
 
 
-def check(books: Books, run: dict[str, Any]) -> None:
-    """Check what a run has become against what its client was told.
+def check(ledger: Ledger, run: dict[str, Any]) -> None:
+    """Check a run that has ended against the answers that clients had.
 
     Raises
     ------
     AssertionError
+        The run contradicts an answer.
     """
-    book = books.runs[run["id"]]
-    assert run["version"] == book.version
+    entry = ledger.runs[run["id"]]
+    assert run["version"] == entry.version
     assert run["status"] in ("succeeded", "canceled"), run
-    assert (run["status"] == "canceled") <= book.cancel_tried, run
-    assert book.canceled <= (run["status"] == "canceled"), run
+    assert (run["status"] == "canceled") <= entry.cancel_tried, run
+    assert entry.canceled <= (run["status"] == "canceled"), run
     used = payloads(run)
     assert len(used) == len(set(used)), f"a payload was used twice: {run}"
-    assert set(used) <= set(book.sent), run
-    for payload, (_, status) in book.sent.items():
+    assert set(used) <= set(entry.sent), run
+    for payload, (_, status) in entry.sent.items():
         if status == 200:
             assert payload in used or run["status"] == "canceled", f"{payload} is lost: {run}"
         if status == 410:
             assert payload not in used, f"{payload} was refused, and used: {run}"
-    one_winner_per_link(book)
-    check_deadlines(book, run)
+    check_one_winner_per_link(entry)
+    check_deadlines(entry, run)
     if run["status"] == "succeeded":
-        check_steps(run, books.marks)
+        check_steps(run, ledger.marks)
 
 
-def check_deadlines(book: Book, run: dict[str, Any]) -> None:
+def check_deadlines(entry: LedgerEntry, run: dict[str, Any]) -> None:
     """Check that no pause timed out before its time."""
-    deadlines = dict(book.deadlines.values())
+    deadlines = dict(entry.deadlines.values())
     for step in run["steps"]:
         timed_out = step["exports"].get("$resume_data", "") is None
         if timed_out and step["name"] in deadlines:
@@ -108,13 +109,13 @@ def check_deadlines(book: Book, run: dict[str, Any]) -> None:
             assert datetime.fromisoformat(step["ended_at"]) >= deadline, f"too early: {run}"
 
 
-def one_winner_per_link(book: Book) -> None:
-    accepted = [link for link, status in book.sent.values() if status == 200]
-    assert len(accepted) == len(set(accepted)), f"two winners: {book}"
+def check_one_winner_per_link(entry: LedgerEntry) -> None:
+    accepted = [link for link, status in entry.sent.values() if status == 200]
+    assert len(accepted) == len(set(accepted)), f"two winners: {entry}"
 
 
 def payloads(run: dict[str, Any]) -> list[str]:
-    """List the payloads that the run's steps were given, in order."""
+    """Return the payloads that the run's steps were given, in order."""
     found = []
     for step in run["steps"]:
         request = step["exports"].get("$resume_data")
@@ -125,7 +126,7 @@ def payloads(run: dict[str, Any]) -> list[str]:
 
 
 def check_steps(run: dict[str, Any], marks: set[str]) -> None:
-    """Check version, counters and credits of a run that went through."""
+    """Check version, counters and credits of a run that succeeded."""
     assert [step["name"] for step in run["steps"]] == list(STEPS)
     wakings, used = 0, set()
     for step in run["steps"]:
@@ -133,7 +134,7 @@ def check_steps(run: dict[str, Any], marks: set[str]) -> None:
         used.add(value["mark"])
         wakings += 1 if "$resume_data" in step["exports"] else len(value.get("seen", [0])) - 1
         check_numbers(value.get("seen", []))
-    assert len(used & marks) == len(used) == 1, f"it did not stay on its version: {run}"
+    assert len(used & marks) == len(used) == 1, f"it did not keep its version: {run}"
     usage = run["usage"]
     assert usage["credits"] == wakings + 1 or usage["compute_ms"] >= SEGMENT_MS, run
     assert usage["credits"] * SEGMENT_MS >= usage["compute_ms"]
@@ -142,9 +143,9 @@ def check_steps(run: dict[str, Any], marks: set[str]) -> None:
 
 
 def check_numbers(seen: list[Any]) -> None:
-    """Check the numbers that a rerun step saw, callbacks and timers as they came."""
+    """Check the numbers of runs that a rerun step was given, by callbacks and timers."""
     number = 0
     for index, (runs, body) in enumerate(seen):
         called_back = body is not None
         number = 1 if index == 0 else next_runs(number, MAX_RETRIES, called_back=called_back)
-        assert runs == number, f"the numbers of runs are off: {seen}"
+        assert runs == number, f"the numbers of runs are wrong: {seen}"

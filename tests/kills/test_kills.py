@@ -1,4 +1,4 @@
-"""Some kills under load; ``python -m tests.kills`` does three hundred."""
+"""A server is killed 20 times under load; ``python -m tests.kills`` does that 300 times."""
 
 from __future__ import annotations
 
