@@ -29,8 +29,14 @@ SECONDS = 10.0
 
 
 def processes() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if writer_process.__name__ in child.cmdline()]
+    return [child for child in psutil.Process().children() if is_writer(child)]
+
+
+def is_writer(process: psutil.Process) -> bool:
+    try:
+        return writer_process.__name__ in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended, or is a zombie that asyncio has yet to wait for
+        return False
 
 
 def order(path: Path, number: int = 0, leaving: Path | None = None) -> Order:
