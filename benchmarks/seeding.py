@@ -1,4 +1,4 @@
-"""Data directories in which any number of runs wait."""
+"""Fills data directories with any number of paused runs."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from ulid import ULID
 from benchmarks.product import APPROVAL, serving
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.runs import RUN
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 EVENT = {"text": "x" * 1200}
-"""Makes the file of a waiting run 2 KB."""
+"""An event by which the file of a paused run is 2 KB."""
 
 WRITERS = 4
 
 
 def seed(folder: Path, count: int) -> str:
-    """Have `count` runs wait in a server's folder; returns the workflow's id.
+    """Make `count` paused runs in a server's folder; return the workflow's id.
 
-    They are copies, under ids of their own, of a run that really paused, written by the
-    product's own store.
+    They are copies, with their own ids, of a run that a server has paused. The product's own
+    store writes them.
     """
     with serving(folder) as product:
         workflow: str = product.server.deploy("approval", APPROVAL)["id"]
         run_id = product.start(workflow, EVENT)
         product.wait(run_id, "paused")
-    run = _take_out(product.server.data_dir, run_id)
+    run = _remove_run(product.server.data_dir, run_id)
     shares = [len(range(number, count, WRITERS)) for number in range(WRITERS)]
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(partial(_copy, product.server.data_dir, run), shares))
     return workflow
 
 
-def _take_out(data_dir: Path, run_id: str) -> Run:
-    """Read the one run of a data directory, and remove it there."""
+def _remove_run(data_dir: Path, run_id: str) -> Run:
+    """Return the only run of a data directory, and remove its files."""
     (run,) = TinyDBStore(data_dir).active()
     for path in data_dir.rglob(f"{run_id}.json"):
         path.unlink()
@@ -47,7 +48,7 @@ def _take_out(data_dir: Path, run_id: str) -> Run:
 
 
 def _copy(data_dir: Path, run: Run, count: int) -> None:
-    asyncio.run(_put(Records(data_dir / "active", Run, "run"), run, count))
+    asyncio.run(_put(Records(data_dir / "active", RUN), run, count))
 
 
 async def _put(active: Records[Run], run: Run, count: int) -> None:

@@ -1,4 +1,4 @@
-"""How late timers are: from a pause's deadline until the step's next first line."""
+"""How late timers are: from a pause's deadline until the step's first line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.figures import Figure, Figures, Goal
 from benchmarks.product import Product, returned, serving, temporary_folder
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.runs import RUN
 
 TOGETHER, QUICK_TOGETHER = 200, 50
 ROUNDS, QUICK_ROUNDS = 5, 1
@@ -29,11 +30,11 @@ def handler(pd):
     return now
 """,
 )
-"""Runs again at the time (ms) that the event names."""
+"""A workflow whose step runs again at the time in the event, in ms."""
 
 
 class Late(NamedTuple):
-    """Milliseconds after the deadline: woken, woken apart from the queue, and the first line."""
+    """Milliseconds from the deadline: to the waking, without and with the queue, and first line."""
 
     woken: float
     in_turn: float
@@ -41,7 +42,7 @@ class Late(NamedTuple):
 
 
 def measure(quick: bool) -> Figures:
-    """One timer alone, and many that are due at once."""
+    """Measure one timer alone, and many that are due at once."""
     with temporary_folder() as folder, serving(folder) as product:
         workflow = product.server.deploy("poll", POLL)["id"]
         _late(product, workflow, 10, 1.0)
@@ -69,7 +70,7 @@ def _figures(name: str, found: list[Late], goal_on: str, limit: float) -> Figure
 
 
 def _late(product: Product, workflow: str, count: int, seconds: float) -> list[Late]:
-    """Have so many runs due in so many seconds."""
+    """Let `count` runs be due in `seconds`; return how late each was."""
     event = {"at": (time.time() + seconds) * 1000}
     ids = [product.start(workflow, event) for _ in range(count)]
     for run_id in ids:
@@ -81,7 +82,7 @@ def _late(product: Product, workflow: str, count: int, seconds: float) -> list[L
 
 
 def _lateness(product: Product, runs: list[Any], deadlines: list[datetime]) -> list[Late]:
-    """Compare with the deadlines; in its turn, a run is late from the waking before it on."""
+    """Return how late runs were. Without the queue, a run can't wake before the one before it."""
     first_lines = [returned(run, "poll") / 1e6 for run in runs]
     woken = [_woken(product, run["id"]) for run in runs]
     due = [deadline.timestamp() * 1e3 for deadline in deadlines]
@@ -105,5 +106,5 @@ def _deadline(product: Product, run_id: str) -> datetime:
 
 
 def _stored(product: Product, folder: str, run_id: str) -> Run:
-    """Read a run as it is stored: the API shows times in whole milliseconds."""
-    return Records(product.server.data_dir / folder, Run, "run").get(run_id)
+    """Return a run as it is stored: the API rounds times to milliseconds."""
+    return Records(product.server.data_dir / folder, RUN).get(run_id)
