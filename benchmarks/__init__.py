@@ -1,1 +1,1 @@
-"""Measures of speed and cost; ``python -m benchmarks --help`` lists them, README.md explains them."""
+"""Benchmarks of speed and cost; see README.md and ``python -m benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME…``: measure, show, keep."""
+"""Run benchmarks: ``python -m benchmarks NAME…``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.tables import terminal_table
 
 MEASURES = {
     "warm": "R with a warm kernel: the request to a resume link until the next step's first line",
-    "path": "where that time goes",
+    "path": "the parts of that time",
     "waiting": "what 0 to 100,000 waiting runs cost: R, start, memory, kernels, CPU, pages",
     "throughput": "runs per second, started until paused and resumed until completed",
     "steps": "a step of a longer run",
@@ -27,7 +27,7 @@ REPORT = "report"
 
 
 def main() -> None:
-    """Run the measures that are named on the command line, one after another."""
+    """Run the named measures, one after another; show and store the figures."""
     options = _options()
     console = Console()
     if options.names == [REPORT]:
@@ -51,17 +51,17 @@ def _measure(name: str, quick: bool, console: Console) -> list[Figure]:
 
 
 def _options() -> argparse.Namespace:
-    known = {**MEASURES, REPORT: "write what was measured into README.md, and draw the picture"}
+    known = {**MEASURES, REPORT: "write the stored figures into README.md, and draw the picture"}
     lines = "\n".join(f"  {name:<12}{what}" for name, what in known.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description=f"Measure speed and cost; all measures where none is named:\n{lines}",
+        description=f"Measure speed and cost; without names, run all measures:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--quick", action="store_true", help="few samples; kept with --json")
+    parser.add_argument("--quick", action="store_true", help="few samples; stored with --json only")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help=f"kept here, not in {DEFAULT.name}"
+        "--json", type=Path, metavar="FILE", help=f"store the figures here, not in {DEFAULT.name}"
     )
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASURES)

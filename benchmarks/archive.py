@@ -1,4 +1,4 @@
-"""The results of measures in one JSON file, with the machine and the versions beside them."""
+"""Stores the results of measures in one JSON file, with the machine and the versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("jupyter_pdflow", "jupyter_server", "jupyter_client", "ipykernel", "
 
 
 class Result(Struct, frozen=True):
-    """What one measure found, when, and on what."""
+    """The figures of one measure, with the time, the machine and the versions."""
 
     measured_at: datetime
     quick: bool
@@ -31,7 +31,7 @@ class Result(Struct, frozen=True):
 
 
 def result_of(figures: list[Figure], *, quick: bool) -> Result:
-    """Note the surroundings of figures that were measured just now."""
+    """Return the result of figures that were measured just now."""
     rounded = [
         msgspec.structs.replace(f, samples=[round(s, 4) for s in f.samples]) for f in figures
     ]
@@ -40,14 +40,14 @@ def result_of(figures: list[Figure], *, quick: bool) -> Result:
 
 
 def load(path: Path) -> dict[str, Result]:
-    """Read results by the measure's name; none where there is no file."""
+    """Return results by the measure's name; none if the file does not exist."""
     if not path.exists():
         return {}
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Result])
 
 
 def save(path: Path, results: dict[str, Result]) -> None:
-    """Put results into a file, beside those of other measures that are there."""
+    """Write results to a file, and keep those of other measures."""
     path.parent.mkdir(parents=True, exist_ok=True)
     merged = {**load(path), **results}
     path.write_bytes(msgspec.json.format(msgspec.json.encode(merged), indent=1) + b"\n")

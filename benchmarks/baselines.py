@@ -1,4 +1,4 @@
-"""What the parts cost without the product: a message to a kernel, a POST, a durable write."""
+"""Baselines: a message to a kernel, a POST, and a durable write, without the product."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ asyncio.run(main())
 
 
 def baselines(folder: Path, count: int) -> Figures:
-    """Measure all of them."""
+    """Measure all baselines."""
     yield from executed(count)
     yield posted(count)
     yield written(folder, count)
@@ -54,21 +54,21 @@ def executed(count: int) -> Figures:
 
 
 def posted(count: int) -> Figure:
-    """POST to a tornado handler in another process that does nothing."""
+    """Send POSTs to a tornado handler in another process that does nothing."""
     with _tornado() as url, Connection(url) as connection:
         times = [_post(connection) for _ in range(count + WARM_UP)][WARM_UP:]
     return Figure("tornado POST, answer", "ms", times, "baseline")
 
 
 def written(folder: Path, count: int) -> Figure:
-    """Write 2 KB so that they last: temporary file, fsync, rename, fsync of the directory."""
+    """Write 2 KB durably: temporary file, fsync, rename, fsync of the directory."""
     times = [_write(folder / "written") for _ in range(count)]
     return Figure("atomic write of 2 KB", "ms", times, "baseline")
 
 
 @contextmanager
 def bare_kernel() -> Iterator[Any]:
-    """Start a kernel as jupyter_client does by default; yields its client, ready."""
+    """Start a kernel with jupyter_client's defaults; yield its client when it is ready."""
     manager = KernelManager()
     manager.start_kernel(stderr=subprocess.DEVNULL)
     client = manager.blocking_client()
@@ -141,7 +141,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, seconds: float = 60.0) -> None:
-    """Wait until someone listens."""
+    """Wait until a process listens on a port."""
     end = time.monotonic() + seconds
     while True:
         try:

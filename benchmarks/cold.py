@@ -1,4 +1,4 @@
-"""R where no kernel is warm, beside what a bare kernel takes to start."""
+"""R without a warm kernel, compared with the start of a bare kernel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.servers import wait_until
 NONE_WARM = "--PDFlow.idle_kernel_seconds=0"
 SAMPLES, QUICK = 30, 4
 READY_SECONDS = 4.0
-"""Until a spare kernel that was taken is replaced, and at rest; it can't be asked."""
+"""Seconds until a spare kernel that was taken is replaced and idle. The API does not show that."""
 BARE = "bare kernel, start to first line"
 
 
 def measure(quick: bool) -> Figures:
-    """Take turns with bare kernels, then have a spare one."""
+    """Alternate cold resumes with bare kernels, then resume with a spare kernel."""
     count = QUICK if quick else SAMPLES
     cold, bare = [], []
     with temporary_folder() as folder, serving(folder, NONE_WARM) as product:

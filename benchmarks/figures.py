@@ -1,4 +1,4 @@
-"""What a measure yields: figures, their statistics, and the goals that they are held against."""
+"""Figures that a measure yields, their statistics, and their goals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Statistic: TypeAlias = Literal["p50", "p99"]
 
 
 class Goal(Struct, frozen=True, omit_defaults=True):
-    """A statistic of a figure and what it may not pass.
+    """A limit of a statistic of a figure.
 
-    With `of`, the limit is that many times the same statistic of another figure of the measure.
+    With `of`, the limit is a multiple of the same statistic of that other figure of the measure.
     """
 
     statistic: Statistic
@@ -30,7 +30,7 @@ class Goal(Struct, frozen=True, omit_defaults=True):
 
 
 class Figure(Struct, frozen=True, omit_defaults=True):
-    """Samples of one quantity; a single sample is a quantity that was counted once."""
+    """Samples of one quantity; a quantity that is measured once has one sample."""
 
     name: str
     unit: str
@@ -54,12 +54,12 @@ Figures: TypeAlias = Iterator[Figure]
 
 
 def percentile(samples: list[float], share: float) -> float:
-    """Nearest rank: the smallest sample that `share` of all samples do not pass."""
+    """Return a percentile by nearest rank: the smallest sample that `share` of all don't exceed."""
     return sorted(samples)[max(0, math.ceil(share * len(samples)) - 1)]
 
 
 def is_met(goal: Goal, figure: Figure, others: list[Figure]) -> bool | None:
-    """Tell whether a figure reaches a goal; None where its counterpart was not measured."""
+    """Return whether a figure meets a goal, or None if the figure `of` was not measured."""
     found = figure.statistic(goal.statistic)
     factor = 1.0
     if goal.of is not None:

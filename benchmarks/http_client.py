@@ -1,4 +1,4 @@
-"""An HTTP client that adds next to nothing to what it measures."""
+"""A minimal HTTP client, so that the client adds little to what is measured."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Answer(NamedTuple):
     body: bytes
 
     def check(self) -> bytes:
-        """Get the body; anything but success is an error of the benchmark."""
+        """Return the body; raise `RuntimeError` unless the status is a success."""
         if not 200 <= self.status < 300:
             msg = f"{self.status} {self.body[:500]!r}"
             raise RuntimeError(msg)
         return self.body
 
     def json(self) -> Any:
-        """Parse the body of a success."""
+        """Return the parsed body; raise `RuntimeError` unless the status is a success."""
         return orjson.loads(self.check())
 
 
 class Connection:
-    """One keep-alive connection with TCP_NODELAY; a request is one write of its whole bytes.
+    """One keep-alive connection with TCP_NODELAY that sends each request by one write.
 
-    It understands answers with a Content-Length, and nothing else.
+    It reads only answers with a Content-Length.
     """
 
     def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
@@ -48,12 +48,12 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:
-        """Send a request, with JSON where there is a body, and read the answer."""
+        """Send a request, with a JSON body if one is given, and return the answer."""
         self.send(method, path, body)
         return self.receive()
 
     def send(self, method: str, path: str, body: Any = None) -> int:
-        """Send a request; returns `time.time_ns()` of the moment before its bytes went."""
+        """Send a request; return `time.time_ns()` of the moment before its bytes were sent."""
         content = b"" if body is None else orjson.dumps(body)
         head = f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
         message = head.encode() + content
@@ -62,7 +62,7 @@ class Connection:
         return began
 
     def receive(self) -> Answer:
-        """Read the answer to the oldest request that has none yet."""
+        """Return the answer to the oldest unanswered request."""
         received = b""
         while HEAD_END not in received:
             received += self._more()
@@ -92,9 +92,9 @@ class Connection:
 def post_all(
     url: str, requests: Sequence[tuple[str, Any]], headers: dict[str, str] | None = None
 ) -> list[int]:
-    """Send POSTs on several connections, on each the next when the last was answered.
+    """Send POSTs on several connections, on each connection one after another.
 
-    Returns what `Connection.send` does.
+    Returns the results of `Connection.send`.
     """
     shares = [requests[number::CONNECTIONS] for number in range(CONNECTIONS)]
 

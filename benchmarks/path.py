@@ -1,4 +1,4 @@
-"""Where R goes: the time between the stations on the way of a resume."""
+"""The parts of R: the time between the tracepoints of a resume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks import tracepoints
 from benchmarks.baselines import baselines
 from benchmarks.figures import Figure, Figures
 from benchmarks.product import Product, temporary_folder
-from benchmarks.tracepoints import STATIONS
+from benchmarks.tracepoints import TRACEPOINTS
 from benchmarks.warm import resumes
 from tests.servers import JupyterServer
 
@@ -21,10 +21,10 @@ Times = dict[str, list[int]]
 
 
 def measure(quick: bool) -> Figures:
-    """Let the server of a `warm` measure write down its stations."""
+    """Resume runs as `warm` does, on a server that records tracepoints."""
     count = QUICK if quick else SAMPLES
     with temporary_folder() as folder:
-        log = folder / "stations"
+        log = folder / "tracepoints"
         server = JupyterServer(
             folder,
             ["--PDFlow.max_kernels=1", f"--config={CONFIG}"],
@@ -39,24 +39,24 @@ def measure(quick: bool) -> Figures:
 
 
 def _legs(ends: list[tuple[int, int]], times: Times) -> Figures:
-    ways = [[sent, *_between(sent, line, times), line] for sent, line in ends]
-    legs = zip(*([b - a for a, b in pairwise(way)] for way in ways), strict=True)
-    for (begin, end), found in zip(pairwise(STATIONS), legs, strict=True):
+    paths = [[sent, *_between(sent, line, times), line] for sent, line in ends]
+    legs = zip(*([b - a for a, b in pairwise(path)] for path in paths), strict=True)
+    for (begin, end), found in zip(pairwise(TRACEPOINTS), legs, strict=True):
         yield Figure(f"{begin} → {end}", "ms", [leg / 1e6 for leg in found])
     yield Figure("R, all of it", "ms", [(line - sent) / 1e6 for sent, line in ends])
 
 
 def _between(sent: int, line: int, times: Times) -> list[int]:
-    """Find when each station was reached first after a request was sent."""
-    found = [times[name][bisect_left(times[name], sent)] for name in STATIONS[1:-1]]
-    assert found == sorted(found), "the stations have another order"
-    assert found[-1] < line, "a station was missed"
+    """Return when each tracepoint was reached first after a request was sent."""
+    found = [times[name][bisect_left(times[name], sent)] for name in TRACEPOINTS[1:-1]]
+    assert found == sorted(found), "the tracepoints were reached in another order"
+    assert found[-1] < line, "a tracepoint was missed"
     return found
 
 
 def _read(log: Path) -> Times:
     times: Times = {}
     for line in log.read_text().splitlines():
-        station, at = line.split("\t")
-        times.setdefault(station, []).append(int(at))
-    return {station: sorted(found) for station, found in times.items()}
+        tracepoint, at = line.split("\t")
+        times.setdefault(tracepoint, []).append(int(at))
+    return {tracepoint: sorted(found) for tracepoint, found in times.items()}

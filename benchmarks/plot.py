@@ -1,4 +1,4 @@
-"""The picture of R against the number of waiting runs."""
+"""Draws the picture of R against the number of waiting runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLUE, GREY = "#1f6feb", "#6e7781"
 
 
 def draw(figures: list[Figure], path: Path = PICTURE) -> bool:
-    """Draw what ``waiting`` has measured; returns whether there was anything to draw."""
+    """Draw the figures of ``waiting``; return whether there were enough to draw."""
     by_name = {figure.name: figure for figure in figures}
     measured = [count for count in COUNTS if r_name(count) in by_name]
     if len(measured) < 2:
@@ -28,18 +28,23 @@ def _picture(points: list[tuple[int, Figure]], by_name: dict[str, Figure], path:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    places = range(len(points))
+    positions = range(len(points))
     middle = [found.p50 for _, found in points]
     upper = [found.p99 for _, found in points]
-    axes.plot(places, middle, "o-", color=BLUE, label="R, p50")
-    axes.plot(places, upper, "o:", color=BLUE, alpha=0.6, label="R, p99")
+    axes.plot(positions, middle, "o-", color=BLUE, label="R, p50")
+    axes.plot(positions, upper, "o:", color=BLUE, alpha=0.6, label="R, p99")
     axes.plot(
-        places, [1.1 * middle[0]] * len(points), "--", color=GREY, lw=1, label="1.1 × p50 beside 0"
+        positions,
+        [1.1 * middle[0]] * len(points),
+        "--",
+        color=GREY,
+        lw=1,
+        label="1.1 × p50 beside 0",
     )
     baseline = by_name.get("execute_request, first line")
     if baseline is not None:
         axes.axhline(baseline.p50, color=GREY, lw=1, label="bare execute_request, p50")
-    axes.set_xticks(places, [f"{count:,}" for count, _ in points])
+    axes.set_xticks(positions, [f"{count:,}" for count, _ in points])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("other runs that wait")
     axes.set_ylabel("request → first line (ms)")

@@ -1,4 +1,4 @@
-"""The server under measurement: a real process with its token, and workflows to measure with."""
+"""The server that is measured, a real process, and the workflow to measure with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.http_client import Answer, Connection
 from tests.servers import JupyterServer
 
 POLL_SECONDS = 0.02
-"""Long enough that what is measured is over before the server is asked about it."""
+"""Long enough that the measured work has ended before the first poll."""
 
 TIMEOUT_SECONDS = 120.0
 
@@ -31,7 +31,7 @@ def handler(pd):
     return now
 """,
 )
-"""Two steps: one that waits for an answer, and one that writes down when it began."""
+"""A workflow of two steps: one waits for a link, the other returns the time of its first line."""
 
 
 class Product:
@@ -55,7 +55,7 @@ class Product:
         return run_id
 
     def wait(self, run_id: str, status: str, poll_seconds: float = POLL_SECONDS) -> Any:
-        """Poll until a run has this status, and return it."""
+        """Poll until a run has a status, and return the run."""
         end = time.monotonic() + TIMEOUT_SECONDS
         while True:
             time.sleep(poll_seconds)
@@ -71,13 +71,13 @@ class Product:
         return self.wait(self.start(workflow), "paused")
 
     def resume(self, run: Any) -> tuple[int, Answer]:
-        """Send a request to a run's resume link; also returns when it was sent."""
+        """Send a request to a run's resume link; return when it was sent, and the answer."""
         path = urlsplit(run["pause"]["resume_url"]).path
         sent = self.connection.send("POST", path, {"approved": True})
         return sent, self.connection.receive()
 
     def first_line_ms(self, run: Any) -> float:
-        """Resume a paused run: milliseconds until the next step's first line."""
+        """Resume a paused run; return the milliseconds until the next step's first line."""
         sent, answer = self.resume(run)
         answer.json()
         first_line = returned(self.wait(run["id"], "succeeded"), "go")
@@ -85,16 +85,16 @@ class Product:
 
 
 def returned(run: Any, step: str) -> Any:
-    """Get what a step of a run returned."""
+    """Return the return value of a step of a run."""
     return next(s for s in run["steps"] if s["name"] == step)["exports"]["$return_value"]
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder on the disk of TMPDIR, which should be one that keeps what is synced.
+    """Make a folder below TMPDIR, which should be on a disk.
 
-    It is removed when all is over: on ext4, files that were removed slow down for a minute the
-    making of others.
+    The folder is removed when the process exits: on ext4, removing files slows down the creation
+    of others for a minute.
     """
     folder = TemporaryDirectory(prefix="pdflow-benchmark-")
     atexit.register(folder.cleanup)

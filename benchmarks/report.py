@@ -1,4 +1,4 @@
-"""``python -m benchmarks report``: results into README.md, and the picture."""
+"""Writes results into README.md, and the picture: ``python -m benchmarks report``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def write(results: dict[str, Result], titles: dict[str, str]) -> None:
-    """Put the tables between the marks of README.md, and draw the picture."""
+    """Write the tables between the marks in README.md, and draw the picture."""
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     sections = [_section(name, titles[name], results[name]) for name in titles if name in results]
-    sections.append(_surroundings(results))
+    sections.append(_environments(results))
     if "waiting" in results and draw(results["waiting"].figures):
         sections.insert(0, PICTURE_LINE)
     README.write_text(
@@ -32,8 +32,8 @@ def _section(name: str, title: str, result: Result) -> str:
     return f"### `{name}`: {title}\n\n{markdown_table(result.figures)}\n{few}".rstrip()
 
 
-def _surroundings(results: dict[str, Result]) -> str:
-    """Tell on what it was measured, once where it was the same for all."""
+def _environments(results: dict[str, Result]) -> str:
+    """Return the machine and versions of each measure, those that share them together."""
     names: dict[str, list[str]] = {}
     for name, result in results.items():
         parts = {**result.machine, **result.versions}

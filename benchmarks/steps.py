@@ -1,4 +1,4 @@
-"""The steps of one longer run, one after another on a warm kernel."""
+"""The time per step of a run with many steps on a warm kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def handler(pd):
 
 
 def measure(quick: bool) -> Figures:
-    """From the first line of the first step to that of the last, divided by the steps between."""
+    """Measure from the first line of the first step to that of the last one, per step."""
     runs = QUICK if quick else RUNS
     names = [f"step_{number}" for number in range(STEPS)]
     clocks = {names[0], names[-1]}

@@ -1,4 +1,4 @@
-"""Figures as tables, for the terminal and for a page in Markdown."""
+"""Formats figures as tables, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HEADINGS = Row("figure", "p50", "p99", "n", "goal")
 
 
 def rows(figures: list[Figure]) -> list[Row]:
-    """Write figures as cells."""
+    """Return the cells of figures."""
     return [_row(figure, figures) for figure in figures]
 
 
 def terminal_table(title: str, figures: list[Figure]) -> Table:
-    """Make a table for the terminal."""
+    """Return a table for the terminal."""
     table = Table(title=title, title_justify="left")
     for heading in HEADINGS:
         is_number = heading in ("p50", "p99", "n")
@@ -42,7 +42,7 @@ def terminal_table(title: str, figures: list[Figure]) -> Table:
 
 
 def markdown_table(figures: list[Figure]) -> str:
-    """Write a table in Markdown, the product's own figures in bold."""
+    """Return a table in Markdown, with the product's own figures in bold."""
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---:|---:|---:|---|"]
     for figure, row in zip(figures, rows(figures), strict=True):
         name = f"**{row.name}**" if figure.role == "figure" else row.name

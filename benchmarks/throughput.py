@@ -1,4 +1,4 @@
-"""Many runs at once: started until all are paused, resumed until all are completed."""
+"""Runs per second: from the start until all are paused, from the resume until all are completed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.2
 
 
 def measure(quick: bool) -> Figures:
-    """Runs per second, with the kernels warm."""
+    """Measure runs per second with warm kernels."""
     runs, rounds = (QUICK, QUICK_ROUNDS) if quick else (RUNS, ROUNDS)
     with (
         temporary_folder() as folder,
@@ -45,24 +45,24 @@ def _at_least(rate: float) -> Goal:
 
 
 def _round(product: Product, workflow: str, runs: int) -> tuple[float, float]:
-    """Start so many runs, then resume them; returns both rates."""
+    """Start runs, then resume them; return both rates."""
     starts = [(f"/pdflow/api/workflows/{workflow}/runs", {"event": None})] * runs
     began = _post_all(product, starts)
-    waiting = _settled(product, "paused", runs)
+    waiting = _finished(product, "paused", runs)
     paused = runs / (_last_change(waiting) - began)
     links = [(urlsplit(run["pause"]["resume_url"]).path, {"ok": True}) for run in waiting]
     began = _post_all(product, links)
-    completed = runs / (_last_change(_settled(product, "succeeded", runs)) - began)
+    completed = runs / (_last_change(_finished(product, "succeeded", runs)) - began)
     return paused, completed
 
 
 def _post_all(product: Product, requests: Sequence[tuple[str, Any]]) -> float:
-    """Send them all; returns when the first was sent."""
+    """Send all requests; return when the first was sent."""
     return min(post_all(product.server.url, requests, product.server.headers)) / 1e9
 
 
-def _settled(product: Product, status: str, count: int) -> list[Any]:
-    """Wait until nothing is under way, and list the newest runs, which have that status."""
+def _finished(product: Product, status: str, count: int) -> list[Any]:
+    """Wait until no run is queued or running, and return the newest runs with a status."""
     while any(product.api("GET", f"/runs?status={s}&limit=1") for s in ("queued", "running")):
         time.sleep(POLL_SECONDS)
     runs: list[Any] = []
@@ -73,11 +73,11 @@ def _settled(product: Product, status: str, count: int) -> list[Any]:
 
 
 def _last_change(runs: list[Any]) -> float:
-    """Tell when the last of them was stored as it is now; so polling costs no precision."""
+    """Return when the last of the runs was stored, as the runs say, so that polling adds nothing."""
     return max(datetime.fromisoformat(run["updated_at"]).timestamp() for run in runs)
 
 
 def _per_second(figure: Figure) -> Figure:
-    """Turn milliseconds, one after another, into a rate."""
+    """Return the rate of a figure in milliseconds."""
     rate = 1000 * len(figure.samples) / sum(figure.samples)
     return Figure(f"{figure.name}, one after another", "1/s", [rate], figure.role)

@@ -1,7 +1,7 @@
-"""A Jupyter configuration file that has its server write down when a resume gets where.
+"""A Jupyter configuration file that records when a resume reaches each tracepoint.
 
-Lines go to the file that ``PDFLOW_STATIONS`` names when the server ends: a station and
-`time.time_ns()`.
+When the server ends, it writes them to the file that ``PDFLOW_TRACEPOINTS`` names: a tracepoint
+and `time.time_ns()` per line.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from jupyter_pdflow.kernels.connection import Connection
 from jupyter_pdflow.server.links.handler import LinkHandler
 from jupyter_pdflow.stores.tinydb.writer import Writer
 
-VARIABLE = "PDFLOW_STATIONS"
-STATIONS = ("sent", "handler", "engine", "disk", "on disk", "kernel", "first line")
-"""The way of a resume; the client adds the first one and the last one."""
+VARIABLE = "PDFLOW_TRACEPOINTS"
+TRACEPOINTS = ("sent", "handler", "engine", "disk", "on disk", "kernel", "first line")
+"""The tracepoints of a resume, in order; the client records the first and the last one."""
 
 _times: list[str] = []
 
 
-def note(station: str) -> None:
-    """Write down that something got there."""
-    _times.append(f"{station}\t{time.time_ns()}\n")
+def record(tracepoint: str) -> None:
+    """Record the time at a tracepoint."""
+    _times.append(f"{tracepoint}\t{time.time_ns()}\n")
 
 
-def noting(function: Callable[..., Any], station: str) -> Callable[..., Any]:
-    """Have a function say when it is called."""
+def recorded(function: Callable[..., Any], tracepoint: str) -> Callable[..., Any]:
+    """Return a function that records its calls at a tracepoint."""
 
     @wraps(function)
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        note(station)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        record(tracepoint)
         return function(*args, **kwargs)
 
-    return noted
+    return wrapper
 
 
-def noting_both(
+def recorded_both(
     function: Callable[..., Awaitable[Any]], before: str, after: str
 ) -> Callable[..., Awaitable[Any]]:
-    """Have a coroutine function say when it is called, and when it is done."""
+    """Return a coroutine function that records when it is called and when it returns."""
 
     @wraps(function)
-    async def noted(*args: Any, **kwargs: Any) -> Any:
-        note(before)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        record(before)
         found = await function(*args, **kwargs)
-        note(after)
+        record(after)
         return found
 
-    return noted
+    return wrapper
 
 
 if VARIABLE in os.environ:
-    LinkHandler.initialize = noting(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
-    Service.resume_pause = noting(Service.resume_pause, "engine")  # type: ignore[method-assign]
-    Writer.write = noting_both(Writer.write, "disk", "on disk")  # type: ignore[method-assign]
-    Connection.ask = noting(Connection.ask, "kernel")  # type: ignore[method-assign]
+    LinkHandler.initialize = recorded(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
+    Service.resume_pause = recorded(Service.resume_pause, "engine")  # type: ignore[method-assign]
+    Writer.write = recorded_both(Writer.write, "disk", "on disk")  # type: ignore[method-assign]
+    Connection.ask = recorded(Connection.ask, "kernel")  # type: ignore[method-assign]
     atexit.register(lambda: Path(os.environ[VARIABLE]).write_text("".join(_times)))

@@ -1,4 +1,4 @@
-"""What waiting runs cost: R, start, memory, kernels and CPU beside none and beside 100,000."""
+"""What waiting runs cost: R, start, memory, kernels and CPU with 0 to 100,000 of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COUNTS, QUICK_COUNTS = (0, 1_000, 10_000, 100_000), (0, 1_000)
 SAMPLES, QUICK = 500, 40
 STARTS, QUICK_STARTS = 5, 1
 BLOCK = 20
-"""So many samples are taken on one server before the next has its turn."""
+"""Number of samples that are taken on one server before the next one has its turn."""
 
 IDLE_SECONDS, QUICK_IDLE_SECONDS = 20.0, 5.0
 
 
-class Place(NamedTuple):
-    """A server, and how many runs wait in it."""
+class SeededServer(NamedTuple):
+    """A server, and the number of runs that wait in it."""
 
     product: Product
     workflow: str
@@ -39,31 +39,31 @@ class Place(NamedTuple):
 
 
 def measure(quick: bool) -> Figures:
-    """Everything that might grow with the number of waiting runs."""
+    """Measure all that may grow with the number of waiting runs."""
     counts = QUICK_COUNTS if quick else COUNTS
     samples = QUICK if quick else SAMPLES
     with temporary_folder() as folder, ExitStack() as stack:
         workflows = {count: seed(folder / str(count), count) for count in counts}
         yield from _starts(folder, counts, QUICK_STARTS if quick else STARTS)
-        places = [
-            Place(stack.enter_context(serving(folder / str(count))), workflows[count], count)
+        servers = [
+            SeededServer(stack.enter_context(serving(folder / str(count))), workflows[count], count)
             for count in counts
         ]
-        yield from _memory(places)
-        yield from _idle(places, QUICK_IDLE_SECONDS if quick else IDLE_SECONDS)
-        yield from _pages([places[0], places[-1]], samples)
-        yield from _resumes(places, samples)
+        yield from _memory(servers)
+        yield from _idle(servers, QUICK_IDLE_SECONDS if quick else IDLE_SECONDS)
+        yield from _pages([servers[0], servers[-1]], samples)
+        yield from _resumes(servers, samples)
         yield from executed(samples)
         yield written(folder, samples)
 
 
 def r_name(count: int) -> str:
-    """Name R beside that many waiting runs."""
+    """Return the name of the figure of R beside a number of waiting runs."""
     return f"R beside {count:,}"
 
 
 def _starts(folder: Path, counts: tuple[int, ...], rounds: int) -> Figures:
-    """From the start of the process to the first answered request of the API."""
+    """Measure from the start of the process until the API has answered a request."""
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(rounds):
         for count, found in times.items():
@@ -83,30 +83,30 @@ def _start(folder: Path) -> float:
         return time.perf_counter() - began
 
 
-def _memory(places: list[Place]) -> Figures:
-    """Resident memory after the start."""
-    for place in places:
-        place.product.api("GET", "/runs?limit=1")
-    resident = {place.count: place.process.memory_info().rss for place in places}
+def _memory(servers: list[SeededServer]) -> Figures:
+    """Measure resident memory after the start."""
+    for server in servers:
+        server.product.api("GET", "/runs?limit=1")
+    resident = {server.count: server.process.memory_info().rss for server in servers}
     for count, found in resident.items():
         yield Figure(f"resident memory beside {count:,}", "MB", [found / 2**20])
-    most = places[-1].count
+    most = servers[-1].count
     each = (resident[most] - resident[0]) / most / 1024
     yield Figure("memory of a waiting run", "KB", [each], goals=(Goal("p50", 1.0),))
 
 
-def _idle(places: list[Place], seconds: float) -> Figures:
-    """Kernels, and the share of a core that a server takes while all its runs wait."""
-    before = [_cpu_seconds(place.process) for place in places]
+def _idle(servers: list[SeededServer], seconds: float) -> Figures:
+    """Measure the CPU time and the kernels of servers while all runs wait."""
+    before = [_cpu_seconds(server.process) for server in servers]
     time.sleep(seconds)
-    for place, used in zip(places, before, strict=True):
-        share = (_cpu_seconds(place.process) - used) / seconds * 100
-        is_most = place is places[-1]
+    for server, used in zip(servers, before, strict=True):
+        share = (_cpu_seconds(server.process) - used) / seconds * 100
+        is_most = server is servers[-1]
         goals = (Goal("p50", 0.5),) if is_most else ()
-        yield Figure(f"CPU while {place.count:,} wait", "% of a core", [share], goals=goals)
+        yield Figure(f"CPU while {server.count:,} wait", "% of a core", [share], goals=goals)
         if is_most:
-            kernels = [float(len(place.process.children(recursive=True)))]
-            name = f"kernels while {place.count:,} wait"
+            kernels = [float(len(server.process.children(recursive=True)))]
+            name = f"kernels while {server.count:,} wait"
             yield Figure(name, "", kernels, goals=(Goal("p50", 0),))
 
 
@@ -115,11 +115,11 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return sum(sum(member.cpu_times()[:2]) for member in family)
 
 
-def _pages(places: list[Place], samples: int) -> Figures:
-    """Answers of the API: a page of runs, a page of paused ones, a page far back, one run."""
-    for place in places:
-        newest = place.product.api("GET", "/runs?limit=500")
-        ids = [run["id"] for run in newest] or [_paused(place)]
+def _pages(servers: list[SeededServer], samples: int) -> Figures:
+    """Measure the API: a page of runs, of paused runs, of older runs, and one run."""
+    for server in servers:
+        newest = server.product.api("GET", "/runs?limit=500")
+        ids = [run["id"] for run in newest] or [_paused(server)]
         middle = ids[-1] if len(ids) > 1 else ids[0]
         requests = {
             "GET /runs": ["/runs"],
@@ -127,14 +127,14 @@ def _pages(places: list[Place], samples: int) -> Figures:
             "GET /runs?before=": [f"/runs?before={middle}"],
             "GET /runs/ID": [f"/runs/{run_id}" for run_id in ids],
         }
-        goals = (Goal("p50", 5.0),) if place is places[-1] else ()
+        goals = (Goal("p50", 5.0),) if server is servers[-1] else ()
         for name, paths in requests.items():
-            times = [_get(place.product, random.choice(paths)) for _ in range(samples)]
-            yield Figure(f"{name} beside {place.count:,}", "ms", times, goals=goals)
+            times = [_get(server.product, random.choice(paths)) for _ in range(samples)]
+            yield Figure(f"{name} beside {server.count:,}", "ms", times, goals=goals)
 
 
-def _paused(place: Place) -> str:
-    run_id: str = place.product.paused(place.workflow)["id"]
+def _paused(server: SeededServer) -> str:
+    run_id: str = server.product.paused(server.workflow)["id"]
     return run_id
 
 
@@ -146,21 +146,21 @@ def _get(product: Product, path: str) -> float:
     return took
 
 
-def _resumes(places: list[Place], samples: int) -> Figures:
-    """R on all servers by turns, so that what else the machine does meets all of them."""
-    times: dict[int, list[float]] = {place.count: [] for place in places}
-    for place in places:
-        _block(place)
+def _resumes(servers: list[SeededServer], samples: int) -> Figures:
+    """Measure R on all servers in turn, so that other load on the machine affects all of them."""
+    times: dict[int, list[float]] = {server.count: [] for server in servers}
+    for server in servers:
+        _block(server)
     for _ in range(samples // BLOCK):
-        for place in places:
-            _block(place, size=1)
-            times[place.count] += _block(place)
-    none = r_name(places[0].count)
+        for server in servers:
+            _block(server, size=1)
+            times[server.count] += _block(server)
+    none = r_name(servers[0].count)
     for count, found in times.items():
         goals = (Goal("p50", 1.1, of=none),) if count else ()
         yield Figure(r_name(count), "ms", found, goals=goals)
 
 
-def _block(place: Place, size: int = BLOCK) -> list[float]:
-    product = place.product
-    return [product.first_line_ms(product.paused(place.workflow)) for _ in range(size)]
+def _block(server: SeededServer, size: int = BLOCK) -> list[float]:
+    product = server.product
+    return [product.first_line_ms(product.paused(server.workflow)) for _ in range(size)]

@@ -16,7 +16,7 @@ SECONDS = 60.0
 
 
 def measure(quick: bool) -> Figures:
-    """R, one run at a time: one after another, and after a rest."""
+    """Measure R, one run at a time: without a rest, and after a rest."""
     count = QUICK if quick else SAMPLES
     with temporary_folder() as folder, serving(folder, "--PDFlow.max_kernels=1") as product:
         found = resumes(product, count)
@@ -36,24 +36,24 @@ def measure(quick: bool) -> Figures:
 
 
 def resumes(product: Product, count: int) -> list[tuple[int, int, int]]:
-    """Resume runs that wait, each when the one before has ended; handlers tell us by datagrams.
+    """Resume paused runs one after another; handlers send the time of their first line by UDP.
 
     Returns
     -------
     list of (int, int, int)
-        `time.time_ns()` when the request was sent, when its answer was back, and in the next
-        step's first line.
+        `time.time_ns()` when the request was sent, when it was answered, and in the next step's
+        first line.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as signals:
         signals.bind(("127.0.0.1", 0))
         signals.settimeout(SECONDS)
-        cells = _telling(signals.getsockname()[1])
+        cells = _sending_cells(signals.getsockname()[1])
         workflow = product.server.deploy("approval", cells)["id"]
         runs = [product.paused(workflow) for _ in range(count + WARM_UP)]
         return [_resume(product, run, signals) for run in runs][WARM_UP:]
 
 
-def _telling(port: int) -> tuple[str, ...]:
+def _sending_cells(port: int) -> tuple[str, ...]:
     setup, ask, go = APPROVAL
     socket_there = "import socket\nhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
     tell = f"    here.sendto(str(now).encode(), ('127.0.0.1', {port}))\n    return now\n"

@@ -1,4 +1,4 @@
-"""Take pictures of every view, in light and dark.
+"""Takes pictures of every view, in the light and the dark theme.
 
 Usage: ``python scripts/screenshots.py FOLDER``, with the test requirements and Chromium installed.
 ``--docs`` also renews the two pictures of the README.
@@ -69,12 +69,12 @@ def handler(pd):
 
 
 class Camera:
-    """Takes pictures into a folder, named after what they show.
+    """Takes pictures into a folder.
 
     Parameters
     ----------
     folder : Path
-        Where they go.
+        The folder.
     scheme : str
         ``light`` or ``dark``.
     """
@@ -83,13 +83,13 @@ class Camera:
         self._folder = folder
         self._scheme = scheme
 
-    def take(self, name: str, shown: Page | Locator) -> None:
+    def take(self, name: str, target: Page | Locator) -> None:
         """Take a picture of a page, or of a part of it."""
-        shown.screenshot(path=self._folder / f"{name}-{self._scheme}.png")
+        target.screenshot(path=self._folder / f"{name}-{self._scheme}.png")
 
 
 def make_runs(server: JupyterServer) -> None:
-    """Start runs of all kinds."""
+    """Start runs that get every status."""
     approval = server.deploy("approval", [LOAD, ASK, SHIP])
     report = server.deploy("weekly_report", [LOAD, PLOT, WAIT])
     stock = server.deploy("stock", [LOAD, BROKEN])
@@ -193,14 +193,14 @@ def show_panel(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme
 
 
 def show_notebook_7(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
-    """Show what Notebook 7 has places for."""
+    """Show a notebook in Notebook 7."""
     desk = open_lab(page, server, "notebooks/approval.ipynb", scheme)
     expect(desk.run(1)).to_contain_text("waits for a person")
     camera.take("notebook-7", page)
 
 
 def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
-    """Show the pages of links as a phone has them."""
+    """Show the pages of links on a phone."""
 
     def picture(name: str, heading: str) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text(heading)
@@ -210,18 +210,18 @@ def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
         run = server.run({"id": "approval"}, {"order": 19})
         return str(server.wait_run(run["id"], "paused")["pause"][f"{action}_url"])
 
-    held: list[Any] = []
+    requests: list[Any] = []
 
-    def hold(route: Any) -> None:
+    def delay(route: Any) -> None:
         if route.request.method == "POST":
-            held.append(route)
+            requests.append(route)
         else:
             route.continue_()
 
-    page.route("**/pdflow/**", hold)
+    page.route("**/pdflow/**", delay)
     page.goto(link("resume"))
     picture("busy", "Resuming …")
-    held[0].abort()
+    requests[0].abort()
     picture("failed", "That did not work")
     page.unroute_all()
     page.get_by_role("button").click()
@@ -237,7 +237,7 @@ def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
 
 
 def show_link_without_scripts(page: Page, server: JupyterServer, camera: Camera) -> None:
-    """Show the page that asks."""
+    """Show the pages of links that ask, as browsers without scripts have them."""
     run = server.wait_run(server.run({"id": "approval"}, {"order": 20})["id"], "paused")
     for action in ("resume", "cancel"):
         page.goto(run["pause"][f"{action}_url"])

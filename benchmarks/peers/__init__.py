@@ -1,7 +1,7 @@
-"""The same work done by other durable workflow engines, where they are installed.
+"""Other durable workflow engines that do the same work, if they are installed.
 
-What runs in their own interpreter is in ``*_work.py``, started with ``-P``: modules here have the
-names of theirs.
+``*_work.py`` runs in their interpreter, with ``-P``: modules in this folder have the names of
+their packages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VARIABLE = "PDFLOW_PEERS_PYTHON"
 
 
 def python_with(*modules: str) -> str | None:
-    """Find the interpreter that has a peer's modules: the one of `VARIABLE`, or this one."""
+    """Return the interpreter of `VARIABLE`, or this one, if it has a peer's modules, else None."""
     python = os.environ.get(VARIABLE, sys.executable)
     found = subprocess.run(
         [python, "-c", f"import {', '.join(modules)}"], stderr=subprocess.DEVNULL, check=False

@@ -1,4 +1,4 @@
-"""LangGraph with its SQLite checkpointer: an interrupt, resumed in the same process."""
+"""LangGraph with its SQLite checkpointer: an interrupt that is resumed in the same process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WORK = Path(__file__).with_name("langgraph_work.py")
 
 
 def resumes(folder: Path, count: int) -> Figures:
-    """R without HTTP; nothing where LangGraph is not installed."""
+    """Measure R without HTTP, if LangGraph is installed."""
     if found := _work(folder, count):
         yield Figure("LangGraph, no HTTP", "ms", found["first_line"], "peer")
 
 
 def rates(folder: Path, count: int) -> Figures:
-    """Runs per second from resumed to completed, one after another."""
+    """Measure runs per second from resumed to completed, one after another."""
     if found := _work(folder, count):
         rate = 1000 * count / sum(found["whole"])
         yield Figure("LangGraph, no HTTP, resumed → completed", "runs/s", [rate], "peer")

@@ -1,4 +1,4 @@
-"""Runs in LangGraph: ``python langgraph_work.py COUNT FOLDER`` prints what it took, as JSON."""
+"""Resumes runs of LangGraph: ``python langgraph_work.py COUNT FOLDER`` prints times as JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def resume(work: Any, thread: Any) -> tuple[float, float]:
-    """Milliseconds until the next node's first line, and until the run is over."""
+    """Return the milliseconds until the next node's first line, and until the run has ended."""
     sent = time.time_ns()
     state = work.invoke(Command(resume=True), thread)
     return (state["began"] - sent) / 1e6, (time.time_ns() - sent) / 1e6

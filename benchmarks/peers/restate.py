@@ -26,7 +26,7 @@ SUSPENDED_SECONDS = 1.0
 """Long enough for a handler to be suspended."""
 
 AT_ONCE = {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}
-"""Has the server suspend a handler as soon as it waits, in place of a minute later."""
+"""Makes the server suspend a handler at once when it waits, not after a minute."""
 
 PORTS = ("RESTATE_INGRESS__BIND_ADDRESS", "RESTATE_ADMIN__BIND_ADDRESS", "RESTATE_BIND_ADDRESS")
 
@@ -44,18 +44,18 @@ class Restate:
         threading.Thread(target=self._read, args=(service.stdout,), daemon=True).start()
 
     def wait(self, kind: str) -> tuple[int, str]:
-        """Get the next line of that kind that the service prints: a number and what came of it."""
+        """Return the next line of a kind that the service prints: a number and a value."""
         return self._lines[kind].get(timeout=SECONDS)
 
     def first_line_ms(self, number: int) -> float:
-        """Start a handler, resolve what it awaits: milliseconds until its next line."""
+        """Start a handler and resolve its awakeable; return the milliseconds until its next line."""
         self.connection.request("POST", "/Approval/ask/send", number)
         sent = self.connection.send("POST", _resolve(self.wait("waits")[1]), True)
         self.connection.receive()
         return (int(self.wait("goes")[1]) - sent) / 1e6
 
     def suspended(self, count: int) -> list[str]:
-        """Start handlers and wait until they are suspended; gives the names of what they await."""
+        """Start handlers and wait until they are suspended; return their awakeables."""
         for number in range(count):
             self.connection.request("POST", "/Approval/ask/send", number)
         names = [self.wait("waits")[1] for _ in range(count)]
@@ -63,7 +63,7 @@ class Restate:
         return names
 
     def next_line_ms(self, name: str) -> float:
-        """Resolve what a handler awaits: milliseconds until its next line."""
+        """Resolve an awakeable; return the milliseconds until the handler's next line."""
         sent = self.connection.send("POST", _resolve(name), True)
         self.connection.receive()
         goes = int(self.wait("goes")[1])
@@ -77,7 +77,7 @@ class Restate:
 
 
 def resumes(folder: Path, count: int) -> Figures:
-    """R; nothing where Restate is not installed."""
+    """Measure R, if Restate is installed."""
     with _running(folder, {}) as restate:
         if restate is not None:
             times = [restate.first_line_ms(number) for number in range(count + WARM_UP)]
@@ -89,7 +89,7 @@ def resumes(folder: Path, count: int) -> Figures:
 
 
 def rates(folder: Path, count: int, rounds: int) -> Figures:
-    """Handlers per second from resolved to their next line, many at once."""
+    """Measure handlers per second from resolved to their next line, many at once."""
     with _running(folder, {}) as restate:
         if restate is not None:
             found = [_rate(restate, count) for _ in range(rounds + 1)][1:]
@@ -141,7 +141,7 @@ def _register(admin: int, port: int) -> None:
 def _process(
     command: Sequence[str], env: dict[str, str], stdout: int
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a process in a group of its own: npm's command is a parent of the server."""
+    """Run a process in its own group: npm's command starts the server as a child."""
     process = subprocess.Popen(
         command,
         env={**os.environ, **env},
@@ -153,5 +153,5 @@ def _process(
     try:
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # what they leave goes with the folder
+        os.killpg(process.pid, signal.SIGKILL)  # their files are removed with the folder
         process.wait()

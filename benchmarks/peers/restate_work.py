@@ -1,4 +1,4 @@
-"""A service of Restate: ``python restate_work.py PORT`` serves it and prints what happens in it."""
+"""A service of Restate: ``python restate_work.py PORT`` serves it and prints times."""
 
 from __future__ import annotations
 
