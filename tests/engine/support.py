@@ -22,7 +22,7 @@ class Inbox:
     """
 
     def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
+        self.emails: list[EmailMessage] = []
         self.envelopes: list[tuple[str, list[str]]] = []
         self.replies: list[str] = []
         self.refusals: dict[str, list[str]] = {}
@@ -39,7 +39,7 @@ class Inbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.replies:
             return self.replies.pop(0)
-        self.mails.append(message_from_bytes(envelope.content, policy=SMTP))
+        self.emails.append(message_from_bytes(envelope.content, policy=SMTP))
         self.envelopes.append((envelope.mail_from, envelope.rcpt_tos))
         return "250 OK"
 

@@ -176,5 +176,5 @@ def test_an_hour_without_the_smtp_server(tmp_path: Path) -> None:
             wait_until(lambda: email_of(server)["status"] == "sent", "the email is delivered")
         finally:
             smtp.stop()
-        assert [found["Subject"] for found in inbox.mails] == ["Please"]
+        assert [found["Subject"] for found in inbox.emails] == ["Please"]
         assert os.listdir(server.data_dir / "mail" / "queued") == []

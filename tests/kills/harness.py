@@ -231,7 +231,7 @@ class _Harness:
         )
         wait_until(lambda: not os.listdir(folder / "queued"), "all emails are delivered", 60)
         assert sorted(path.stem for path in (folder / "done").iterdir()) == sorted(expected)
-        delivered = {found["Message-ID"] for found in self.inbox.mails}
+        delivered = {found["Message-ID"] for found in self.inbox.emails}
         assert delivered == {f"<{email_id}@jupyter-pdflow>" for email_id in expected}
 
     def count(self) -> None:
@@ -241,7 +241,7 @@ class _Harness:
         self.report.unanswered = answers.count(None)
         self.report.answered = len(answers) - answers.count(None)
         self.report.runs = len(self.ledger.runs)
-        self.report.emails = len(self.inbox.mails)
+        self.report.emails = len(self.inbox.emails)
 
 
 def half_written(data_dir: Path) -> list[Path]:

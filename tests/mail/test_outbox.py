@@ -103,11 +103,11 @@ def status(outbox: Outbox, email_id: str = "r-1-0-0") -> str:
 async def test_delivered_to_the_owner_by_default(outbox: Outbox, inbox: Inbox) -> None:
     await outbox.accept([email(html="<b>Yes</b>")])
     await until(lambda: status(outbox) == "sent")
-    mail = inbox.mails[0]
-    assert (mail["To"], mail["From"]) == ("owner@example.org", "flows@example.org")
-    assert mail["Subject"] == "Please approve"
-    assert mail["Message-ID"] == "<r-1-0-0@jupyter-pdflow>"
-    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    message = inbox.emails[0]
+    assert (message["To"], message["From"]) == ("owner@example.org", "flows@example.org")
+    assert message["Subject"] == "Please approve"
+    assert message["Message-ID"] == "<r-1-0-0@jupyter-pdflow>"
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
     assert text is not None
     assert text.get_content().strip() == "Yes: https://x/y"
     assert html is not None
@@ -120,7 +120,7 @@ async def test_delivered_to_the_recipients_that_the_step_names(
     await outbox.accept([email(to=["a@example.org", "Bé <b@example.org>"], subject="Ünïcode …")])
     await until(lambda: status(outbox) == "sent")
     assert inbox.envelopes == [("flows@example.org", ["a@example.org", "b@example.org"])]
-    assert inbox.mails[0]["Subject"] == "Ünïcode …"
+    assert inbox.emails[0]["Subject"] == "Ünïcode …"
 
 
 async def test_forms_of_addresses(outbox: Outbox, inbox: Inbox) -> None:
@@ -136,7 +136,7 @@ async def test_forms_of_addresses(outbox: Outbox, inbox: Inbox) -> None:
     await outbox.accept([email(to=list(to))])
     await until(lambda: status(outbox) == "sent")
     assert inbox.envelopes[0][1] == [address for address in to.values() if address]
-    shown = [address.display_name for address in inbox.mails[0]["To"].addresses]
+    shown = [address.display_name for address in inbox.emails[0]["To"].addresses]
     names = [name.encode("utf-8", "surrogateescape").decode() for name in shown]  # raw UTF-8
     assert names == ["Doe, J", 'Bé, "Dr."', "", "", "", "", "A again"]
 
@@ -299,7 +299,7 @@ async def test_an_email_without_a_valid_id_is_dropped(
 ) -> None:
     await outbox.accept([email("../../pwn"), email("\0"), email("x" * 300), email()])
     await until(lambda: status(outbox) == "sent")
-    assert len(inbox.mails) == 1
+    assert len(inbox.emails) == 1
     assert caplog.text.count("has no valid id") == 3
     assert not list(tmp_path.parent.glob("pwn*"))
 
@@ -328,7 +328,7 @@ async def test_an_email_that_is_handed_over_twice_is_sent_once(
     await until(lambda: status(outbox) == "sent")
     await outbox.accept([email(), email("r-1-0-1")])
     await until(lambda: status(outbox, "r-1-0-1") == "sent")
-    assert len(inbox.mails) == 2
+    assert len(inbox.emails) == 2
 
 
 @pytest.mark.parametrize("outbox", [Limits(email_retry_seconds=0.02)], indirect=True)
@@ -345,7 +345,7 @@ async def test_a_permanent_refusal_is_final(outbox: Outbox, inbox: Inbox) -> Non
     await outbox.accept([email()])
     await until(lambda: status(outbox) == "failed")
     assert "no spam please" in (outbox.email("r-1-0-0").error or "")
-    assert inbox.mails == []
+    assert inbox.emails == []
 
 
 async def test_an_email_without_a_recipient_fails(tmp_path: Path, smtp: Controller) -> None:
@@ -366,7 +366,7 @@ async def test_a_queued_email_is_delivered_after_a_restart(
     await unreachable.close()
     outbox = await open_outbox(tmp_path, SMTPTransport.at(url(smtp)))
     await until(lambda: status(outbox) == "sent")
-    assert len(inbox.mails) == 1
+    assert len(inbox.emails) == 1
     await outbox.close()
 
 
@@ -391,11 +391,11 @@ async def test_a_delivered_email_is_not_sent_again_while_the_disk_is_full(
     done.rmdir()
     done.touch()  # nothing can be moved there
     await outbox.accept([email()])
-    await until(lambda: inbox.mails)
+    await until(lambda: inbox.emails)
     done.unlink()
     done.mkdir()
     await until((done / "r-1-0-0.json").exists)
-    assert (status(outbox), len(inbox.mails)) == ("sent", 1)
+    assert (status(outbox), len(inbox.emails)) == ("sent", 1)
 
 
 async def test_a_damaged_file_does_not_hide_other_emails(

@@ -49,7 +49,7 @@ class ClickingInbox(Inbox):
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         reply = await super().handle_DATA(server, session, envelope)
-        link = re.search(r"http\S+/resume/\S+", text_of(self.mails[-1]))
+        link = re.search(r"http\S+/resume/\S+", text_of(self.emails[-1]))
         if link:
             async with httpx.AsyncClient(trust_env=False) as client:
                 self.answers.append((await client.post(link[0])).status_code)
