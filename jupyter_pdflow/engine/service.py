@@ -60,9 +60,9 @@ class Service:
     of a resume, a cancel and a timer wins, and the others are applied to its result.
 
     What a method has stored when it returns, as its docstring says, survives a crash and a power
-    cut. A method that raises, be it `OSError` because the storage fails, has stored nothing. What
-    follows from a stored change is repeated at the next `open` if the server ends too early:
-    executing a step, setting a timer, handing over emails, archiving a run.
+    cut. A method that raises, be it `OSError` because the storage fails, has stored nothing unless
+    its docstring says otherwise. What follows from a stored change is repeated at the next `open`
+    if the server ends too early: executing a step, setting a timer, handing over emails, archiving.
 
     Parameters
     ----------
@@ -331,9 +331,9 @@ class Service:
         # A warm kernel is taken before the write, so that one write stores the change and the
         # begin of the step.
         kernel = self._executor.take(transition.run) if _wants_kernel(transition) else None
-        run = (
-            transition.run if kernel is None else apply(transition.run, Begin(), self._clock()).run
-        )
+        run = transition.run
+        if kernel is not None:
+            run = apply(run, Begin(), self._clock()).run
         if run is not before:
             await self._put(run, transition.effects, kernel)
         for effect in transition.effects:

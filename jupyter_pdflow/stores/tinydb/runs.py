@@ -131,7 +131,7 @@ class Runs:
         self._finished_summaries = Records(data_dir / "finished", SUMMARY)
         self._active_ids: set[str] = set()
         self._index = RunIndex()
-        self._has_finished = False
+        self._finished_indexed = False
         self._indexing = asyncio.Lock()
 
     def active(self) -> Iterator[Run]:
@@ -214,12 +214,12 @@ class Runs:
     async def _index_finished(self) -> None:
         """Index the ids in ``finished/``, once."""
         async with self._indexing:
-            if self._has_finished:
+            if self._finished_indexed:
                 return
             async for run_id in in_slices(await in_reader(self._finished.recover)):
                 if run_id not in self._index:  # runs that ended meanwhile have their entry
                     self._index.set(run_id, None)
-            self._has_finished = True
+            self._finished_indexed = True
 
     def _is_finished(self, run_id: str) -> bool:
         """Return whether a run in ``active/`` is in ``finished/`` too, by a `finish` cut short."""
