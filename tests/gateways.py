@@ -12,7 +12,7 @@ from typing import Self
 import httpx
 import psutil
 
-from tests.servers import START_SECONDS, free_port, own_environment, wait_until
+from tests.servers import START_SECONDS, free_port, isolated_environment, wait_until
 
 
 class Gateway:
@@ -32,7 +32,7 @@ class Gateway:
         self.log_path = folder / "gateway.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.env = own_environment(folder / "gateway-home", env or {})
+        self.env = isolated_environment(folder / "gateway-home", env or {})
         inherited = ["HOME", "IPYTHONDIR", "PATH", "PYTHONPATH", *(env or {})]
         self.env["KG_ENV_PROCESS_WHITELIST"] = ",".join(inherited)
         self.process: psutil.Popen | None = None

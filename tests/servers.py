@@ -1,4 +1,4 @@
-"""Real Jupyter servers for tests: a process of their own, a port, a token, a data directory."""
+"""Real Jupyter servers for tests, each with its own process, port, token and data directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ WITHOUT_LAB = f"--ServerApp.jpserver_extensions={dict.fromkeys(LAB, False)}"
 
 
 def wait_until(check: Callable[[], T], what: str, timeout: float = 20.0) -> T:
-    """Poll `check` until it gives something true, and return that."""
+    """Poll `check` until it returns a true value, and return that value.
+
+    Raises
+    ------
+    TimeoutError
+        The value was false for `timeout` seconds; the message names `what` was expected.
+    """
     end = time.monotonic() + timeout
     while True:
         found = check()
@@ -40,7 +46,7 @@ def wait_until(check: Callable[[], T], what: str, timeout: float = 20.0) -> T:
 
 
 def write_notebook(path: Path, cells: Sequence[str], kernel_name: str = "python3") -> Path:
-    """Write a notebook of code cells with these sources."""
+    """Write a notebook of code cells with these sources; return its path."""
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     notebook.metadata["kernelspec"] = {
         "name": kernel_name,
@@ -53,24 +59,24 @@ def write_notebook(path: Path, cells: Sequence[str], kernel_name: str = "python3
 
 
 class JupyterServer:
-    """A `python -m jupyter_server` with token and XSRF check on, seeing no one else's files.
+    """A `python -m jupyter_server` with token and XSRF check, isolated from other Jupyter files.
 
     Parameters
     ----------
     folder : Path
-        An empty directory for all that the server and its kernels write.
+        An empty directory for all files that the server and its kernels write.
     args : sequence of str
         More command-line arguments.
     env : dict
         More environment variables.
     data_dir : Path, optional
-        ``PDFlow.data_dir``, where two servers are to share one.
+        ``PDFlow.data_dir``, for a server that shares it with another one.
     base_url : str
         ``ServerApp.base_url``, with a slash at both ends.
     prefix : sequence of str
-        A program, with its arguments, that starts the server in its own place.
+        A program, with its arguments, that replaces itself by the server.
     lab : bool
-        Load JupyterLab and its companions too, which takes seconds.
+        Whether to load JupyterLab and its extensions, which takes seconds.
     """
 
     def __init__(
@@ -91,11 +97,11 @@ class JupyterServer:
         self.token = secrets.token_hex(16)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{base_url}".rstrip("/")
-        self.env = own_environment(folder, env or {})
+        self.env = isolated_environment(folder, env or {})
         self.prefix = prefix
         self.args = [*self._arguments(base_url), *([] if lab else [WITHOUT_LAB]), *args]
         self.process: psutil.Popen | None = None
-        self._family: list[psutil.Process] = []
+        self._children: list[psutil.Process] = []
         self.http = self.client(cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])))
 
     # --- the process ------------------------------------------------------------------
@@ -121,29 +127,29 @@ class JupyterServer:
         return self
 
     def stop(self) -> None:
-        """Stop the process as a service manager would, and whatever it left behind."""
-        self._end(signal.SIGTERM)
-        _, alive = psutil.wait_procs(self._family, timeout=0)
+        """Stop the process as a service manager does, and kill the processes that it left."""
+        self._send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(self._children, timeout=0)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=5)
-        self._family = []
+        self._children = []
 
     def kill(self) -> None:
-        """Kill the process at once; its kernels notice it by themselves, as in real life."""
-        self._end(signal.SIGKILL)
+        """Kill the process; its kernels have to notice that by themselves."""
+        self._send_signal(signal.SIGKILL)
 
     def restart(self) -> Self:
-        """Stop, if it runs, and start on the same port and data directory."""
+        """Stop the process, and start it with the same port and data directory."""
         self.stop()
         return self.start()
 
     def log(self) -> str:
-        """Read what the server has logged in all its lives."""
+        """Return the log of the server since its first start."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def kernels(self) -> list[psutil.Process]:
-        """List the processes below the server's."""
+        """Return the processes that the server has started, kernels included."""
         return self.process.children(recursive=True) if self.process else []
 
     def __enter__(self) -> Self:
@@ -156,16 +162,16 @@ class JupyterServer:
     # --- requests ---------------------------------------------------------------------
 
     def client(self, **options: Any) -> httpx.Client:
-        """Make another HTTP client; unlike `http` it keeps the cookies that it is given."""
+        """Return another HTTP client. It stores cookies, as `http` does not."""
         return httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False, **options)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header that authenticates a request."""
+        """The headers that authenticate a request."""
         return {"Authorization": f"token {self.token}"}
 
     def api(self, method: str, path: str, json: Any = None, **kw: Any) -> httpx.Response:
-        """Send an authenticated request below ``/pdflow/api``; `json` None sends no body."""
+        """Send an authenticated request below ``/pdflow/api``, without a body if `json` is None."""
         if json is not None:
             kw["json"] = json
         headers = {**self.headers, **kw.pop("headers", {})}
@@ -181,11 +187,11 @@ class JupyterServer:
         return _data(self.api("POST", f"/workflows/{workflow['id']}/runs", {"event": event}))
 
     def get_run(self, run_id: str) -> Any:
-        """Get a run as the API shows it."""
+        """Return a run as the API shows it."""
         return _data(self.api("GET", f"/runs/{run_id}"))
 
     def wait_run(self, run_id: str, status: str | Collection[str], timeout: float = 30.0) -> Any:
-        """Poll until the run has this status, or one of these, and return it."""
+        """Poll until the run has this status, or one of these; return the run."""
         wanted = {status} if isinstance(status, str) else set(status)
         ended = {"succeeded", "failed", "canceled"} - wanted
 
@@ -196,7 +202,7 @@ class JupyterServer:
 
         return wait_until(check, f"run {run_id} is {wanted}", timeout)
 
-    # --- inside -----------------------------------------------------------------------
+    # --- private -----------------------------------------------------------------------
 
     def _arguments(self, base_url: str) -> list[str]:
         arguments = [
@@ -218,16 +224,17 @@ class JupyterServer:
             msg = f"The server ended while starting; its log:\n{self.log()}"
             raise RuntimeError(msg)
         try:
-            # Not /api/status, which asks the gateway where there is one.
+            # Not /api/status: it waits for the gateway, if one is configured.
             return self.http.get("/api", headers=self.headers).status_code == 200
         except httpx.TransportError:
             return False
 
-    def _end(self, number: signal.Signals) -> None:
+    def _send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, and wait until the process has ended."""
         process, self.process = self.process, None
         if process is None or process.poll() is not None:
             return
-        self._family += process.children(recursive=True)
+        self._children += process.children(recursive=True)
         process.send_signal(number)
         try:
             process.wait(STOP_SECONDS)
@@ -236,8 +243,8 @@ class JupyterServer:
             process.wait()
 
 
-def own_environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
-    """Take the developer's own servers, settings and files out of the server's sight."""
+def isolated_environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
+    """Return environment variables that hide the developer's servers, settings and files."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("JUPYTER")}
     home = folder / "home"
     own = {"HOME": home, "IPYTHONDIR": home / "ipython"}

@@ -1,3 +1,3 @@
-"""Tests of this room."""
+"""Tests of the Jupyter server extension."""
 
 from __future__ import annotations

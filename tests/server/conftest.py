@@ -1,4 +1,4 @@
-"""A paused run whenever a test needs one."""
+"""A fixture that starts paused runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def handler(pd):
 
 @pytest.fixture(scope="module")
 def paused(server: JupyterServer) -> Callable[[], Any]:
-    """Start a run of ``ask`` and ``tell`` that waits in ``ask``."""
+    """Return a function that starts a run with an event, and returns the run once it is paused."""
     workflow = server.deploy("approval", ["import os", ASK, TELL])
 
     def start(event: Any = None) -> Any:

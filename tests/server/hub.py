@@ -1,4 +1,4 @@
-"""A real JupyterHub without a proxy in front: requests go where its proxy would send them."""
+"""A real JupyterHub without a proxy: the tests send requests where its proxy would send them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from tests.servers import free_port, own_environment, wait_until
+from tests.servers import free_port, isolated_environment, wait_until
 
 USER = "ada"
 CONFIGURATION = """
@@ -54,12 +54,12 @@ c.Spawner.start_timeout = 60
 
 
 class Hub:
-    """A Hub, and the server of its one user.
+    """A JupyterHub with one user and the user's server.
 
     Parameters
     ----------
     folder : Path
-        An empty directory for all that they write.
+        An empty directory for all files that they write.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +80,7 @@ class Hub:
             self.process = psutil.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(config)],
                 cwd=self.folder,
-                env=own_environment(self.folder, {}),
+                env=isolated_environment(self.folder, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -90,15 +90,15 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         assert self.process is not None
-        family = [self.process, *self.process.children(recursive=True)]
+        processes = [self.process, *self.process.children(recursive=True)]
         self.process.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(processes, timeout=20)
         for process in alive:
             process.kill()
         self.http.close()
 
     def start_server(self) -> None:
-        """Start the user's server, and wait until it answers."""
+        """Start the user's server, and wait until it is ready."""
         self._hub("POST", f"/users/{USER}/server")
         wait_until(self._is_ready, "the user's server answers", 60)
 
