@@ -1,4 +1,4 @@
-"""Steps that take their server down, and steps that were executing beside them."""
+"""Steps that kill their server, and steps that were executing at the same time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def server(tmp_path: Path) -> Iterator[JupyterServer]:
         yield running
 
 
-def start_again(server: JupyterServer) -> None:
+def restart_killed(server: JupyterServer) -> None:
+    """Wait until a step has killed the server, and start it again."""
     process = server.process
     assert process is not None
     wait_until(lambda: process.poll() is not None, "the server has died", 40)
@@ -60,18 +61,18 @@ def start_again(server: JupyterServer) -> None:
     server.start()
 
 
-def test_only_the_step_that_crashes_alone_is_given_up(server: JupyterServer) -> None:
+def test_only_the_step_that_kills_the_server_fails(server: JupyterServer) -> None:
     innocent = server.run(server.deploy("innocent", [INNOCENT]))
     wait_until((server.root / "innocent").exists, "the innocent step is executing")
     culprit = server.run(server.deploy("culprit", [CULPRIT]))
-    start_again(server)
-    start_again(server)
+    restart_killed(server)
+    restart_killed(server)
     for run in (innocent, culprit):
         assert server.get_run(run["id"])["status"] == "queued"
     other = server.run(server.deploy("other", [DONE]))
     assert server.wait_run(other["id"], "succeeded")
     (server.root / "go").touch()
-    start_again(server)
+    restart_killed(server)
     ended = server.wait_run(culprit["id"], "failed")
     assert ended["error"]["ename"] == "ServerDied"
     assert "ended 3 times while it executed step 'culprit'" in ended["error"]["message"]
@@ -79,16 +80,16 @@ def test_only_the_step_that_crashes_alone_is_given_up(server: JupyterServer) -> 
     assert server.wait_run(innocent["id"], "succeeded")["steps"][0]["status"] == "succeeded"
 
 
-def test_a_setup_that_takes_the_server_down_is_given_up_too(server: JupyterServer) -> None:
+def test_a_setup_that_kills_the_server_fails(server: JupyterServer) -> None:
     run = server.run(server.deploy("setup", [KILLING_SETUP, DONE]))
     for _ in range(3):
-        start_again(server)
+        restart_killed(server)
     ended = server.wait_run(run["id"], "failed")
     assert "ended 3 times" in ended["error"]["message"]
     assert (server.root / "setup").read_text() == "xxx"
 
 
-def test_a_run_whose_setup_runs_is_running(server: JupyterServer) -> None:
+def test_a_run_is_running_while_its_setup_runs(server: JupyterServer) -> None:
     run = server.run(server.deploy("setup", [WAITING_SETUP, DONE]))
     wait_until((server.root / "begun").exists, "the setup runs")
     assert server.get_run(run["id"])["status"] == "running"
@@ -96,7 +97,7 @@ def test_a_run_whose_setup_runs_is_running(server: JupyterServer) -> None:
     server.wait_run(run["id"], "succeeded")
 
 
-def test_a_run_is_canceled_while_its_setup_runs(tmp_path: Path) -> None:
+def test_a_run_can_be_canceled_while_its_setup_runs(tmp_path: Path) -> None:
     with JupyterServer(tmp_path, ["--PDFlow.max_kernels=1"]) as server:
         run = server.run(server.deploy("setup", [WAITING_SETUP, DONE]))
         wait_until((server.root / "begun").exists, "the setup runs")
@@ -106,7 +107,7 @@ def test_a_run_is_canceled_while_its_setup_runs(tmp_path: Path) -> None:
         assert server.get_run(run["id"])["status"] == "canceled"
 
 
-def test_a_server_that_stops_while_a_setup_runs_counts_no_crash(server: JupyterServer) -> None:
+def test_a_stop_while_a_setup_runs_counts_no_crash(server: JupyterServer) -> None:
     run = server.run(server.deploy("setup", [WAITING_SETUP, DONE]))
     wait_until((server.root / "begun").exists, "the setup runs")
     server.stop()
@@ -119,7 +120,7 @@ def test_a_server_that_stops_while_a_setup_runs_counts_no_crash(server: JupyterS
     assert ended["steps"][0]["exports"]["$return_value"] == 2
 
 
-def test_an_outcome_that_no_rule_can_take_fails_its_step(server: JupyterServer) -> None:
+def test_an_outcome_that_can_not_be_stored_fails_its_step(server: JupyterServer) -> None:
     odd = """%%step odd
 def handler(pd):
     from jupyter_pdflow.rules.run import PauseCall

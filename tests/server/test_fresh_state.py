@@ -1,4 +1,4 @@
-"""What a run publishes does not depend on which kernel was warm."""
+"""A run sees the state that the setup left, whichever kernel executes it."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def release(server: JupyterServer) -> Any:
     return server.deploy("release", [SETUP, EVALUATE, APPROVE, PUBLISH])
 
 
-def published(server: JupyterServer, run: Any) -> Any:
+def resume_and_publish(server: JupyterServer, run: Any) -> Any:
     server.api("POST", f"/runs/{run['id']}/resume", {})
     return server.wait_run(run["id"], "succeeded")["steps"][2]["exports"]["$return_value"]
 
 
-def test_each_run_publishes_from_what_the_setup_left(server: JupyterServer, release: Any) -> None:
-    wanted = [5, None, 7, 9, None, 3, 11, 13, None, 15]
-    for pair in zip(wanted[::2], wanted[1::2], strict=True):
+def test_each_run_sees_the_state_that_the_setup_left(server: JupyterServer, release: Any) -> None:
+    events = [5, None, 7, 9, None, 3, 11, 13, None, 15]
+    for pair in zip(events[::2], events[1::2], strict=True):
         runs = [server.run(release, {"trees": trees} if trees else {}) for trees in pair]
         paused = [server.wait_run(run["id"], "paused") for run in runs]
-        found = [published(server, run) for run in paused]
+        found = [resume_and_publish(server, run) for run in paused]
         assert [one["approved"] for one in found] == [trees or 20 for trees in pair]
         assert [one["published"] for one in found] == [20, 20]
         drawn = {run["steps"][0]["exports"]["$return_value"]["drawn"] for run in paused}
         assert drawn | {one["drawn"] for one in found} == {0.5488135039273248}
 
 
-def test_a_run_that_changes_the_setup_says_so(server: JupyterServer, release: Any) -> None:
+def test_a_step_that_changes_the_setups_state_warns(server: JupyterServer, release: Any) -> None:
     run = server.wait_run(server.run(release, {"trees": 5})["id"], "paused")
     notebook = server.api("GET", f"/runs/{run['id']}/notebook").json()
     texts = [
@@ -66,7 +66,7 @@ def test_a_run_that_changes_the_setup_says_so(server: JupyterServer, release: An
     ]
     (text,) = texts
     assert text.startswith("Warning: `model` was made by the setup and changed by this step")
-    published(server, run)
+    resume_and_publish(server, run)
 
 
 def test_the_next_step_of_the_same_run_has_a_fresh_kernel(server: JupyterServer) -> None:

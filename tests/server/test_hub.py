@@ -1,4 +1,4 @@
-"""On a real JupyterHub, whose own extension is loaded after ours."""
+"""A server of a real JupyterHub. The Hub's own extension is loaded after ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers import wait_until, write_notebook
 
 PROXIED = {"Host": "hub.example", "X-Forwarded-Proto": "https"}
 BROWSER = {**PROXIED, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
-THERE = f"https://hub.example/user/{USER}/pdflow/resume/"
+HUB_LINK = f"https://hub.example/user/{USER}/pdflow/resume/"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def link(hub: Hub, run_id: str) -> str:
     return str(wait_until(paused, "the run is paused")["resume_url"])
 
 
-def test_links_lead_to_the_hub_and_not_to_the_servers_port(hub: Hub, run_id: str) -> None:
+def test_links_start_with_the_address_of_the_hub(hub: Hub, run_id: str) -> None:
     assert "X-JupyterHub-Version" in hub.api("GET", "/runs").headers
     wrong = {**BROWSER, "Host": "evil.example"}
     for headers in ({"Authorization": "token wrong"}, {"Authorization": ""}):
@@ -47,17 +47,17 @@ def test_links_lead_to_the_hub_and_not_to_the_servers_port(hub: Hub, run_id: str
     assert hub.api("GET", "/nothing", **wrong).status_code == 404
     assert link(hub, run_id).startswith(f"{hub.url}/pdflow/resume/")
     assert hub.api("GET", "/runs", **BROWSER).status_code == 200
-    assert link(hub, run_id).startswith(THERE)
+    assert link(hub, run_id).startswith(HUB_LINK)
 
 
-def test_links_stay_after_a_restart_and_work(hub: Hub, run_id: str) -> None:
+def test_links_work_after_a_restart(hub: Hub, run_id: str) -> None:
     assert hub.api("GET", "/runs", **BROWSER).status_code == 200
     hub.stop_server()
     hub.start_server()
-    there = link(hub, run_id)
-    assert there.startswith(THERE)
-    here = there.replace(THERE, f"{hub.url}/pdflow/resume/")
-    assert hub.http.post(here, headers=PROXIED).json()["status"] == "resumed"
+    public = link(hub, run_id)
+    assert public.startswith(HUB_LINK)
+    direct = public.replace(HUB_LINK, f"{hub.url}/pdflow/resume/")
+    assert hub.http.post(direct, headers=PROXIED).json()["status"] == "resumed"
 
 
 def test_a_wrong_token_is_refused(hub: Hub) -> None:
@@ -65,19 +65,19 @@ def test_a_wrong_token_is_refused(hub: Hub) -> None:
         Client(hub.url, "wrong").get("runs")
 
 
-def test_a_server_that_is_stopped_is_said_to_be(hub: Hub) -> None:
+def test_a_stopped_server_is_reported_as_stopped(hub: Hub) -> None:
     hub.stop_server()
     stopped = f"{hub.hub_url}/user/{USER}/"  # the proxy sends such a request to the Hub
     client = Client(stopped, hub.token)
-    words = f"The server at {stopped} is not running; start it at {hub.hub_url}/hub/home."
-    for ask in (
+    message = f"The server at {stopped} is not running; start it at {hub.hub_url}/hub/home."
+    for request in (
         lambda: client.get("runs"),
         lambda: client.post("workflows", {"path": "a.ipynb"}),
         lambda: client.notebook("a.ipynb"),
         lambda: Client(f"{hub.hub_url}/hub/user/{USER}/", hub.token).get("runs"),
     ):
-        with pytest.raises(ServerNotFoundError, match="is not running") as told:
-            ask()
-        assert str(told.value).replace("/hub/user/", "/user/") == words
+        with pytest.raises(ServerNotFoundError, match="is not running") as raised:
+            request()
+        assert str(raised.value).replace("/hub/user/", "/user/") == message
     hub.start_server()
     assert Client(hub.url, hub.token).get("runs")

@@ -1,4 +1,4 @@
-"""A version contains the local modules that it imports."""
+"""Local modules that a notebook imports, as part of its version."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_error_in_a_module_shows_the_line_of_its_version(
     assert "raise ValueError('old line')" in "\n".join(ended["error"]["traceback"])
 
 
-def test_what_cant_be_found_is_said_at_the_deploy(server: JupyterServer) -> None:
+def test_a_deploy_warns_of_imports_that_can_not_be_followed(server: JupyterServer) -> None:
     cell = "%%step dynamic\nimport importlib, sys\nsys.path.append('src')\ndef handler(pd):\n    importlib.import_module(pd.steps.trigger.event)"
     workflow = server.deploy("dynamic", [cell])
     assert [text.partition(" may use local modules")[0] for text in workflow["warnings"]] == [
@@ -92,20 +92,20 @@ def test_what_cant_be_found_is_said_at_the_deploy(server: JupyterServer) -> None
         "import_module(…) in step 'dynamic'",
     ]
     assert "warnings" not in server.api("GET", f"/workflows/{workflow['id']}").json()
-    done = call(server, "deploy", "dynamic.ipynb")
-    assert done.returncode == 0
-    assert "import_module(…) in step 'dynamic' may use local modules" in done.stderr
+    command = call(server, "deploy", "dynamic.ipynb")
+    assert command.returncode == 0
+    assert "import_module(…) in step 'dynamic' may use local modules" in command.stderr
 
 
-def test_a_module_that_cant_be_read_is_named(server: JupyterServer) -> None:
-    (server.root / "odd.py").write_bytes(b"\xff\xfe\x00")
-    cell = "%%step odd\nimport odd\ndef handler(pd): return 1"
+def test_a_module_that_can_not_be_read_is_named(server: JupyterServer) -> None:
+    (server.root / "binary.py").write_bytes(b"\xff\xfe\x00")
+    cell = "%%step binary\nimport binary\ndef handler(pd): return 1"
     server.root.joinpath("n").mkdir(exist_ok=True)
-    with pytest.raises(AssertionError, match=r"422 .*The local module 'odd.py' can't be read"):
-        server.deploy("odd_flow", [cell])
-    (server.root / "odd.py").write_text("x = 1\n" * 400_000)
+    with pytest.raises(AssertionError, match=r"422 .*The local module 'binary.py' can't be read"):
+        server.deploy("binary_flow", [cell])
+    (server.root / "binary.py").write_text("x = 1\n" * 400_000)
     with pytest.raises(AssertionError, match="install them as a package"):
-        server.deploy("odd_flow", [cell])
+        server.deploy("binary_flow", [cell])
 
 
 def test_modules_outside_the_root_are_refused(server: JupyterServer) -> None:

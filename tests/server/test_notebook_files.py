@@ -1,4 +1,4 @@
-"""Notebooks from strangers, deployed on a real server: read or refused, and nothing else."""
+"""Malformed notebooks and paths that leave the root folder, deployed on a real server."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def nested(levels: int) -> str:
 
 
 def state(server: JupyterServer) -> Any:
-    """Everything that a deploy could change, in the API and on the disk."""
+    """Return all that a deploy could change, in the API and on the disk."""
     files = {path: path.stat().st_mtime_ns for path in server.data_dir.rglob("*.json")}
     files.pop(server.data_dir / "address.json", None)
     return server.api("GET", "/workflows").json(), server.api("GET", "/runs").json(), files
 
 
 def refused(server: JupyterServer, path: str, statuses: tuple[int, ...] = (400, 404, 422)) -> str:
-    """Check that a path is refused in one clear sentence and that nothing has changed."""
+    """Check that a path is refused and that nothing has changed; return the message."""
     before = state(server)
     answer = server.api("POST", "/workflows", {"path": path})
     assert answer.status_code in statuses, answer.text
@@ -51,7 +51,7 @@ def refused(server: JupyterServer, path: str, statuses: tuple[int, ...] = (400, 
     return message
 
 
-STRANGE: dict[str, str | bytes] = {
+MALFORMED: dict[str, str | bytes] = {
     "empty": "",
     "no JSON": "{",
     "binary": b"\xff\xfe\x00\x01",
@@ -66,11 +66,11 @@ STRANGE: dict[str, str | bytes] = {
     "cells are null": json.dumps(notebook(None)),
     "cells have no type": json.dumps(notebook({"source": HANDLER})),
     "old and wrong": json.dumps({"nbformat": 3, "worksheets": 3}),
-    "old and hollow": json.dumps({"nbformat": 3, "worksheets": [{"cells": [{}]}]}),
+    "old and without cell types": json.dumps({"nbformat": 3, "worksheets": [{"cells": [{}]}]}),
     "too old": json.dumps({"nbformat": 1}),
     "too new": json.dumps({**notebook(code()), "nbformat": 99}),
-    "a version in words": json.dumps({**notebook(code()), "nbformat": "4"}),
-    "a minor version in words": json.dumps({**notebook(code()), "nbformat_minor": []}),
+    "a version as text": json.dumps({**notebook(code()), "nbformat": "4"}),
+    "a minor version as a list": json.dumps({**notebook(code()), "nbformat_minor": []}),
     "metadata is a list": json.dumps(notebook(code(), metadata=[])),
     "a cell's metadata is null": json.dumps(notebook(code(metadata=None))),
     "outputs are a number": json.dumps(notebook(code(outputs=3))),
@@ -90,23 +90,23 @@ STRANGE: dict[str, str | bytes] = {
 }
 
 
-@pytest.mark.parametrize("what", STRANGE)
-def test_a_strange_file_is_refused_in_words(server: JupyterServer, what: str) -> None:
-    content = STRANGE[what]
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_refused_with_a_message(server: JupyterServer, name: str) -> None:
+    content = MALFORMED[name]
     raw = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
-    (server.root / "strange.ipynb").write_bytes(raw)
-    refused(server, "strange.ipynb", (422,))
+    (server.root / "malformed.ipynb").write_bytes(raw)
+    refused(server, "malformed.ipynb", (422,))
     assert "500 POST" not in server.log()
     assert "Traceback" not in server.log()
 
 
-def test_what_is_odd_but_harmless_is_deployed(server: JupyterServer) -> None:
+def test_unusual_valid_notebooks_are_deployed(server: JupyterServer) -> None:
     stream = {"output_type": "stream", "name": "stdout", "text": "x" * 20_000_000}
     other = {"cell_type": "markdown", "id": "same", "metadata": {}, "source": "words"}
-    odd = notebook(code(outputs=[stream]), *[other] * 100, more={"x": 1})
-    (server.root / "odd.ipynb").write_text(json.dumps(odd))
+    unusual = notebook(code(outputs=[stream]), *[other] * 100, more={"x": 1})
+    (server.root / "unusual.ipynb").write_text(json.dumps(unusual))
     (server.root / "deep.ipynb").write_text(nested(200))
-    for name in ("odd", "deep"):
+    for name in ("unusual", "deep"):
         answer = server.api("POST", "/workflows", {"path": f"{name}.ipynb"})
         assert answer.status_code == 201, answer.text
         assert answer.json()["steps"] == ["a"]
@@ -114,7 +114,7 @@ def test_what_is_odd_but_harmless_is_deployed(server: JupyterServer) -> None:
 
 @pytest.fixture
 def outside(server: JupyterServer) -> Path:
-    """Put a good notebook beside the server's root folder, and ways to it below."""
+    """Write a notebook beside the server's root folder, and links to it below the root."""
     target = write_notebook(server.folder / "outside" / "secret.ipynb", [ASK, TELL])
     write_notebook(server.root / ".hidden" / "secret.ipynb", [ASK, TELL])
     for name, to in (("link.ipynb", target), ("away", target.parent), ("loop.ipynb", "loop.ipynb")):
@@ -125,7 +125,7 @@ def outside(server: JupyterServer) -> Path:
     return target
 
 
-def test_no_path_leaves_the_root(server: JupyterServer, outside: Path) -> None:
+def test_paths_that_leave_the_root_are_refused(server: JupyterServer, outside: Path) -> None:
     for path in (
         "../outside/secret.ipynb",
         "x/../../outside/secret.ipynb",

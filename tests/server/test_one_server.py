@@ -1,4 +1,4 @@
-"""One server per data directory."""
+"""The lock of a data directory: one server at a time."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def second(tmp_path: Path, first: JupyterServer) -> Iterator[JupyterServer]:
         yield running
 
 
-def answers(server: JupyterServer) -> bool:
+def is_open(server: JupyterServer) -> bool:
     return server.api("GET", "/runs").status_code == 200
 
 
-def test_the_data_is_private_and_says_who_has_it(first: JupyterServer) -> None:
+def test_the_data_directory_is_private_and_names_its_holder(first: JupyterServer) -> None:
     assert first.data_dir.stat().st_mode & 0o777 == 0o700
-    note = json.loads((first.data_dir / "lock.json").read_text())
+    holder = json.loads((first.data_dir / "lock.json").read_text())
     assert first.process is not None
-    assert note["pid"] == first.process.pid
-    assert note["url"].rstrip("/") == first.url
-    assert note["host"] == socket.gethostname()
+    assert holder["pid"] == first.process.pid
+    assert holder["url"].rstrip("/") == first.url
+    assert holder["host"] == socket.gethostname()
     first.stop()
     assert not (first.data_dir / "lock.json").exists()
 
 
-def test_a_second_server_says_who_has_the_data(first: JupyterServer, second: JupyterServer) -> None:
+def test_a_second_server_names_the_holder(first: JupyterServer, second: JupyterServer) -> None:
     assert first.process is not None
     run = first.run(first.deploy("flow", [ASK, TELL]))
     run = first.wait_run(run["id"], "paused")
@@ -57,7 +57,7 @@ def test_a_second_server_says_who_has_the_data(first: JupyterServer, second: Jup
     assert second.http.get("/api/status", headers=second.headers).status_code == 200
 
 
-def holder(server: JupyterServer) -> int:
+def holder_pid(server: JupyterServer) -> int:
     return int(json.loads((server.data_dir / "lock.json").read_text())["pid"])
 
 
@@ -65,18 +65,19 @@ def holder(server: JupyterServer) -> int:
 def test_a_second_server_takes_over(first: JupyterServer, second: JupyterServer, how: str) -> None:
     run = first.run(first.deploy("flow", [ASK, TELL]))
     run = first.wait_run(run["id"], "paused")
-    assert not answers(second)
+    assert not is_open(second)
     getattr(first, how)()
     wait_until(
-        lambda: "workflows now run on this server" in second.log(), "it takes over by itself"
+        lambda: "workflows now run on this server" in second.log(),
+        "the server opens the data directory",
     )
     assert second.process is not None
-    assert holder(second) == second.process.pid
+    assert holder_pid(second) == second.process.pid
     link = run["pause"]["resume_url"].replace(first.url, second.url)
     assert second.http.post(link).status_code == 200
     second.wait_run(run["id"], "succeeded")
     first.start()
-    assert not answers(first)
+    assert not is_open(first)
 
 
 def test_kernels_know_the_data_directory(first: JupyterServer) -> None:
@@ -85,7 +86,7 @@ def test_kernels_know_the_data_directory(first: JupyterServer) -> None:
     assert run["steps"][0]["exports"]["$return_value"] == str(first.data_dir)
 
 
-def test_a_server_that_is_not_configured_right_says_so(tmp_path: Path) -> None:
+def test_a_wrong_trait_is_named_without_its_password(tmp_path: Path) -> None:
     with JupyterServer(tmp_path, ["--PDFlow.smtp_url=ftp://me:pa55word@host"]) as server:
         answer = server.api("GET", "/runs")
         assert answer.status_code == 503
@@ -95,7 +96,7 @@ def test_a_server_that_is_not_configured_right_says_so(tmp_path: Path) -> None:
         assert "pa55word" not in server.log()
 
 
-def test_a_writer_that_outlives_its_server_is_waited_for(first: JupyterServer) -> None:
+def test_a_server_waits_for_the_writer_of_a_killed_server(first: JupyterServer) -> None:
     run = first.run(first.deploy("flow", [ASK, TELL]))
     run = first.wait_run(run["id"], "paused")
     first.kill()
@@ -107,6 +108,6 @@ def test_a_writer_that_outlives_its_server_is_waited_for(first: JupyterServer) -
         answer = first.api("GET", "/runs")
         assert (answer.status_code, answer.json()["reason"]) == (503, "locked")
         assert "is still writing" in answer.json()["message"]
-    wait_until(lambda: answers(first), "it takes over by itself")
+    wait_until(lambda: is_open(first), "the server opens the data directory")
     assert first.http.post(run["pause"]["resume_url"]).status_code == 200
     first.wait_run(run["id"], "succeeded")

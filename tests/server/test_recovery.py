@@ -1,4 +1,4 @@
-"""A server that is killed, and one that starts after it: nothing is lost."""
+"""A server that starts after another was killed or stopped: nothing is lost."""
 
 from __future__ import annotations
 
@@ -68,12 +68,14 @@ def test_no_kernel_is_held_while_runs_wait(tmp_path: Path) -> None:
         wait_until(lambda: not server.kernels(), "all kernels are gone")
 
 
-def test_a_killed_servers_kernels_end_too(server: JupyterServer) -> None:
+def test_kernels_of_a_killed_server_end(server: JupyterServer) -> None:
     paused(server)
     kernels = server.kernels()
     assert kernels
     server.kill()
-    wait_until(lambda: not any(k.is_running() and k.status() != "zombie" for k in kernels), "end")
+    wait_until(
+        lambda: not any(k.is_running() and k.status() != "zombie" for k in kernels), "kernels end"
+    )
 
 
 def test_overdue_timers_fire_at_start(server: JupyterServer) -> None:
@@ -87,7 +89,7 @@ def test_overdue_timers_fire_at_start(server: JupyterServer) -> None:
     assert server.http.get(run["pause"]["resume_url"]).status_code == 410
 
 
-def test_a_step_that_was_executing_is_executed_again_from_its_beginning(
+def test_an_interrupted_step_is_executed_again_from_its_beginning(
     server: JupyterServer,
 ) -> None:
     run = server.run(flow(server, 1, SLOW))
@@ -104,7 +106,7 @@ def test_a_step_that_was_executing_is_executed_again_from_its_beginning(
     assert first[2:] == second[2:]
 
 
-def test_a_graceful_stop_loses_nothing_either(server: JupyterServer) -> None:
+def test_a_graceful_stop_loses_nothing(server: JupyterServer) -> None:
     run = server.run(flow(server, 1, SLOW))
     attempts = server.root / "attempts"
     wait_until(lambda: attempts.exists() and attempts.read_text(), "the step has begun")
@@ -114,7 +116,7 @@ def test_a_graceful_stop_loses_nothing_either(server: JupyterServer) -> None:
     assert ended["steps"][0]["exports"]["$return_value"] == 2
 
 
-def test_a_request_kept_for_the_steps_end_outlives_a_kill(server: JupyterServer) -> None:
+def test_a_pending_request_survives_a_kill(server: JupyterServer) -> None:
     early = """%%step early
 def handler(pd):
     import json, pathlib, time
@@ -135,7 +137,7 @@ def handler(pd):
     assert ended["steps"][0]["exports"]["$resume_data"]["body"] == {"early": 1}
 
 
-def test_queued_runs_outlive_a_kill(tmp_path: Path) -> None:
+def test_queued_runs_survive_a_kill(tmp_path: Path) -> None:
     with JupyterServer(tmp_path, ["--PDFlow.max_kernels=1"]) as server:
         workflow = flow(server, 1, SLOW)
         runs = [server.run(workflow) for _ in range(3)]
@@ -169,7 +171,7 @@ def test_a_run_finishes_on_the_version_that_it_started_with(server: JupyterServe
     )
 
 
-def test_files_move_when_a_run_ends_and_damaged_ones_are_set_aside(server: JupyterServer) -> None:
+def test_ended_runs_are_moved_and_damaged_files_are_set_aside(server: JupyterServer) -> None:
     run, other = paused(server), paused(server)
     server.api("POST", f"/runs/{run['id']}/cancel", {"reason": "enough"})
     assert files(server, "finished") == [f"{run['id']}.json"]

@@ -1,4 +1,4 @@
-"""Whatever a request to a link says, through a real server: it is data, and no more."""
+"""Untrusted input in requests to links of a real server is passed on as data only."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ IMITATIONS: list[Any] = [
 ]
 
 
-def told(server: JupyterServer, run: Any) -> Any:
+def request_seen(server: JupyterServer, run: Any) -> Any:
     return server.wait_run(run["id"], "succeeded")["steps"][1]["exports"]["$return_value"]
 
 
 @pytest.mark.parametrize("body", IMITATIONS, ids=range(len(IMITATIONS)))
-def test_json_that_looks_like_ours_reaches_the_step_as_it_is(
+def test_json_that_imitates_our_records_reaches_the_step_unchanged(
     server: JupyterServer, paused: Paused, body: Any
 ) -> None:
     run = paused()
     assert server.http.post(run["pause"]["resume_url"], json=body).status_code == 200
-    assert told(server, run)["body"] == body
+    assert request_seen(server, run)["body"] == body
 
 
-def test_it_is_data_for_a_rerun_and_after_a_restart_too(server: JupyterServer) -> None:
+def test_it_stays_unchanged_in_a_rerun_and_after_a_restart(server: JupyterServer) -> None:
     workflow = server.deploy("again", [AGAIN, ASK, TELL])
     run = server.wait_run(server.run(workflow, IMITATIONS)["id"], "paused")
     assert server.http.post(run["pause"]["resume_url"], json=IMITATIONS).status_code == 200
@@ -87,12 +87,14 @@ def test_it_is_data_for_a_rerun_and_after_a_restart_too(server: JupyterServer) -
         (b"[" * 5000, "[" * 5000),
     ],
 )
-def test_json_at_its_borders(server: JupyterServer, paused: Paused, raw: bytes, body: Any) -> None:
+def test_json_that_parsers_treat_differently(
+    server: JupyterServer, paused: Paused, raw: bytes, body: Any
+) -> None:
     run = paused()
     json_type = {"Content-Type": "application/json"}
     answer = server.http.post(run["pause"]["resume_url"], content=raw, headers=json_type)
     assert answer.status_code == 200
-    request = told(server, run)
+    request = request_seen(server, run)
     assert request["body"] == body
     assert ("body_error" in request) is isinstance(body, str)
 
@@ -101,7 +103,7 @@ def test_json_at_its_borders(server: JupyterServer, paused: Paused, raw: bytes, 
     "name",
     ["../../etc/passwd", "/etc/passwd", "..\\..\\x", "C:\\x", "a%00b", "~", "-rf", "x" * 5000],
 )
-def test_a_files_name_is_a_word_and_no_path(
+def test_the_name_of_an_uploaded_file_is_not_used_as_a_path(
     server: JupyterServer, paused: Paused, name: str
 ) -> None:
     run = paused()
@@ -111,14 +113,14 @@ def test_a_files_name_is_a_word_and_no_path(
     before = {path for path in server.folder.parent.rglob("*") if path.suffix != ".json"}
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
     assert server.http.post(run["pause"]["resume_url"], content=body, headers=kind).is_success
-    file = told(server, run)["body"]["file"]
+    file = request_seen(server, run)["body"]["file"]
     assert (file["filename"], file["size"], file["base64"]) == (name, 5, "aGVsbG8=")
     after = {path for path in server.folder.parent.rglob("*") if path.suffix != ".json"}
     assert not any("passwd" in path.name for path in after - before)
 
 
 @pytest.mark.parametrize("name", [b"a\x00b", b"a\rb", b"a\r\nX-Other: 1", b"\xff", b'"; x="'])
-def test_a_files_name_with_control_letters_costs_nothing(
+def test_control_characters_in_the_name_of_an_uploaded_file(
     server: JupyterServer, paused: Paused, name: bytes
 ) -> None:
     run = paused()
@@ -128,10 +130,10 @@ def test_a_files_name_with_control_letters_costs_nothing(
     answer = server.http.post(run["pause"]["resume_url"], content=body, headers=kind)
     assert answer.status_code == 200
     assert set(answer.headers).isdisjoint({"x-other"})
-    assert told(server, run)["body"]
+    assert request_seen(server, run)["body"]
 
 
-# --- any request at all, with a link that is wrong ---------------------------------------
+# --- any request with an unknown link ---------------------------------------
 
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
 VALUES = st.binary(max_size=40).map(lambda raw: raw.translate(None, b"\x00\r\n")) | WORDS.map(
@@ -177,7 +179,7 @@ async def send(server: JupyterServer, head: bytes, body: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def waiting(server: JupyterServer, paused: Paused) -> Iterator[Any]:
+def unchanged(server: JupyterServer, paused: Paused) -> Iterator[Any]:
     run = paused({"stays": True})
     yield run
     assert server.get_run(run["id"]) == run
@@ -199,9 +201,9 @@ def waiting(server: JupyterServer, paused: Paused) -> Iterator[Any]:
     headers=st.lists(st.tuples(NAMES, VALUES), max_size=4),
     body=st.binary(max_size=60) | st.builds(lambda value: json.dumps(value).encode(), WORDS),
 )
-def test_no_request_with_a_wrong_link_does_anything(
+def test_no_request_with_an_unknown_link_changes_anything(
     server: JupyterServer,
-    waiting: Any,
+    unchanged: Any,
     *,
     method: str,
     action: str,
@@ -209,7 +211,7 @@ def test_no_request_with_a_wrong_link_does_anything(
     headers: list[tuple[str, bytes]],
     body: bytes,
 ) -> None:
-    token = waiting["pause"][f"{action}_url"].rpartition("/")[2]
+    token = unchanged["pause"][f"{action}_url"].rpartition("/")[2]
     for wrong in (target, f"{token}A{target}", f"{target or 'A'}{token}"):
         head = f"{method} /pdflow/{action}/{wrong} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
         head += b"".join(name.encode() + b": " + value + b"\r\n" for name, value in headers)

@@ -1,6 +1,6 @@
-"""The whole API of a real server, fuzzed from its own description.
+"""The API of a real server, fuzzed from its OpenAPI description.
 
-Schemathesis makes valid and invalid requests to every operation, the same ones each time.
+Schemathesis makes valid and invalid requests to every operation, the same ones in each run.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def session() -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="module")
-def seeded(server: JupyterServer, paused: Paused) -> list[Any]:
-    """Runs that no request addresses."""
+def other_runs(server: JupyterServer, paused: Paused) -> list[Any]:
+    """Start runs that no request names."""
     return [paused({"number": number}) for number in range(3)]
 
 
 @pytest.fixture(scope="module")
-def real(server: JupyterServer) -> dict[str, str]:
-    """Ids of things that there are; the run waits, and has a mail and a file."""
+def existing(server: JupyterServer) -> dict[str, str]:
+    """Start a paused run with an email and a file; return all ids as path parameters."""
     workflow = server.deploy("addressed", [MAIL, ASK])
     run = server.wait_run(server.run(workflow)["id"], "paused")
     token = run["pause"]["resume_url"].rpartition("/")[2]
@@ -70,19 +70,19 @@ def real(server: JupyterServer) -> dict[str, str]:
 
 
 @pytest.fixture
-def nothing_changes(server: JupyterServer, seeded: list[Any], real: Any) -> Iterator[None]:
-    """Hold all data against what it was before an operation was fuzzed."""
+def nothing_changes(server: JupyterServer, other_runs: list[Any], existing: Any) -> Iterator[None]:
+    """Check that no file of the data directory changes while an operation is fuzzed."""
     before = digests(server)
     yield
     assert digests(server) == before
 
 
 @pytest.fixture
-def seeded_runs_stay(server: JupyterServer, seeded: list[Any], real: Any) -> Iterator[None]:
-    """Hold what no request addressed against what it was."""
+def other_runs_stay(server: JupyterServer, other_runs: list[Any], existing: Any) -> Iterator[None]:
+    """Check that the runs that no request names, and all workflows, stay as they are."""
     before = server.api("GET", "/workflows").json()
     yield
-    assert [server.get_run(run["id"]) for run in seeded] == seeded
+    assert [server.get_run(run["id"]) for run in other_runs] == other_runs
     assert server.api("GET", "/workflows").json() == before
 
 
@@ -95,24 +95,25 @@ def digests(server: JupyterServer) -> dict[str, str]:
 
 
 def checks(case: schemathesis.Case, *left_out: str) -> list[Any]:
-    """Choose the checks for a request.
+    """Return the checks of a request.
 
-    Two never fit: a made-up id is as described and yet leads to 404, and who is not logged in gets
-    Jupyter's 403 where 401 would be looked for; that none is let in is checked all the same. Of a
-    GET, arguments that nobody knows are ignored: JupyterLab adds some to pass by caches.
+    Two are always left out. "Positive data acceptance": a made-up id fits the schema and is still
+    unknown. "Missing required header": Jupyter answers 403 to an unauthenticated request and not
+    401; another check covers that such requests are refused. Unknown arguments of a GET are
+    accepted, because JupyterLab adds some to bypass caches.
     """
     without = {"positive_data_acceptance", "missing_required_header", *left_out}
     if case.operation.method.upper() == "GET":
         without.add("negative_data_rejection")
     if "{token}" in case.operation.path:
-        without.add("unsupported_method")  # a link takes every method there is
+        without.add("unsupported_method")  # a link accepts every method
     return [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name not in without]
 
 
 @API.parametrize()
 @fuzz(40)
 @pytest.mark.usefixtures("nothing_changes")
-def test_requests_for_made_up_things(
+def test_requests_with_unknown_ids(
     case: schemathesis.Case, server: JupyterServer, session: requests.Session
 ) -> None:
     case.call_and_validate(
@@ -122,12 +123,15 @@ def test_requests_for_made_up_things(
 
 @API.parametrize()
 @fuzz(12)
-@pytest.mark.usefixtures("seeded_runs_stay")
-def test_requests_for_real_things(
-    case: schemathesis.Case, server: JupyterServer, session: requests.Session, real: dict[str, str]
+@pytest.mark.usefixtures("other_runs_stay")
+def test_requests_with_existing_ids(
+    case: schemathesis.Case,
+    server: JupyterServer,
+    session: requests.Session,
+    existing: dict[str, str],
 ) -> None:
-    case.path_parameters = {name: real[name] for name in case.path_parameters or {}}
-    # What was wrong in its id alone is right with another one.
+    case.path_parameters = {name: existing[name] for name in case.path_parameters or {}}
+    # A request whose only mistake was its id is valid now.
     chosen = checks(case, "negative_data_rejection")
     case.call_and_validate(
         base_url=server.url, headers=server.headers, session=session, checks=chosen

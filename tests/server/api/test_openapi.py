@@ -1,4 +1,4 @@
-"""The API's description, held against the real routes and their real answers."""
+"""The OpenAPI description, compared with the routes and the answers of a real server."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DESCRIPTION: Any = yaml.safe_load(OPENAPI.read_text())
 REGISTRY: Any = Registry().with_resource(
     "urn:api", Resource(contents=DESCRIPTION, specification=DRAFT202012)
 )
-OPEN_TO_ALL = {"options"}
-"""Jupyter answers OPTIONS on all of its API by itself."""
+METHODS_OF_JUPYTER = {"options"}
+"""Jupyter answers these methods on every route of its API."""
 
 
 def described() -> Iterator[tuple[str, str]]:
@@ -37,7 +37,7 @@ def described() -> Iterator[tuple[str, str]]:
 def routed() -> Iterator[tuple[str, str]]:
     for pattern, handler in ROUTES:
         if handler is not UnknownHandler:
-            for method in set(METHODS) - OPEN_TO_ALL:
+            for method in set(METHODS) - METHODS_OF_JUPYTER:
                 if method in vars(handler):
                     yield pattern.replace("([^/]+)", "{}").replace("(.+)", "{}"), method
     for action in ACTIONS:
@@ -46,7 +46,7 @@ def routed() -> Iterator[tuple[str, str]]:
 
 
 def check(server: JupyterServer, method: str, path: str, template: str, **kw: Any) -> Any:
-    """Send a request and hold its answer against the description."""
+    """Send a request, check its answer against the description, and return the answer."""
     if path.startswith("/pdflow/api"):
         kw["headers"] = {**server.headers, **kw.get("headers", {})}
     answer = server.http.request(method, path, **kw)
@@ -64,15 +64,15 @@ def check(server: JupyterServer, method: str, path: str, template: str, **kw: An
     return answer
 
 
-def test_it_is_valid_openapi() -> None:
+def test_the_description_is_valid_openapi() -> None:
     validate(DESCRIPTION)
 
 
-def test_it_names_all_routes_and_no_others() -> None:
+def test_the_description_has_all_routes_and_no_others() -> None:
     assert set(described()) == set(routed())
 
 
-def test_the_server_sends_it(server: JupyterServer) -> None:
+def test_the_server_sends_the_description(server: JupyterServer) -> None:
     answer = server.api("GET", "/openapi.yaml")
     assert answer.headers["Content-Type"] == "application/yaml"
     assert yaml.safe_load(answer.text) == DESCRIPTION
@@ -117,13 +117,13 @@ def test_links_answer_as_described(server: JupyterServer, paused: Paused) -> Non
     assert check(server, "GET", "/pdflow/cancel/test", templates["cancel"]).status_code == 200
 
 
-def test_mails_and_errors_are_as_described(server: JupyterServer) -> None:
+def test_emails_and_errors_are_as_described(server: JupyterServer) -> None:
     source = "%%step bad\ndef handler(pd):\n    pd.send.email(subject='s')\n    1 / 0"
-    run = server.wait_run(server.run(server.deploy("mails", [source]))["id"], "failed")
+    run = server.wait_run(server.run(server.deploy("emails", [source]))["id"], "failed")
     check(server, "GET", f"/pdflow/api/runs/{run['id']}", "/pdflow/api/runs/{run_id}")
-    mails = check(server, "GET", "/pdflow/api/mail", "/pdflow/api/mail").json()
+    emails = check(server, "GET", "/pdflow/api/mail", "/pdflow/api/mail").json()
     template = "/pdflow/api/mail/{mail_id}"
-    check(server, "GET", f"/pdflow/api/mail/{mails[0]['id']}", template)
+    check(server, "GET", f"/pdflow/api/mail/{emails[0]['id']}", template)
     check(server, "GET", "/pdflow/api/mail/none", template)
 
 
@@ -137,7 +137,7 @@ def test_files_are_as_described(server: JupyterServer) -> None:
     check(server, "GET", f"{files}/none", f"{template}/{{path}}")
 
 
-def test_a_wrong_answer_would_be_noticed() -> None:
+def test_the_check_notices_a_wrong_answer() -> None:
     schema = {"$ref": "urn:api#/components/schemas/Run"}
     validator = Draft202012Validator(schema, registry=REGISTRY)
     assert not validator.is_valid({"id": "x"})

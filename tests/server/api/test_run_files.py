@@ -1,4 +1,4 @@
-"""The files of a run over HTTP: what is listed, what is sent, and what is not."""
+"""The files of a run over HTTP: which are listed, sent and refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def listed(server: JupyterServer, run: Any) -> dict[str, int]:
 
 
 def get(server: JupyterServer, run: Any, path: str) -> httpx.Response:
-    """Ask for a path as it is; httpx would take the dots out of it."""
+    """Send a path unchanged; httpx would normalize its dots."""
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as http:
         http.request("GET", f"/pdflow/api/runs/{run['id']}/files/{path}", headers=server.headers)
         answer = http.getresponse()
@@ -69,7 +69,7 @@ def test_files_are_listed_by_path(server: JupyterServer, run: Any) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("safe", ["/", ""])
-def test_each_can_be_saved_and_none_is_shown(
+def test_each_file_is_sent_as_a_download(
     server: JupyterServer, run: Any, name: str, safe: str
 ) -> None:
     answer = get(server, run, quote(name, safe=safe))
@@ -82,27 +82,27 @@ def test_each_can_be_saved_and_none_is_shown(
     assert answer.headers["Content-Disposition"] == f"attachment; filename*=utf-8''{own_name}"
 
 
-def test_what_is_not_below_the_folder_is_not_found(
+def test_paths_outside_the_folder_are_not_found(
     server: JupyterServer, run: Any, folder: Path
 ) -> None:
     (folder.parent / "beside").mkdir(exist_ok=True)
     (folder.parent / "beside" / "x").write_text("secret")
-    ways = [
+    paths = [
         "none", "sub%20dir", "sub%20dir/", "a.html/", "a.html/x", "./a.html", "sub%20dir/../a.html",
         "../beside/x", "..%2Fbeside%2Fx", "%2e%2e/beside/x", "%2e%2e%2fbeside%2fx", "%252e%252e/x",
         "..%5cbeside%5cx", "//etc/passwd", "%2Fetc%2Fpasswd", quote(str(folder / "a.html"), ""),
         "a.html%00", "%00", "a.html%0a", "x" * 300, "x/" * 3000 + "x", "..", "%2e",
     ]  # fmt: skip
-    for way in ways:
-        answer = get(server, run, way)
-        assert answer.status_code == 404, way
+    for path in paths:
+        answer = get(server, run, path)
+        assert answer.status_code == 404, path
         assert answer.json()["reason"] == "not_found"
     assert get(server, run, "%ff").status_code == 400
     answer = server.api("GET", "/runs/beside/files/x")
     assert answer.status_code == 404
 
 
-def test_links_and_things_that_are_no_files(server: JupyterServer, run: Any, folder: Path) -> None:
+def test_symbolic_links_and_special_files(server: JupyterServer, run: Any, folder: Path) -> None:
     before, own = listed(server, run), folder / "kinds"
     own.mkdir()
     (own / "inside").symlink_to("../Z")
@@ -123,7 +123,7 @@ def test_links_and_things_that_are_no_files(server: JupyterServer, run: Any, fol
         assert get(server, run, f"kinds/{name}").status_code == 404, name
 
 
-def test_a_run_without_files_and_no_run(server: JupyterServer) -> None:
+def test_a_run_without_files_and_an_unknown_run(server: JupyterServer) -> None:
     workflow = server.deploy("none", ["%%step a\ndef handler(pd): pass"])
     run = server.wait_run(server.run(workflow)["id"], "succeeded")
     assert listed(server, run) == {}
@@ -133,7 +133,7 @@ def test_a_run_without_files_and_no_run(server: JupyterServer) -> None:
     assert server.api("POST", f"/runs/{run['id']}/files", {}).status_code == 405
 
 
-def test_a_thousand_are_listed(server: JupyterServer) -> None:
+def test_at_most_a_thousand_files_are_listed(server: JupyterServer) -> None:
     many = "%%step a\ndef handler(pd):\n    for n in range(1_200):\n        (pd.files / f'{n:04}').touch()"
     run = server.wait_run(server.run(server.deploy("many", [many]))["id"], "succeeded")
     assert list(listed(server, run)) == [f"{number:04}" for number in range(1_000)]
@@ -144,14 +144,14 @@ def test_files_stay_over_a_pause_and_a_restart(server: JupyterServer, folder: Pa
     server.restart()
     assert server.http.post(run["pause"]["resume_url"]).status_code == 200
     run = server.wait_run(run["id"], "succeeded")
-    place = folder.parent / run["id"]
-    assert run["steps"][1]["exports"]["$return_value"] == [PAGE, str(place)]
-    assert run["steps"][0]["exports"]["$return_value"] == str(place / "model.bin")
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+    own = folder.parent / run["id"]
+    assert run["steps"][1]["exports"]["$return_value"] == [PAGE, str(own)]
+    assert run["steps"][0]["exports"]["$return_value"] == str(own / "model.bin")
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    assert stat.S_IMODE(own.parent.stat().st_mode) == 0o700
 
 
-def test_the_folder_can_be_elsewhere(server: JupyterServer, tmp_path: Path) -> None:
+def test_files_dir_can_be_another_folder(server: JupyterServer, tmp_path: Path) -> None:
     elsewhere = tmp_path / "far" / "files"
     server.args.append(f"--PDFlow.files_dir={elsewhere}")
     try:
@@ -165,7 +165,9 @@ def test_the_folder_can_be_elsewhere(server: JupyterServer, tmp_path: Path) -> N
         server.restart()
 
 
-def test_without_the_folder_all_else_goes_on(server: JupyterServer, tmp_path: Path) -> None:
+def test_a_files_dir_that_can_not_be_made_fails_only_steps_that_use_it(
+    server: JupyterServer, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     server.args.append(f"--PDFlow.files_dir={tmp_path / 'file' / 'files'}")
     try:
@@ -182,7 +184,7 @@ def test_without_the_folder_all_else_goes_on(server: JupyterServer, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["file", "damaged mark", "mark that is a folder"])
-def test_what_is_in_the_way_is_set_aside(server: JupyterServer, kind: str) -> None:
+def test_a_damaged_files_folder_is_set_aside(server: JupyterServer, kind: str) -> None:
     server.stop()
     base = server.data_dir / "files"
     mark = base / ".id"

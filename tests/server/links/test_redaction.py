@@ -1,4 +1,4 @@
-"""What logs say of links."""
+"""Hiding the tokens of links in logs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jupyter_pdflow.server.links.tokens import ACTIONS, Links, Redaction, redact
         ("/pdflow/api/runs/1/resume", "/pdflow/api/runs/1/resume"),
     ],
 )
-def test_links_lose_their_secret(text: str, clean: str) -> None:
+def test_tokens_are_hidden(text: str, clean: str) -> None:
     assert redact(text) == clean
 
 
-def test_arguments_of_a_record_are_seen_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_tokens_in_arguments_of_a_record_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.addFilter(Redaction())
     logging.getLogger("here").warning("%s came from %s", 1, "/pdflow/resume/abc")
     logging.getLogger("here").warning("%d %s", 1, "no link")
@@ -32,14 +32,14 @@ def test_arguments_of_a_record_are_seen_too(caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize("step", ["a", "approve", "step_" * 40])
-def test_a_secret_that_stands_alone_is_seen_too(tmp_path: Path, step: str) -> None:
+def test_a_token_without_its_link_is_hidden(tmp_path: Path, step: str) -> None:
     links = Links(tmp_path / "link_keys", lambda: "http://here/")
     for action in ACTIONS:
         token = links.token(action, "01M81ZHT5F913A3DQNJDS79A3W", step, 3)
         assert redact(f"KeyError: '{token}' in {token}.") == "KeyError: '***' in ***."
 
 
-def test_a_traceback_loses_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
+def test_tokens_in_a_traceback_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.addFilter(Redaction())
     try:
         int("/pdflow/resume/abc")
