@@ -136,8 +136,8 @@ class DataDir:
         if holder is not None:
             msg = f"{self.path} is in use by {holder}; stop that first, then do this again."
             raise DataDirLockedError(msg)
-        self.lock.take(command)
+        self.lock.acquire(command)
         try:
             yield
         finally:
-            self.lock.free()
+            self.lock.release()

@@ -16,7 +16,7 @@ from jupyter_pdflow.maintenance.files import INPUTS
 from jupyter_pdflow.maintenance.findings import Finding, Inventory, aside
 from jupyter_pdflow.maintenance.place import configured
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, read_imported_keys, stored_keys
-from jupyter_pdflow.server.public_url import MEMORY, read_memory
+from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
 from jupyter_pdflow.stores.tinydb.storage import read_file
 
 ANYONE = "jupyter_pdflow@localhost"
@@ -77,8 +77,8 @@ def inputs(data: DataDir) -> Iterator[Finding]:
 
 def address(data: DataDir) -> Iterator[Finding]:
     """Look whether the address that links start with is remembered."""
-    path = data.path / MEMORY
-    if path.exists() and read_memory(path) is None:
+    path = data.path / ORIGIN_FILE
+    if path.exists() and read_origin(path) is None:
         yield Finding(
             f"{path} holds no address that links can start with.",
             "The next server learns it again from the first request that it answers.",

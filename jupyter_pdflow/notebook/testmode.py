@@ -244,7 +244,7 @@ class TestRun:
             notice.say(f"Step {self.name} was run again since; go on from its newest notice.")
             return
         self.decide(event, at)
-        notice.say(_decided_words(self.run))
+        notice.say(_decision_message(self.run))
         if self.run.status == "queued":
             task = asyncio.ensure_future(self._execute_again(notice))
             _going_on.add(task)
@@ -262,7 +262,7 @@ class TestRun:
         if self.exception is not None:
             notice.add_output(_error_output(self.shell, self.exception))
         if self.run.ended and not isinstance(self.outcome.flow, ExitCall):
-            notice.say(_decided_words(self.run))
+            notice.say(_decision_message(self.run))
 
 
 async def try_step(shell: InteractiveShell, session: Session, name: str, body: str) -> None:
@@ -340,7 +340,7 @@ def _exit_words(call: ExitCall) -> str:
     )
 
 
-def _decided_words(run: Run) -> str:
+def _decision_message(run: Run) -> str:
     match run.status:
         case "queued":
             return f"Step {run.current.name} runs again, as run {run.current.runs}:"

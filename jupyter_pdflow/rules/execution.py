@@ -116,7 +116,7 @@ def size_message(size: int, of: str = "run") -> str:
 def outbox_of(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
     """Return the emails of an outcome of the current step as messages of the run's outbox."""
     # The same email gets the same id each time: after a restart the outbox is delivered again,
-    # and the mailbox takes each id once.
+    # and the outbox takes each id once.
     return [
         OutboxMessage(
             id=f"{run.id}-{run.execution}-{run.position}-{number}",

@@ -1,1 +1,1 @@
-"""The Jupyter server extension: private API, public links, events."""
+"""The Jupyter server extension: the private API, the public links, events and configuration."""

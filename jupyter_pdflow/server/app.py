@@ -1,4 +1,4 @@
-"""The Jupyter server extension: its traits, its handlers, its events and its activity."""
+"""The Jupyter server extension: its traits, its routes, its events, activity and logging."""
 
 from __future__ import annotations
 
@@ -23,111 +23,34 @@ from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.handlers import ROUTES
-from jupyter_pdflow.server.api.models import stamp
-from jupyter_pdflow.server.configuration import check, folder, separate, wrong_kind
+from jupyter_pdflow.server.api.models import timestamp
+from jupyter_pdflow.server.configuration import (
+    check_settings,
+    folder_path,
+    split_addresses,
+    wrong_type_error,
+)
 from jupyter_pdflow.server.links.clients import RateLimiter
 from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.public_url import fixed_address, host_of
-from jupyter_pdflow.server.services import ClosedKeeper, DataLock, ServiceManager, build_services
+from jupyter_pdflow.server.services import (
+    DataLock,
+    RefusingServiceManager,
+    ServiceManager,
+    build_services,
+)
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE, Settings
 from jupyter_pdflow.stores.tinydb.folders import FILES
-
-logger = logging.getLogger(__name__)
 
 SCHEMA = Path(__file__).parent / "run-event.yaml"
 SCHEMA_ID = "https://schema.jupyter.org/jupyter_pdflow/run/v1"
 
+ACTIVITY_SETTING = "jupyter_pdflow_last_activity"
+"""Jupyter reads each setting of its web application whose name ends with ``_last_activity``."""
 
-def register(logger: EventLogger) -> None:
-    """Register the schema of the event, once."""
-    if SCHEMA_ID not in logger.schemas:
-        logger.register_event_schema(SCHEMA)
-
-
-def emit(logger: EventLogger, run: Run) -> None:
-    """Tell that a run has changed; call it on the event loop's thread."""
-    logger.emit(schema_id=SCHEMA_ID, data=event_of(run))
-
-
-def event_of(run: Run) -> dict[str, Any]:
-    """Describe a change: what the run is now, no data and no links."""
-    pause = run.pause
-    return {
-        "run_id": run.id,
-        "workflow_id": run.workflow_id,
-        "workflow_name": run.workflow_name,
-        "status": run.status,
-        "step": run.current.name,
-        "pause_kind": pause.kind if pause else None,
-        "deadline": stamp(pause.deadline) if pause else None,
-        "updated_at": stamp(run.updated_at),
-    }
-
-
-SETTING = "jupyter_pdflow_last_activity"
-"""Jupyter counts every setting of its web application whose name ends like this."""
-
-EVERY_MS = 1_000
-
-
-class Activity:
-    """Keeps the time of the last activity fresh while `busy` says so.
-
-    Parameters
-    ----------
-    settings : dict
-        The settings of Jupyter's web application.
-    busy : callable
-        Whether a run is queued or running.
-    """
-
-    def __init__(self, settings: dict[str, Any], busy: Callable[[], bool]) -> None:
-        self._settings = settings
-        self._busy = busy
-        self._watch = PeriodicCallback(self._look, EVERY_MS)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._watch.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._watch.stop()
-
-    def note(self) -> None:
-        """Say that something happens now."""
-        self._settings[SETTING] = datetime.now(UTC)
-
-    def _look(self) -> None:
-        if self._busy():
-            self.note()
-
-
-class LogForwarding(logging.Handler):
-    """Hands what this package's modules log to the log of the server, until it is closed.
-
-    Parameters
-    ----------
-    log : logging.Logger
-        The log of the server's extension.
-    """
-
-    def __init__(self, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
-        super().__init__()
-        self._log = log if isinstance(log, logging.Logger) else log.logger
-        logger = logging.getLogger("jupyter_pdflow")
-        logger.setLevel(self._log.getEffectiveLevel())
-        logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hand over a record."""
-        self._log.handle(record)
-
-    def close(self) -> None:
-        """Hand over no more."""
-        logging.getLogger("jupyter_pdflow").removeHandler(self)
-        super().close()
+ACTIVITY_MS = 1_000
+"""Time between two updates of the last activity while a run is queued or running."""
 
 
 class PDFlow(ExtensionApp):
@@ -138,90 +61,96 @@ class PDFlow(ExtensionApp):
 
     data_dir = Unicode(
         help="""
-        Folder for runs, workflows, mails and keys; only one server at a time works on it.
-        By default the folder pdflow in Jupyter's data folder.
+        Folder for runs, workflows, emails and keys. Only one server at a time can use it.
+        The default is the folder pdflow in Jupyter's data folder.
         """
     ).tag(config=True)
     files_dir = Unicode(
         help="""
-        Folder for the files that steps save below pd.files; servers and kernels on other machines
-        have to see it at the same path. By default the folder files in data_dir.
+        Folder for the files that steps save below pd.files. Servers and kernels on other machines
+        must see it at the same path. The default is the folder files in data_dir.
         """
     ).tag(config=True)
     public_url = Unicode(
         help="""
-        This server's address as those reach it who open a link, with its base URL:
-        https://example.org/user/me/. By default what JupyterHub says, else the address at which
-        your browser last used this server.
+        Public address of this server with its base URL, such as https://example.org/user/me/.
+        Links start with it. The default is the address that JupyterHub sets, or else the address
+        at which your browser last used this server.
         """
     ).tag(config=True)
     confirm_links = Bool(
         default_value=False,
         help="""
-        Whether a person who opens a link has to click a button on its page before it acts. By
-        default opening it is enough.
+        Whether a person who opens a link must click a button on its page before the link acts.
+        By default, the link acts when it is opened.
         """,
     ).tag(config=True)
     max_body_bytes = Int(
         512 * 1024,
         min=0,
-        help="How large the body of a request to a link may be, also when it is unpacked.",
+        help="""
+        Maximum size in bytes of the body of a request to a link. It also limits the decompressed
+        body.
+        """,
     ).tag(config=True)
     body_timeout_seconds = Float(
         30.0,
         min=0.01,
         help="""
-        For how many seconds a request to a link may send nothing of its body before it is
-        answered 408; the whole body may take ten times as long.
+        Maximum number of seconds without a byte of the body of a request to a link. Then the
+        request is answered with status 408. The whole body may take ten times as long.
         """,
     ).tag(config=True)
     max_kernels = Int(
         min=1,
-        help="How many production kernels may live at once. By default the number of CPUs.",
+        help="Maximum number of production kernels. The default is the number of CPUs.",
     ).tag(config=True)
     idle_kernel_seconds = Float(
-        300.0, min=0.0, help="After how many seconds an unused production kernel is shut down."
+        300.0,
+        min=0.0,
+        help="Number of seconds after which an unused production kernel is shut down.",
     ).tag(config=True)
     spare_kernels = Int(
         0,
         min=0,
         help="""
-        How many more kernels are kept started for runs that find none that is warm. By default
-        none: nothing runs while all runs wait.
+        Number of additional kernels that are kept started, for runs that find no warm kernel.
+        The default is 0, so that no kernel runs while all runs wait.
         """,
     ).tag(config=True)
     max_crashes = Int(
         MAX_CRASHES,
         min=MAX_CRASHES,
         help="""
-        After how many crashes of the server, or of its gateway, the step that was executing each
-        time is not executed again. From the second on it waits, and is executed alone.
+        Number of crashes of the server, or of its gateway, after which the step that was executing
+        each time is not executed again. After the second crash, the step waits and is executed
+        alone.
         """,
     ).tag(config=True)
     smtp_url = Unicode(
         help="""
-        The server that delivers mails: smtp://user:password@host:port, or smtps://. Without it,
-        mails are kept as .eml files in the data folder.
+        SMTP server that delivers emails: smtp://user:password@host:port, or smtps://… for TLS.
+        Without it, emails are kept as .eml files in the data folder.
         """
     ).tag(config=True)
-    mail_from = Unicode("jupyter_pdflow@localhost", help="The sender of all mails.").tag(
+    mail_from = Unicode("jupyter_pdflow@localhost", help="Sender address of all emails.").tag(
         config=True
     )
     mail_to = Union(
         [Unicode(), List(Unicode())],
-        help="Who gets the mails that name no recipient: an address, or several.",
+        help="Recipients of emails without a recipient: one address, or several.",
     ).tag(config=True)
     keep_days = Float(
         None,
         allow_none=True,
         min=0.0,
-        help="After how many days finished runs are deleted. By default they are kept.",
+        help="Number of days after which finished runs are deleted. By default they are kept.",
     ).tag(config=True)
 
     service_manager: ServiceManager
-    _activity: Activity
-    _logging: LogForwarding
-    _wrong: dict[str, ConfigurationError]
+    _activity: ActivityReporter
+    _log_forwarding: LogForwarding
+    _trait_errors: dict[str, ConfigurationError]
 
     @default("data_dir")
     def _default_data_dir(self) -> str:
@@ -236,10 +165,11 @@ class PDFlow(ExtensionApp):
         return os.cpu_count() or 1
 
     def __init__(self, **kwargs: Any) -> None:
-        self._wrong = {}
+        # Before super().__init__, which loads the configuration.
+        self._trait_errors = {}
         super().__init__(**kwargs)
 
-    # --- Jupyter's hooks ---
+    # --- called by Jupyter ---
 
     def _load_config(
         self,
@@ -247,35 +177,36 @@ class PDFlow(ExtensionApp):
         section_names: list[str] | None = None,
         traits: dict[str, TraitType[Any, Any]] | None = None,
     ) -> None:
-        """Load each trait by itself, and remember those that can't be used.
+        """Load each trait separately, and remember those that can't be used.
 
-        Jupyter would only warn of them, and run on without this extension or with half of it.
+        Jupyter would only log a warning, and run without this extension or with a part of the
+        configuration.
         """
         known = self.traits(config=True) if traits is None else traits
         for name, value in self._find_my_config(cfg).items():
-            one = Config({type(self).__name__: {name: value}})
+            section = Config({type(self).__name__: {name: value}})
             try:
-                super()._load_config(one, section_names, traits)
+                super()._load_config(section, section_names, traits)
             except Exception:
                 if name not in known:
                     raise
-                self._wrong[name] = wrong_kind(known[name])
+                self._trait_errors[name] = wrong_type_error(known[name])
             else:
-                self._wrong.pop(name, None)
+                self._trait_errors.pop(name, None)
 
     def initialize_settings(self) -> None:
-        """Get ready, without touching a run: the event loop does not run yet."""
+        """Prepare the extension; the event loop does not run yet."""
         server = self._server
-        self.service_manager = self._new_keeper(server.connection_url)
-        self._activity = Activity(server.web_app.settings, self._is_busy)
+        self.service_manager = self._build_service_manager(server.connection_url)
+        self._activity = ActivityReporter(server.web_app.settings, self._is_busy)
         for handler in self.log.handlers + server.log.handlers:
             handler.addFilter(Redaction())
-        self._logging = LogForwarding(self.log)
-        register(self._event_logger)
+        self._log_forwarding = LogForwarding(self.log)
+        register_event_schema(self._event_logger)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
-        link = {
+        arguments = {
             "service_manager": self.service_manager,
             "rate_limiter": RateLimiter(),
             "options": LinkOptions(
@@ -287,7 +218,7 @@ class PDFlow(ExtensionApp):
         }
         for action in ACTIONS:
             pattern = rf"/pdflow/{action}(?:/.*)?"
-            self.handlers.append((pattern, LinkHandler, {**link, "action": action}))
+            self.handlers.append((pattern, LinkHandler, {**arguments, "action": action}))
         for pattern, handler in ROUTES:
             self.handlers.append((pattern, handler, {"service_manager": self.service_manager}))
 
@@ -299,42 +230,23 @@ class PDFlow(ExtensionApp):
         """Stop all work; paused runs wait for the next start."""
         self._activity.stop()
         await self.service_manager.close()
-        self._logging.close()
+        self._log_forwarding.close()
 
-    # --- inside ---
-
-    @property
-    def _server(self) -> ServerApp:
-        assert self.serverapp is not None  # noqa: S101  Jupyter sets it first of all
-        return self.serverapp
-
-    @property
-    def _event_logger(self) -> EventLogger:
-        logger: EventLogger = self._server.web_app.settings["event_logger"]
-        return logger
-
-    def _new_keeper(self, url: str) -> ServiceManager:
-        try:
-            settings = self.checked_settings()
-        except ConfigurationError as error:
-            return ClosedKeeper(error)
-        os.environ[DATA_DIR_VARIABLE] = str(settings.data_dir)
-        build = partial(build_services, settings, self._server, self._on_change)
-        return ServiceManager(DataLock(settings.data_dir), build, url=url)
+    # --- settings ---
 
     def checked_settings(self) -> Settings:
-        """Return what is configured.
+        """Return the configuration.
 
         Raises
         ------
         ConfigurationError
             A trait can't be used.
         """
-        self._check_kinds()
-        return check(
+        self._check_types()
+        return check_settings(
             Settings(
-                data_dir=folder(self.data_dir, "data_dir"),
-                files_dir=folder(self.files_dir, "files_dir"),
+                data_dir=folder_path(self.data_dir, "data_dir"),
+                files_dir=folder_path(self.files_dir, "files_dir"),
                 public_url=self.public_url,
                 max_kernels=self.max_kernels,
                 idle_kernel_seconds=self.idle_kernel_seconds,
@@ -342,23 +254,140 @@ class PDFlow(ExtensionApp):
                 max_crashes=self.max_crashes,
                 smtp_url=self.smtp_url,
                 mail_from=self.mail_from,
-                mail_to=separate(self.mail_to),
+                mail_to=split_addresses(self.mail_to),
                 keep_days=self.keep_days,
             )
         )
 
-    def _check_kinds(self) -> None:
-        for error in self._wrong.values():
+    def _check_types(self) -> None:
+        for error in self._trait_errors.values():
             raise error
         for name, trait in self.traits(config=True).items():
             value = getattr(self, name)
+            # NaN passes the bounds of traitlets, as it is not less than anything.
             if isinstance(value, float) and math.isnan(value):
-                raise wrong_kind(trait)
+                raise wrong_type_error(trait)
+
+    def _build_service_manager(self, url: str) -> ServiceManager:
+        try:
+            settings = self.checked_settings()
+        except ConfigurationError as error:
+            return RefusingServiceManager(error)
+        # Kernels inherit the environment, and their magics read this variable.
+        os.environ[DATA_DIR_VARIABLE] = str(settings.data_dir)
+        build = partial(build_services, settings, self._server, self._on_change)
+        return ServiceManager(DataLock(settings.data_dir), build, url=url)
+
+    # --- the running server ---
+
+    @property
+    def _server(self) -> ServerApp:
+        assert self.serverapp is not None  # noqa: S101  Jupyter sets it before all else
+        return self.serverapp
+
+    @property
+    def _event_logger(self) -> EventLogger:
+        event_logger: EventLogger = self._server.web_app.settings["event_logger"]
+        return event_logger
 
     def _on_change(self, run: Run) -> None:
-        self._activity.note()
-        emit(self._event_logger, run)
+        self._activity.record()
+        emit_run_event(self._event_logger, run)
 
     def _is_busy(self) -> bool:
-        services = self.service_manager.present
-        return services is not None and services.engine.busy
+        services = self.service_manager.opened
+        return services is not None and services.service.busy
+
+
+# --- events ---
+
+
+def register_event_schema(event_logger: EventLogger) -> None:
+    """Register the schema of run events, unless it is registered already."""
+    if SCHEMA_ID not in event_logger.schemas:
+        event_logger.register_event_schema(SCHEMA)
+
+
+def emit_run_event(event_logger: EventLogger, run: Run) -> None:
+    """Emit an event about a run that has changed; call it on the event loop's thread."""
+    event_logger.emit(schema_id=SCHEMA_ID, data=run_event(run))
+
+
+def run_event(run: Run) -> dict[str, Any]:
+    """Return an event about a run that has changed. It has no data and no links of the run."""
+    pause = run.pause
+    return {
+        "run_id": run.id,
+        "workflow_id": run.workflow_id,
+        "workflow_name": run.workflow_name,
+        "status": run.status,
+        "step": run.current.name,
+        "pause_kind": pause.kind if pause else None,
+        "deadline": timestamp(pause.deadline) if pause else None,
+        "updated_at": timestamp(run.updated_at),
+    }
+
+
+# --- activity ---
+
+
+class ActivityReporter:
+    """Reports activity to Jupyter while a run is queued or running, so that no culler stops it.
+
+    Parameters
+    ----------
+    settings : dict
+        The settings of Jupyter's web application.
+    busy : callable
+        Returns whether a run is queued or running.
+    """
+
+    def __init__(self, settings: dict[str, Any], busy: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._busy = busy
+        self._timer = PeriodicCallback(self._update, ACTIVITY_MS)
+
+    def start(self) -> None:
+        """Start reporting."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Stop reporting."""
+        self._timer.stop()
+
+    def record(self) -> None:
+        """Store the current time as the time of the last activity."""
+        self._settings[ACTIVITY_SETTING] = datetime.now(UTC)
+
+    def _update(self) -> None:
+        if self._busy():
+            self.record()
+
+
+# --- logging ---
+
+
+class LogForwarding(logging.Handler):
+    """Forwards the log records of this package to the log of the extension, until it is closed.
+
+    Parameters
+    ----------
+    log : logging.Logger
+        The log of the extension.
+    """
+
+    def __init__(self, log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+        super().__init__()
+        self._log = log if isinstance(log, logging.Logger) else log.logger
+        package_logger = logging.getLogger("jupyter_pdflow")
+        package_logger.setLevel(self._log.getEffectiveLevel())
+        package_logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Forward a record."""
+        self._log.handle(record)
+
+    def close(self) -> None:
+        """Stop forwarding."""
+        logging.getLogger("jupyter_pdflow").removeHandler(self)
+        super().close()

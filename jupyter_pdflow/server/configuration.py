@@ -1,4 +1,4 @@
-"""Read and check what the owner has configured, before anything works with it."""
+"""Reads and checks the values of traits: folders, addresses, the SMTP server, bounds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.server.public_url import is_address
 from jupyter_pdflow.settings import Settings
 
-MOST_KEEP_DAYS = 36_500.0
-"""A hundred years; longer than that, a date could not be reckoned with."""
+MAX_KEEP_DAYS = 36_500.0
+"""Maximum of ``PDFlow.keep_days``, a hundred years: dates can't be computed without a limit."""
 
 
-def check(settings: Settings) -> Settings:
-    """Return settings as they are.
+def check_settings(settings: Settings) -> Settings:
+    """Return the settings unchanged.
 
     Raises
     ------
@@ -26,24 +26,24 @@ def check(settings: Settings) -> Settings:
         A trait can't be used.
     """
     if settings.public_url and not is_address(settings.public_url):
-        words = "an http:// or https:// address such as https://example.org/user/me/"
-        raise ConfigurationError(trait="public_url", has_to_be=words)
-    if settings.keep_days is not None and not 0 <= settings.keep_days <= MOST_KEEP_DAYS:
-        words = f"a number of days up to {MOST_KEEP_DAYS:,.0f}"
-        raise ConfigurationError(trait="keep_days", has_to_be=words)
-    transport_of(settings.smtp_url)
-    _check_mail("mail_from", [settings.mail_from])
-    _check_mail("mail_to", settings.mail_to)
+        expected = "an http:// or https:// address such as https://example.org/user/me/"
+        raise ConfigurationError(trait="public_url", has_to_be=expected)
+    if settings.keep_days is not None and not 0 <= settings.keep_days <= MAX_KEEP_DAYS:
+        expected = f"a number of days up to {MAX_KEEP_DAYS:,.0f}"
+        raise ConfigurationError(trait="keep_days", has_to_be=expected)
+    smtp_transport(settings.smtp_url)
+    _check_email_addresses("mail_from", [settings.mail_from])
+    _check_email_addresses("mail_to", settings.mail_to)
     return settings
 
 
-def folder(text: str, trait: str) -> Path:
-    """Return the folder that a trait such as ``PDFlow.data_dir`` names.
+def folder_path(text: str, trait: str) -> Path:
+    """Return the absolute path of the folder that a trait such as ``PDFlow.data_dir`` names.
 
     Raises
     ------
     ConfigurationError
-        It names none.
+        The text is not a path.
     """
     try:
         path = Path(text).expanduser().absolute()
@@ -54,56 +54,54 @@ def folder(text: str, trait: str) -> Path:
     return path
 
 
-def transport_of(smtp_url: str) -> SMTPTransport | None:
-    """Return the SMTP server that ``PDFlow.smtp_url`` names, or None if it is empty.
+def smtp_transport(smtp_url: str) -> SMTPTransport | None:
+    """Return the transport to the SMTP server of ``PDFlow.smtp_url``, or None if it is empty.
 
     Raises
     ------
     ConfigurationError
-        It names none.
+        The text is not the URL of an SMTP server.
     """
     try:
         return SMTPTransport.at(smtp_url) if smtp_url else None
     except ValueError:
-        words = "like smtp://user:password@host:port or smtps://… (special characters as %40)"
-        raise ConfigurationError(trait="smtp_url", has_to_be=words) from None
+        expected = "like smtp://user:password@host:port or smtps://… (special characters as %40)"
+        # `from None`: the cause may repeat the password.
+        raise ConfigurationError(trait="smtp_url", has_to_be=expected) from None
 
 
-def separate(mail_to: str | list[str]) -> list[str]:
-    """Return the addresses that ``PDFlow.mail_to`` names, one by one."""
-    given = [mail_to] if isinstance(mail_to, str) else mail_to
-    return [address for text in given for address in _split(text) if address]
+def split_addresses(mail_to: str | list[str]) -> list[str]:
+    """Return the single addresses of ``PDFlow.mail_to``."""
+    texts = [mail_to] if isinstance(mail_to, str) else mail_to
+    return [address for text in texts for address in _split(text) if address]
 
 
-def wrong_kind(trait: TraitType[object, object]) -> ConfigurationError:
-    """Make the error for a trait that has a value of another kind, or one out of its bounds."""
-    lowest = getattr(trait, "min", None)
-    at_least = "" if lowest is None else f" of at least {lowest:g}"
+def wrong_type_error(trait: TraitType[object, object]) -> ConfigurationError:
+    """Return the error for a trait whose value has a wrong type or is out of bounds."""
+    minimum = getattr(trait, "min", None)
+    at_least = "" if minimum is None else f" of at least {minimum:g}"
     return ConfigurationError(trait=str(trait.name), has_to_be=f"{trait.info()}{at_least}")
 
 
 def _split(text: str) -> list[str]:
-    """Return the addresses of a text with commas between them; a wrong text stays as it is."""
+    """Return the addresses of a text with commas; a text that can't be split stays whole."""
     if "," not in text:
         return [text.strip()]
     pairs = getaddresses([text])
-    names_all = all("@" in address for _, address in pairs)
-    return [_whole(name, address) for name, address in pairs] if names_all else [text]
+    if not all("@" in address for _, address in pairs):
+        return [text]
+    return [f'"{name}" <{address}>' if name else address for name, address in pairs]
 
 
-def _whole(name: str, address: str) -> str:
-    return f'"{name}" <{address}>' if name else address
-
-
-def _check_mail(trait: str, addresses: list[str]) -> None:
-    if not all(map(is_mailable, addresses)):
+def _check_email_addresses(trait: str, addresses: list[str]) -> None:
+    if not all(map(_is_email_address, addresses)):
         several = ", or several of them" if trait == "mail_to" else ""
         raise ConfigurationError(
             trait=trait, has_to_be=f"an email address such as me@example.org{several}"
         )
 
 
-def is_mailable(address: str) -> bool:
+def _is_email_address(address: str) -> bool:
     """Whether a text is an email address, with or without a display name."""
     try:
         check_address(address)

@@ -1,4 +1,4 @@
-"""Where links point to: this server's address as others reach it."""
+"""The public address of this server, which links start with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tornado.httputil import HTTPServerRequest
 from jupyter_pdflow.settings import HUB_URL_VARIABLE
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
 
-MEMORY = "address.json"
-"""The file in the data directory that keeps the origin over a restart."""
+ORIGIN_FILE = "address.json"
+"""The file in the data directory that keeps the observed origin over a restart."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAME_ORIGIN = "same-origin"
-HIGHEST_PORT = 65_535
-LONGEST_HOST = 253
+MAX_PORT = 65_535
+MAX_HOST_LENGTH = 253
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://"
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?)"
@@ -41,33 +41,37 @@ class ObservedOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublicAddress:
-    """Tells the address that links start with.
+    """Returns the public address of this server when it is called.
 
-    The configured one; else JupyterHub's; else the origin to which the latest authorized
-    browser request was sent (a program's, until a browser was seen), also after a restart;
-    else the address that the server listens on.
+    This is the first of these that is known:
+
+    1. the configured address;
+    2. the address that JupyterHub sets;
+    3. the origin that the latest authorized request of a browser was sent to, or of a program if
+       no browser has sent one; it is kept over a restart;
+    4. the address that the server listens on.
 
     Parameters
     ----------
     configured : str
-        ``PDFlow.public_url``; empty where it is not set.
+        ``PDFlow.public_url``, or an empty text.
     local : str
-        The address that the server listens on, its base URL included.
+        The address that the server listens on, with its base URL.
     base_url : str
         The server's base URL, such as ``/user/me/``.
-    memory : Path
-        The file that keeps the origin over a restart.
+    origin_file : Path
+        The file that keeps the observed origin.
     """
 
-    def __init__(self, configured: str, local: str, base_url: str, memory: Path) -> None:
+    def __init__(self, configured: str, local: str, base_url: str, origin_file: Path) -> None:
         self._fixed = fixed_address(configured)
         self._local = local
         self._base_url = base_url
-        self._memory = memory
-        self._observed = _still_good(read_memory(memory), local)
+        self._origin_file = origin_file
+        self._observed = _unless_outdated(read_origin(origin_file), local)
 
     def __call__(self) -> str:
-        """Return the address, its base URL included."""
+        """Return the address with its base URL."""
         if self._fixed:
             return self._fixed
         if self._observed is None:
@@ -75,26 +79,27 @@ class PublicAddress:
         return url_path_join(self._observed.origin, self._base_url)
 
     def observe(self, handler: Any) -> None:
-        """Learn from a request that the user was allowed to make and that was answered."""
+        """Learn the origin from a request that was authorized and answered."""
         origin = origin_of(handler.request)
         if origin is None:
             return
         by_cookie = handler.identity_provider.auth_enabled and not handler.token_authenticated
         by_browser = by_cookie or "Sec-Fetch-Site" in handler.request.headers
-        seen = ObservedOrigin(origin=origin, by_browser=by_browser)
+        new = ObservedOrigin(origin=origin, by_browser=by_browser)
         known = self._observed
-        if seen == known or (known is not None and known.by_browser and not seen.by_browser):
+        if new == known or (known is not None and known.by_browser and not new.by_browser):
             return
-        self._observed = seen
-        with suppress(OSError):  # a full disk is no reason to fail a request
-            replace_file(self._memory, msgspec.json.encode(seen))
+        self._observed = new
+        with suppress(OSError):  # A full disk must not fail the request.
+            replace_file(self._origin_file, msgspec.json.encode(new))
 
 
 def origin_of(request: HTTPServerRequest) -> str | None:
-    """Return the origin that a request was sent to, or None if its host is not a valid one.
+    """Return the origin that a request was sent to, or None if its host is not valid.
 
-    Behind a proxy that speaks HTTPS outside and HTTP inside, the page that a browser's request
-    comes from tells the scheme; only a page of the same host can.
+    A proxy may receive HTTPS and forward HTTP. Then the scheme is that of the page that sent the
+    request, if the page has the same host. The ``Origin`` header is not used: it names the
+    sender of a request, and not the server.
     """
     origin = valid_origin(f"{request.protocol}://{request.host}")
     if origin is None or request.headers.get("Sec-Fetch-Site") != SAME_ORIGIN:
@@ -109,7 +114,7 @@ def valid_origin(text: str) -> str | None:
     found = _ORIGIN.fullmatch(text)
     if found is None or not _is_host(found["host"]):
         return None
-    if found["port"] is not None and not 1 <= int(found["port"]) <= HIGHEST_PORT:
+    if found["port"] is not None and not 1 <= int(found["port"]) <= MAX_PORT:
         return None
     return text.lower()
 
@@ -125,19 +130,29 @@ def is_address(text: str) -> bool:
 
 
 def fixed_address(configured: str) -> str:
-    """Return the configured address, else JupyterHub's, else an empty text."""
+    """Return the configured address, or else JupyterHub's, or else an empty text."""
     hub = os.environ.get(HUB_URL_VARIABLE, "")
     return configured or (hub if is_address(hub) else "")
 
 
 def host_of(address: str) -> str:
-    """Return an address's host in lower case, or an empty text if it has none."""
+    """Return an address's host in lower case, or an empty text if the address has none."""
     found = _ORIGIN.match(address)
     return found["host"].lower().rstrip(".") if found else ""
 
 
+def read_origin(path: Path) -> ObservedOrigin | None:
+    """Return the stored origin, or None if the file can't be read or the origin is not valid."""
+    try:
+        stored = msgspec.json.decode(read_file(os.fspath(path)), type=ObservedOrigin)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    origin = valid_origin(stored.origin)
+    return None if origin is None else ObservedOrigin(origin=origin, by_browser=stored.by_browser)
+
+
 def _is_host(host: str) -> bool:
-    """Whether a host that has the form of one can be an address: `999.1.1.1` cannot."""
+    """Whether a text that matches `_ORIGIN` is a host: `999.1.1.1` is not one."""
     try:
         if host.startswith("["):
             ipaddress.IPv6Address(host[1:-1])
@@ -145,21 +160,14 @@ def _is_host(host: str) -> bool:
             ipaddress.IPv4Address(host.rstrip("."))
     except ValueError:
         return False
-    return len(host) <= LONGEST_HOST
+    return len(host) <= MAX_HOST_LENGTH
 
 
-def read_memory(memory: Path) -> ObservedOrigin | None:
-    """Read the remembered origin; whatever else the file holds is forgotten."""
-    try:
-        seen = msgspec.json.decode(read_file(os.fspath(memory)), type=ObservedOrigin)
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
-        return None
-    origin = valid_origin(seen.origin)
-    return None if origin is None else ObservedOrigin(origin=origin, by_browser=seen.by_browser)
+def _unless_outdated(stored: ObservedOrigin | None, local: str) -> ObservedOrigin | None:
+    """Return the stored origin, or None if it is on this machine and has another port.
 
-
-def _still_good(seen: ObservedOrigin | None, local: str) -> ObservedOrigin | None:
-    """Forget an address on this machine whose port is not this server's any more."""
-    if seen is None or host_of(seen.origin) not in LOOPBACK:
-        return seen
-    return seen if urlsplit(seen.origin).port == urlsplit(local).port else None
+    The server may have listened on another port before the restart.
+    """
+    if stored is None or host_of(stored.origin) not in LOOPBACK:
+        return stored
+    return stored if urlsplit(stored.origin).port == urlsplit(local).port else None

@@ -1,4 +1,8 @@
-"""The one server of a data directory: its lock, and the services that work on it."""
+"""The services of a data directory: who may open them, how they are built, opened and closed.
+
+One server at a time works on a data directory. `DataLock` is the lock of the directory,
+`build_services` makes the services, and `ServiceManager` opens them as soon as the lock is free.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.server.configuration import transport_of
+from jupyter_pdflow.server.configuration import smtp_transport
 from jupyter_pdflow.server.links.tokens import Links
-from jupyter_pdflow.server.public_url import MEMORY, PublicAddress
+from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
@@ -37,11 +41,14 @@ from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 logger = logging.getLogger(__name__)
 
 WRITER_SECONDS = 1.0
-"""How long the writer of a server that has just died may take to end."""
+"""How long to wait for the writer process of a server that was killed."""
+
+RETRY_SECONDS = 2.0
+"""Time between two attempts to take the lock of the data directory."""
 
 
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The server that holds a data directory; a command has its name as ``url``."""
+class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that holds a data directory; the ``url`` of a command is its name."""
 
     pid: int
     host: str
@@ -50,132 +57,173 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataLock:
-    """The lock of a data directory; the system frees it when its process dies.
+    """The lock of a data directory; the operating system releases it when the process ends.
 
-    Whoever takes it makes the directory, for this user only, where it is missing.
+    Parameters
+    ----------
+    data_dir : Path
+        The data directory. `acquire` makes it, for this user only, if it does not exist.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
-        self._writer = FileLock(data_dir / writer_process.LOCK, mode=0o600)
-        self._note = data_dir / "lock.json"
+        self._writer_lock = FileLock(data_dir / writer_process.LOCK, mode=0o600)
+        self._holder_file = data_dir / "lock.json"
 
     def holder(self) -> str | None:
-        """Say who holds the lock; None where nobody does."""
+        """Return a description of the process that holds the lock, or None if the lock is free."""
         if not Path(self._lock.lock_file).exists():
             return None
         try:
             with self._lock.acquire(timeout=0):
                 return None
         except Timeout:
-            return self._who()
+            return self._describe_holder()
 
-    def take(self, url: str) -> None:
-        """Take the lock and note who holds it.
+    def acquire(self, url: str) -> None:
+        """Acquire the lock, and store who holds it.
+
+        Parameters
+        ----------
+        url : str
+            The address of this server, or the name of this command.
 
         Raises
         ------
         DataDirLockedError
-            Another server has it; the message says which one.
+            Another process holds the lock; the message describes it.
         OSError
             The directory can't be written.
         """
-        _make_private(self._data_dir)
-        self._acquire()
+        _make_private_folder(self._data_dir)
+        self._acquire_lock()
         now = datetime.now(UTC)
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
+        holder = LockHolder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
         try:
-            if os.path.lexists(self._note) and not self._note.is_file():
-                quarantine(self._note)
-            self._note.write_bytes(msgspec.json.encode(holder))
+            if os.path.lexists(self._holder_file) and not self._holder_file.is_file():
+                quarantine(self._holder_file)
+            self._holder_file.write_bytes(msgspec.json.encode(holder))
         except OSError:
             self._lock.release()
             raise
 
-    def free(self) -> None:
-        """Let go of the lock, if it is held."""
+    def release(self) -> None:
+        """Release the lock if this process holds it."""
         if self._lock.is_locked:
-            with suppress(OSError):  # an old note does no harm
-                self._note.unlink()
+            # Before the release: afterwards the file may be the next holder's.
+            with suppress(OSError):
+                self._holder_file.unlink()
             self._lock.release()
 
-    def _acquire(self) -> None:
+    def _acquire_lock(self) -> None:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             msg = (
-                f"{self._data_dir} is in use by {self._who()}; "
+                f"{self._data_dir} is in use by {self._describe_holder()}; "
                 "stop that one, or set PDFlow.data_dir."
             )
             raise DataDirLockedError(msg) from error
+        # The writer process of a killed server may outlive it, and still write what it was sent.
         try:
             self._wait_for_writer()
         except Timeout as error:
             self._lock.release()
-            msg = f"A server that has died is still writing to {self._data_dir}; try again soon."
+            msg = (
+                f"A server that has ended is still writing to {self._data_dir}; "
+                "try again in a few seconds."
+            )
             raise DataDirLockedError(msg) from error
 
     def _wait_for_writer(self) -> None:
-        if Path(self._writer.lock_file).exists():
-            with self._writer.acquire(timeout=WRITER_SECONDS):
+        if Path(self._writer_lock.lock_file).exists():
+            with self._writer_lock.acquire(timeout=WRITER_SECONDS):
                 pass
 
-    def _who(self) -> str:
+    def _describe_holder(self) -> str:
         try:
-            holder = msgspec.json.decode(read_file(str(self._note)), type=Holder)
+            holder = msgspec.json.decode(read_file(str(self._holder_file)), type=LockHolder)
         except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
             return "another server"
         since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        who = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"
-        return f"{who} (process {holder.pid} on {holder.host}, {since})"
+        name = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"
+        return f"{name} (process {holder.pid} on {holder.host}, {since})"
 
 
-def _make_private(path: Path) -> None:
+def _make_private_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
 
 
+class Services(NamedTuple):
+    """All that works on a data directory."""
+
+    service: Service
+    links: Links
+    address: PublicAddress
+    pool: KernelPool
+    kernel_manager: Any
+    folders: RunFolders
+
+    async def open(self) -> None:
+        """Continue the work that the last server left."""
+        self.pool.open()
+        await in_thread(self.folders.open)
+        await self.service.open()
+
+    async def close(self) -> None:
+        """Stop all work; paused runs wait for the next start."""
+        await self.service.close()
+        close_manager(self.kernel_manager)
+
+
 def build_services(
     settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None]
 ) -> Services:
-    """Make all that carries runs on; nothing is started yet.
+    """Return the services of a data directory, not opened yet.
 
     Parameters
     ----------
-    plan : Plan
+    settings : Settings
         What the owner has configured.
     serverapp : ServerApp
-        The server that all of it lives in.
+        The server that the services are part of.
     on_change : callable
         Called with a run each time it has changed.
+
+    Raises
+    ------
+    KeyFileError
+        The keys of links can't be used.
     """
-    memory = settings.data_dir / MEMORY
     address = PublicAddress(
-        settings.public_url, serverapp.connection_url, serverapp.base_url, memory
+        settings.public_url,
+        serverapp.connection_url,
+        serverapp.base_url,
+        settings.data_dir / ORIGIN_FILE,
     )
     links = Links(settings.data_dir / "link_keys", address)
     outbox = Outbox(
         settings.data_dir,
-        transport_of(settings.smtp_url),
+        smtp_transport(settings.smtp_url),
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
         limits=settings.limits,
     )
-    store = TinyDBStore(settings.data_dir)
     folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
-    manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
+    kernel_manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(
-        manager,
+        kernel_manager,
         max_kernels=settings.max_kernels,
         idle_seconds=settings.idle_kernel_seconds,
         spare_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
-    engine = Service(
-        store,
+    service = Service(
+        TinyDBStore(settings.data_dir),
         pool,
         outbox,
         links.urls,
@@ -186,47 +234,26 @@ def build_services(
         limits=settings.limits,
     )
     return Services(
-        engine=engine, links=links, address=address, pool=pool, manager=manager, folders=folders
+        service=service,
+        links=links,
+        address=address,
+        pool=pool,
+        kernel_manager=kernel_manager,
+        folders=folders,
     )
 
 
-RETRY_SECONDS = 2.0
-"""Between two looks whether another server has let go of the data."""
-
-
-class Services(NamedTuple):
-    """What works on a data directory."""
-
-    engine: Service
-    links: Links
-    address: PublicAddress
-    pool: KernelPool
-    manager: Any
-    folders: RunFolders
-
-    async def open(self) -> None:
-        """Take up the work as the last server left it."""
-        self.pool.open()
-        await in_thread(self.folders.open)
-        await self.engine.open()
-
-    async def close(self) -> None:
-        """Stop all work; paused runs wait for the next start."""
-        await self.engine.close()
-        close_manager(self.manager)
-
-
 class ServiceManager:
-    """Opens the services when the lock of its data directory is free, and closes it.
+    """Opens the services when the lock of the data directory is free, and closes them.
 
     Parameters
     ----------
     lock : DataLock
         The lock of the data directory.
     build : callable
-        Makes the services; called when the lock is held.
+        Returns the services; called while the lock is held.
     url : str
-        This server's address, told to others that want the lock.
+        This server's address; other servers that want the lock show it.
     """
 
     def __init__(self, lock: DataLock, build: Callable[[], Services], *, url: str) -> None:
@@ -235,26 +262,27 @@ class ServiceManager:
         self._url = url
         self._opening = asyncio.Lock()
         self._services: Services | None = None
-        self._refusal: DataDirLockedError | None = None
+        self._locked_error: DataDirLockedError | None = None
         self._retry_at = 0.0
         self._stopping = False
-        self._waiting: asyncio.Task[None] | None = None
+        self._retrying: asyncio.Task[None] | None = None
 
     @property
-    def present(self) -> Services | None:
-        """The services, if they are open."""
+    def opened(self) -> Services | None:
+        """The services if they are open, else None."""
         return self._services
 
     def check(self) -> None:
-        """Raise the error for which the services can never be opened, if there is one."""
+        """Raise the error that keeps the services from being opened at all, if there is one."""
 
     async def services(self) -> Services:
-        """Get the services, opening them if need be.
+        """Return the services; open them first if they are closed.
 
         Raises
         ------
         DataDirLockedError
-            Another server holds the data; tried again at most every `RETRY_SECONDS`.
+            Another server holds the data directory. The lock is tried at most every
+            `RETRY_SECONDS`.
         StoppingError
             This server is shutting down.
         """
@@ -264,38 +292,41 @@ class ServiceManager:
             if self._stopping:
                 msg = "This server is shutting down; try again when it is back."
                 raise StoppingError(msg)
+            # Another request may have opened them while this one waited for `_opening`.
             if self._services is None:
                 self._services = await self._open()
             return self._services
 
     def start(self) -> None:
-        """Open the services as soon as that is possible; the log says why it is not yet."""
-        self._waiting = asyncio.create_task(self._keep_trying(), name="open the data directory")
+        """Open the services in the background, as soon as the data directory can be used."""
+        self._retrying = asyncio.create_task(self._open_with_retries(), name="open the services")
 
     async def close(self) -> None:
-        """Close the services and let go of the data; while steps end, they are still open."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+        """Close the services and release the lock."""
+        if self._retrying is not None:
+            self._retrying.cancel()
         async with self._opening:
             self._stopping = True
+            # Steps that are ending now may still need the services, so `_services` stays until
+            # they have stopped.
             if self._services is not None:
-                await self._services.engine.stop()
+                await self._services.service.stop()
             services, self._services = self._services, None
             if services is not None:
                 await services.close()
-            self._lock.free()
+            self._lock.release()
 
-    async def _keep_trying(self) -> None:
-        told = ""
+    async def _open_with_retries(self) -> None:
+        logged = ""
         while True:
             try:
                 await self.services()
             except DataDirLockedError:
-                pass  # `_take_lock` has said so
+                pass  # `_acquire_lock` has logged it
             except OSError as error:
-                if str(error) != told:
+                if str(error) != logged:
                     logger.error("Workflows don't run on this server yet: %s", error)
-                    told = str(error)
+                    logged = str(error)
             except PDFlowError as error:
                 logger.error("Workflows don't run on this server. %s", error)
                 return
@@ -304,43 +335,44 @@ class ServiceManager:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _open(self) -> Services:
-        self._take_lock()
+        self._acquire_lock()
         try:
             services = self._build()
         except BaseException:
-            self._lock.free()
+            self._lock.release()
             raise
         try:
             await services.open()
         except BaseException:
             await services.close()
-            self._lock.free()
+            self._lock.release()
             raise
         return services
 
-    def _take_lock(self) -> None:
-        if self._refusal is not None and time.monotonic() < self._retry_at:
-            raise self._refusal
+    def _acquire_lock(self) -> None:
+        # Requests come at any rate, and an attempt may wait for a writer: not each one may try.
+        if self._locked_error is not None and time.monotonic() < self._retry_at:
+            raise self._locked_error
         try:
-            self._lock.take(self._url)
+            self._lock.acquire(self._url)
         except DataDirLockedError as error:
-            if self._refusal is None:
+            if self._locked_error is None:
                 logger.warning("Workflows don't run on this server. %s", error)
-            self._refusal = error
+            self._locked_error = error
             self._retry_at = time.monotonic() + RETRY_SECONDS
             raise
-        if self._refusal is not None:
+        if self._locked_error is not None:
             logger.info("The data directory is free; workflows now run on this server.")
-        self._refusal = None
+        self._locked_error = None
 
 
-class ClosedKeeper(ServiceManager):
-    """Refuses all work where a trait can't be used, and touches nothing of the data directory.
+class RefusingServiceManager(ServiceManager):
+    """Refuses all work because a trait can't be used; does not touch the data directory.
 
     Parameters
     ----------
     error : PDFlowError
-        Why; the log says it once, and each route answers with it.
+        The reason. It is logged once, and each route answers with it.
     """
 
     def __init__(self, error: PDFlowError) -> None:
@@ -360,4 +392,4 @@ class ClosedKeeper(ServiceManager):
         logger.error("Workflows don't run on this server. %s", self._error)
 
     async def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing, as no services are open."""

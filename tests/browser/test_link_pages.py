@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
-RESUMED = "Workflow “approval” goes on from step “ask”."
+RESUMED = "Workflow “approval” continues from step “ask”."
 BRIEF = """%%step brief
 def handler(pd):
     return pd.flow.suspend(1)["resume_url"]
@@ -85,7 +85,7 @@ def test_opening_a_link_is_enough(server: JupyterServer, page: Page) -> None:
     page.goto(run["pause"]["resume_url"] + "?who=me")
     expect(heading(page)).to_have_text("Resumed")
     expect(status(page)).to_contain_text(RESUMED)
-    expect(page).to_have_title("Resumed: workflow “approval” goes on from step “ask”.")
+    expect(page).to_have_title("Resumed: workflow “approval” continues from step “ask”.")
     expect(page.get_by_role("button")).to_have_count(0)
     request = told(server, run)
     assert request["method"] == "POST"

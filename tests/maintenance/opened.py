@@ -21,14 +21,14 @@ from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
+    email_view,
     executed_notebook,
-    mail_view,
+    notebook_text,
     run_item,
     run_view,
     workflow_view,
-    written,
 )
-from jupyter_pdflow.server.app import event_of
+from jupyter_pdflow.server.app import run_event
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
@@ -56,7 +56,7 @@ class Log(logging.Handler):
 
 
 class Opened(NamedTuple):
-    engine: Service
+    service: Service
     links: Links
 
 
@@ -68,7 +68,7 @@ async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIte
         return utc_now() + later
 
     lock = DataLock(path)
-    lock.take("test")
+    lock.acquire("test")
     links = Links(path / "link_keys", lambda: "http://localhost/")
     transport = SMTPTransport.at(smtp) if smtp else None
     outbox = Outbox(path, transport, mail_from="f@x.org", mail_to=[], clock=clock)
@@ -84,32 +84,32 @@ async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIte
         yield Opened(engine, links)
     finally:
         await engine.close()
-        lock.free()
+        lock.release()
 
 
 async def look_at_all(services: Opened) -> None:
     """Show all lists, and each run, email and workflow in every way."""
-    engine, urls = services.engine, services.links.urls
+    engine, urls = services.service, services.links.urls
     runs = await engine.runs(limit=500)
     for run in runs:
         with suppress(StoredFileError):  # what lists show of it may be right all the same
             look_at(services, engine.run(run.id))
     encode([run_item(run, urls) for run in runs])
-    encode([mail_view(email) for email in await engine.emails()])
+    encode([email_view(email) for email in await engine.emails()])
     encode([workflow_view(workflow) for workflow in engine.workflows()])
 
 
 def look_at(services: Opened, run: Run) -> None:
     encode(run_view(run, services.links.urls))
-    event_of(run)
+    run_event(run)
     with suppress(PDFlowError):
-        workflow = services.engine.workflow_of(run)
-        written(executed_notebook(run, workflow, services.engine.outputs(run.id)))
+        workflow = services.service.workflow_of(run)
+        notebook_text(executed_notebook(run, workflow, services.service.outputs(run.id)))
 
 
 async def decide_all(services: Opened) -> None:
     """Use the links of each pause, twice, and cancel what is left."""
-    engine = services.engine
+    engine = services.service
     for run in await engine.runs(limit=500):
         if run.pause is not None:
             await use_links(services, run.id, run.pause.step, run.pause.execution)
@@ -119,7 +119,7 @@ async def decide_all(services: Opened) -> None:
 
 async def use_links(services: Opened, run_id: str, step: str, execution: int) -> None:
     """Do what both links of a pause do, which may be decided already."""
-    engine = services.engine
+    engine = services.service
     for move in (engine.resume_pause, engine.cancel_pause):
         with suppress(PDFlowError):
             await move(run_id, step, execution, "link", {"body": 1})

@@ -140,7 +140,7 @@ async def go_on(target: Path, done: Imported) -> None:
 
 async def open_and_decide(target: Path, done: Imported) -> None:
     async with opened(target) as services:
-        runs = await services.engine.runs(limit=500)
+        runs = await services.service.runs(limit=500)
         assert sorted(run.id for run in runs) == sorted(done.new)
         await look_at_all(services)
         await decide_all(services)

@@ -60,9 +60,9 @@ async def go_on(
             async with opened(path, smtp, later) as services:
                 await look_at_all(services)
                 for run_id in others:
-                    await goes_on(services.engine, run_id, late=later == MONTHS)
+                    await goes_on(services.service, run_id, late=later == MONTHS)
                 for run_id in kept:
-                    services.engine.run(run_id)
+                    services.service.run(run_id)
                 await use_links(services, Path(name).stem, "last", 1)
                 await decide_all(services)
                 await look_at_all(services)

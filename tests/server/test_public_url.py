@@ -1,4 +1,4 @@
-"""Where links point to."""
+"""The public address that links start with."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
 Paused = Callable[..., Any]
-HERE = "http://127.0.0.1:8888/"
-LAB = "https://jupyter.example/user/me/lab"
-SAME = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
-EVIL = [
+LOCAL = "http://127.0.0.1:8888/"
+LAB_PAGE = "https://jupyter.example/user/me/lab"
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+BAD_ORIGINS = [
     "https://evil.example",
     "http://evil6.example'\"><b>",
     "http://localhost:99999999",
@@ -57,11 +57,11 @@ EVIL = [
 
 
 def sendable(text: str) -> str:
-    """Leave out what an HTTP client does not even send."""
-    return "".join(email for email in text if email.isprintable() and email.isascii()).strip()
+    """Return a text without the characters that an HTTP client does not send."""
+    return "".join(char for char in text if char.isprintable() and char.isascii()).strip()
 
 
-HOSTS = [text.partition("//")[2] for text in EVIL[1:] if sendable(text) == text]
+BAD_HOSTS = [text.partition("//")[2] for text in BAD_ORIGINS[1:] if sendable(text) == text]
 GUARD = """
 from jupyter_server.auth import Authorizer
 
@@ -79,75 +79,84 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
 
 
 def link(server: JupyterServer, run: Any) -> str:
-    """Get a link as a program is shown it, which is none that tells where links point to."""
+    """Return a link of a run. The request comes from a program, so its host is not learned."""
     return str(server.get_run(run["id"])["pause"]["resume_url"])
 
 
 def browse(server: JupyterServer, host: str = "", **headers: str) -> None:
-    """Do what the panel of runs in JupyterLab does."""
-    sent = {**SAME, "Host": host or f"127.0.0.1:{server.port}", **headers}
+    """Send a request as the panel of runs in JupyterLab does."""
+    sent = {**SAME_ORIGIN, "Host": host or f"127.0.0.1:{server.port}", **headers}
     assert server.api("GET", "/workflows", headers=sent).status_code == 200
 
 
 @pytest.fixture
 def run(server: JupyterServer, paused: Paused) -> Any:
-    """Start a run whose links lead to the server's own address."""
+    """Start a run whose links start with the server's own address."""
     browse(server)
     found = paused()
     assert link(server, found).startswith(f"{server.url}/pdflow/resume/")
     return found
 
 
-def test_links_lead_to_where_the_browser_is(server: JupyterServer, run: Any) -> None:
+def test_links_start_with_the_address_of_the_browser(server: JupyterServer, run: Any) -> None:
     browse(server, "jupyter.example")
     assert link(server, run).startswith("http://jupyter.example/pdflow/resume/")
     server.restart()
     assert link(server, run).startswith("http://jupyter.example/pdflow/resume/")
     browse(server, f"localhost:{server.port}")
-    there = link(server, run)
-    assert there.startswith(f"http://localhost:{server.port}/pdflow/resume/")
-    assert server.http.post(there).status_code == 200
+    url = link(server, run)
+    assert url.startswith(f"http://localhost:{server.port}/pdflow/resume/")
+    assert server.http.post(url).status_code == 200
 
 
-def test_a_proxy_that_speaks_https_outside_is_told_by_the_browsers_page(
+def test_the_scheme_behind_a_proxy_is_that_of_the_browsers_page(
     server: JupyterServer, run: Any
 ) -> None:
-    browse(server, "jupyter.example", Referer=LAB)
+    browse(server, "jupyter.example", Referer=LAB_PAGE)
     assert link(server, run).startswith("https://jupyter.example/pdflow/resume/")
-    browse(server, "jupyter.example", Referer=LAB, **{"Sec-Fetch-Site": "cross-site"})
+    browse(server, "jupyter.example", Referer=LAB_PAGE, **{"Sec-Fetch-Site": "cross-site"})
     assert link(server, run).startswith("http://jupyter.example/pdflow/resume/")
     for page in ("https://jupyter.example:8443/lab", "https://jupyter.example.evil/", "https://["):
         browse(server, "jupyter.example", Referer=page)
         assert link(server, run).startswith("http://jupyter.example/pdflow/resume/")
 
 
-def test_a_proxy_that_is_trusted_tells_the_scheme(tmp_path: Path) -> None:
+def test_the_scheme_of_a_trusted_proxy_is_used(tmp_path: Path) -> None:
     arguments = ["--ServerApp.allow_remote_access=True", "--ServerApp.trust_xheaders=True"]
     with JupyterServer(tmp_path, arguments, base_url="/user/me/") as server:
         run = server.wait_run(server.run(server.deploy("a", [ASK, TELL]))["id"], "paused")
         browse(server, "jupyter.example:8443", **{"X-Forwarded-Proto": "https"})
-        there = "https://jupyter.example:8443/user/me/pdflow/resume/"
-        assert link(server, run).startswith(there)
+        start = "https://jupyter.example:8443/user/me/pdflow/resume/"
+        assert link(server, run).startswith(start)
 
 
-@pytest.mark.parametrize("origin", EVIL)
-def test_no_origin_header_decides_where_links_point(
+@pytest.mark.parametrize("origin", BAD_ORIGINS)
+def test_an_origin_header_does_not_change_links(
     server: JupyterServer, run: Any, origin: str
 ) -> None:
-    sent = {**server.headers, **SAME, "Origin": sendable(origin), "Referer": sendable(origin)}
+    sent = {
+        **server.headers,
+        **SAME_ORIGIN,
+        "Origin": sendable(origin),
+        "Referer": sendable(origin),
+    }
     server.http.get("/pdflow/api/workflows", headers=sent)
     server.http.post("/pdflow/api/workflows", headers=sent)
     assert link(server, run).startswith(f"{server.url}/pdflow/resume/")
 
 
-@pytest.mark.parametrize("host", sorted({*HOSTS} - {"evil.example", ""}))
-def test_a_host_that_is_none_is_not_learned(server: JupyterServer, run: Any, host: str) -> None:
-    server.http.get("/pdflow/api/workflows", headers={**server.headers, **SAME, "Host": host})
+@pytest.mark.parametrize("host", sorted({*BAD_HOSTS} - {"evil.example", ""}))
+def test_an_invalid_host_is_not_learned(server: JupyterServer, run: Any, host: str) -> None:
+    server.http.get(
+        "/pdflow/api/workflows", headers={**server.headers, **SAME_ORIGIN, "Host": host}
+    )
     assert link(server, run).startswith(f"{server.url}/pdflow/resume/")
 
 
-def test_only_what_this_extension_has_answered_counts(server: JupyterServer, run: Any) -> None:
-    evil = {**SAME, "Host": "evil.example", "Sec-Fetch-Site": "none"}
+def test_only_authorized_and_answered_requests_are_learned_from(
+    server: JupyterServer, run: Any
+) -> None:
+    evil = {**SAME_ORIGIN, "Host": "evil.example", "Sec-Fetch-Site": "none"}
     for headers in (evil, {**evil, "Authorization": "token wrong"}, {**server.headers, **evil}):
         for method, path in (
             ("GET", "/api/status"),
@@ -166,7 +175,7 @@ def test_only_what_this_extension_has_answered_counts(server: JupyterServer, run
     assert link(server, run).startswith(f"{server.url}/pdflow/resume/")
 
 
-def test_a_request_that_is_not_allowed_decides_nothing(tmp_path: Path) -> None:
+def test_a_request_that_is_not_authorized_is_not_learned_from(tmp_path: Path) -> None:
     (tmp_path / "guards.py").write_text(GUARD)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
     arguments = [
@@ -174,50 +183,52 @@ def test_a_request_that_is_not_allowed_decides_nothing(tmp_path: Path) -> None:
         "--ServerApp.allow_remote_access=True",
     ]
     with JupyterServer(tmp_path / "server", arguments, env=env) as server:
-        memory = server.data_dir / "address.json"
-        evil = {**SAME, "Host": "evil.example"}
+        origin_file = server.data_dir / "address.json"
+        evil = {**SAME_ORIGIN, "Host": "evil.example"}
         assert server.api("GET", "/runs?keep_out", headers=evil).status_code == 403
         assert server.api("POST", "/workflows", {}, headers=evil).status_code == 403
-        assert not memory.exists()
+        assert not origin_file.exists()
         browse(server, "reader.example")
-        wait_until(memory.exists, "the address is remembered")
-        assert json.loads(memory.read_bytes())["origin"] == "http://reader.example"
+        wait_until(origin_file.exists, "the origin is stored")
+        assert json.loads(origin_file.read_bytes())["origin"] == "http://reader.example"
 
 
-def test_what_is_configured_wins(tmp_path: Path) -> None:
+def test_the_configured_address_comes_first(tmp_path: Path) -> None:
     option = "--PDFlow.public_url=https://flows.example/base/"
     with JupyterServer(tmp_path, [option], base_url="/base/") as server:
         run = server.wait_run(server.run(server.deploy("a", [ASK, TELL]))["id"], "paused")
         browse(server, f"localhost:{server.port}")
         assert link(server, run).startswith("https://flows.example/base/pdflow/resume/")
-        here = link(server, run).replace("https://flows.example/base", server.url)
+        url = link(server, run).replace("https://flows.example/base", server.url)
         for host in ("flows.example", "flows.example:443", "FLOWS.example."):
-            page = server.http.get(here, headers={"Host": host, "Accept": "text/html"})
+            page = server.http.get(url, headers={"Host": host, "Accept": "text/html"})
             assert page.status_code == 200
-        # Of links only: the API keeps to the hosts that Jupyter allows.
+        # For links only: the API accepts the hosts that Jupyter allows.
         assert server.api("GET", "/runs", headers={"Host": "flows.example"}).status_code == 403
         for host in ("evil.example", "flows.example.evil", "xflows.example"):
-            assert server.http.post(here, headers={"Host": host}).status_code == 403
-        assert server.http.post(here, headers={"Host": "flows.example"}).status_code == 200
+            assert server.http.post(url, headers={"Host": host}).status_code == 403
+        assert server.http.post(url, headers={"Host": "flows.example"}).status_code == 200
 
 
-def test_the_hub_knows_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_address_of_the_hub_comes_second(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(HUB_URL_VARIABLE, "https://hub.example/user/me/")
-    memory = tmp_path / "address.json"
-    address = PublicAddress("", HERE, "/user/me/", memory)
+    origin_file = tmp_path / "address.json"
+    address = PublicAddress("", LOCAL, "/user/me/", origin_file)
     assert address() == "https://hub.example/user/me/"
-    address = PublicAddress("https://own.example/", HERE, "/user/me/", memory)
+    address = PublicAddress("https://own.example/", LOCAL, "/user/me/", origin_file)
     assert address() == "https://own.example/"
     monkeypatch.setenv(HUB_URL_VARIABLE, "hub.example")
-    assert PublicAddress("", HERE, "/user/me/", memory)() == HERE
+    assert PublicAddress("", LOCAL, "/user/me/", origin_file)() == LOCAL
 
 
-# --- what is remembered -----------------------------------------------------------------
+# --- the stored origin -----------------------------------------------------------------
 
 
-def remembered(memory: Path, content: str | bytes, local: str = HERE) -> str:
-    memory.write_bytes(content.encode() if isinstance(content, str) else content)
-    return PublicAddress("", local, "/", memory)()
+def address_after_restart(origin_file: Path, content: str | bytes, local: str = LOCAL) -> str:
+    origin_file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return PublicAddress("", local, "/", origin_file)()
 
 
 @pytest.mark.parametrize(
@@ -232,35 +243,35 @@ def remembered(memory: Path, content: str | bytes, local: str = HERE) -> str:
         '{"origin": null, "by_browser": true}',
         '{"origin": "https://good.example"}',
         '{"origin": "https://good.example", "by_browser": 1}',
-        *(json.dumps({"origin": origin, "by_browser": True}) for origin in EVIL[1:]),
+        *(json.dumps({"origin": origin, "by_browser": True}) for origin in BAD_ORIGINS[1:]),
     ],
 )
-def test_a_damaged_memory_is_forgotten(tmp_path: Path, content: str | bytes) -> None:
-    assert remembered(tmp_path / "address.json", content) == HERE
+def test_a_damaged_file_is_ignored(tmp_path: Path, content: str | bytes) -> None:
+    assert address_after_restart(tmp_path / "address.json", content) == LOCAL
 
 
-def test_what_is_no_file_is_no_memory(tmp_path: Path) -> None:
+def test_a_folder_a_pipe_and_a_missing_file_are_ignored(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for memory in (tmp_path, tmp_path / "pipe", tmp_path / "none" / "none"):
-        assert PublicAddress("", HERE, "/", memory)() == HERE
+    for origin_file in (tmp_path, tmp_path / "pipe", tmp_path / "none" / "none"):
+        assert PublicAddress("", LOCAL, "/", origin_file)() == LOCAL
 
 
-def test_a_port_of_an_earlier_server_is_forgotten(tmp_path: Path) -> None:
-    memory = tmp_path / "address.json"
-    here = '{"origin": "http://localhost:8888", "by_browser": true}'
-    assert remembered(memory, here) == "http://localhost:8888/"
+def test_a_local_origin_with_another_port_is_ignored(tmp_path: Path) -> None:
+    origin_file = tmp_path / "address.json"
+    stored = '{"origin": "http://localhost:8888", "by_browser": true}'
+    assert address_after_restart(origin_file, stored) == "http://localhost:8888/"
     other = "http://127.0.0.1:8889/"
-    assert remembered(memory, here, other) == other
-    assert remembered(memory, here.replace("localhost", "[::1]"), other) == other
+    assert address_after_restart(origin_file, stored, other) == other
+    assert address_after_restart(origin_file, stored.replace("localhost", "[::1]"), other) == other
     proxied = '{"origin": "https://Jupyter.example", "by_browser": true}'
-    assert remembered(memory, proxied, other) == "https://jupyter.example/"
+    assert address_after_restart(origin_file, proxied, other) == "https://jupyter.example/"
 
 
-# --- what is an address -----------------------------------------------------------------
+# --- valid addresses -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", EVIL[1:])
-def test_what_is_no_origin(origin: str) -> None:
+@pytest.mark.parametrize("origin", BAD_ORIGINS[1:])
+def test_invalid_origins(origin: str) -> None:
     assert valid_origin(origin) is None
     assert not is_address(origin)
 
@@ -278,7 +289,7 @@ def test_what_is_no_origin(origin: str) -> None:
         "HTTPS://Hub.Example",
     ],
 )
-def test_what_is_an_origin(origin: str) -> None:
+def test_valid_origins(origin: str) -> None:
     assert valid_origin(origin) == origin.lower()
     for path in ("", "/", "/user/me/", "/user/ada%40example.org/a~b/"):
         assert is_address(origin + path)
@@ -293,7 +304,7 @@ def test_the_host_of_an_address() -> None:
 
 
 @given(st.text())
-def test_no_text_is_too_strange(text: str) -> None:
+def test_any_text_is_checked_without_an_error(text: str) -> None:
     assert valid_origin(text) is None
     for part in (f"http://{text}", f"http://h{text}/", f"https://[{text}]:{text}"):
         is_address(part)

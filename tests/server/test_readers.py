@@ -1,4 +1,4 @@
-"""Users who may read and not execute: what they see, and what they can't do."""
+"""Users who may read but not execute: all links are hidden from them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def run(server: JupyterServer) -> Any:
 
 
 def paths(server: JupyterServer, run: Any) -> list[str]:
-    """List every route that shows something."""
-    mails = server.api("GET", "/mail").json()
+    """Return the path of every route that shows data."""
+    emails = server.api("GET", "/mail").json()
     ids = [found["id"] for found in server.api("GET", "/runs").json()]
     return [
         "/workflows",
@@ -77,28 +77,28 @@ def paths(server: JupyterServer, run: Any) -> list[str]:
         "/runs?status=paused&limit=1",
         *(f"/runs/{run_id}{part}" for run_id in ids for part in ("", "/notebook", "/files")),
         "/mail",
-        *(f"/mail/{mail['id']}" for mail in mails),
+        *(f"/mail/{email['id']}" for email in emails),
         "/openapi.yaml",
         "/runs/none",
         f"/runs/{run['pause']['resume_url'].rpartition('/')[2]}",
     ]
 
 
-def test_no_answer_has_a_link(server: JupyterServer, run: Any) -> None:
+def test_no_answer_has_a_token(server: JupyterServer, run: Any) -> None:
     signature = r"\.[\w-]{43}(?![\w-])"
-    shown = 0
+    with_token = 0
     for path in paths(server, run):
         whole = server.api("GET", path)
-        shown += bool(re.search(rf"pdflow\\*/resume\\*/[\w-]*{signature}", whole.text))
+        with_token += bool(re.search(rf"pdflow\\*/resume\\*/[\w-]*{signature}", whole.text))
         answer = server.api("GET", path, headers=READER)
         assert answer.status_code == whole.status_code
         assert not re.search(signature, answer.text), path
         if path != "/openapi.yaml":
             json.loads(answer.text)
-    assert shown >= 6  # so that the test would notice
+    assert with_token >= 6  # Without hiding, tokens would be found.
 
 
-def test_where_a_link_was_stands_that_it_is_hidden(server: JupyterServer, run: Any) -> None:
+def test_tokens_are_replaced_wherever_they_are(server: JupyterServer, run: Any) -> None:
     seen = server.api("GET", f"/runs/{run['id']}", headers=READER).json()
     assert (seen["pause"]["resume_url"], seen["pause"]["cancel_url"]) == (None, None)
     assert {**seen["pause"], "resume_url": "", "cancel_url": ""} == {
@@ -116,8 +116,8 @@ def test_where_a_link_was_stands_that_it_is_hidden(server: JupyterServer, run: A
     assert json.loads(exports["escaped"]) == {"u": yes}
     assert exports["bare"] == "[hidden]"
     assert exports["$return_value"] == yes
-    mail = server.api("GET", "/mail", headers=READER).json()[0]
-    assert (mail["text"], mail["html"]) == (f"Yes: {yes}\nNo: {no}.", f'<a href="{no}">No</a>')
+    email = server.api("GET", "/mail", headers=READER).json()[0]
+    assert (email["text"], email["html"]) == (f"Yes: {yes}\nNo: {no}.", f'<a href="{no}">No</a>')
     text = server.api("GET", f"/runs/{run['id']}/notebook", headers=READER).text
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
@@ -126,7 +126,7 @@ def test_where_a_link_was_stands_that_it_is_hidden(server: JupyterServer, run: A
     assert outputs[1].data["text/html"] == f'<a href="{yes}">Yes</a>'
 
 
-def test_links_in_files_are_hidden_too(server: JupyterServer, run: Any) -> None:
+def test_tokens_in_files_are_hidden(server: JupyterServer, run: Any) -> None:
     files = f"/runs/{run['id']}/files"
     yes, no = (f"{server.url}/pdflow/{action}/[hidden]" for action in ("resume", "cancel"))
     seen = server.api("GET", f"{files}/links.html", headers=READER)
@@ -138,14 +138,14 @@ def test_links_in_files_are_hidden_too(server: JupyterServer, run: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_a_link_in_two_parts_of_a_stream_is_hidden(size: int) -> None:
+def test_a_token_that_is_split_over_chunks_is_hidden(size: int) -> None:
     text = b"\xff text, http://h/pdflow/resume/abc.def-_ more \x00 %2Fpdflow%2Fcancel%2Fabc%2Edef"
     hider = LinkHider()
     parts = [hider.feed(text[start : start + size]) for start in range(0, len(text), size)]
     assert b"".join([*parts, hider.end()]) == hide_links(text)
 
 
-def test_a_stream_holds_back_little() -> None:
+def test_a_stream_holds_back_a_limited_number_of_bytes() -> None:
     hider = LinkHider()
     sent = b"".join(hider.feed(b"a" * 2**20) for _ in range(5))
     assert len(sent) >= 3 * 2**20
@@ -173,7 +173,7 @@ def test_a_reader_changes_nothing(server: JupyterServer, run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "expected"),
     [
         ("/pdflow/resume/abc.def-_", "/pdflow/resume/[hidden]"),
         ("/pdflow/hook/abc/more?a=1", "/pdflow/hook/[hidden]/more?a=1"),
@@ -187,12 +187,12 @@ def test_a_reader_changes_nothing(server: JupyterServer, run: Any) -> None:
         ("/pdflow/resume/{token}", "/pdflow/resume/{token}"),
     ],
 )
-def test_what_is_hidden_of_a_text(text: str, seen: str) -> None:
-    assert hide_links(text) == seen
-    assert hide_links(text.encode() + b"\xff") == seen.encode() + b"\xff"
-    assert hide_links({"a": text}) == json.dumps({"a": seen}, separators=(",", ":")).encode()
+def test_tokens_in_a_text_are_hidden(text: str, expected: str) -> None:
+    assert hide_links(text) == expected
+    assert hide_links(text.encode() + b"\xff") == expected.encode() + b"\xff"
+    assert hide_links({"a": text}) == json.dumps({"a": expected}, separators=(",", ":")).encode()
 
 
-def test_hiding_takes_no_longer_than_reading() -> None:
+def test_hiding_takes_linear_time() -> None:
     for text in ("/pdflow/resume/" * 100_000, "." * 1_000_000, "pdflow/resume/" + "." * 1_000_000):
         assert hide_links(text)

@@ -1,4 +1,4 @@
-"""A trait that can't be used: the log and every route say which, and nothing half starts."""
+"""Traits that can't be used: the log and every route name them, and no service starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from traitlets.config.loader import DeferredConfigString
 
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.server.app import PDFlow
-from jupyter_pdflow.server.configuration import separate
+from jupyter_pdflow.server.configuration import split_addresses
 from tests.server.links.test_links import BROWSER
 from tests.server.test_unauthenticated import routes
 from tests.servers import JupyterServer
@@ -86,28 +86,30 @@ def app_with(**traits: Any) -> PDFlow:
 
 
 @pytest.mark.parametrize(("trait", "value"), WRONG)
-def test_what_can_not_be_used_is_named(trait: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^PDFlow\.{trait} has to be [^\n]*\.$") as told:
+def test_a_value_that_can_not_be_used_is_refused(trait: str, value: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"^PDFlow\.{trait} has to be [^\n]*\.$"
+    ) as raised:
         app_with(**{trait: value}).checked_settings()
-    assert not any(secret in str(told.value) for secret in SECRETS)
+    assert not any(secret in str(raised.value) for secret in SECRETS)
 
 
 @pytest.mark.parametrize("text", ["many", "0", "1.5"])
-def test_what_the_command_line_says_is_checked_as_well(text: str) -> None:
+def test_values_of_the_command_line_are_checked(text: str) -> None:
     app = app_with(max_kernels=DeferredConfigString(text), keep_days=DeferredConfigString("3"))
     with pytest.raises(ConfigurationError, match="has to be an int of at least 1"):
         app.checked_settings()
     assert app.keep_days == 3
 
 
-def test_a_later_value_that_can_be_used_counts() -> None:
+def test_a_later_correct_value_replaces_a_wrong_one() -> None:
     app = app_with(max_kernels=0)
     app.update_config(Config({"PDFlow": {"max_kernels": 2}}))
     assert app.checked_settings().max_kernels == 2
 
 
-def test_what_can_be_used() -> None:
-    plan = app_with(
+def test_correct_values_are_accepted() -> None:
+    settings = app_with(
         data_dir="~/flows",
         public_url="https://x.example:8443/user/me@x.example",
         smtp_url="smtps://me%40x.example:pa%2Fss@mail.example:465",
@@ -116,14 +118,14 @@ def test_what_can_be_used() -> None:
         keep_days=36_500,
         idle_kernel_seconds=float("inf"),
     ).checked_settings()
-    assert plan.data_dir == Path.home() / "flows"
-    assert plan.mail_to == ["a@x.example", '"Doe, Jane" <jane@localhost>']
+    assert settings.data_dir == Path.home() / "flows"
+    assert settings.mail_to == ["a@x.example", '"Doe, Jane" <jane@localhost>']
     assert PDFlow().checked_settings().mail_to == []
 
 
-def test_addresses_are_taken_one_by_one() -> None:
-    assert separate("") == separate([]) == separate(["", " "]) == []
-    assert separate(["a@x.example, b@x.example,", "c@x.example"]) == [
+def test_mail_to_is_split_into_addresses() -> None:
+    assert split_addresses("") == split_addresses([]) == split_addresses(["", " "]) == []
+    assert split_addresses(["a@x.example, b@x.example,", "c@x.example"]) == [
         f"{name}@x.example" for name in "abc"
     ]
 
@@ -140,35 +142,37 @@ def test_addresses_are_taken_one_by_one() -> None:
     ],
     ids=lambda given: str(given[0]),
 )
-def refused(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def refusing(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     trait, value = request.param
-    folder = tmp_path_factory.mktemp("refused")
+    folder = tmp_path_factory.mktemp("refusing")
     with JupyterServer(folder, [f"--PDFlow.{trait}={value}"]) as running:
         yield running, trait
 
 
-def test_every_route_says_what_is_wrong(refused: tuple[JupyterServer, str]) -> None:
-    server, trait = refused
-    sentence = None
+def test_every_route_names_the_trait(refusing: tuple[JupyterServer, str]) -> None:
+    server, trait = refusing
+    message = None
     for path, methods in routes({"id": "x", "workflow_id": "x"}):
         for method in sorted(methods):
             assert server.http.request(method, path).status_code == 403
             answer = server.http.request(method, path, headers=server.headers)
             assert answer.status_code == 503, (method, path)
-            sentence = answer.json()["message"]
-            assert answer.json() == {"message": sentence, "reason": "bad_configuration"}
-            assert sentence.startswith(f"PDFlow.{trait} has to be ")
+            message = answer.json()["message"]
+            assert answer.json() == {"message": message, "reason": "bad_configuration"}
+            assert message.startswith(f"PDFlow.{trait} has to be ")
     for path in ("/pdflow/resume/x", "/pdflow/cancel/test"):
-        told = server.http.post(path)
-        assert (told.status_code, told.json()["message"]) == (503, sentence)
+        answer = server.http.post(path)
+        assert (answer.status_code, answer.json()["message"]) == (503, message)
         page = server.http.get(path, headers=BROWSER)
         assert page.status_code == 503
         assert f"PDFlow.{trait} has to be " in page.text
         assert server.http.options(path).status_code == 503
 
 
-def test_the_log_says_it_once_and_nothing_is_touched(refused: tuple[JupyterServer, str]) -> None:
-    server, trait = refused
+def test_the_log_names_the_trait_once_and_no_file_is_made(
+    refusing: tuple[JupyterServer, str],
+) -> None:
+    server, trait = refusing
     lines = [line for line in server.log().splitlines() if f"PDFlow.{trait} has to be" in line]
     assert len(lines) == 1
     assert "Workflows don't run on this server." in lines[0]

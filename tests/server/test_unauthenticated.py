@@ -1,4 +1,4 @@
-"""What someone without a login meets at a real server, and someone without leave."""
+"""Unauthenticated clients, users without permission, and unknown links, at a real server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_pdflow.server.api.handlers import ROUTES
-from jupyter_pdflow.server.links.clients import AT_ONCE
+from jupyter_pdflow.server.links.clients import MAX_ATTEMPTS
 from tests.server.conftest import ASK, TELL
 from tests.server.links.test_links import BROWSER
 from tests.servers import JupyterServer
@@ -30,12 +30,12 @@ class Readers(Authorizer):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     arguments = ["--ServerApp.log_level=DEBUG", "--ServerApp.trust_xheaders=True"]
-    with JupyterServer(tmp_path_factory.mktemp("strangers"), arguments) as running:
+    with JupyterServer(tmp_path_factory.mktemp("unauthenticated"), arguments) as running:
         yield running
 
 
 def routes(run: Any) -> Iterator[tuple[str, set[str]]]:
-    """Fill each route with ids of things that there are, and tell its methods."""
+    """Yield the path of each route, with existing ids, and its methods."""
     ids = {"workflows": run["workflow_id"], "runs": run["id"]}
     for pattern, handler in ROUTES:
         kind = pattern.split("/")[3] if pattern.count("/") > 2 else ""
@@ -55,7 +55,9 @@ def from_address(address: str) -> dict[str, str]:
 # --- the private API --------------------------------------------------------------------
 
 
-def test_a_runs_data_never_reaches_strangers(server: JupyterServer, paused: Paused) -> None:
+def test_a_runs_data_never_reaches_unauthenticated_clients(
+    server: JupyterServer, paused: Paused
+) -> None:
     run = paused({"word": SECRET})
     resume, cancel = run["pause"]["resume_url"], run["pause"]["cancel_url"]
     answers = []
@@ -73,15 +75,17 @@ def test_a_runs_data_never_reaches_strangers(server: JupyterServer, paused: Paus
         assert run["id"] not in answer.text
 
 
-def test_whether_a_run_exists_is_told_to_nobody(server: JupyterServer, paused: Paused) -> None:
+def test_unauthenticated_clients_do_not_learn_whether_a_run_exists(
+    server: JupyterServer, paused: Paused
+) -> None:
     run = paused()
     for path in paths(run):
-        there = server.http.get(path)
-        other = server.http.get(path.replace(run["id"], "none").replace("approval", "none"))
-        assert (there.status_code, there.text) == (other.status_code, other.text)
+        existing = server.http.get(path)
+        unknown = server.http.get(path.replace(run["id"], "none").replace("approval", "none"))
+        assert (existing.status_code, existing.text) == (unknown.status_code, unknown.text)
 
 
-def test_each_unsafe_route_wants_the_xsrf_value(server: JupyterServer, paused: Paused) -> None:
+def test_each_unsafe_route_requires_the_xsrf_value(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     before = server.api("GET", "/runs").json()
     with server.client() as browser:
@@ -97,9 +101,9 @@ def test_each_unsafe_route_wants_the_xsrf_value(server: JupyterServer, paused: P
     assert server.api("GET", "/runs").json() == before
 
 
-@pytest.fixture(scope="module", params=["nobody", "read"])
+@pytest.fixture(scope="module", params=["nothing", "read"])
 def guarded(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    """Give a server whose authorizer lets its user read, or not even that."""
+    """Start a server whose authorizer allows its user to read, or nothing at all."""
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "guards.py").write_text(f"READ = {request.param!r}\n{AUTHORIZER}")
     env = {"PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[2])])}
@@ -109,18 +113,18 @@ def guarded(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-def test_every_route_asks_for_leave(guarded: Any) -> None:
+def test_every_route_asks_the_authorizer(guarded: Any) -> None:
     for path, methods in routes({"id": "x", "workflow_id": "x"}):
         for method in sorted(methods):
             answer = guarded.http.request(method, path, headers=guarded.headers)
-            may = method == "GET" and guarded.may_read
-            nowhere = path == "/pdflow/x" and answer.status_code in (403, 404)
-            assert nowhere or (answer.status_code == 403) is not may, (method, path)
-    # Jupyter's stream of events wants leave to execute.
+            allowed = method == "GET" and guarded.may_read
+            unknown = path == "/pdflow/x" and answer.status_code in (403, 404)
+            assert unknown or (answer.status_code == 403) is not allowed, (method, path)
+    # Jupyter's event stream requires the permission to execute.
     assert guarded.http.get("/api/events/subscribe", headers=guarded.headers).status_code == 403
 
 
-def test_the_event_stream_is_closed_to_strangers(server: JupyterServer) -> None:
+def test_the_event_stream_is_closed_to_unauthenticated_clients(server: JupyterServer) -> None:
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -130,48 +134,48 @@ def test_the_event_stream_is_closed_to_strangers(server: JupyterServer) -> None:
     assert server.http.get("/api/events/subscribe", headers=upgrade).status_code == 403
 
 
-# --- wrong links ------------------------------------------------------------------------
+# --- unknown links ------------------------------------------------------------------------
 
 
-def test_wrong_links_are_limited_and_right_ones_are_not(
+def test_attempts_with_unknown_links_are_limited_and_known_links_work(
     server: JupyterServer, paused: Paused
 ) -> None:
     run, other = paused(), paused()
-    here, there = from_address("192.0.2.1"), from_address("192.0.2.2")
+    first, second = from_address("192.0.2.1"), from_address("192.0.2.2")
     forged = run["pause"]["resume_url"][:-2] + "AA"
     methods = ["GET", "POST", "HEAD", "PUT", "TRACE"]
-    for number in range(AT_ONCE):
+    for number in range(MAX_ATTEMPTS):
         method = methods[number % len(methods)]
-        assert server.http.request(method, forged, headers=here).status_code == 404
-    refused = server.http.post(forged, headers=here)
+        assert server.http.request(method, forged, headers=first).status_code == 404
+    refused = server.http.post(forged, headers=first)
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert refused.json()["reason"] == "too_many_tries"
-    page = server.http.get(forged, headers={**BROWSER, **here})
+    page = server.http.get(forged, headers={**BROWSER, **first})
     assert page.status_code == 429
     assert "Not possible" in page.text
-    assert server.http.post(forged, headers=there).status_code == 404
+    assert server.http.post(forged, headers=second).status_code == 404
     assert server.get_run(run["id"]) == run
-    assert server.http.post(run["pause"]["resume_url"], headers=here).status_code == 200
-    assert server.http.post(run["pause"]["resume_url"], headers=here).status_code == 410
-    assert server.http.post(other["pause"]["cancel_url"], headers=here).status_code == 200
-    assert server.http.get("/pdflow/resume/test", headers=here).status_code == 200
+    assert server.http.post(run["pause"]["resume_url"], headers=first).status_code == 200
+    assert server.http.post(run["pause"]["resume_url"], headers=first).status_code == 410
+    assert server.http.post(other["pause"]["cancel_url"], headers=first).status_code == 200
+    assert server.http.get("/pdflow/resume/test", headers=first).status_code == 200
 
 
-def test_an_address_can_not_be_made_up(tmp_path: Path) -> None:
+def test_a_client_can_not_choose_its_address(tmp_path: Path) -> None:
     with JupyterServer(tmp_path) as direct:
         link = f"{direct.url}/pdflow/resume/wrong"
         statuses = [
             direct.http.get(link, headers=from_address(f"192.0.2.{number}")).status_code
-            for number in range(AT_ONCE + 1)
+            for number in range(MAX_ATTEMPTS + 1)
         ]
-        assert statuses == [404] * AT_ONCE + [429]
+        assert statuses == [404] * MAX_ATTEMPTS + [429]
 
 
 # --- keys -------------------------------------------------------------------------------
 
 
-def test_links_outlive_port_host_and_base_url_and_their_key_does_not_outlive_its_line(
+def test_links_depend_on_their_key_only(
     tmp_path: Path,
 ) -> None:
     data_dir = tmp_path / "data"
@@ -202,7 +206,7 @@ def test_links_outlive_port_host_and_base_url_and_their_key_does_not_outlive_its
         moved.restart()
         refused = moved.api("GET", "/runs")
         assert (refused.status_code, refused.json()["reason"]) == (503, "bad_keys")
-        stranger = moved.http.post(moved.url + new)
-        assert (stranger.status_code, stranger.json()["reason"]) == (503, "bad_keys")
-        assert str(data_dir) not in stranger.text
+        answer = moved.http.post(moved.url + new)
+        assert (answer.status_code, answer.json()["reason"]) == (503, "bad_keys")
+        assert str(data_dir) not in answer.text
         assert keys.read_text() == "damaged"

@@ -1,1 +1,1 @@
-"""The private API, for the user of the server."""
+"""The private REST API, for users of the Jupyter server."""

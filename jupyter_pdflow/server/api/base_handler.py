@@ -1,4 +1,4 @@
-"""The base of the API's handlers, and downloads of files."""
+"""The base class of the API's handlers, and the handlers of a run's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
-from jupyter_pdflow.server.api.models import error_answer, file_view
+from jupyter_pdflow.server.api.models import error_response, file_view
 from jupyter_pdflow.server.links.requests import is_storable
 from jupyter_pdflow.server.links.tokens import LinkHider, hide_links, without_urls
 from jupyter_pdflow.server.services import ServiceManager, Services
@@ -25,45 +25,59 @@ from jupyter_pdflow.stores.tinydb.validation import is_id
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Method = TypeVar("Method", bound=Callable[..., Any])
-METHOD_NOT_ALLOWED = 405
+
 BAD_REQUEST = 400
+METHOD_NOT_ALLOWED = 405
+
+CHUNK_BYTES = 2**20
+"""Number of bytes of a file that are in memory at once."""
+
+FILE_TYPE = "application/octet-stream"
+"""The content type of every file. A browser must not show a step's file as a page of this origin."""
 
 
-def may(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
-    """Ask the server's authorizer for a right on `jupyter_pdflow`, whatever the HTTP method."""
+def requires(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
+    """Return a decorator that asks the server's authorizer for an action on `jupyter_pdflow`.
+
+    Jupyter's own decorator takes the action from the HTTP method.
+    """
     return cast("Callable[[Method], Method]", authorized(action=action))
 
 
-def _check_ids(ids: list[str]) -> None:
-    """Refuse what can be no record's id; `NotFoundError`, as for any that is unknown."""
-    if not all(map(is_id, ids)):
-        msg = "There is nothing of that id."
-        raise NotFoundError(msg)
-
-
 class PDFlowAPIHandler(APIHandler):
-    """What all routes share: who may call them, JSON in and out, errors."""
+    """The base class of all routes: authorization, JSON bodies, answers and errors."""
 
     auth_resource = "jupyter_pdflow"
     _may_execute = False
 
     def initialize(self, service_manager: ServiceManager) -> None:
-        """Take what the routes work with."""
+        """Store what the routes work with."""
         self._service_manager = service_manager
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """Find out what the user may do; refuse what no route can be of use for."""
+        """Ask what the user may do, and check the configuration and the ids in the path.
+
+        Raises
+        ------
+        ConfigurationError
+            A trait can't be used.
+        NotFoundError
+            A text in the path can't be an id.
+        """
         await super().prepare()
         user = self.current_user
         if user is not None:
             allowed = self.authorizer.is_authorized(self, user, "execute", self.auth_resource)
             self._may_execute = bool(await ensure_async(allowed))
             self._service_manager.check()
-            _check_ids(self.ids())
+            if not all(map(is_id, self.ids())):
+                msg = "There is nothing of that id."
+                raise NotFoundError(msg)
 
     def on_finish(self) -> None:
-        """Learn where links point to from a request that the user was allowed to make."""
-        services = self._service_manager.present
+        """Learn the public address from a request that was authorized and answered."""
+        services = self._service_manager.opened
+        # Jupyter answers OPTIONS without authorization.
         answered = self.get_status() < BAD_REQUEST and self.request.method != "OPTIONS"
         if answered and services is not None and self.current_user is not None:
             services.address.observe(self)
@@ -77,27 +91,29 @@ class PDFlowAPIHandler(APIHandler):
         super().write(chunk if self._may_execute else hide_links(chunk))
 
     async def services(self) -> Services:
-        """Get what works on the data; raises what `ServiceManager.services` raises."""
+        """Return the services; raises what `ServiceManager.services` raises."""
         return await self._service_manager.services()
 
-    async def engine(self) -> Service:
-        """Get the engine; raises what `ServiceManager.services` raises."""
-        return (await self.services()).engine
+    async def service(self) -> Service:
+        """Return the service of runs; raises what `ServiceManager.services` raises."""
+        return (await self.services()).service
 
-    def read(self, kind: type[Body]) -> Body:
-        """Read the request's JSON body; an empty one is an empty object.
+    def read_json(self, body_type: type[Body]) -> Body:
+        """Return the request's JSON body; an empty body is read as an empty object.
 
         Raises
         ------
         BadRequestError
-            It is not what the route takes.
+            The body is not of this type.
+        HTTPError
+            The body is too large.
         """
         raw = self.request.body
         if len(raw) > EXPORTS_LIMIT:
             raise web.HTTPError(413, f"The body is larger than {EXPORTS_LIMIT:,} bytes.")
         try:
             value = msgspec.json.decode(raw) if raw.strip() else {}
-            body = msgspec.convert(value, kind)
+            body = msgspec.convert(value, body_type)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             msg = f"The body is not what this route takes: {error}."
             raise BadRequestError(msg) from error
@@ -107,37 +123,32 @@ class PDFlowAPIHandler(APIHandler):
         return body
 
     def answer(self, data: Any, status: int = 200) -> None:
-        """Answer with JSON; without links for users who may not use them."""
+        """Answer with JSON, without links for users who may not use them."""
         self.set_status(status)
         self.finish(msgspec.json.encode(data if self._may_execute else without_urls(data)))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer ``{message, reason}``."""
+        """Answer with ``{message, reason}``."""
         error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_answer(status_code, error)
+        status, view = error_response(status_code, error)
         if status == METHOD_NOT_ALLOWED:
-            self.set_header("Allow", ", ".join(self._methods()))
+            self.set_header("Allow", ", ".join(self._implemented_methods()))
         self.answer(view, status)
 
-    def _methods(self) -> list[str]:
-        none = web.RequestHandler._unimplemented_method
-        return [
-            name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not none
-        ]
-
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log an error that has its own answer for those who debug only."""
+        """Log an expected error for debugging only."""
         if isinstance(value, PDFlowError):
             self.log.debug("%s: %s", value.reason, value)
         else:
             super().log_exception(typ, value, tb)
 
-
-CHUNK = 2**20
-"""Bytes of a file that are in memory at once."""
-
-ANY_FILE = "application/octet-stream"
-"""The type of every file, so that no browser shows what a step has written as a page of ours."""
+    def _implemented_methods(self) -> list[str]:
+        unimplemented = web.RequestHandler._unimplemented_method
+        return [
+            name
+            for name in self.SUPPORTED_METHODS
+            if getattr(type(self), name.lower()) is not unimplemented
+        ]
 
 
 class RunFilesHandler(PDFlowAPIHandler):
@@ -148,7 +159,7 @@ class RunFilesHandler(PDFlowAPIHandler):
     async def get(self, run_id: str) -> None:
         """List the files of a run."""
         services = await self.services()
-        run = services.engine.run(run_id)
+        run = services.service.run(run_id)
         self.answer([file_view(file) for file in await in_reader(services.folders.list, run.id)])
 
 
@@ -156,31 +167,31 @@ class RunFileHandler(PDFlowAPIHandler):
     """``/runs/{id}/files/{path}``."""
 
     def ids(self) -> list[str]:
-        """Return the run's id; the rest is a path."""
+        """Return the run's id only; the second argument is a path."""
         return super().ids()[:1]
 
     @web.authenticated
     @authorized
     async def get(self, run_id: str, path: str) -> None:
-        """Send a file of a run, to be saved and not to be shown."""
+        """Send a file of a run as a download."""
         services = await self.services()
-        run = services.engine.run(run_id)
+        run = services.service.run(run_id)
         with await in_thread(services.folders.read, run.id, path) as file:
             self.set_attachment_header(path.rpartition("/")[2])
-            self.set_header("Content-Type", ANY_FILE)
+            self.set_header("Content-Type", FILE_TYPE)
             self.set_header("X-Content-Type-Options", "nosniff")
             try:
                 await self._send(file, os.fstat(file.fileno()).st_size)
             except StreamClosedError:
                 return
-            self.finish(set_content_type=ANY_FILE)
+            self.finish(set_content_type=FILE_TYPE)
 
     async def _send(self, file: BinaryIO, size: int) -> None:
-        """Send a file, as long as it was when it was opened."""
+        """Send the first `size` bytes of a file, which a step may still be appending to."""
         hider = None if self._may_execute else LinkHider()
-        if hider is None:
+        if hider is None:  # else the length is not known: a hidden link is shorter
             self.set_header("Content-Length", str(size))
-        while size > 0 and (chunk := await in_thread(file.read, min(size, CHUNK))):
+        while size > 0 and (chunk := await in_thread(file.read, min(size, CHUNK_BYTES))):
             size -= len(chunk)
             self.write(chunk if hider is None else hider.feed(chunk))
             await self.flush()

@@ -1,4 +1,4 @@
-"""The private REST API below ``/pdflow/api``; ``openapi.yaml`` describes it."""
+"""The routes of the private REST API below ``/pdflow/api``, which ``openapi.yaml`` describes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from jupyter_pdflow.server.api.base_handler import (
     PDFlowAPIHandler,
     RunFileHandler,
     RunFilesHandler,
-    may,
+    requires,
 )
 from jupyter_pdflow.server.api.models import (
+    email_view,
     executed_notebook,
-    mail_view,
+    notebook_text,
     run_item,
     run_view,
     workflow_view,
-    written,
 )
-from jupyter_pdflow.server.links.requests import api_request, incoming
-from jupyter_pdflow.server.notebooks import clean_path, read_notebook, with_modules
+from jupyter_pdflow.server.links.requests import api_request, request_head
+from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
 from jupyter_pdflow.server.services import ServiceManager
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
-MOST_RUNS = 500
+MAX_RUNS = 500
+"""Maximum number of runs in a page of the list."""
+
 DEFAULT_RUNS = 50
 
 
@@ -68,18 +70,19 @@ class WorkflowsHandler(PDFlowAPIHandler):
     @authorized
     async def get(self) -> None:
         """List the newest version of each workflow."""
-        self.answer([workflow_view(found) for found in (await self.engine()).workflows()])
+        service = await self.service()
+        self.answer([workflow_view(workflow) for workflow in service.workflows()])
 
     @web.authenticated
-    @may("execute")
+    @requires("execute")
     async def post(self) -> None:
         """Deploy a notebook."""
-        path = clean_path(self.read(DeployBody).path)
+        path = normalize_path(self.read_json(DeployBody).path)
         services = await self.services()
         notebook = await read_notebook(self.contents_manager, path)
-        source, warnings = await with_modules(self.contents_manager, path, notebook)
+        source, warnings = await add_modules(self.contents_manager, path, notebook)
         await services.pool.check(source.kernel_name)
-        workflow, changed = await services.engine.deploy(path, source)
+        workflow, changed = await services.service.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
         view = workflow_view(workflow) | ({"warnings": warnings} if warnings else {})
         self.answer(view, 201 if changed else 200)
@@ -92,19 +95,20 @@ class WorkflowHandler(PDFlowAPIHandler):
     @authorized
     async def get(self, workflow_id: str) -> None:
         """Show the newest version of a workflow."""
-        self.answer(workflow_view((await self.engine()).workflow(workflow_id)))
+        service = await self.service()
+        self.answer(workflow_view(service.workflow(workflow_id)))
 
 
 class WorkflowRunsHandler(PDFlowAPIHandler):
     """``/workflows/{id}/runs``."""
 
     @web.authenticated
-    @may("execute")
+    @requires("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
-        event = self.read(StartBody).event
+        event = self.read_json(StartBody).event
         services = await self.services()
-        run = await services.engine.start(workflow_id, event)
+        run = await services.service.start(workflow_id, event)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
         self.answer(run_view(run, services.links.urls), 201)
 
@@ -121,15 +125,16 @@ class RunsHandler(PDFlowAPIHandler):
         workflow = self.get_query_argument("workflow", None)
         before = self.get_query_argument("before", None)
         services = await self.services()
-        runs = await services.engine.runs(status, workflow, limit + 1, before)
+        runs = await services.service.runs(status, workflow, limit + 1, before)
         if len(runs) > limit:
             self._link_next(limit, status, workflow, runs[limit - 1].id)
         self.answer([run_item(run, services.links.urls) for run in runs[:limit]])
 
     def _limit(self) -> int:
         text = self.get_query_argument("limit", str(DEFAULT_RUNS))
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_RUNS):
-            msg = f"limit must be a number from 1 to {MOST_RUNS}, not {text!r}."
+        # The slice keeps int() from refusing a text of thousands of digits.
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_RUNS):
+            msg = f"limit must be a number from 1 to {MAX_RUNS}, not {text!r}."
             raise BadRequestError(msg)
         return int(text)
 
@@ -142,8 +147,8 @@ class RunsHandler(PDFlowAPIHandler):
         return cast("RunStatus | None", status)
 
     def _link_next(self, limit: int, status: str | None, workflow: str | None, last: str) -> None:
-        given = {"status": status, "workflow": workflow, "limit": limit, "before": last}
-        query = urlencode({name: value for name, value in given.items() if value is not None})
+        arguments = {"status": status, "workflow": workflow, "limit": limit, "before": last}
+        query = urlencode({name: value for name, value in arguments.items() if value is not None})
         self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
 
 
@@ -153,9 +158,9 @@ class RunHandler(PDFlowAPIHandler):
     @web.authenticated
     @authorized
     async def get(self, run_id: str) -> None:
-        """Show a run whole."""
+        """Show a run with its event and exports."""
         services = await self.services()
-        self.answer(run_view(services.engine.run(run_id), services.links.urls))
+        self.answer(run_view(services.service.run(run_id), services.links.urls))
 
 
 class RunNotebookHandler(PDFlowAPIHandler):
@@ -165,24 +170,24 @@ class RunNotebookHandler(PDFlowAPIHandler):
     @authorized
     async def get(self, run_id: str) -> None:
         """Send a run as an executed notebook."""
-        engine = await self.engine()
-        run = engine.run(run_id)
-        notebook = executed_notebook(run, engine.workflow_of(run), engine.outputs(run_id))
+        service = await self.service()
+        run = service.run(run_id)
+        notebook = executed_notebook(run, service.workflow_of(run), service.outputs(run_id))
         self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
-        self.finish(written(notebook), set_content_type="application/x-ipynb+json")
+        self.finish(notebook_text(notebook), set_content_type="application/x-ipynb+json")
 
 
 class ResumeHandler(PDFlowAPIHandler):
     """``/runs/{id}/resume``."""
 
     @web.authenticated
-    @may("execute")
+    @requires("execute")
     async def post(self, run_id: str) -> None:
         """Resume a paused run."""
-        body = self.read(ResumeBody)
+        body = self.read_json(ResumeBody)
         services = await self.services()
-        request = api_request(incoming(self.request), body.data)
-        run = await services.engine.resume(run_id, body.by, request)
+        request = api_request(request_head(self.request), body.data)
+        run = await services.service.resume(run_id, body.by, request)
         self.answer(run_view(run, services.links.urls))
 
 
@@ -190,37 +195,39 @@ class CancelHandler(PDFlowAPIHandler):
     """``/runs/{id}/cancel``."""
 
     @web.authenticated
-    @may("execute")
+    @requires("execute")
     async def post(self, run_id: str) -> None:
-        """Cancel a run, whatever it is doing."""
-        body = self.read(CancelBody)
+        """Cancel a run, whether it is queued, running or paused."""
+        body = self.read_json(CancelBody)
         if body.reason is not None and len(body.reason) > REASON_LIMIT:
-            found = f"{len(body.reason):,}"
-            msg = f"reason may have {REASON_LIMIT:,} characters at most, not {found}."
+            length = f"{len(body.reason):,}"
+            msg = f"reason may have {REASON_LIMIT:,} characters at most, not {length}."
             raise BadRequestError(msg)
         services = await self.services()
-        run = await services.engine.cancel(run_id, body.by, body.reason)
+        run = await services.service.cancel(run_id, body.by, body.reason)
         self.answer(run_view(run, services.links.urls))
 
 
-class MailsHandler(PDFlowAPIHandler):
+class EmailsHandler(PDFlowAPIHandler):
     """``/mail``."""
 
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        """List the mails that steps have made, newest first."""
-        self.answer([mail_view(email) for email in await (await self.engine()).emails()])
+        """List the emails of steps, newest first."""
+        service = await self.service()
+        self.answer([email_view(email) for email in await service.emails()])
 
 
-class MailHandler(PDFlowAPIHandler):
+class EmailHandler(PDFlowAPIHandler):
     """``/mail/{id}``."""
 
     @web.authenticated
     @authorized
     async def get(self, email_id: str) -> None:
-        """Show a mail."""
-        self.answer(mail_view((await self.engine()).email(email_id)))
+        """Show an email."""
+        service = await self.service()
+        self.answer(email_view(service.email(email_id)))
 
 
 class OpenAPIHandler(PDFlowAPIHandler):
@@ -234,17 +241,17 @@ class OpenAPIHandler(PDFlowAPIHandler):
 
 
 class UnknownHandler(PDFlowAPIHandler):
-    """Every other path below ``/pdflow``; what was meant may be a link, so it is not logged."""
+    """Every other path below ``/pdflow``."""
 
     def initialize(self, service_manager: ServiceManager) -> None:
-        """Forget the path."""
+        """Replace the path, so that it is not logged: it may be a mistyped link."""
         super().initialize(service_manager)
         self.request.uri = self.request.path = f"{self.base_url}pdflow/…"
 
     @web.authenticated
-    @may("read")
+    @requires("read")
     async def get(self) -> None:
-        """Say that there is no such route."""
+        """Raise NotFoundError."""
         msg = "There is no such route."
         raise NotFoundError(msg)
 
@@ -262,8 +269,8 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs/([^/]+)/files/(.+)", RunFileHandler),
     (r"/pdflow/api/runs/([^/]+)/resume", ResumeHandler),
     (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
-    (r"/pdflow/api/mail", MailsHandler),
-    (r"/pdflow/api/mail/([^/]+)", MailHandler),
+    (r"/pdflow/api/mail", EmailsHandler),
+    (r"/pdflow/api/mail/([^/]+)", EmailHandler),
     (r"/pdflow/api/openapi.yaml", OpenAPIHandler),
     (r"/pdflow(?:/.*)?", UnknownHandler),
 ]

@@ -1,4 +1,4 @@
-"""What the API answers: runs, workflows, emails, errors, and a run as a notebook."""
+"""The API's JSON answers (runs, workflows, emails, files, errors), and a run as a notebook."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores.base import PauseSummary, RunSummary, StepSummary
 from jupyter_pdflow.stores.tinydb.folders import RunFile
 
+View: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
+"""Returns the resume and the cancel URL of a run's id, a step and its execution."""
+
+LAST_SECOND = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""About the latest time that a datetime can hold."""
+
 REASONS = {
     400: "bad_request",
     403: "forbidden",
@@ -26,66 +35,38 @@ REASONS = {
     413: "too_large",
     503: "unavailable",
 }
+"""The ``reason`` of an error of Tornado or Jupyter, by HTTP status."""
 
 
-def error_answer(status: int, error: BaseException | None) -> tuple[int, dict[str, Any]]:
-    """Tell the status and the body of the answer to a request that failed.
-
-    Parameters
-    ----------
-    status : int
-        The status that Tornado would answer with.
-    error : BaseException or None
-        What went wrong.
-    """
-    if isinstance(error, PDFlowError):
-        return error.status, {"message": str(error), "reason": error.reason}
-    if isinstance(error, OSError):
-        words = f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
-        return 503, {"message": words, "reason": "storage"}
-    if isinstance(error, HTTPError):
-        words = _words(error) or responses.get(status, "Error")
-        return status, {"message": words, "reason": REASONS.get(status, "error")}
-    words = "Something went wrong in the server; its log says what."
-    return status, {"message": words, "reason": REASONS.get(status, "error")}
+# --- runs, workflows, emails, files ---
 
 
-def _words(error: HTTPError) -> str:
-    # Tornado doubles the percent signs of a message without arguments.
-    return error.log_message % error.args if error.log_message else ""
-
-
-View: TypeAlias = dict[str, Any]
-LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
-LAST_SECOND = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
-
-
-def stamp(at: datetime) -> str:
-    """Write an instant as RFC 3339 in UTC, to the millisecond."""
+def timestamp(at: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, with milliseconds."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def workflow_view(workflow: Workflow) -> View:
-    """Show a workflow: id, name, version, path and the names of its steps."""
+    """Return a workflow with the names of its steps."""
     return {
         "id": workflow.id,
         "name": workflow.name,
         "version": workflow.version,
         "path": workflow.path,
         "steps": workflow.step_names,
-        "created_at": stamp(workflow.created_at),
+        "created_at": timestamp(workflow.created_at),
     }
 
 
 def run_view(run: Run, links_for: LinksFor) -> View:
-    """Show a run whole."""
+    """Return a run with its event and its steps' exports."""
     view = run_item(run, links_for)
     steps = [{**_step(step), "exports": step.exports} for step in run.steps]
     return {**view, "event": run.event, "steps": steps}
 
 
 def run_item(run: Run | RunSummary, links_for: LinksFor) -> View:
-    """Show a run in a list: without its event and its steps' exports."""
+    """Return a run as a list shows it, without its event and its steps' exports."""
     return {
         "id": run.id,
         "workflow_id": run.workflow_id,
@@ -101,13 +82,13 @@ def run_item(run: Run | RunSummary, links_for: LinksFor) -> View:
         },
         "error": _error(run.error),
         "reason": run.reason,
-        "created_at": stamp(run.created_at),
-        "updated_at": stamp(run.updated_at),
+        "created_at": timestamp(run.created_at),
+        "updated_at": timestamp(run.updated_at),
     }
 
 
-def mail_view(email: Email) -> View:
-    """Show a mail and what became of it."""
+def email_view(email: Email) -> View:
+    """Return an email with its status."""
     return {
         "id": email.id,
         "run_id": email.run_id,
@@ -118,23 +99,24 @@ def mail_view(email: Email) -> View:
         "html": email.html,
         "status": email.status,
         "error": email.error,
-        "created_at": stamp(email.created_at),
+        "created_at": timestamp(email.created_at),
     }
 
 
 def file_view(file: RunFile) -> View:
-    """Show a file of a run; its time may be any, as a step can set it."""
+    """Return a file of a run."""
+    # A step can set a file's time to any number of seconds.
     seconds = min(max(file.modified, 0.0), LAST_SECOND)
-    modified_at = stamp(datetime.fromtimestamp(seconds, UTC))
+    modified_at = timestamp(datetime.fromtimestamp(seconds, UTC))
     return {"path": file.path, "size": file.size, "modified_at": modified_at}
 
 
 def decision_view(decision: Decision, workflow_name: str) -> View:
-    """Show how a pause was settled, for a link that comes too late."""
+    """Return how a pause was decided, for the answer to a link that was used too late."""
     return {
         "status": decision.resolution,
         "decided_by": decision.by,
-        "decided_at": stamp(decision.at),
+        "decided_at": timestamp(decision.at),
         "workflow": workflow_name,
         "step": decision.step,
     }
@@ -146,8 +128,8 @@ def _step(step: Step | StepSummary) -> View:
         "status": step.status,
         "runs": step.runs,
         "error": _error(step.error),
-        "started_at": _maybe(step.started_at),
-        "ended_at": _maybe(step.ended_at),
+        "started_at": _optional_timestamp(step.started_at),
+        "ended_at": _optional_timestamp(step.ended_at),
     }
 
 
@@ -156,7 +138,7 @@ def _pause(run: Run | RunSummary, pause: Pause | PauseSummary, links_for: LinksF
     return {
         "kind": pause.kind,
         "step": pause.step,
-        "deadline": stamp(pause.deadline),
+        "deadline": timestamp(pause.deadline),
         "resume_url": resume_url,
         "cancel_url": cancel_url,
     }
@@ -174,16 +156,51 @@ def _error(error: Error | None) -> View | None:
     }
 
 
-def _maybe(at: datetime | None) -> str | None:
-    return stamp(at) if at else None
+def _optional_timestamp(at: datetime | None) -> str | None:
+    return timestamp(at) if at else None
 
+
+# --- errors ---
+
+
+def error_response(status: int, error: BaseException | None) -> tuple[int, View]:
+    """Return the status and the body of the answer to a request that failed.
+
+    Parameters
+    ----------
+    status : int
+        The status that Tornado would answer with.
+    error : BaseException or None
+        The exception that ended the request.
+    """
+    if isinstance(error, PDFlowError):
+        return error.status, {"message": str(error), "reason": error.reason}
+    if isinstance(error, OSError):
+        message = (
+            f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
+        )
+        return 503, {"message": message, "reason": "storage"}
+    if isinstance(error, HTTPError):
+        message = _log_message(error) or responses.get(status, "Error")
+    else:
+        message = "Something went wrong in the server; its log has the details."
+    return status, {"message": message, "reason": REASONS.get(status, "error")}
+
+
+def _log_message(error: HTTPError) -> str:
+    # Tornado doubles the percent signs of a message without arguments, so format it always.
+    return error.log_message % error.args if error.log_message else ""
+
+
+# --- a run as a notebook ---
 
 v4: Any = nbformat.v4
-NOT_SHOWN = "[An output of this step is not one that a notebook can hold.]\n"
+INVALID_OUTPUT_TEXT = "[An output of this step is not valid in a notebook.]\n"
+"""Replaces an output that nbformat does not accept."""
 
 
 def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]]) -> Any:
-    """Write a run as a notebook: a header, the setup, and each step with its outputs.
+    """Return a run as a notebook: a header, the setup, and each step with its outputs.
 
     Parameters
     ----------
@@ -192,7 +209,7 @@ def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]
     workflow : Workflow
         The version of the workflow that the run was started with.
     outputs : dict
-        Outputs as nbformat has them, by step name.
+        Outputs in nbformat's form, by step name.
     """
     source = workflow.source
     cells = [v4.new_markdown_cell(_header(run, workflow))]
@@ -200,7 +217,7 @@ def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]
     for step in source.steps:
         cells.append(
             v4.new_code_cell(
-                f"%%step {step.name}\n{step.source}", outputs=_nodes(outputs, step.name)
+                f"%%step {step.name}\n{step.source}", outputs=_output_nodes(outputs, step.name)
             )
         )
     for number, cell in enumerate(cells):
@@ -208,8 +225,8 @@ def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]
     return v4.new_notebook(cells=cells, metadata=_metadata(run, workflow))
 
 
-def written(notebook: Any) -> str:
-    """Write a notebook as the text of an ``.ipynb`` file; raises what `nbformat.writes` does."""
+def notebook_text(notebook: Any) -> str:
+    """Return a notebook as the text of an ``.ipynb`` file; raises what `nbformat.writes` raises."""
     text: str = v4.writes(notebook)
     return text
 
@@ -220,8 +237,8 @@ def _header(run: Run, workflow: Workflow) -> str:
         "Version": f"`{run.version}`",
         "Notebook": f"`{workflow.path}`",
         "Status": run.status,
-        "Started": stamp(run.created_at),
-        "Ended" if run.ended else "Last change": stamp(run.ended_at or run.updated_at),
+        "Started": timestamp(run.created_at),
+        "Ended" if run.ended else "Last change": timestamp(run.ended_at or run.updated_at),
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"# {run.workflow_name}\n\n| | |\n|---|---|\n{table}\n"
@@ -241,17 +258,17 @@ def _metadata(run: Run, workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _nodes(outputs: dict[str, list[Any]], step: str) -> list[Any]:
-    return [_node(output) for output in outputs.get(step, [])]
+def _output_nodes(outputs: dict[str, list[Any]], step: str) -> list[Any]:
+    return [_output_node(output) for output in outputs.get(step, [])]
 
 
-def _node(output: Any) -> Any:
-    """Return an output as nbformat has it; one that is none does not cost the others."""
+def _output_node(output: Any) -> Any:
+    """Return an output as nbformat's node, or a message if the output is not valid."""
     from_dict: Any = nbformat.from_dict
     node = from_dict(output)
     if isinstance(node, dict) and _is_valid(node):
         return node
-    return v4.new_output("stream", name="stderr", text=NOT_SHOWN)
+    return v4.new_output("stream", name="stderr", text=INVALID_OUTPUT_TEXT)
 
 
 def _is_valid(node: dict[str, Any]) -> bool:

@@ -1,1 +1,1 @@
-"""The public links of pauses."""
+"""The public links that resume or cancel a pause."""

@@ -1,4 +1,8 @@
-"""The public links: any method, no login; the token in the path is the authority."""
+"""The HTTP handler of links: any method and no login, because the token is the authority.
+
+A request passes these steps: its token is hidden from logs, its client is classified, its body is
+collected within limits of size and time, and then it acts on the pause or is shown a page.
+"""
 
 from __future__ import annotations
 
@@ -24,34 +28,36 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.rules.decisions import decision_message, decision_on
 from jupyter_pdflow.rules.run import Decision, Run
-from jupyter_pdflow.server.api.models import decision_view, error_answer
+from jupyter_pdflow.server.api.models import decision_view, error_response
 from jupyter_pdflow.server.links.clients import RateLimiter, classify
 from jupyter_pdflow.server.links.pages import (
-    TEST_WORDS,
-    UNAVAILABLE_WORDS,
+    RESULTS,
+    SERVER_ERROR,
+    TEST_MESSAGE,
+    UNAVAILABLE_MESSAGE,
     LinkTarget,
     Page,
     Result,
-    asking_page,
     decided_page,
-    done_page,
     error_page,
+    form_page,
     plain_page,
     render,
+    result_page,
 )
-from jupyter_pdflow.server.links.requests import HIDDEN, incoming, link_fields, link_request
+from jupyter_pdflow.server.links.requests import HIDDEN, link_fields, link_request, request_head
 from jupyter_pdflow.server.links.tokens import TEST_TOKEN, Action, token_in, unknown_link
 from jupyter_pdflow.server.services import ServiceManager, Services
 
-SERVER_ERRORS = 500
 PAGE_HEADER = "X-PDFlow-Page"
-"""A link page's own script names itself by this header, and is answered with a page."""
+"""The header that a link page's script sends; the answer to it is a page."""
 
-WHOLE_BODY = 10
-"""How many times `LinkOptions.body_seconds` a whole body may take."""
+BODY_TIMEOUT_FACTOR = 10
+"""Maximum time of a whole body, as a multiple of `LinkOptions.body_seconds`."""
 
-MOST_DROPPED = 16 * 1024 * 1024
-"""Bytes of a body beyond the limit that are read before the connection is closed."""
+MAX_DISCARDED = 16 * 1024 * 1024
+"""Maximum number of bytes beyond the limit that are read before the connection is closed."""
+
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -61,14 +67,15 @@ HEADERS = {
 
 
 class LinkOptions(NamedTuple):
-    """How the owner wants links to be.
+    """The configuration of links.
 
     Attributes
     ----------
     max_body_bytes : int
-        How large a body may be, also when it is unpacked.
+        Maximum number of bytes of a body, as sent and decompressed.
     body_seconds : float
-        For how many seconds a body may stand still; the whole may take `WHOLE_BODY` times that.
+        Maximum number of seconds without a byte of the body. The whole body may take
+        `BODY_TIMEOUT_FACTOR` times that.
     confirm : bool
         Whether a page waits for a click before it acts.
     host : str
@@ -85,8 +92,7 @@ class LinkOptions(NamedTuple):
 class LinkHandler(JupyterHandler):
     """Resumes or cancels the pause that the token in the path names.
 
-    The token is taken out of Tornado's request before anything else can log it. Nobody is asked
-    who they are: neither cookies nor Jupyter's token play a part here.
+    Neither cookies nor Jupyter's token are looked at.
     """
 
     def initialize(
@@ -96,105 +102,114 @@ class LinkHandler(JupyterHandler):
         rate_limiter: RateLimiter,
         options: LinkOptions,
     ) -> None:
-        """Take the request down and hide its secret; called before all else."""
+        """Store the head of the request, and remove the token from Tornado's request.
+
+        Tornado calls this first, so that nothing can log the token.
+        """
         self._action = action
         self._service_manager = service_manager
         self._rate_limiter = rate_limiter
         self._options = options
         self._limit = options.max_body_bytes
-        self._sent = incoming(self.request)
+        self._head = request_head(self.request)
         self._body = bytearray()
         self._received = 0
-        self._cut_off = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._abandoned = False
+        self._body_timer: asyncio.TimerHandle | None = None
         start = f"{self.base_url}pdflow/{action}/"
         self._token = token_in(unquote(self.request.path[len(start) :].lstrip("/")))
         self._path = f"{start}{HIDDEN}"
-        self._hide_secret()
-        self._client = classify(self._sent.method, self.request.headers)
+        self._hide_token()
+        self._client = classify(self._head.method, self.request.headers)
         self._by_script = self._client == "program" and PAGE_HEADER in self.request.headers
 
-    def _hide_secret(self) -> None:
+    def _hide_token(self) -> None:
         request = self.request
         request.uri = request.path = self._path
         request.headers = HTTPHeaders(request.headers)
         request.headers.pop("Referer", None)
+        # Tornado answers 405 to a method that it does not know; a link takes every method.
         if request.method not in self.SUPPORTED_METHODS:
             request.method = "POST"
 
-    # --- what Jupyter and Tornado ask ---
+    # --- the body ---
 
     def prepare(self) -> None:  # type: ignore[override]
-        """Ask nobody who they are; refuse a body at once where its sender waits for leave."""
+        """Skip Jupyter's authentication, and wait for the body."""
         self.current_user = None
         headers = self.request.headers
         length = headers.get("Content-Length", "0")
+        # A client that sends Expect has sent no body yet, and need not send one that is too large.
         if "Expect" in headers and length.isdecimal() and int(length) > self._limit:
             raise self._too_large()
         if length != "0" or "Transfer-Encoding" in headers:
-            self._whole_by = self._now() + self._options.body_seconds * WHOLE_BODY
-            self._wait_for_body()
+            self._body_deadline = self._now() + self._options.body_seconds * BODY_TIMEOUT_FACTOR
+            self._start_body_timer()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Collect the body; discard the rest of one that is too large.
+
+        Tornado closes the connection if the answer comes before the end of the body, and most
+        clients that are still sending then never read the answer.
+        """
+        if self._abandoned:
+            return
+        self._start_body_timer()
+        self._received += len(chunk)
+        if self._received <= self._limit:
+            self._body += chunk
+        elif self._received > self._limit + MAX_DISCARDED:
+            self._abandoned = True
+            self.send_error(413, exc_info=(HTTPError, self._too_large(), None))
+
+    def on_connection_close(self) -> None:
+        """Stop waiting for the body of a client that has disconnected."""
+        self._stop_body_timer()
+        super().on_connection_close()
+
+    def on_finish(self) -> None:
+        """Stop waiting for the body of a request that is answered."""
+        self._stop_body_timer()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _wait_for_body(self) -> None:
-        self._wait_no_longer()
-        seconds = min(self._options.body_seconds, self._whole_by - self._now())
-        self._patience = asyncio.get_running_loop().call_later(seconds, self._give_up)
+    def _start_body_timer(self) -> None:
+        self._stop_body_timer()
+        seconds = min(self._options.body_seconds, self._body_deadline - self._now())
+        self._body_timer = asyncio.get_running_loop().call_later(seconds, self._on_body_timeout)
 
-    def _wait_no_longer(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
 
-    def _give_up(self) -> None:
-        """Answer before the body is there, so that Tornado closes the connection."""
-        self._cut_off = True
+    def _on_body_timeout(self) -> None:
+        """Answer 408 before the end of the body, so that Tornado closes the connection."""
+        self._abandoned = True
         error = HTTPError(408, "The body did not arrive in time; the pause stays.")
         self.send_error(408, exc_info=(HTTPError, error, None))
 
-    def on_connection_close(self) -> None:
-        """Wait no longer for the body of a request whose sender has gone."""
-        self._wait_no_longer()
-        super().on_connection_close()
+    def _too_large(self) -> HTTPError:
+        return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)
 
-    def on_finish(self) -> None:
-        """Wait no longer for the body of a request that is answered."""
-        self._wait_no_longer()
-
-    def data_received(self, chunk: bytes) -> None:
-        """Collect the body; one that is too large is read and dropped.
-
-        Tornado closes a connection on which it answers before the body is there, and most
-        clients that are still sending then never see the answer.
-        """
-        if self._cut_off:
-            return
-        self._wait_for_body()
-        self._received += len(chunk)
-        if self._received <= self._limit:
-            self._body += chunk
-        elif self._received > self._limit + MOST_DROPPED:
-            self._cut_off = True
-            self.send_error(413, exc_info=(HTTPError, self._too_large(), None))
-
-    @allow_unauthenticated
-    async def get(self) -> None:
-        """Serve a request of any method."""
-        await self._serve()
-
-    head = post = put = patch = delete = options = get
+    # --- what Jupyter and Tornado check and send ---
 
     def check_xsrf_cookie(self) -> None:
-        """Ask for no XSRF token: whoever has the link may use it, from anywhere."""
+        """Accept requests without an XSRF token: the link's token is the authority."""
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Trust every origin, for the same reason."""
+        """Accept every origin: the link's token is the authority."""
         del origin
         return True
 
+    def check_host(self) -> bool:
+        """Accept the host of ``PDFlow.public_url``, besides those that Jupyter accepts."""
+        own = self._options.host
+        is_own = bool(own) and self.request.host_name.rstrip(".") == own
+        return is_own or super().check_host()
+
     def compute_etag(self) -> None:
-        """Answers are not to be kept."""
+        """Send no ETag: answers must not be cached."""
 
     def set_default_headers(self) -> None:
         """Set the headers of all answers."""
@@ -204,37 +219,38 @@ class LinkHandler(JupyterHandler):
 
     @cached_property
     def nonce(self) -> str:
-        """What the page's own script and style are known by."""
+        """The nonce of the page's own script and style."""
         return secrets.token_urlsafe(16)
 
     @property
     def content_security_policy(self) -> str:
-        """Allow the page's own script and style, and nothing else."""
+        """The policy that allows the page's own script and style only."""
         own = f"'nonce-{self.nonce}'"
         return (
             f"default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
 
-    # --- who gets what ---
+    # --- serving ---
 
-    def check_host(self) -> bool:
-        """Take the host of ``PDFlow.public_url`` for a right one, beside those of Jupyter."""
-        own = self._options.host
-        is_own = bool(own) and self.request.host_name.rstrip(".") == own
-        return is_own or super().check_host()
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """Serve a request of any method."""
+        await self._serve()
+
+    head = post = put = patch = delete = options = get
 
     async def _serve(self) -> None:
-        if self._finished:  # by `_give_up`, a moment before the body was there
+        if self._finished:  # by `_on_body_timeout`, just before the body was complete
             return
-        self._wait_no_longer()
+        self._stop_body_timer()
         if not self.check_host():
             raise HTTPError(403)
         self._service_manager.check()
         if self._received > self._limit:
             raise self._too_large()
-        if self._sent.method == "OPTIONS":
-            self._preflight()
+        if self._head.method == "OPTIONS":
+            self._answer_preflight()
         elif self._client == "prefetch":
             raise HTTPError(503, "A link is not loaded ahead of a click.")
         elif self._token == TEST_TOKEN:
@@ -245,115 +261,115 @@ class LinkHandler(JupyterHandler):
     async def _serve_link(self) -> None:
         services = await self._service_manager.services()
         run, step, execution = self._find(services)
-        place = LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
+        target = LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
         if self._client in ("program", "form"):
-            await self._act(services, run, place, execution)
+            await self._act(services, run, target, execution)
         else:
-            self._show(run, place, execution)
+            self._show(run, target, execution)
 
     def _find(self, services: Services) -> tuple[Run, str, int]:
-        """Find what the token names; only one that names nothing is counted."""
+        """Return the run, the step and the execution that the token names."""
         try:
             run_id, step, execution = services.links.read(self._action, self._token)
-            return services.engine.run(run_id), step, execution
+            return services.service.run(run_id), step, execution
         except NotFoundError:
-            self._rate_limiter.count(self._sent.client_ip)
+            # Only unknown links count as attempts: a known link works from every address.
+            self._rate_limiter.count(self._head.client_ip)
             raise unknown_link() from None
 
-    async def _act(self, services: Services, run: Run, place: LinkTarget, execution: int) -> None:
+    async def _act(self, services: Services, run: Run, target: LinkTarget, execution: int) -> None:
+        """Resume or cancel, and answer with the result."""
         body, by_page = bytes(self._body), self._by_script or self._client == "form"
         request = link_request(
-            self._sent, body, self._path, self._token, by_page=by_page, limit=self._limit
+            self._head, body, self._path, self._token, by_page=by_page, limit=self._limit
         )
-        engine = services.engine
-        move = engine.resume_pause if self._action == "resume" else engine.cancel_pause
+        service = services.service
+        decide = service.resume_pause if self._action == "resume" else service.cancel_pause
         try:
-            run = await move(run.id, place.step, execution, "link", request)
-            await asyncio.sleep(0)  # the kernel is told first, while the answer is written
+            run = await decide(run.id, target.step, execution, "link", request)
+            # Let the executor send the step to its kernel before the answer is written.
+            await asyncio.sleep(0)
         except AlreadyDecidedError as error:
-            self._answer_decided(error.decision, place)
+            self._answer_decided(error.decision, target)
         else:
-            self._answer_done(place, kept=run.pending_request is not None)
+            self._answer_result(target, kept=run.pending_request is not None)
 
-    def _show(self, run: Run, place: LinkTarget, execution: int) -> None:
-        """Let someone see the page, and change nothing."""
-        decision = decision_on(run, place.step, execution)
+    def _show(self, run: Run, target: LinkTarget, execution: int) -> None:
+        """Answer with a page, and change nothing."""
+        decision = decision_on(run, target.step, execution)
         if decision is not None:
-            self._answer_decided(decision, place)
+            self._answer_decided(decision, target)
         else:
             acts = self._client == "page" and not self._options.confirm
-            fields = link_fields(self._sent, self._token)
-            self._page(200, asking_page(place, fields, acts=acts))
+            fields = link_fields(self._head, self._token)
+            self._send_page(200, form_page(target, fields, acts=acts))
 
-    def _answer_done(self, place: LinkTarget, *, kept: bool) -> None:
-        done: Result = "resumed" if self._action == "resume" else "canceled"
-        result: Result = "accepted" if kept else done
-        view = {"status": result, "workflow": place.workflow, "step": place.step}
-        self._answer(202 if kept else 200, view, done_page(place, result, datetime.now(UTC)))
+    # --- answers ---
 
-    def _answer_decided(self, decision: Decision, place: LinkTarget) -> None:
-        words = decision_message(decision)
-        reason = AlreadyDecidedError.reason
-        view = {"message": words, "reason": reason, **decision_view(decision, place.workflow)}
-        self._answer(AlreadyDecidedError.status, view, decided_page(place, decision))
+    def _answer_result(self, target: LinkTarget, *, kept: bool) -> None:
+        result: Result = "accepted" if kept else RESULTS[self._action]
+        view = {"status": result, "workflow": target.workflow, "step": target.step}
+        self._answer(202 if kept else 200, view, result_page(target, result, datetime.now(UTC)))
+
+    def _answer_decided(self, decision: Decision, target: LinkTarget) -> None:
+        message, reason = decision_message(decision), AlreadyDecidedError.reason
+        view = {"message": message, "reason": reason, **decision_view(decision, target.workflow)}
+        self._answer(AlreadyDecidedError.status, view, decided_page(target, decision))
 
     def _answer_test(self) -> None:
-        view = {"status": "test", "workflow": None, "step": None, "message": TEST_WORDS}
-        self._answer(200, view, plain_page("test", "A link of test mode", TEST_WORDS))
+        view = {"status": "test", "workflow": None, "step": None, "message": TEST_MESSAGE}
+        self._answer(200, view, plain_page("test", "A link of test mode", TEST_MESSAGE))
 
-    def _preflight(self) -> None:
-        asked = self.request.headers.get("Access-Control-Request-Headers", "*")
+    def _answer_preflight(self) -> None:
+        requested = self.request.headers.get("Access-Control-Request-Headers", "*")
         self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
-        self.set_header("Access-Control-Allow-Headers", asked)
+        self.set_header("Access-Control-Allow-Headers", requested)
         self.set_header("Access-Control-Max-Age", "600")
         self.set_status(204)
         self.finish()
 
-    # --- answers ---
-
     def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
+        """Answer a program with JSON, and every other client with a page."""
         if self._client == "program" and not self._by_script:
-            self._json(status, view)
+            self._send_json(status, view)
         else:
-            self._page(status, page)
+            self._send_page(status, page)
 
-    def _json(self, status: int, view: dict[str, Any]) -> None:
+    def _send_json(self, status: int, view: dict[str, Any]) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.finish(orjson.dumps(view))
 
-    def _page(self, status: int, page: Page) -> None:
+    def _send_page(self, status: int, page: Page) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         nonce = None if self._by_script else self.nonce
         self.finish(render(page, nonce, scripts=self._client in ("page", "form")))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with what went wrong, as JSON or as a page."""
+        """Answer with the error, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_answer(status_code, error)
+        status, view = error_response(status_code, error)
         page = error_page(status, view["message"])
         if isinstance(error, ConfigurationError):
             page = plain_page(page.state, page.heading, view["message"])
-        elif status >= SERVER_ERRORS:
-            view["message"] = UNAVAILABLE_WORDS  # what is wrong here is no stranger's business
+        elif status >= SERVER_ERROR:
+            # Other server errors name files of this server; clients of links are unauthenticated.
+            view["message"] = UNAVAILABLE_MESSAGE
         if isinstance(error, TooManyAttemptsError):
             self.set_header("Retry-After", str(error.seconds))
         self._answer(status, view, page)
 
-    def _too_large(self) -> HTTPError:
-        return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)
-
     # --- logs ---
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log surprises only; a wrong link is none."""
+        """Log unexpected exceptions only."""
         if not isinstance(value, PDFlowError | HTTPError):
             super().log_exception(typ, value, tb)
 
     def _log(self) -> None:
-        """Log the request for those who debug; as an error only where the server failed."""
-        if self.get_status() == SERVER_ERRORS:
+        """Log the request: as an error after an internal error, else for debugging."""
+        if self.get_status() == SERVER_ERROR:
             super()._log()
         else:
-            self.log.debug("%d %s %s", self.get_status(), self._sent.method, self._path)
+            self.log.debug("%d %s %s", self.get_status(), self._head.method, self._path)

@@ -1,6 +1,6 @@
-"""The pages that a browser sees at a link: plain, self-contained, without any data of a run.
+"""The HTML pages that browsers see when they open a link.
 
-Only the fields that the link's own address brings are on its page, in the form that sends them.
+A page shows no data of a run. The fields of the link's query are in the form that the page sends.
 """
 
 from __future__ import annotations
@@ -20,59 +20,68 @@ Fields: TypeAlias = list[tuple[str, str]]
 State: TypeAlias = Literal[
     "ask", "resumed", "canceled", "accepted", "decided", "unknown", "test", "refused", "unavailable"
 ]
-"""What a page is drawn as; its script knows two more, ``busy`` and ``failed``."""
+"""Decides the icon and the color of a page. The page's script has two more: ``busy``, ``failed``."""
 
-NOTE = "note"
-"""The field that people can fill in."""
+NOTE_FIELD = "note"
+"""The field that a person can edit."""
 
-TEST_WORDS = (
+NOT_FOUND = 404
+SERVER_ERROR = 500
+
+TEST_MESSAGE = (
     "This is a link of a notebook in test mode, where nothing is paused. "
     "Runs in production get links that work."
 )
-UNAVAILABLE_WORDS = "The server can't carry this out right now. Nothing was changed."
-ENDED_WORDS: dict[Resolution, str] = {
+UNAVAILABLE_MESSAGE = "The server can't carry this out right now. Nothing was changed."
+ENDINGS: dict[Resolution, str] = {
     "not_paused": "",
     "failed": ": its run failed",
     "exited": ": its run ended early",
     "succeeded": ": its run succeeded",
 }
 VERBS = {"resume": "Resume", "cancel": "Cancel"}
-BUSY = {"resume": "Resuming …", "cancel": "Canceling …"}
+PROGRESS = {"resume": "Resuming …", "cancel": "Canceling …"}
+RESULTS: dict[Action, Literal["resumed", "canceled"]] = {"resume": "resumed", "cancel": "canceled"}
+"""What an action makes of a run."""
+
+OTHER_ACTION: dict[Action, Action] = {"resume": "cancel", "cancel": "resume"}
 
 
 class LinkTarget(Struct, frozen=True, kw_only=True):
-    """What a link is about."""
+    """The action of a link, and the step and workflow that it is for."""
 
     action: Action
     workflow: str
     step: str
 
     @property
-    def words(self) -> str:
-        """Name the step and its workflow."""
+    def description(self) -> str:
+        """The step and its workflow, for use in a sentence."""
         return f"step “{self.step}” of workflow “{self.workflow}”"
 
 
 class LinkForm(Struct, frozen=True, kw_only=True):
-    """What a page's form, or its script, sends.
+    """The form that a page sends, by its button or its script.
 
     Attributes
     ----------
     action : str
-        What it is to do.
-    button, busy : str
-        What the button says, and the page while it waits for the answer.
+        What the form does to the run.
+    button : str
+        The text of the button.
+    progress : str
+        The heading while the page waits for the answer.
     acts : bool
-        Whether the script sends it at once.
+        Whether the page's script sends the form at once.
     fields : list of (str, str)
-        Fields that are sent with it, unseen.
+        Hidden fields.
     note : str
-        What the field for a note holds at first.
+        The first text of the field for a note.
     """
 
     action: Action
     button: str
-    busy: str
+    progress: str
     acts: bool
     fields: Fields
     note: str
@@ -84,15 +93,17 @@ class Page(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     state : str
-        Which picture it bears.
-    title, heading, message : str
-        What it says: all in one sentence for the browser's tab, then in two parts.
+        Decides the icon and the color.
+    title : str
+        The text of the browser's tab.
+    heading, message : str
+        The text of the page.
     at : datetime or None
-        When that happened.
-    ask : Ask or None
-        What it can send.
+        When the pause was decided.
+    form : LinkForm or None
+        The form that the page can send.
     final : bool
-        Whether there is nothing left to do here.
+        Whether the person can close the page.
     """
 
     state: State
@@ -100,45 +111,45 @@ class Page(Struct, frozen=True, kw_only=True):
     heading: str
     message: str
     at: datetime | None = None
-    ask: LinkForm | None = None
+    form: LinkForm | None = None
     final: bool = False
 
 
-def asking_page(place: LinkTarget, fields: Fields, *, acts: bool) -> Page:
-    """Make the page that resumes or cancels: by itself, or by its button.
+def form_page(target: LinkTarget, fields: Fields, *, acts: bool) -> Page:
+    """Return the page that resumes or cancels, by its script or its button.
 
     Parameters
     ----------
-    place : Place
-        What the link is about.
+    target : LinkTarget
+        What the link is for.
     fields : list of (str, str)
-        What the link's address brings; the last ``note`` can be changed.
+        The fields of the link's query. A person can edit the last ``note``.
     acts : bool
-        Whether the page acts by itself.
+        Whether the page's script acts at once.
     """
-    verb = VERBS[place.action]
-    notes = [index for index, (name, _) in enumerate(fields) if name == NOTE]
+    verb = VERBS[target.action]
+    notes = [index for index, (name, _) in enumerate(fields) if name == NOTE_FIELD]
     last = notes[-1] if notes else None
-    ask = LinkForm(
-        action=place.action,
+    form = LinkForm(
+        action=target.action,
         button=f"{verb} the workflow",
-        busy=BUSY[place.action],
+        progress=PROGRESS[target.action],
         acts=acts,
         fields=[pair for index, pair in enumerate(fields) if index != last],
         note="" if last is None else fields[last][1],
     )
     return Page(
         state="ask",
-        title=f"{verb} workflow “{place.workflow}” at step “{place.step}”?",
+        title=f"{verb} workflow “{target.workflow}” at step “{target.step}”?",
         heading=f"{verb} this workflow?",
-        message=f"Workflow “{place.workflow}” waits at step “{place.step}”.",
-        ask=ask,
+        message=f"Workflow “{target.workflow}” waits at step “{target.step}”.",
+        form=form,
     )
 
 
-def done_page(place: LinkTarget, result: Result, at: datetime) -> Page:
-    """Make the page that says what was done."""
-    heading, message = _result_words(place, result)
+def result_page(target: LinkTarget, result: Result, at: datetime) -> Page:
+    """Return the page that shows what was done."""
+    heading, message = _result_text(target, result)
     return Page(
         state=result,
         title=f"{heading}: {message[0].lower()}{message[1:]}",
@@ -149,12 +160,12 @@ def done_page(place: LinkTarget, result: Result, at: datetime) -> Page:
     )
 
 
-def decided_page(place: LinkTarget, decision: Decision) -> Page:
-    """Make the page that says how the pause was settled, by whom or what, and when."""
-    heading, message = _decision_words(place, decision)
+def decided_page(target: LinkTarget, decision: Decision) -> Page:
+    """Return the page that shows how the pause was decided before, and when."""
+    heading, message = _decision_text(target, decision)
     return Page(
         state="decided",
-        title=f"{heading}: {place.words}",
+        title=f"{heading}: {target.description}",
         heading=heading,
         message=message,
         at=decision.at,
@@ -163,71 +174,68 @@ def decided_page(place: LinkTarget, decision: Decision) -> Page:
 
 
 def plain_page(state: State, heading: str, message: str) -> Page:
-    """Make a page that is about no step."""
+    """Return a page that is not about a step."""
     return Page(state=state, title=heading, heading=heading, message=message)
 
 
 def error_page(status: int, message: str) -> Page:
-    """Make the page of a request that was not carried out."""
-    if status == 404:  # noqa: PLR2004
+    """Return the page for a request that was not carried out.
+
+    The message of a server error is replaced by `UNAVAILABLE_MESSAGE`.
+    """
+    if status == NOT_FOUND:
         return plain_page("unknown", "This link leads nowhere", message)
-    if status >= 500:  # noqa: PLR2004  the server's own fault
-        return plain_page("unavailable", "Not possible right now", UNAVAILABLE_WORDS)
+    if status >= SERVER_ERROR:
+        return plain_page("unavailable", "Not possible right now", UNAVAILABLE_MESSAGE)
     return plain_page("refused", "Not possible", message)
 
 
 def render(page: Page, nonce: str | None, *, scripts: bool) -> str:
-    """Write a page as HTML.
+    """Return a page as HTML.
 
     Parameters
     ----------
     page : Page
         The page.
     nonce : str or None
-        The nonce that the page's security policy allows scripts and styles by; without, it has
-        neither, as the script wants it that puts it into another page.
+        The nonce of the page's content security policy. None leaves scripts and styles out: the
+        script of another page takes the content.
     scripts : bool
-        Whether the page has a script; it reads well without.
+        Whether the page has a script.
     """
     at = page.at.astimezone(UTC) if page.at else None
     return _template().render(page=page, at=at, nonce=nonce, scripts=scripts)
 
 
-def _result_words(place: LinkTarget, result: Result) -> tuple[str, str]:
+def _result_text(target: LinkTarget, result: Result) -> tuple[str, str]:
     if result == "resumed":
-        return "Resumed", f"Workflow “{place.workflow}” goes on from step “{place.step}”."
+        message = f"Workflow “{target.workflow}” continues from step “{target.step}”."
+        return "Resumed", message
     if result == "canceled":
-        return "Canceled", f"Workflow “{place.workflow}” ends at step “{place.step}”."
-    then = "resumed" if place.action == "resume" else "canceled"
+        return "Canceled", f"Workflow “{target.workflow}” ends at step “{target.step}”."
     message = (
-        f"Step “{place.step}” of workflow “{place.workflow}” is still being executed; "
-        f"the run is {then} at its end."
+        f"Step “{target.step}” of workflow “{target.workflow}” is still being executed; "
+        f"the run is {RESULTS[target.action]} at its end."
     )
     return "Accepted", message
 
 
-def _decision_words(place: LinkTarget, decision: Decision) -> tuple[str, str]:
-    subject = f"S{place.words[1:]}"
+def _decision_text(target: LinkTarget, decision: Decision) -> tuple[str, str]:
+    subject = f"S{target.description[1:]}"
     if decision.resolution == "timed_out":
-        return "The time ran out", f"{subject} is not waiting any more: nobody answered in time."
-    if decision.resolution in ENDED_WORDS:
-        return (
-            "Nothing waits here",
-            f"{subject} is not waiting any more{ENDED_WORDS[decision.resolution]}.",
-        )
-    own = "resumed" if place.action == "resume" else "canceled"
+        return "The time ran out", f"{subject} is not waiting any more: no answer came in time."
+    if decision.resolution in ENDINGS:
+        message = f"{subject} is not waiting any more{ENDINGS[decision.resolution]}."
+        return "Nothing waits here", message
+    other = f" by its {OTHER_ACTION[target.action]} link"
     by = {
         None: "",
-        "link": " by this link" if decision.resolution == own else f" by its {_other(place)} link",
+        "link": " by this link" if decision.resolution == RESULTS[target.action] else other,
         "button": " by a button in Jupyter",
         "api": " through the API",
         "timer": " by its timer",
     }[decision.by]
     return f"Already {decision.resolution}", f"{subject} was already {decision.resolution}{by}."
-
-
-def _other(place: LinkTarget) -> str:
-    return "cancel" if place.action == "resume" else "resume"
 
 
 @cache

@@ -1,4 +1,8 @@
-"""The request on a link as handlers see it: headers, client address and body."""
+"""Requests as handlers see them: method, URL, headers, client address and parsed body.
+
+`link_request` describes a request to a link, `api_request` a resume by the private API.
+`read_body` parses a body by its content type.
+"""
 
 from __future__ import annotations
 
@@ -21,130 +25,194 @@ from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_
 from jupyter_pdflow.exceptions import BadBodyError, BodyTooLargeError
 from jupyter_pdflow.rules.run import Request
 
+HIDDEN = "***"
+"""Replaces a secret."""
+
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-xsrftoken"})
+"""Headers that handlers don't see."""
+
+SECRET_ARGUMENTS = frozenset({"token", "_xsrf"})
+"""Query arguments that authenticate requests to Jupyter's API."""
+
 MAX_FIELDS = 10_000
-MOST_LEVELS = 255
-"""Levels of lists and objects that orjson writes."""
+"""Maximum number of fields of a form."""
 
-NESTING_ABOVE = 32
-"""Levels that a run's own record may put around a body."""
+MAX_LEVELS = 255
+"""Maximum number of nested lists and objects that orjson writes."""
 
-SLOW_OR_ODD = frozenset(
+RECORD_LEVELS = 32
+"""Levels that are reserved for the run's record around a body."""
+
+REFUSED_CODECS = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
-"""Text codecs that no sender of a request means, some of them with quadratic running time."""
+"""Python's text codecs that are no charset of HTTP; some take quadratic time."""
+
+COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate"})
+"""Content encodings that are decompressed."""
 
 
-PACKED = frozenset({"gzip", "x-gzip", "deflate"})
-"""Content codings that are unpacked."""
+class RequestHead(Struct, frozen=True, kw_only=True):
+    """A request without its body.
 
-RAW_DEFLATE = -zlib.MAX_WBITS
-"""What some senders mean by ``deflate``: the stream without zlib's header."""
+    Attributes
+    ----------
+    origin : str
+        Scheme and host that the request was sent to.
+    path, query : str
+        As sent, percent-encoded.
+    headers : dict
+        By lowercase name; the values of a repeated header are joined with commas.
+    """
+
+    method: str
+    origin: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    client_ip: str | None
+
+
+def request_head(request: HTTPServerRequest) -> RequestHead:
+    """Return the head of a Tornado request."""
+    return RequestHead(
+        method=request.method or "",
+        origin=f"{request.protocol}://{request.host}",
+        path=request.path,
+        query=request.query,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        client_ip=request.remote_ip,
+    )
+
+
+def link_request(
+    head: RequestHead, body: bytes, path: str, token: str, *, limit: int, by_page: bool = False
+) -> Request:
+    """Describe a request to a link, without the link's token.
+
+    Parameters
+    ----------
+    head : RequestHead
+        The request without its body.
+    body : bytes
+        Its body.
+    path : str
+        Its path with the token replaced.
+    token : str
+        The token; proxies may have copied it to headers.
+    limit : int
+        Maximum number of bytes of the decompressed body.
+    by_page : bool
+        Whether a link's page sent the request, by its script or its button. Then an empty note is
+        left out, and the field ``json`` is parsed.
+
+    Raises
+    ------
+    BodyTooLargeError
+        The decompressed body is larger than the limit.
+    """
+    content_type = head.headers.get("content-type", "")
+    parsed = read_body(content_type, head.headers.get("content-encoding", ""), body, limit=limit)
+    if by_page and isinstance(parsed["body"], dict):
+        parsed["body"] = _page_body(parsed["body"])
+    headers = {name: text.replace(token, HIDDEN) for name, text in head.headers.items()}
+    return _request(head, path, head.query.replace(token, HIDDEN), headers, parsed)
+
+
+def link_fields(head: RequestHead, token: str) -> list[tuple[str, str]]:
+    """Return the fields of a link's query; the link's page sends them in its body."""
+    return parse_qsl(head.query.replace(token, HIDDEN), keep_blank_values=True)
+
+
+def api_request(head: RequestHead, data: Any) -> Request:
+    """Describe a resume by the private API like a request to a link, with its data as the body.
+
+    The referer is left out: the address of a page of Jupyter can contain Jupyter's token.
+    """
+    pairs = parse_qsl(head.query, keep_blank_values=True)
+    query = urlencode([pair for pair in pairs if pair[0] not in SECRET_ARGUMENTS])
+    headers = {name: text for name, text in head.headers.items() if name != "referer"}
+    return _request(head, head.path, query, headers, {"body": data})
+
+
+def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the body of a request that a page's form sent, or None if it has no fields."""
+    body = {name: value for name, value in fields.items() if (name, value) != ("note", "")}
+    if isinstance(body.get("json"), str):
+        with suppress(BadBodyError):
+            body["json"] = _parse_json(body["json"])
+    return body or None
+
+
+def _request(
+    head: RequestHead, path: str, query: str, headers: Mapping[str, str], body: dict[str, Any]
+) -> Request:
+    return {
+        "method": head.method,
+        "path": path,
+        "url": f"{head.origin}{path}{'?' if query else ''}{query}",
+        "query": _merge_fields(parse_qsl(query, keep_blank_values=True)),
+        "headers": {name: text for name, text in headers.items() if name not in SECRET_HEADERS},
+        **body,
+        "client_ip": head.client_ip,
+    }
+
+
+# --- bodies ---
 
 
 def read_body(
     content_type: str, content_encoding: str, body: bytes, *, limit: int
 ) -> dict[str, Any]:
-    """Parse a body by its content type, and unpack it first where that is needed.
+    """Decompress a body if its encoding is known, and parse it by its content type.
 
     Parameters
     ----------
     content_type, content_encoding : str
-        The headers of these names; empty where there is none.
+        The headers of these names, or empty texts.
     body : bytes
         The body as received.
     limit : int
-        How many bytes it may have when it is unpacked.
+        Maximum number of bytes of the decompressed body.
 
     Returns
     -------
     dict
-        ``body``; where it is malformed, that is the raw text, with ``body_error`` beside it.
+        The parsed ``body``. If it is malformed: the raw text as ``body``, and ``body_error``.
 
     Raises
     ------
     BodyTooLargeError
-        It is larger when it is unpacked.
+        The decompressed body is larger than the limit.
     """
     if not body:
         return {"body": None}
-    coding = content_encoding.strip().lower()
+    encoding = content_encoding.strip().lower()
     try:
-        if coding in PACKED:
-            body = unpack(coding, body, limit)
-        elif coding not in ("", "identity"):
+        if encoding in COMPRESSIONS:
+            body = _decompress(encoding, body, limit)
+        elif encoding not in ("", "identity"):
             return {"body": _binary(content_type, body)}
-        value = _parse(content_type, body) if body else None
+        return {"body": _parse(content_type, body) if body else None}
     except BodyTooLargeError:
         raise
     except BadBodyError as error:
-        return _malformed(body, str(error))
-    except Exception as error:  # noqa: BLE001  no parser's surprise may cost the resume
-        return _malformed(body, f"The body can't be read: {type(error).__name__}.")
-    return {"body": value}
-
-
-def unpack(coding: str, body: bytes, limit: int) -> bytes:
-    """Unpack a body, and no more of it than the limit: a few bytes can stand for gigabytes.
-
-    Raises
-    ------
-    BadBodyError
-        It is not packed in this way, or not all of it is there.
-    BodyTooLargeError
-    """
-    try:
-        unpacked = _inflate(body, limit) if coding == "deflate" else _gunzip(body, limit)
-    except (OSError, EOFError, zlib.error) as error:
-        msg = f"The body is not packed as its content encoding {coding!r} says: {error}."
-        raise BadBodyError(msg) from error
-    if len(unpacked) > limit:
-        raise BodyTooLargeError(limit)
-    return unpacked
-
-
-def _gunzip(body: bytes, limit: int) -> bytes:
-    with gzip.GzipFile(fileobj=BytesIO(body)) as file:
-        return file.read(limit + 1)
-
-
-def _inflate(body: bytes, limit: int) -> bytes:
-    packed = zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(body) else RAW_DEFLATE)
-    unpacked = packed.decompress(body, limit + 1)
-    if len(unpacked) <= limit and not packed.eof:
-        msg = "its end is missing"
-        raise EOFError(msg)
-    return unpacked
-
-
-def _is_zlib(body: bytes) -> bool:
-    """Whether a body starts as RFC 1950 has it."""
-    return body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON; integers of more than 64 bits stay what they are.
-
-    Raises
-    ------
-    BadBodyError
-        It is not JSON.
-    """
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        msg = f"The body is not JSON: {error}."
-        raise BadBodyError(msg) from error
+        message = str(error)
+    except Exception as error:  # noqa: BLE001
+        # A malformed body must never cost the resume, whatever a parser raises.
+        message = f"The body can't be read: {type(error).__name__}."
+    return {"body": body.decode(errors="replace"), "body_error": message}
 
 
 def is_storable(value: Any) -> bool:
     """Whether a value can be written as JSON within a run's record."""
     within = value
-    for _ in range(NESTING_ABOVE):
+    for _ in range(RECORD_LEVELS):
         within = [within]
     try:
         orjson.dumps(within)
     except orjson.JSONEncodeError:
-        # It also refuses integers of more than 64 bits, which records can hold.
+        # orjson also refuses integers of more than 64 bits, which records can contain.
         return _is_writable(value) and not _is_deep(value)
     return True
 
@@ -159,7 +227,7 @@ def _is_writable(value: Any) -> bool:
 
 def _is_deep(value: Any) -> bool:
     level: list[Any] = [[value]]
-    for _ in range(MOST_LEVELS - NESTING_ABOVE + 1):
+    for _ in range(MAX_LEVELS - RECORD_LEVELS + 1):
         level = [
             child
             for parent in level
@@ -169,53 +237,79 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of fields: one that comes once is itself, one that is repeated is a list."""
-    fields: dict[str, list[Any]] = {}
-    for name, value in pairs:
-        fields.setdefault(name, []).append(value)
-    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+def _decompress(encoding: str, body: bytes, limit: int) -> bytes:
+    """Decompress a body.
+
+    Raises
+    ------
+    BadBodyError
+        The body is not compressed in this encoding, or is incomplete.
+    BodyTooLargeError
+        The decompressed body is larger than the limit.
+    """
+    # One byte more than the limit is read, and no more: a few bytes can expand to gigabytes.
+    try:
+        if encoding == "deflate":
+            decompressed = _inflate(body, limit + 1)
+        else:
+            with gzip.GzipFile(fileobj=BytesIO(body)) as file:
+                decompressed = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"The body is not compressed as its content encoding {encoding!r} says: {error}."
+        raise BadBodyError(msg) from error
+    if len(decompressed) > limit:
+        raise BodyTooLargeError(limit)
+    return decompressed
 
 
-def _malformed(body: bytes, error: str) -> dict[str, Any]:
-    return {"body": body.decode(errors="replace"), "body_error": error}
+def _inflate(body: bytes, size: int) -> bytes:
+    # Some clients send "deflate" without zlib's header (RFC 1950).
+    has_header = body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+    stream = zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+    decompressed = stream.decompress(body, size)
+    if len(decompressed) < size and not stream.eof:
+        msg = "its end is missing"
+        raise EOFError(msg)
+    return decompressed
 
 
 def _parse(content_type: str, body: bytes) -> Any:
     header = Message()
     header["Content-Type"] = content_type or "application/octet-stream"
-    kind = header.get_content_type()
-    value = _parse_as(kind, header, body)
+    value = _parse_as(header.get_content_type(), header, body)
     if not is_storable(value):
         msg = "The body is nested too deeply, or holds text that is not Unicode."
         raise BadBodyError(msg)
     return value
 
 
-def _parse_as(kind: str, header: Message, body: bytes) -> Any:
-    if kind == "application/json" or kind.endswith("+json"):
-        return _json(_text(header, body, "utf-8-sig"))
-    if kind == "application/x-www-form-urlencoded":
+def _parse_as(media_type: str, header: Message, body: bytes) -> Any:
+    if media_type == "application/json" or media_type.endswith("+json"):
+        text = _text(header, body, "utf-8-sig")
+        return _parse_json(text) if text.strip() else None
+    if media_type == "application/x-www-form-urlencoded":
         return _form(header, body)
-    if kind == "multipart/form-data":
+    if media_type == "multipart/form-data":
         return _multipart(header, body)
-    if kind.startswith("text/"):
+    if media_type.startswith("text/"):
         return _text(header, body, "utf-8")
     return _binary(str(header["Content-Type"]), body)
 
 
-def _json(text: str) -> Any:
-    if not text.strip():
-        return None
-    return parse_json(text)
+def _parse_json(text: str) -> Any:
+    # msgspec keeps integers of more than 64 bits; orjson would make floats of them.
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        msg = f"The body is not JSON: {error}."
+        raise BadBodyError(msg) from error
 
 
 def _form(header: Message, body: bytes) -> dict[str, Any]:
     charset = _charset(header, "utf-8")
     try:
-        text = body.decode("utf-8")
         pairs = parse_qsl(
-            text,
+            body.decode("utf-8"),
             keep_blank_values=True,
             encoding=charset,
             errors="strict",
@@ -224,20 +318,28 @@ def _form(header: Message, body: bytes) -> dict[str, Any]:
     except ValueError as error:
         msg = f"The body is not a form: {error}."
         raise BadBodyError(msg) from error
-    return collect(pairs)
+    return _merge_fields(pairs)
 
 
 def _multipart(header: Message, body: bytes) -> dict[str, Any]:
     arguments: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     try:
-        kind = f"multipart/form-data; boundary={header.get_boundary('')}"
-        parse_body_arguments(kind, body, arguments, files)
+        content_type = f"multipart/form-data; boundary={header.get_boundary('')}"
+        parse_body_arguments(content_type, body, arguments, files)
         pairs = [(name, value.decode()) for name, found in arguments.items() for value in found]
     except (HTTPInputError, ValueError) as error:
         msg = f"The body is not multipart/form-data: {error}."
         raise BadBodyError(msg) from error
-    return collect([*pairs, *((name, _file(file)) for name in files for file in files[name])])
+    return _merge_fields([*pairs, *((name, _file(file)) for name in files for file in files[name])])
+
+
+def _merge_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return fields by name: the value of a single field, a list of values of a repeated one."""
+    fields: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
 
 def _file(file: HTTPFile) -> dict[str, Any]:
@@ -266,125 +368,10 @@ def _charset(header: Message, default: str) -> str:
         return default
     try:
         name = codecs.lookup(given).name
-        b"".decode(given)
     except (LookupError, ValueError) as error:
         msg = f"The body's charset {given!r} is not known."
         raise BadBodyError(msg) from error
-    if name in SLOW_OR_ODD:
-        msg = f"The body's charset {given!r} is not taken."
+    if name in REFUSED_CODECS:
+        msg = f"The body's charset {given!r} is not accepted."
         raise BadBodyError(msg)
     return name
-
-
-HIDDEN = "***"
-"""Stands where a secret was."""
-
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-xsrftoken"})
-SECRET_ARGUMENTS = frozenset({"token", "_xsrf"})
-"""Query arguments with which Jupyter's own API is used."""
-
-
-class Incoming(Struct, frozen=True, kw_only=True):
-    """What is known of a request before its body.
-
-    Attributes
-    ----------
-    origin : str
-        Scheme and host that it was sent to.
-    path, query : str
-        As sent, percent-encoded.
-    headers : dict
-        By lowercase name; values of repeated ones are joined with commas.
-    """
-
-    method: str
-    origin: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    client_ip: str | None
-
-
-def incoming(request: HTTPServerRequest) -> Incoming:
-    """Take down a request as Tornado has it."""
-    return Incoming(
-        method=request.method or "",
-        origin=f"{request.protocol}://{request.host}",
-        path=request.path,
-        query=request.query,
-        headers={name.lower(): value for name, value in request.headers.items()},
-        client_ip=request.remote_ip,
-    )
-
-
-def link_request(
-    sent: Incoming, body: bytes, path: str, token: str, *, limit: int, by_page: bool = False
-) -> Request:
-    """Describe a request to a link, without the link's secret.
-
-    Parameters
-    ----------
-    sent : Incoming
-        The request.
-    body : bytes
-        Its body.
-    path : str
-        Its path, with something harmless in the token's place.
-    token : str
-        The secret, which proxies may have copied to headers.
-    limit : int
-        How many bytes the body may have when it is unpacked.
-    by_page : bool
-        Whether a link's page sent it, by its script or its button: then an empty note is left out
-        and the field ``json`` is parsed.
-
-    Raises
-    ------
-    BodyTooLargeError
-        The body is larger when it is unpacked.
-    """
-    content_type = sent.headers.get("content-type", "")
-    parsed = read_body(content_type, sent.headers.get("content-encoding", ""), body, limit=limit)
-    if by_page and isinstance(parsed["body"], dict):
-        parsed = {**parsed, "body": _page_body(parsed["body"])}
-    headers = {name: text.replace(token, HIDDEN) for name, text in sent.headers.items()}
-    return _request(sent, path, sent.query.replace(token, HIDDEN), headers, parsed)
-
-
-def link_fields(sent: Incoming, token: str) -> list[tuple[str, str]]:
-    """Get the fields that a link's address brings, which its page sends on as its body."""
-    return parse_qsl(sent.query.replace(token, HIDDEN), keep_blank_values=True)
-
-
-def api_request(sent: Incoming, data: Any) -> Request:
-    """Describe a resume by the private API in the same shape, its data as the body.
-
-    The page that it comes from is left out: its address may have Jupyter's token.
-    """
-    pairs = parse_qsl(sent.query, keep_blank_values=True)
-    query = urlencode([pair for pair in pairs if pair[0] not in SECRET_ARGUMENTS])
-    headers = {name: text for name, text in sent.headers.items() if name != "referer"}
-    return _request(sent, sent.path, query, headers, {"body": data})
-
-
-def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:
-    """Make the body of what a page's form has sent; None where that is nothing."""
-    body = {name: value for name, value in fields.items() if (name, value) != ("note", "")}
-    if isinstance(body.get("json"), str):
-        with suppress(BadBodyError):
-            body["json"] = parse_json(body["json"])
-    return body or None
-
-
-def _request(
-    sent: Incoming, path: str, query: str, headers: Mapping[str, str], body: dict[str, Any]
-) -> Request:
-    return {
-        "method": sent.method,
-        "path": path,
-        "url": f"{sent.origin}{path}{'?' if query else ''}{query}",
-        "query": collect(parse_qsl(query, keep_blank_values=True)),
-        "headers": {name: text for name, text in headers.items() if name not in SECRET_HEADERS},
-        **body,
-        "client_ip": sent.client_ip,
-    }

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from jupyter_pdflow.server.api.handlers import ROUTES
-from jupyter_pdflow.server.api.models import NOT_SHOWN
+from jupyter_pdflow.server.api.models import INVALID_OUTPUT_TEXT
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, write_notebook
 
@@ -22,7 +22,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 
 def error(answer: Any, status: int, reason: str) -> str:
-    """Check that an answer is this error, and get its message."""
+    """Check that an answer is this error; return its message."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/json"
     view = answer.json()
@@ -31,19 +31,23 @@ def error(answer: Any, status: int, reason: str) -> str:
     return str(view["message"])
 
 
-# --- who may call ---------------------------------------------------------------------
+# --- authentication ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern, _ in ROUTES])
 @pytest.mark.parametrize("method", METHODS)
-def test_strangers_are_refused(server: JupyterServer, pattern: str, method: str) -> None:
+def test_unauthenticated_requests_are_refused(
+    server: JupyterServer, pattern: str, method: str
+) -> None:
     path = pattern.replace("([^/]+)", "x").replace("(?:/.*)?", "/x")
     for headers in ({}, {"Authorization": "token wrong"}):
         answer = server.http.request(method, path, headers=headers)
         assert answer.status_code in (403, 405), f"{answer.status_code} {answer.text}"
 
 
-def test_a_cookie_alone_changes_nothing(server: JupyterServer, paused: Paused) -> None:
+def test_a_cookie_without_an_xsrf_value_changes_nothing(
+    server: JupyterServer, paused: Paused
+) -> None:
     run = paused()
     path = f"/pdflow/api/runs/{run['id']}"
     with server.client() as browser:
@@ -53,8 +57,8 @@ def test_a_cookie_alone_changes_nothing(server: JupyterServer, paused: Paused) -
             refused = browser.post(f"{path}/resume", json={}, headers={"Origin": origin})
             assert refused.status_code in (403, 404)
         assert server.get_run(run["id"]) == run
-        twice = {"Cookie": "; ".join([*cookies(browser), "_xsrf=x"]), "X-XSRFToken": "x"}
-        allowed = browser.post(f"{path}/resume", json={}, headers={**twice, "Origin": server.url})
+        xsrf = {"Cookie": "; ".join([*cookies(browser), "_xsrf=x"]), "X-XSRFToken": "x"}
+        allowed = browser.post(f"{path}/resume", json={}, headers={**xsrf, "Origin": server.url})
         assert allowed.status_code == 200
 
 
@@ -63,7 +67,7 @@ def cookies(browser: httpx.Client) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "ü" * 130, "x" * 10_000, "a%00b", "%00", "x%0a", "…"])
-def test_no_id_is_too_strange(server: JupyterServer, name: str) -> None:
+def test_malformed_ids_are_not_found(server: JupyterServer, name: str) -> None:
     for path in ("/mail/{}", "/runs/{}", "/runs/{}/notebook", "/workflows/{}"):
         error(server.api("GET", path.format(name)), 404, "not_found")
     for path in ("/runs/{}/resume", "/runs/{}/cancel", "/workflows/{}/runs"):
@@ -93,7 +97,7 @@ def test_unknown_routes_and_methods(server: JupyterServer) -> None:
 # --- workflows ------------------------------------------------------------------------
 
 
-def test_deploying_makes_a_version_only_of_what_changed(server: JupyterServer) -> None:
+def test_a_deploy_makes_a_new_version_only_of_a_changed_notebook(server: JupyterServer) -> None:
     path = server.root / "reports" / "weekly.ipynb"
     write_notebook(path, [ASK, TELL])
     first = server.api("POST", "/workflows", {"path": "reports/weekly.ipynb"})
@@ -133,9 +137,7 @@ def test_deploying_makes_a_version_only_of_what_changed(server: JupyterServer) -
         ({"path": "ghost.ipynb"}, 422, "bad_kernelspec"),
     ],
 )
-def test_what_can_not_be_deployed(
-    server: JupyterServer, body: Any, status: int, reason: str
-) -> None:
+def test_a_deploy_is_refused(server: JupyterServer, body: Any, status: int, reason: str) -> None:
     write_notebook(server.root.parent / "outside.ipynb", [ASK])
     write_notebook(server.root / "nosteps.ipynb", ["x = 1"])
     write_notebook(server.root / "ghost.ipynb", [ASK], kernel_name="no-such-kernel")
@@ -150,13 +152,13 @@ def test_what_can_not_be_deployed(
 
 
 @pytest.mark.parametrize("event", [None, 0, "text", [1, [2]], {"a": {"b": None}}])
-def test_a_run_has_any_event(server: JupyterServer, paused: Paused, event: Any) -> None:
+def test_an_event_is_any_json(server: JupyterServer, paused: Paused, event: Any) -> None:
     run = paused(event)
     assert run["event"] == event
     assert run["steps"][0]["exports"] == {"$return_value": {"asked": event}}
 
 
-def test_a_run_is_shown_whole(server: JupyterServer, paused: Paused) -> None:
+def test_a_run_is_shown_with_all_its_fields(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     answer = server.api("POST", f"/workflows/{run['workflow_id']}/runs", headers={"Host": "[::1]"})
     assert answer.status_code == 201
@@ -174,7 +176,9 @@ def test_a_run_is_shown_whole(server: JupyterServer, paused: Paused) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"event": 1, "more": 2}', b"[" * 2000, b"\xff"])
-def test_a_bad_start_starts_nothing(server: JupyterServer, paused: Paused, body: bytes) -> None:
+def test_a_malformed_start_starts_no_run(
+    server: JupyterServer, paused: Paused, body: bytes
+) -> None:
     workflow_id = paused()["workflow_id"]
     before = server.api("GET", "/runs").json()
     answer = server.api("POST", f"/workflows/{workflow_id}/runs", content=body)
@@ -204,12 +208,12 @@ def test_runs_are_listed_newest_first_and_in_pages(server: JupyterServer, paused
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=" + "9" * 5000, "status=done"]
 )
-def test_a_bad_query_is_named(server: JupyterServer, query: str) -> None:
+def test_a_malformed_query_is_named(server: JupyterServer, query: str) -> None:
     message = error(server.api("GET", f"/runs?{query}"), 400, "bad_request")
     assert message.startswith(query.partition("=")[0])
 
 
-def test_a_resume_has_the_shape_of_a_request(server: JupyterServer, paused: Paused) -> None:
+def test_a_step_sees_a_resume_as_a_request(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     resume = f"/runs/{run['id']}/resume"
     answer = server.api("POST", f"{resume}?token={server.token}", {"data": {"ok": 1}})
@@ -228,7 +232,7 @@ def test_a_resume_has_the_shape_of_a_request(server: JupyterServer, paused: Paus
     assert server.get_run(run["id"]) == ended
 
 
-def test_a_button_is_told_from_a_program(server: JupyterServer, paused: Paused) -> None:
+def test_a_resume_by_a_button_is_recorded_as_such(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     assert server.api("POST", f"/runs/{run['id']}/resume", {"by": "button"}).is_success
     late = server.http.post(run["pause"]["resume_url"])
@@ -236,7 +240,7 @@ def test_a_button_is_told_from_a_program(server: JupyterServer, paused: Paused) 
     error(server.api("POST", f"/runs/{run['id']}/resume", {"by": "magic"}), 400, "bad_request")
 
 
-def test_a_canceled_run_says_why(server: JupyterServer, paused: Paused) -> None:
+def test_a_canceled_run_has_the_reason(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     answer = server.api("POST", f"/runs/{run['id']}/cancel", {"reason": "No longer needed"})
     assert answer.status_code == 200
@@ -244,7 +248,7 @@ def test_a_canceled_run_says_why(server: JupyterServer, paused: Paused) -> None:
     assert server.get_run(run["id"])["reason"] == "No longer needed"
 
 
-def test_a_reason_of_any_length_is_no_reason(server: JupyterServer, paused: Paused) -> None:
+def test_a_reason_that_is_too_long_is_refused(server: JupyterServer, paused: Paused) -> None:
     path = f"/runs/{paused()['id']}"
     message = error(
         server.api("POST", f"{path}/cancel", {"reason": "x" * 5_000_000}), 400, "bad_request"
@@ -260,14 +264,15 @@ def test_a_failed_step_has_its_error(server: JupyterServer) -> None:
         "broken-step", ["%%step bad\ndef handler(pd):\n    raise ValueError('x')"]
     )
     run = server.wait_run(server.run(workflow)["id"], "failed")
-    told = run["error"]
-    assert (told["message"], told["ename"], told["evalue"]) == ("ValueError: x", "ValueError", "x")
-    assert told["step"] == "bad"
-    assert any("raise ValueError" in line for line in told["traceback"])
+    step_error = run["error"]
+    assert step_error["message"] == "ValueError: x"
+    assert (step_error["ename"], step_error["evalue"]) == ("ValueError", "x")
+    assert step_error["step"] == "bad"
+    assert any("raise ValueError" in line for line in step_error["traceback"])
     assert run["steps"][0]["error"]["ename"] == "ValueError"
 
 
-def test_a_run_is_a_notebook(server: JupyterServer, paused: Paused) -> None:
+def test_a_run_is_sent_as_a_notebook(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     answer = server.api("GET", f"/runs/{run['id']}/notebook")
     assert answer.headers["Content-Type"] == "application/x-ipynb+json"
@@ -284,19 +289,19 @@ def test_a_run_is_a_notebook(server: JupyterServer, paused: Paused) -> None:
     assert notebook.metadata.pdflow.run_id == run["id"]
 
 
-def test_an_output_that_is_none_does_not_cost_the_others(
+def test_an_invalid_output_is_replaced_and_the_others_stay(
     server: JupyterServer, paused: Paused
 ) -> None:
     run = paused()
     path = server.data_dir / "outputs" / f"{run['id']}.json"
-    shown = orjson.loads(path.read_bytes())
-    shown["outputs"]["1"]["shown"][0]["outputs"].insert(0, {"output_type": "bogus"})
-    path.write_bytes(orjson.dumps(shown))
+    stored = orjson.loads(path.read_bytes())
+    stored["outputs"]["1"]["shown"][0]["outputs"].insert(0, {"output_type": "bogus"})
+    path.write_bytes(orjson.dumps(stored))
     answer = server.api("GET", f"/runs/{run['id']}/notebook")
     assert answer.status_code == 200
     notebook = nbformat.reads(answer.text, as_version=4)
     nbformat.validate(notebook)
-    assert [output.text for output in notebook.cells[2].outputs] == [NOT_SHOWN, "asked\n"]
+    assert [output.text for output in notebook.cells[2].outputs] == [INVALID_OUTPUT_TEXT, "asked\n"]
 
 
 def test_an_executed_notebook_can_be_deployed(server: JupyterServer, paused: Paused) -> None:

@@ -1,4 +1,4 @@
-"""A run as an executed notebook, whatever its outputs are."""
+"""A run as an executed notebook: invalid outputs are replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from jupyter_pdflow.server.api.models import NOT_SHOWN, executed_notebook, written
+from jupyter_pdflow.server.api.models import INVALID_OUTPUT_TEXT, executed_notebook, notebook_text
 from tests.rules.support import RunDriver, workflow
 
 GOOD = {"output_type": "stream", "name": "stdout", "text": "good"}
@@ -32,11 +32,11 @@ GOOD = {"output_type": "stream", "name": "stdout", "text": "good"}
         {**GOOD, "more": 1},
     ],
 )
-def test_an_output_that_is_none_does_not_cost_the_others(output: Any) -> None:
+def test_an_invalid_output_is_replaced_and_the_others_stay(output: Any) -> None:
     run = RunDriver("a").run
-    text = written(executed_notebook(run, workflow("a"), {"a": [GOOD, output, GOOD]}))
+    text = notebook_text(executed_notebook(run, workflow("a"), {"a": [GOOD, output, GOOD]}))
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
-    good, odd, last = notebook.cells[-1].outputs
+    good, replaced, last = notebook.cells[-1].outputs
     assert good == last == GOOD
-    assert (odd.name, odd.text) == ("stderr", NOT_SHOWN)
+    assert (replaced.name, replaced.text) == ("stderr", INVALID_OUTPUT_TEXT)

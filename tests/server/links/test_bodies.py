@@ -1,4 +1,4 @@
-"""What becomes of the body of a request."""
+"""Parsing the body of a request by its content type and encoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import BodyTooLargeError
-from jupyter_pdflow.server.links.requests import NESTING_ABOVE, is_storable
+from jupyter_pdflow.server.links.requests import RECORD_LEVELS, is_storable
 from jupyter_pdflow.server.links.requests import read_body as read_body_within
 
 FORM = "application/x-www-form-urlencoded"
@@ -65,11 +65,13 @@ def part(headers: str, content: bytes) -> bytes:
         ("", b"ab", {"content_type": "application/octet-stream", "size": 2, "base64": b64(b"ab")}),
     ],
 )
-def test_a_body_is_read_by_its_type(content_type: str, body: bytes, expected: Any) -> None:
+def test_a_body_is_parsed_by_its_content_type(
+    content_type: str, body: bytes, expected: Any
+) -> None:
     assert read_body(content_type, "", body) == {"body": expected}
 
 
-def test_multipart_gives_fields_and_files() -> None:
+def test_multipart_has_fields_and_files() -> None:
     body = (
         part('Content-Disposition: form-data; name="who"', "Zoë".encode())
         + part('Content-Disposition: form-data; name="tag"', b"a")
@@ -110,13 +112,13 @@ def test_multipart_gives_fields_and_files() -> None:
     ],
 )
 def test_a_malformed_body_is_kept_as_text(content_type: str, body: bytes) -> None:
-    told = read_body(content_type, "", body)
-    assert told["body"] == body.decode(errors="replace")
-    assert told["body_error"].startswith("The body")
+    parsed = read_body(content_type, "", body)
+    assert parsed["body"] == body.decode(errors="replace")
+    assert parsed["body_error"].startswith("The body")
 
 
 @pytest.mark.parametrize("levels", [1, 223, 224, 225])
-def test_a_large_integer_changes_nothing_about_what_is_stored(levels: int) -> None:
+def test_a_large_integer_does_not_change_the_allowed_depth(levels: int) -> None:
     def nested(value: Any) -> Any:
         for _ in range(levels):
             value = [value]
@@ -126,21 +128,21 @@ def test_a_large_integer_changes_nothing_about_what_is_stored(levels: int) -> No
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "x-unheard-of", "gzip, br"])
-def test_an_encoded_body_is_kept_as_it_is(encoding: str) -> None:
-    told = read_body("application/json", encoding, b"\x1f\x8b")
-    assert told == {
+def test_a_body_in_an_unknown_encoding_is_kept_as_it_is(encoding: str) -> None:
+    parsed = read_body("application/json", encoding, b"\x1f\x8b")
+    assert parsed == {
         "body": {"content_type": "application/json", "size": 2, "base64": b64(b"\x1f\x8b")}
     }
 
 
 def raw_deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packer.compress(data) + packer.flush()
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
 
 
-gzipped = partial(gzip.compress, mtime=0)  # a test's name does not tell the time
+gzipped = partial(gzip.compress, mtime=0)  # the same bytes each time: they name the test
 JSON = b'{"a": [1]}'
-PACKED = [
+COMPRESSED = [
     ("gzip", gzipped(JSON)),
     ("GZip ", gzipped(JSON)),
     ("x-gzip", gzipped(JSON)),
@@ -150,44 +152,44 @@ PACKED = [
 ]
 
 
-@pytest.mark.parametrize(("encoding", "body"), PACKED)
-def test_a_packed_body_is_unpacked(encoding: str, body: bytes) -> None:
+@pytest.mark.parametrize(("encoding", "body"), COMPRESSED)
+def test_a_compressed_body_is_decompressed(encoding: str, body: bytes) -> None:
     assert read_body("application/json", encoding, body) == {"body": {"a": [1]}}
 
 
-def test_an_empty_body_can_be_packed() -> None:
+def test_an_empty_body_can_be_compressed() -> None:
     assert read_body("application/json", "gzip", gzipped(b"")) == {"body": None}
 
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        *((encoding, body[:-1]) for encoding, body in PACKED),
-        *((encoding, body[:9]) for encoding, body in PACKED),
+        *((encoding, body[:-1]) for encoding, body in COMPRESSED),
+        *((encoding, body[:9]) for encoding, body in COMPRESSED),
         ("gzip", JSON),
         ("deflate", b"\xff" + JSON),
         ("gzip", gzipped(JSON)[:-8] + b"\0" * 8),
         ("gzip", gzipped(JSON) + b"more"),
     ],
 )
-def test_a_body_that_is_packed_wrongly_is_kept_as_text(encoding: str, body: bytes) -> None:
-    told = read_body("application/json", encoding, body)
-    assert told["body"] == body.decode(errors="replace")
-    assert told["body_error"].startswith("The body is not packed as its content encoding")
+def test_a_wrongly_compressed_body_is_kept_as_text(encoding: str, body: bytes) -> None:
+    parsed = read_body("application/json", encoding, body)
+    assert parsed["body"] == body.decode(errors="replace")
+    assert parsed["body_error"].startswith("The body is not compressed as its content encoding")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, raw_deflate])
-def test_of_a_bomb_no_more_than_the_limit_is_unpacked(pack: Any) -> None:
-    encoding = "gzip" if pack is gzip.compress else "deflate"
-    fits = read_body("text/plain", encoding, pack(b"0" * LIMIT))
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, raw_deflate])
+def test_a_decompression_bomb_is_not_decompressed_beyond_the_limit(compress: Any) -> None:
+    encoding = "gzip" if compress is gzip.compress else "deflate"
+    fits = read_body("text/plain", encoding, compress(b"0" * LIMIT))
     assert len(fits["body"]) == LIMIT
-    bomb = pack(b"0" * (50 * LIMIT))
+    bomb = compress(b"0" * (50 * LIMIT))
     tracemalloc.start()
     with pytest.raises(BodyTooLargeError):
         read_body("text/plain", encoding, bomb)
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 4 * LIMIT
+    assert peak < 4 * LIMIT
 
 
 content_types = st.one_of(
@@ -221,9 +223,9 @@ bodies = st.one_of(
 @given(content_types, st.sampled_from(["", "identity", "gzip", "deflate"]), bodies)
 @example("application/json", "", b"123456789012345678901234567890")
 @example("application/json", "", b"1e999")
-def test_no_body_is_too_strange(content_type: str, encoding: str, body: bytes) -> None:
-    told = read_body(content_type, encoding, body)
-    assert set(told) <= {"body", "body_error"}
-    for _ in range(NESTING_ABOVE):
-        told = {"in": told}
-    assert msgspec.json.decode(msgspec.json.encode(told)) == told
+def test_any_body_is_parsed_or_kept(content_type: str, encoding: str, body: bytes) -> None:
+    parsed = read_body(content_type, encoding, body)
+    assert set(parsed) <= {"body", "body_error"}
+    for _ in range(RECORD_LEVELS):
+        parsed = {"in": parsed}
+    assert msgspec.json.decode(msgspec.json.encode(parsed)) == parsed

@@ -1,4 +1,4 @@
-"""Who acts on a link, decided from the method and the headers alone."""
+"""The kind of a client, decided from the method and the headers of its request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPENS = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "User-Agent
 
 
 @pytest.mark.parametrize(
-    ("method", "headers", "visitor"),
+    ("method", "headers", "kind"),
     [
         ("GET", {}, "program"),
         ("GET", {"User-Agent": "curl/8.14.1", "Accept": "*/*"}, "program"),
@@ -50,8 +50,8 @@ OPENS = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "User-Agent
         ("GET", {**OPENS, "X-Moz": "prefetch"}, "prefetch"),
     ],
 )
-def test_people_and_programs(method: str, headers: dict[str, str], visitor: str) -> None:
-    assert classify(method, HTTPHeaders(headers)) == visitor
+def test_browsers_and_programs(method: str, headers: dict[str, str], kind: str) -> None:
+    assert classify(method, HTTPHeaders(headers)) == kind
 
 
 @pytest.mark.parametrize("agent", [SLACK, GOOGLE, SCRIPT, "Zapier", "WhatsApp/2.23.20.0"])
@@ -77,14 +77,14 @@ def test_no_bot_acts_by_get(agent: str) -> None:
         "x" * 900 + " crawler",
     ],
 )
-def test_what_calls_itself_a_reader_does_not_act_by_get(agent: str) -> None:
+def test_a_client_that_calls_itself_a_bot_does_not_act_by_get(agent: str) -> None:
     assert classify("GET", HTTPHeaders({"User-Agent": agent})) == "bot"
     assert classify("GET", HTTPHeaders({**OPENS, "User-Agent": agent})) == "bot"
     assert classify("POST", HTTPHeaders({"User-Agent": agent})) == "program"
 
 
 @pytest.mark.parametrize("agent", [SLACK, GOOGLE, "WhatsApp/2.23.20.0"])
-def test_bots_that_only_read_never_act(agent: str) -> None:
+def test_reading_bots_never_act(agent: str) -> None:
     assert classify("POST", HTTPHeaders({"User-Agent": agent})) == "bot"
 
 
@@ -95,10 +95,10 @@ def test_services_that_call_back_act_by_post(agent: str) -> None:
     assert classify("POST", HTTPHeaders({"User-Agent": agent})) == "program"
 
 
-def test_a_click_in_an_app_that_is_named_like_its_bot_counts() -> None:
+def test_a_click_in_an_app_with_its_bots_user_agent_acts() -> None:
     headers = {**OPENS, "User-Agent": f"{OLD_PHONE} WhatsApp", "Sec-Fetch-User": "?1"}
     assert classify("POST", HTTPHeaders(headers)) == "form"
 
 
-def test_an_endless_user_agent_is_no_trouble() -> None:
+def test_a_long_user_agent_is_cut() -> None:
     assert classify("GET", HTTPHeaders({"User-Agent": "a" * 60_000})) == "program"

@@ -1,4 +1,4 @@
-"""The public links of a real server: who acts, who does not, and what they are told."""
+"""The public links of a real server: which requests act, and their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jupyter_pdflow.server.links.pages import TEST_WORDS
+from jupyter_pdflow.server.links.pages import TEST_MESSAGE
 from tests.servers import JupyterServer, wait_until
 
 Paused = Callable[..., Any]
@@ -46,13 +46,13 @@ def resume_url(run: Any) -> str:
     return str(run["pause"]["resume_url"])
 
 
-def told(server: JupyterServer, run: Any) -> Any:
-    """Get the request that the run's last step was given."""
+def request_seen(server: JupyterServer, run: Any) -> Any:
+    """Return the request that the run's last step saw."""
     ended = server.wait_run(run["id"], "succeeded")
     return ended["steps"][1]["exports"]["$return_value"]
 
 
-def is_still(server: JupyterServer, run: Any) -> bool:
+def is_unchanged(server: JupyterServer, run: Any) -> bool:
     return bool(server.get_run(run["id"]) == run)
 
 
@@ -65,7 +65,7 @@ def test_any_method_resumes(server: JupyterServer, paused: Paused, method: str) 
     answer = server.http.request(method, resume_url(run) + "?a=1&a=2", json={"ok": [method]})
     assert answer.status_code == 200
     assert answer.json() == {"status": "resumed", "workflow": "approval", "step": "ask"}
-    request = told(server, run)
+    request = request_seen(server, run)
     assert request["method"] == method
     assert request["body"] == {"ok": [method]}
     assert request["query"] == {"a": ["1", "2"]}
@@ -83,33 +83,33 @@ def test_a_cancel_link_ends_the_run(server: JupyterServer, paused: Paused) -> No
     assert [step["status"] for step in ended["steps"]] == ["canceled", "skipped"]
 
 
-def test_any_origin_may_call(server: JupyterServer, paused: Paused) -> None:
+def test_any_origin_is_accepted(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     foreign = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
-    asked = {**foreign, "Access-Control-Request-Headers": "content-type, x-signature"}
-    preflight = server.http.options(resume_url(run), headers=asked)
+    preflight_headers = {**foreign, "Access-Control-Request-Headers": "content-type, x-signature"}
+    preflight = server.http.options(resume_url(run), headers=preflight_headers)
     assert preflight.status_code == 204
     assert preflight.headers["Access-Control-Allow-Origin"] == "*"
     assert preflight.headers["Access-Control-Allow-Headers"] == "content-type, x-signature"
     assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
     answer = server.http.post(resume_url(run), headers={**foreign, "Sec-Fetch-Mode": "cors"})
     assert answer.status_code == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_secrets_of_a_request_do_not_reach_the_step(server: JupyterServer, paused: Paused) -> None:
+def test_a_step_sees_no_secrets_of_a_request(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     token = resume_url(run).rpartition("/")[2]
     secret = {"Authorization": "Bearer abc", "Cookie": "a=b", "Referer": resume_url(run)}
     assert server.http.post(resume_url(run), headers={**secret, "X-Kept": "1"}).is_success
-    request = told(server, run)
+    request = request_seen(server, run)
     assert not {"authorization", "cookie"} & set(request["headers"])
     assert request["headers"]["x-kept"] == "1"
     assert token not in str(request)
 
 
-async def test_of_many_at_once_one_wins(server: JupyterServer, paused: Paused) -> None:
+async def test_one_of_many_concurrent_requests_wins(server: JupyterServer, paused: Paused) -> None:
     run = await asyncio.to_thread(paused)
     urls = [run["pause"]["resume_url"], run["pause"]["cancel_url"]] * 12
     async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
@@ -119,7 +119,7 @@ async def test_of_many_at_once_one_wins(server: JupyterServer, paused: Paused) -
     assert {answer.json()["status"] for answer in answers} == {winner}
 
 
-def test_who_comes_too_late_is_told_how_it_was_decided(
+def test_a_late_request_is_answered_with_the_decision(
     server: JupyterServer, paused: Paused
 ) -> None:
     run = paused()
@@ -154,7 +154,7 @@ def test_who_comes_too_late_is_told_how_it_was_decided(
         "/pdflow/cancel/..%2f..",
     ],
 )
-def test_an_unknown_link_tells_nothing(server: JupyterServer, path: str) -> None:
+def test_all_unknown_links_have_the_same_answer(server: JupyterServer, path: str) -> None:
     answer = server.http.post(path)
     assert answer.status_code == 404
     assert answer.json() == {"message": "This link is not known here.", "reason": "not_found"}
@@ -164,65 +164,67 @@ def test_an_unknown_link_tells_nothing(server: JupyterServer, path: str) -> None
 
 
 @pytest.mark.parametrize(
-    "behind",
+    "suffix",
     [",", ".", ")", '"', ">", "'", "…", ");", '">Yes</a>', "...", "%22", "%3E.", "/", "/x", "="],
 )
-def test_what_stands_behind_a_link_in_a_sentence_is_no_part_of_it(
-    server: JupyterServer, paused: Paused, behind: str
+def test_text_after_a_link_is_not_part_of_it(
+    server: JupyterServer, paused: Paused, suffix: str
 ) -> None:
     run = paused()
-    page = server.http.get(resume_url(run) + behind, headers=BROWSER)
+    page = server.http.get(resume_url(run) + suffix, headers=BROWSER)
     assert page.status_code == 200
     assert "Resume this workflow?" in page.text
-    assert is_still(server, run)
-    answer = server.http.post(resume_url(run) + behind, json={"behind": behind})
+    assert is_unchanged(server, run)
+    answer = server.http.post(resume_url(run) + suffix, json={"suffix": suffix})
     assert answer.json() == {"status": "resumed", "workflow": "approval", "step": "ask"}
-    request = told(server, run)
+    request = request_seen(server, run)
     assert request["path"] == "/pdflow/resume/***"
     assert request["url"] == f"{server.url}/pdflow/resume/***"
-    assert server.http.post(f"/pdflow/resume//test{behind}").json()["status"] == "test"
+    assert server.http.post(f"/pdflow/resume//test{suffix}").json()["status"] == "test"
 
 
 @pytest.mark.parametrize(
-    ("source", "how", "words"),
+    ("source", "status", "message"),
     [
         ("raise ValueError('secret')", "failed", "is not waiting any more: its run failed"),
         ("pd.flow.exit('secret')", "exited", "is not waiting any more: its run ended early"),
     ],
 )
-def test_a_link_of_a_run_that_ended_says_how(
-    server: JupyterServer, source: str, how: str, words: str
+def test_a_link_of_an_ended_run_is_answered_with_its_ending(
+    server: JupyterServer, source: str, status: str, message: str
 ) -> None:
     lines = ["%%step ask", "def handler(pd):", "    urls = dict(pd.flow.suspend())"]
     lines += ["    pd.export('urls', urls)", f"    {source}"]
-    run = server.run(server.deploy(how, ["\n".join(lines), AFTER]))
+    run = server.run(server.deploy(status, ["\n".join(lines), AFTER]))
     ended = server.wait_run(run["id"], {"failed", "succeeded"})
     urls = ended["steps"][0]["exports"]["urls"]
     for url in urls.values():
         late = server.http.post(url)
         assert late.status_code == 410
         view = late.json()
-        assert (view["status"], view["decided_by"]) == (how, None)
-        assert f"Step 'ask' {words} at {ended['updated_at'][:10]} " in view["message"]
+        assert (view["status"], view["decided_by"]) == (status, None)
+        assert f"Step 'ask' {message} at {ended['updated_at'][:10]} " in view["message"]
         page = server.http.get(url, headers=BROWSER)
         assert page.status_code == 410
-        assert f"{words}." in page.text
+        assert f"{message}." in page.text
         assert "secret" not in late.text + page.text
 
 
-def test_a_link_changed_by_one_letter_is_unknown(server: JupyterServer, paused: Paused) -> None:
+def test_a_link_with_one_changed_character_is_unknown(
+    server: JupyterServer, paused: Paused
+) -> None:
     run = paused()
     url = resume_url(run)
     for wrong in (url[:-1] + ("A" if url[-1] != "A" else "B"), url.replace("resume", "cancel")):
         assert server.http.post(wrong).status_code == 404
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
 
 
 @pytest.mark.parametrize("action", ["resume", "cancel"])
-def test_a_link_of_test_mode_says_what_it_is(server: JupyterServer, action: str) -> None:
+def test_a_link_of_test_mode_has_an_explanation(server: JupyterServer, action: str) -> None:
     page = server.http.get(f"/pdflow/{action}/test", headers=BROWSER)
     assert page.status_code == 200
-    assert TEST_WORDS in page.text
+    assert TEST_MESSAGE in page.text
     assert server.http.post(f"/pdflow/{action}/test").json()["status"] == "test"
 
 
@@ -234,10 +236,10 @@ def test_a_foreign_host_is_refused(server: JupyterServer, paused: Paused) -> Non
     for host in ("", ".", ":80", "[::2]"):
         other = server.http.post(resume_url(run), headers={"Host": host})
         assert other.status_code in (400, 403)
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
 
 
-# --- people and bots ------------------------------------------------------------------
+# --- browsers and bots ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_a_foreign_host_is_refused(server: JupyterServer, paused: Paused) -> Non
         ("POST", SLACK, 200),
     ],
 )
-def test_who_never_acts(
+def test_safe_requests_prefetches_and_bots_never_act(
     server: JupyterServer, paused: Paused, method: str, headers: dict[str, str], status: int
 ) -> None:
     run = paused()
@@ -263,18 +265,18 @@ def test_who_never_acts(
         assert answer.headers["Cache-Control"] == "no-store"
         if headers is SLACK:
             assert "<script" not in answer.text
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
 
 
 def test_a_form_acts_and_gets_a_page(server: JupyterServer, paused: Paused) -> None:
     run = paused()
     answer = server.http.post(resume_url(run), headers=BROWSER, data={"note": "fine"})
     assert answer.status_code == 200
-    assert "Resumed: workflow “approval” goes on from step “ask”." in answer.text
-    assert told(server, run)["body"] == {"note": "fine"}
+    assert "Resumed: workflow “approval” continues from step “ask”." in answer.text
+    assert request_seen(server, run)["body"] == {"note": "fine"}
 
 
-def test_a_page_is_closed_to_the_world(server: JupyterServer, paused: Paused) -> None:
+def test_a_page_has_no_data_and_loads_nothing(server: JupyterServer, paused: Paused) -> None:
     page = server.http.get(resume_url(paused({"secret": "data"})), headers=BROWSER)
     headers = page.headers
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -293,22 +295,22 @@ def test_a_page_is_closed_to_the_world(server: JupyterServer, paused: Paused) ->
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_costs_nothing(
+def test_a_body_that_is_too_large_is_refused_and_the_pause_stays(
     server: JupyterServer, paused: Paused, chunked: bool
 ) -> None:
     run = paused()
     large = b"x" * (3 * LIMIT)
-    parts = (large[place : place + 65536] for place in range(0, len(large), 65536))
+    parts = (large[start : start + 65536] for start in range(0, len(large), 65536))
     answer = server.http.post(resume_url(run), content=parts if chunked else large)
     assert answer.status_code == 413
     assert answer.json()["reason"] == "too_large"
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
     fits = server.http.post(resume_url(run), content=b"x" * LIMIT)
     assert fits.status_code == 200
-    assert told(server, run)["body"]["size"] == LIMIT
+    assert request_seen(server, run)["body"]["size"] == LIMIT
 
 
-async def test_a_body_is_not_even_sent_where_the_sender_asks_first(
+async def test_a_client_that_sends_expect_is_refused_before_the_body(
     server: JupyterServer, paused: Paused
 ) -> None:
     run = await asyncio.to_thread(paused)
@@ -321,7 +323,9 @@ async def test_a_body_is_not_even_sent_where_the_sender_asks_first(
     await writer.wait_closed()
 
 
-async def test_an_endless_body_is_cut_off(server: JupyterServer, paused: Paused) -> None:
+async def test_the_connection_of_an_endless_body_is_closed(
+    server: JupyterServer, paused: Paused
+) -> None:
     run = await asyncio.to_thread(paused)
     path = resume_url(run).removeprefix(server.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -336,7 +340,7 @@ async def test_an_endless_body_is_cut_off(server: JupyterServer, paused: Paused)
     with contextlib.suppress(ConnectionError):
         assert (await answer).startswith(b"HTTP/1.1 413")
     writer.close()
-    assert is_still(server, run)
+    assert is_unchanged(server, run)
 
 
 @pytest.mark.parametrize(
@@ -353,21 +357,21 @@ async def test_an_endless_body_is_cut_off(server: JupyterServer, paused: Paused)
         {f"X-{number}": "\xff" for number in range(500)},
     ],
 )
-def test_no_request_is_too_strange(
+def test_malformed_headers_and_bodies_are_accepted(
     server: JupyterServer, paused: Paused, headers: dict[str, str]
 ) -> None:
     run = paused()
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
-    strange = b'{"a": "\xff\x00\xed\xa0\x80"'
-    answer = server.http.post(resume_url(run) + "?%ff=%00&&=", content=strange, headers=raw)
+    malformed = b'{"a": "\xff\x00\xed\xa0\x80"'
+    answer = server.http.post(resume_url(run) + "?%ff=%00&&=", content=malformed, headers=raw)
     assert answer.status_code == 200
-    assert told(server, run)["body"]
+    assert request_seen(server, run)["body"]
 
 
 # --- while the step runs --------------------------------------------------------------
 
 
-def test_an_early_request_is_kept_for_the_steps_end(server: JupyterServer) -> None:
+def test_a_request_before_the_pause_is_kept_for_the_steps_end(server: JupyterServer) -> None:
     run = server.run(server.deploy("early", [SLOW, AFTER]))
     links = server.root / "links.json"
     text = wait_until(lambda: links.exists() and links.read_text(), "the step made its links")

@@ -1,4 +1,4 @@
-"""A request as handlers see it."""
+"""Requests as handlers see them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from jupyter_pdflow.server.links.requests import Incoming, api_request, incoming, link_request
+from jupyter_pdflow.server.links.requests import (
+    RequestHead,
+    api_request,
+    link_request,
+    request_head,
+)
 
 TOKEN = "WyJydW4iXQ.c2VjcmV0"
 HEADERS = {
@@ -21,7 +26,7 @@ HEADERS = {
     "x-xsrftoken": "x",
     "x-custom": "kept",
 }
-SENT = Incoming(
+HEAD = RequestHead(
     method="PUT",
     origin="https://here.example",
     path=f"/pdflow/resume/{TOKEN}",
@@ -31,8 +36,8 @@ SENT = Incoming(
 )
 
 
-def test_a_request_has_the_shape_of_the_contract() -> None:
-    request = link_request(SENT, b'{"ok": true}', "/pdflow/resume/***", TOKEN, limit=1000)
+def test_a_request_has_the_specified_shape() -> None:
+    request = link_request(HEAD, b'{"ok": true}', "/pdflow/resume/***", TOKEN, limit=1000)
     assert request == {
         "method": "PUT",
         "path": "/pdflow/resume/***",
@@ -50,14 +55,14 @@ def test_a_request_has_the_shape_of_the_contract() -> None:
     }
 
 
-def test_a_malformed_body_has_its_error_beside_it() -> None:
-    request = link_request(SENT, b"{", "/pdflow/resume/***", TOKEN, limit=1000)
+def test_a_malformed_body_comes_with_an_error() -> None:
+    request = link_request(HEAD, b"{", "/pdflow/resume/***", TOKEN, limit=1000)
     assert request["body"] == "{"
     assert "not JSON" in request["body_error"]
 
 
 def test_a_resume_by_the_api_has_the_same_shape_and_no_secrets() -> None:
-    sent = Incoming(
+    head = RequestHead(
         method="POST",
         origin="http://here",
         path="/pdflow/api/runs/1/resume",
@@ -65,7 +70,7 @@ def test_a_resume_by_the_api_has_the_same_shape_and_no_secrets() -> None:
         headers=HEADERS,
         client_ip=None,
     )
-    request = api_request(sent, {"ok": 1})
+    request = api_request(head, {"ok": 1})
     assert request["url"] == "http://here/pdflow/api/runs/1/resume?note=hi"
     assert request["query"] == {"note": "hi"}
     assert request["body"] == {"ok": 1}
@@ -78,9 +83,9 @@ def test_repeated_headers_are_joined() -> None:
     headers.add("X-Two", "a")
     headers.add("X-Two", "b")
     start = RequestStartLine("GET", "/x?y=1", "HTTP/1.1")
-    sent = incoming(HTTPServerRequest(start_line=start, headers=headers))
-    assert sent.headers["x-two"] == "a,b"
-    assert (sent.path, sent.query, sent.origin) == ("/x", "y=1", "http://here")
+    head = request_head(HTTPServerRequest(start_line=start, headers=headers))
+    assert head.headers["x-two"] == "a,b"
+    assert (head.path, head.query, head.origin) == ("/x", "y=1", "http://here")
 
 
 @given(
@@ -88,8 +93,8 @@ def test_repeated_headers_are_joined() -> None:
     st.dictionaries(st.text(), st.text(st.characters(max_codepoint=255))),
     st.binary(),
 )
-def test_no_request_is_too_strange(query: str, headers: dict[str, str], body: bytes) -> None:
-    sent = Incoming(
+def test_any_request_is_described_as_json(query: str, headers: dict[str, str], body: bytes) -> None:
+    head = RequestHead(
         method="X", origin="http://h", path="/p", query=query, headers=headers, client_ip="::1"
     )
-    msgspec.json.encode(link_request(sent, body, "/pdflow/resume/***", TOKEN, limit=1000))
+    msgspec.json.encode(link_request(head, body, "/pdflow/resume/***", TOKEN, limit=1000))

@@ -1,4 +1,4 @@
-"""The secrets in links."""
+"""The tokens of links and their keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def token_in(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def test_a_link_is_read_as_it_was_made(links: Links) -> None:
+def test_a_token_is_read_as_it_was_made(links: Links) -> None:
     resume, cancel = links.urls(*PAUSE)
     assert resume.startswith("https://hub.example/user/me/pdflow/resume/")
     assert cancel.startswith("https://hub.example/user/me/pdflow/cancel/")
@@ -46,7 +46,7 @@ def test_a_link_is_read_as_it_was_made(links: Links) -> None:
     assert links.read("cancel", token_in(cancel)) == PAUSE
 
 
-def test_a_resume_link_can_not_be_made_into_a_cancel_link(links: Links) -> None:
+def test_a_resume_token_is_no_cancel_token(links: Links) -> None:
     resume, cancel = (token_in(url) for url in links.urls(*PAUSE))
     with pytest.raises(NotFoundError):
         links.read("cancel", resume)
@@ -55,19 +55,19 @@ def test_a_resume_link_can_not_be_made_into_a_cancel_link(links: Links) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_no_letter_of_a_token_can_be_changed(links: Links, action: Action) -> None:
+def test_no_character_of_a_token_can_be_changed(links: Links, action: Action) -> None:
     token = links.token(action, *PAUSE)
-    for place, email in enumerate(token):
-        for other in {"A", "B", "_", "."} - {email}:
+    for index, character in enumerate(token):
+        for other in {"A", "B", "_", "."} - {character}:
             with pytest.raises(NotFoundError):
-                links.read(action, token[:place] + other + token[place + 1 :])
+                links.read(action, token[:index] + other + token[index + 1 :])
     for wrong in (token + "=", token + "A", token[:-1], f"{token}.{token}", token + "\n"):
         with pytest.raises(NotFoundError):
             links.read(action, wrong)
 
 
 @given(st.text())
-def test_garbage_is_no_token(links: Links, text: str) -> None:
+def test_any_text_is_not_a_token(links: Links, text: str) -> None:
     with pytest.raises(NotFoundError, match="not known"):
         links.read("resume", text)
 
@@ -78,7 +78,7 @@ def test_another_server_can_not_forge_a_link(links: Links, tmp_path: Path) -> No
         links.read("resume", other.token("resume", *PAUSE))
 
 
-def test_the_key_is_private_and_stays(tmp_path: Path) -> None:
+def test_the_key_file_is_private_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "link_keys"
     token = links_at(path).token("resume", *PAUSE)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -117,21 +117,21 @@ def test_a_new_first_key_signs_and_the_old_ones_verify(tmp_path: Path) -> None:
 def test_a_damaged_key_file_is_refused_and_stays(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "link_keys"
     path.write_bytes(content)
-    with pytest.raises(KeyFileError, match=r"link_keys.*put it right, or delete it") as refused:
+    with pytest.raises(KeyFileError, match=r"link_keys.*fix it, or delete it") as refused:
         links_at(path)
     assert "\n" not in str(refused.value)
     assert OLD[:20] not in str(refused.value)
     assert path.read_bytes() == content
 
 
-def test_a_folder_in_the_key_files_place_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_key_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link_keys").mkdir()
     with pytest.raises(KeyFileError, match="can't be read"):
         links_at(tmp_path / "link_keys")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
-def test_a_key_file_that_others_can_read_is_closed(tmp_path: Path, mode: int) -> None:
+def test_a_key_file_that_others_can_read_is_made_private(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "link_keys"
     token = links_at(path).token("resume", *PAUSE)
     path.chmod(mode)
@@ -139,7 +139,7 @@ def test_a_key_file_that_others_can_read_is_closed(tmp_path: Path, mode: int) ->
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_addresses_are_no_part_of_a_token(tmp_path: Path) -> None:
+def test_tokens_do_not_depend_on_the_address(tmp_path: Path) -> None:
     path = tmp_path / "link_keys"
     old = links_at(path, "http://127.0.0.1:8888/").urls(*PAUSE)
     new = links_at(path, "https://elsewhere.example/hub/user/me").urls(*PAUSE)
@@ -152,11 +152,11 @@ def test_signatures_are_compared_in_constant_time(
     token, compared = links.token("resume", *PAUSE), list[bytes]()
     compare = hmac.compare_digest
 
-    def seen(one: bytes, other: bytes) -> bool:
+    def recording(one: bytes, other: bytes) -> bool:
         compared.append(one)
         return compare(one, other)
 
-    monkeypatch.setattr(hmac, "compare_digest", seen)
+    monkeypatch.setattr(hmac, "compare_digest", recording)
     forged = token[:-2] + ("AA" if token[-2:] != "AA" else "BA")
     with pytest.raises(NotFoundError):
         links.read("resume", forged)
@@ -166,18 +166,18 @@ def test_signatures_are_compared_in_constant_time(
 
 
 class TestImportedKeys:
-    """A key that came with an archive is good for the runs that came with it."""
+    """A key that came with an archive verifies the links of the archive's runs only."""
 
     def links(self, tmp_path: Path, keys: ImportedKeys) -> Links:
         write_imported_keys(tmp_path / IMPORTED_KEYS, keys)
         return links_at(tmp_path / "link_keys")
 
     def forged(self, key: str, *pause: object) -> str:
-        """Sign something with a key, as whoever has the archive can."""
+        """Sign a payload with a key, as everyone who has the archive can."""
         serializer = _serializer("resume", [key])
         return str(serializer.dumps(list(pause)))
 
-    def test_links_of_its_runs_are_read_and_no_others(self, tmp_path: Path) -> None:
+    def test_only_links_of_its_runs_are_read(self, tmp_path: Path) -> None:
         other = ("01M81ZHT5F913A3DQNJDS79A3X", *PAUSE[1:])
         links = self.links(tmp_path, {OLD: {PAUSE[0]}, NEW: {other[0]}})
         assert links.read("resume", self.forged(OLD, *PAUSE)) == PAUSE
@@ -188,7 +188,7 @@ class TestImportedKeys:
         with pytest.raises(NotFoundError):
             links.read("cancel", self.forged(OLD, *PAUSE))
 
-    def test_new_links_are_signed_by_the_servers_own(self, tmp_path: Path) -> None:
+    def test_new_links_are_signed_with_the_servers_own_key(self, tmp_path: Path) -> None:
         links = self.links(tmp_path, {OLD: {PAUSE[0]}})
         token = links.token("resume", *PAUSE)
         (tmp_path / IMPORTED_KEYS).unlink()
@@ -198,7 +198,7 @@ class TestImportedKeys:
         "payload", [[], [1, 2, 3], [{}, "a", 1], [[PAUSE[0]], "a", 1], [PAUSE[0], {}, 1], [
             PAUSE[0], "a", True], [PAUSE[0], "a", 1, 2]],
     )  # fmt: skip
-    def test_what_is_signed_may_be_anything(self, tmp_path: Path, payload: list[object]) -> None:
+    def test_other_signed_payloads_are_refused(self, tmp_path: Path, payload: list[object]) -> None:
         links = self.links(tmp_path, {OLD: {PAUSE[0]}})
         with pytest.raises(NotFoundError):
             links.read("resume", self.forged(OLD, *payload))
@@ -214,15 +214,15 @@ class TestImportedKeys:
         assert "Links that imported runs came with don't work" in caplog.text
 
 
-def test_a_link_to_keys_that_are_not_there_is_refused(tmp_path: Path) -> None:
-    """They may be on a disk that is not mounted yet."""
+def test_a_dangling_symbolic_link_is_refused(tmp_path: Path) -> None:
+    """The key file may be on a disk that is not mounted yet."""
     (tmp_path / "link_keys").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(KeyFileError, match="can't be read"):
         links_at(tmp_path / "link_keys")
     assert (tmp_path / "link_keys").is_symlink()
 
 
-def test_a_pipe_for_a_key_file_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_key_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "link_keys", 0o600)
     with pytest.raises(KeyFileError, match="can't be read"):
         links_at(tmp_path / "link_keys")

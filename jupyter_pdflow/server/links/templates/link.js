@@ -1,13 +1,14 @@
 const page = document.getElementById("page");
-const told = document.getElementById("told");
-const form = document.getElementById("ask");
-const FAILED = "The server could not be reached. Nothing is known to have changed; try again.";
-const MOST_KEPT_ALIVE = 60000; // browsers let no larger request outlive its page
-const PATIENCE = 60000;
-const waiting = told.querySelector("p").textContent;
+const result = document.getElementById("result");
+const form = document.getElementById("form");
+const UNREACHABLE = "The server could not be reached. Nothing is known to have changed; try again.";
+const NOT_OURS = "Something between you and the server answered in its place.";
+const MAX_KEEPALIVE_LENGTH = 60000; // browsers limit keepalive requests to 64 KiB
+const TIMEOUT_MS = 60000;
+const firstMessage = result.querySelector("p").textContent;
 
-/** Show times as the reader's own clock does. */
-function showTimes() {
+/** Show times in the reader's time zone and language. */
+function showLocalTimes() {
   const format = new Intl.DateTimeFormat(undefined, {
     weekday: "short",
     day: "numeric",
@@ -17,44 +18,50 @@ function showTimes() {
     minute: "2-digit",
     timeZoneName: "short",
   });
-  for (const time of told.querySelectorAll("time")) {
+  for (const time of result.querySelectorAll("time")) {
     time.title = time.textContent;
     time.textContent = format.format(new Date(time.dateTime));
   }
 }
 
-function say(state, heading, message) {
+function showText(state, heading, message) {
   const title = document.createElement("h1");
-  const words = document.createElement("p");
+  const paragraph = document.createElement("p");
   title.textContent = heading;
-  words.textContent = message;
+  paragraph.textContent = message;
   page.dataset.state = state;
-  told.replaceChildren(title, words);
+  result.replaceChildren(title, paragraph);
 }
 
-/** Show the page that the server answered with in the place of this one. */
-function show(answer) {
-  const from = answer.getElementById("page");
-  page.dataset.state = from.dataset.state;
-  told.replaceChildren(...answer.getElementById("told").childNodes);
+/** Show the content of a page that the server answered with. */
+function showAnswer(answer) {
+  page.dataset.state = answer.getElementById("page").dataset.state;
+  result.replaceChildren(...answer.getElementById("result").childNodes);
   document.title = answer.title;
-  showTimes();
+  showLocalTimes();
 }
 
-function offerAgain() {
-  for (const link of told.querySelectorAll(".again")) {
+function offerRetry() {
+  // The form's button replaces the link that reloads the page: it keeps the note.
+  for (const link of result.querySelectorAll(".again")) {
     link.parentNode.remove();
   }
   form.querySelector("button").textContent = "Try again";
   form.hidden = false;
 }
 
+/** Whether the same request may succeed later, or with a shorter note. */
+function isTemporary(status) {
+  return status >= 500 || status === 413 || status === 429;
+}
+
+/** Send the form; return the server's page, or null if another program such as a proxy answered. */
 async function send() {
   const body = new URLSearchParams(new FormData(form)).toString();
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), PATIENCE);
+  const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
   try {
-    const answer = await fetch(location.href, {
+    const response = await fetch(location.href, {
       method: "POST",
       headers: {
         "Accept": "text/html",
@@ -63,45 +70,41 @@ async function send() {
       },
       body,
       cache: "no-store",
-      keepalive: body.length < MOST_KEPT_ALIVE,
+      keepalive: body.length < MAX_KEEPALIVE_LENGTH, // goes through when the person closes the page
       signal: controller.signal,
     });
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const ours = parsed.getElementById("page") !== null;
-    return { parsed: ours ? parsed : null, again: !ours || isTemporary(answer.status) };
+    const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+    const isOurs = answer.getElementById("page") !== null;
+    return { answer: isOurs ? answer : null, retry: !isOurs || isTemporary(response.status) };
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Whether the same request may succeed later, or with a shorter note. */
-function isTemporary(status) {
-  return status >= 500 || status === 413 || status === 429;
-}
-
 async function act() {
   if (form.hidden) {
-    return; // under way, or done
+    return; // the form is being sent, or was sent
   }
   form.hidden = true;
-  say("busy", form.dataset.busy, waiting);
+  showText("busy", form.dataset.progress, firstMessage);
   try {
-    const { parsed, again } = await send();
-    if (parsed) {
-      show(parsed);
+    const { answer, retry } = await send();
+    if (answer) {
+      showAnswer(answer);
     } else {
-      say("failed", "That did not work", "Something between you and the server answered in its place.");
+      showText("failed", "That did not work", NOT_OURS);
     }
-    if (again) {
-      offerAgain();
+    if (retry) {
+      offerRetry();
     }
   } catch {
-    say("failed", "That did not work", FAILED);
-    offerAgain();
+    showText("failed", "That did not work", UNREACHABLE);
+    offerRetry();
   }
 }
 
-showTimes();
+showLocalTimes();
+// A page from the browser's back-forward cache may show an old state.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (form) {
   form.addEventListener("submit", (event) => {
@@ -109,6 +112,7 @@ if (form) {
     act();
   });
   if ("acts" in form.dataset && document.prerendering) {
+    // A prerendered page must not act before the person opens it.
     document.addEventListener("prerenderingchange", act, { once: true });
   } else if ("acts" in form.dataset) {
     act();
