@@ -1,26 +1,23 @@
-"""The base class of the API's handlers, and the handlers of a run's files."""
+"""The base class of the API's handlers: authorization, JSON bodies, answers and errors."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
-from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
-from jupyter_pdflow.server.api.models import error_response, file_view
+from jupyter_pdflow.server.api.models import error_response
 from jupyter_pdflow.server.links.requests import is_storable
-from jupyter_pdflow.server.links.tokens import LinkHider, hide_links, without_urls
+from jupyter_pdflow.server.links.tokens import hide_links, without_urls
 from jupyter_pdflow.server.services import ServiceManager, Services
-from jupyter_pdflow.stores.tinydb.storage import in_reader, in_thread
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -28,12 +25,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 BAD_REQUEST = 400
 METHOD_NOT_ALLOWED = 405
-
-CHUNK_BYTES = 2**20
-"""Number of bytes of a file that are in memory at once."""
-
-FILE_TYPE = "application/octet-stream"
-"""The content type of every file. A browser must not show a step's file as a page of this origin."""
 
 
 def requires(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
@@ -45,7 +36,7 @@ def requires(action: Literal["read", "execute"]) -> Callable[[Method], Method]:
 
 
 class PDFlowAPIHandler(APIHandler):
-    """The base class of all routes: authorization, JSON bodies, answers and errors."""
+    """The base class of all routes."""
 
     auth_resource = "jupyter_pdflow"
     _may_execute = False
@@ -149,51 +140,3 @@ class PDFlowAPIHandler(APIHandler):
             for name in self.SUPPORTED_METHODS
             if getattr(type(self), name.lower()) is not unimplemented
         ]
-
-
-class RunFilesHandler(PDFlowAPIHandler):
-    """``/runs/{id}/files``."""
-
-    @web.authenticated
-    @authorized
-    async def get(self, run_id: str) -> None:
-        """List the files of a run."""
-        services = await self.services()
-        run = services.service.run(run_id)
-        self.answer([file_view(file) for file in await in_reader(services.folders.list, run.id)])
-
-
-class RunFileHandler(PDFlowAPIHandler):
-    """``/runs/{id}/files/{path}``."""
-
-    def ids(self) -> list[str]:
-        """Return the run's id only; the second argument is a path."""
-        return super().ids()[:1]
-
-    @web.authenticated
-    @authorized
-    async def get(self, run_id: str, path: str) -> None:
-        """Send a file of a run as a download."""
-        services = await self.services()
-        run = services.service.run(run_id)
-        with await in_thread(services.folders.read, run.id, path) as file:
-            self.set_attachment_header(path.rpartition("/")[2])
-            self.set_header("Content-Type", FILE_TYPE)
-            self.set_header("X-Content-Type-Options", "nosniff")
-            try:
-                await self._send(file, os.fstat(file.fileno()).st_size)
-            except StreamClosedError:
-                return
-            self.finish(set_content_type=FILE_TYPE)
-
-    async def _send(self, file: BinaryIO, size: int) -> None:
-        """Send the first `size` bytes of a file, which a step may still be appending to."""
-        hider = None if self._may_execute else LinkHider()
-        if hider is None:  # else the length is not known: a hidden link is shorter
-            self.set_header("Content-Length", str(size))
-        while size > 0 and (chunk := await in_thread(file.read, min(size, CHUNK_BYTES))):
-            size -= len(chunk)
-            self.write(chunk if hider is None else hider.feed(chunk))
-            await self.flush()
-        if hider is not None:
-            self.write(hider.end())

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, BinaryIO, Literal, cast, get_args
 from urllib.parse import urlencode
 
 import msgspec
 from jupyter_server.auth.decorator import authorized
 from tornado import web
+from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
-from jupyter_pdflow.server.api.base_handler import (
-    PDFlowAPIHandler,
-    RunFileHandler,
-    RunFilesHandler,
-    requires,
-)
+from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
     email_view,
     executed_notebook,
+    file_view,
     notebook_text,
     run_item,
     run_view,
     workflow_view,
 )
 from jupyter_pdflow.server.links.requests import api_request, request_head
+from jupyter_pdflow.server.links.tokens import LinkHider
 from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
 from jupyter_pdflow.server.services import ServiceManager
+from jupyter_pdflow.stores.tinydb.storage import in_reader, in_thread
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MAX_RUNS = 500
 """Maximum number of runs in a page of the list."""
 
 DEFAULT_RUNS = 50
+"""Number of runs in a page if the request names none."""
+
+CHUNK_BYTES = 2**20
+"""Number of bytes of a file that are in memory at once."""
+
+FILE_TYPE = "application/octet-stream"
+"""The content type of every file. A browser must not show a step's file as a page of this origin."""
 
 
 class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -175,6 +182,54 @@ class RunNotebookHandler(PDFlowAPIHandler):
         notebook = executed_notebook(run, service.workflow_of(run), service.outputs(run_id))
         self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
         self.finish(notebook_text(notebook), set_content_type="application/x-ipynb+json")
+
+
+class RunFilesHandler(PDFlowAPIHandler):
+    """``/runs/{id}/files``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        """List the files of a run."""
+        services = await self.services()
+        run = services.service.run(run_id)
+        self.answer([file_view(file) for file in await in_reader(services.folders.list, run.id)])
+
+
+class RunFileHandler(PDFlowAPIHandler):
+    """``/runs/{id}/files/{path}``."""
+
+    def ids(self) -> list[str]:
+        """Return the run's id only; the second argument is a path."""
+        return super().ids()[:1]
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str, path: str) -> None:
+        """Send a file of a run as a download."""
+        services = await self.services()
+        run = services.service.run(run_id)
+        with await in_thread(services.folders.read, run.id, path) as file:
+            self.set_attachment_header(path.rpartition("/")[2])
+            self.set_header("Content-Type", FILE_TYPE)
+            self.set_header("X-Content-Type-Options", "nosniff")
+            try:
+                await self._send(file, os.fstat(file.fileno()).st_size)
+            except StreamClosedError:
+                return
+            self.finish(set_content_type=FILE_TYPE)
+
+    async def _send(self, file: BinaryIO, size: int) -> None:
+        """Send the first `size` bytes of a file, which a step may still be appending to."""
+        hider = None if self._may_execute else LinkHider()
+        if hider is None:  # else the length is not known: a hidden link is shorter
+            self.set_header("Content-Length", str(size))
+        while size > 0 and (chunk := await in_thread(file.read, min(size, CHUNK_BYTES))):
+            size -= len(chunk)
+            self.write(chunk if hider is None else hider.feed(chunk))
+            await self.flush()
+        if hider is not None:
+            self.write(hider.end())
 
 
 class ResumeHandler(PDFlowAPIHandler):
