@@ -116,6 +116,17 @@ def test_values_in_the_address_become_the_body(server: JupyterServer, page: Page
     assert request["body"] == {**values, "json": {"price": [1, 2]}, "tag": ["a", "b"]}
 
 
+def test_fields_may_have_the_names_of_properties_of_a_form(
+    server: JupyterServer, page: Page
+) -> None:
+    run = paused(server)
+    fields = dict.fromkeys(["hidden", "dataset", "querySelector", "addEventListener"], "1")
+    page.goto(f"{run['pause']['resume_url']}?{urlencode(fields)}")
+    expect(heading(page)).to_have_text("Resumed")
+    assert told(server, run)["body"] == fields
+    assert page.complaints == []  # type: ignore[attr-defined]
+
+
 def test_going_back_to_a_page_shows_the_truth(server: JupyterServer, page: Page) -> None:
     run = paused(server)
     page.goto(run["pause"]["resume_url"])

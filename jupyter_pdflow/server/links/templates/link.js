@@ -1,6 +1,8 @@
 const page = document.getElementById("page");
 const result = document.getElementById("result");
-const form = document.getElementById("form");
+// The element around the form. The form itself has the link's fields as properties: with a field
+// that is named "hidden", `form.hidden` is that field.
+const action = document.getElementById("action");
 const UNREACHABLE = "The server could not be reached. Nothing is known to have changed; try again.";
 const NOT_OURS = "Something between you and the server answered in its place.";
 const MAX_KEEPALIVE_LENGTH = 60000; // browsers limit keepalive requests to 64 KiB
@@ -46,8 +48,8 @@ function offerRetry() {
   for (const link of result.querySelectorAll(".again")) {
     link.parentNode.remove();
   }
-  form.querySelector("button").textContent = "Try again";
-  form.hidden = false;
+  action.querySelector("button").textContent = "Try again";
+  action.hidden = false;
 }
 
 /** Whether the same request may succeed later, or with a shorter note. */
@@ -57,7 +59,7 @@ function isTemporary(status) {
 
 /** Send the form; return the server's page, or null if another program such as a proxy answered. */
 async function send() {
-  const body = new URLSearchParams(new FormData(form)).toString();
+  const body = new URLSearchParams(new FormData(action.querySelector("form"))).toString();
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
   try {
@@ -82,11 +84,11 @@ async function send() {
 }
 
 async function act() {
-  if (form.hidden) {
+  if (action.hidden) {
     return; // the form is being sent, or was sent
   }
-  form.hidden = true;
-  showText("busy", form.dataset.progress, firstMessage);
+  action.hidden = true;
+  showText("busy", action.dataset.progress, firstMessage);
   try {
     const { answer, retry } = await send();
     if (answer) {
@@ -106,15 +108,15 @@ async function act() {
 showLocalTimes();
 // A page from the browser's back-forward cache may show an old state.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-if (form) {
-  form.addEventListener("submit", (event) => {
+if (action) {
+  action.addEventListener("submit", (event) => {
     event.preventDefault();
     act();
   });
-  if ("acts" in form.dataset && document.prerendering) {
+  if ("acts" in action.dataset && document.prerendering) {
     // A prerendered page must not act before the person opens it.
     document.addEventListener("prerenderingchange", act, { once: true });
-  } else if ("acts" in form.dataset) {
+  } else if ("acts" in action.dataset) {
     act();
   }
 }
