@@ -88,7 +88,7 @@ def _is_navigation(method: str, headers: Mapping[str, str]) -> bool:
         return True
     if mode:
         return False
-    # Browsers before 2023 send no Sec-Fetch headers.
+    # Older browsers send no Sec-Fetch headers.
     if "text/html" in headers.get("Accept", "").lower():
         return True
     # PowerShell's Invoke-WebRequest calls itself Mozilla, but is a program.
