@@ -1,4 +1,4 @@
-"""The external service of the examples: a job with a status, and a place to start jobs."""
+"""The external service of the examples: it starts jobs, and answers a job's status."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Service:
     Attributes
     ----------
     statuses : list of str
-        What ``GET /status`` answers, one after another; ``PENDING`` when there are no more.
+        The answers of ``GET /status``, in order; ``PENDING`` when there are no more.
     jobs : list
         The JSON bodies that ``POST /jobs`` received.
-    early : dict or None
+    early_request : dict or None
         JSON to send to a job's ``resume_url`` before its POST is answered.
     """
 
     def __init__(self) -> None:
         self.statuses: list[str] = []
         self.jobs: list[dict[str, str]] = []
-        self.early: dict[str, Any] | None = None
+        self.early_request: dict[str, Any] | None = None
         self.early_answers: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -37,8 +37,8 @@ class Service:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def reset(self) -> None:
-        """Forget what the last test did."""
-        self.statuses, self.jobs, self.early, self.early_answers = [], [], None, []
+        """Reset all attributes for the next test."""
+        self.statuses, self.jobs, self.early_request, self.early_answers = [], [], None, []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -55,8 +55,8 @@ class Service:
 
     def start_job(self, links: dict[str, str]) -> dict[str, str]:
         """Answer ``POST /jobs``."""
-        if self.early is not None:
-            answer = httpx.post(links["resume_url"], json=self.early, trust_env=False)
+        if self.early_request is not None:
+            answer = httpx.post(links["resume_url"], json=self.early_request, trust_env=False)
             self.early_answers.append(answer.status_code)
         self.jobs.append(links)
         return {"started": "yes"}

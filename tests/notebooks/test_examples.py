@@ -1,4 +1,4 @@
-"""Each example of Pipedream's page does what the page says."""
+"""Each example of Pipedream's page does in production what the page says."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def service(running_service: Service) -> Service:
 
 
 @pytest.fixture(scope="module")
-def patient(
+def full_times(
     running_service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
-    """A server whose notebooks wait as long as the page says."""
-    yield from _server(tmp_path_factory.mktemp("patient"), _addresses(running_service))
+    """A server whose notebooks wait for the times of the page."""
+    yield from _server(tmp_path_factory.mktemp("full_times"), _addresses(running_service))
 
 
 @pytest.fixture(scope="module")
-def quick(
+def short_times(
     running_service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
-    """A server whose notebooks wait a moment."""
+    """A server whose notebooks wait for milliseconds."""
     times = {"DELAY_MS": "50", "TIMEOUT_MS": "200", "SUSPEND_MS": "200"}
     env = {**_addresses(running_service), **times}
-    yield from _server(tmp_path_factory.mktemp("quick"), env)
+    yield from _server(tmp_path_factory.mktemp("short_times"), env)
 
 
 def _addresses(service: Service) -> dict[str, str]:
@@ -88,7 +88,7 @@ def waits_for(pause: Any, run: Any, time: timedelta) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_is_a_clean_notebook(name: str) -> None:
+def test_notebook_is_valid_and_without_outputs(name: str) -> None:
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
@@ -99,97 +99,101 @@ def test_is_a_clean_notebook(name: str) -> None:
     assert not any(cell.outputs or cell.execution_count for cell in code)
 
 
-def test_approval_mails_links_and_goes_on_from_one(patient: JupyterServer) -> None:
-    run = patient.wait_run(start(patient, "approval")["id"], "paused")
+def test_approval_emails_links_and_continues_when_resumed(full_times: JupyterServer) -> None:
+    run = full_times.wait_run(start(full_times, "approval")["id"], "paused")
     pause = run["pause"]
     assert (pause["kind"], pause["step"]) == ("suspend", "ask")
     assert waits_for(pause, run, DAY)
-    mail = next(m for m in patient.api("GET", "/mail").json() if m["run_id"] == run["id"])
+    mail = next(m for m in full_times.api("GET", "/mail").json() if m["run_id"] == run["id"])
     assert mail["subject"] == "Please approve this important workflow"
     assert pause["resume_url"] in mail["text"]
     assert pause["cancel_url"] in mail["text"]
     answer = send(pause["resume_url"], json={"by": "Ada"})
     assert (answer.status_code, answer.json()["status"]) == (200, "resumed")
-    run = patient.wait_run(run["id"], "succeeded")
+    run = full_times.wait_run(run["id"], "succeeded")
     assert step(run, "ask")["exports"]["$resume_data"]["method"] == "POST"
     assert returned(run, "publish") == {"approved": True, "body": {"by": "Ada"}}
 
 
-def test_approval_is_cancelled_by_the_other(patient: JupyterServer) -> None:
-    run = patient.wait_run(start(patient, "approval")["id"], "paused")
+def test_approval_is_canceled_by_its_cancel_url(full_times: JupyterServer) -> None:
+    run = full_times.wait_run(start(full_times, "approval")["id"], "paused")
     assert send(run["pause"]["cancel_url"], "GET").json()["status"] == "canceled"
-    run = patient.wait_run(run["id"], "canceled")
+    run = full_times.wait_run(run["id"], "canceled")
     assert step(run, "publish")["status"] == "skipped"
 
 
-def test_timeout_waits_seven_days_for_a_request(patient: JupyterServer) -> None:
-    run = patient.wait_run(start(patient, "timeout")["id"], "paused")
+def test_timeout_waits_seven_days_for_a_request(full_times: JupyterServer) -> None:
+    run = full_times.wait_run(start(full_times, "timeout")["id"], "paused")
     assert waits_for(run["pause"], run, 7 * DAY)
     send(run["pause"]["resume_url"], "PUT", content="yes", headers={"Content-Type": "text/plain"})
-    run = patient.wait_run(run["id"], "succeeded")
+    run = full_times.wait_run(run["id"], "succeeded")
     assert returned(run, "answer")["body"] == "yes"
     assert returned(run, "answer") == step(run, "code")["exports"]["$resume_data"]
 
 
-def test_timeout_goes_on_by_itself(quick: JupyterServer) -> None:
-    run = quick.wait_run(start(quick, "timeout")["id"], "succeeded")
+def test_timeout_continues_without_a_request(short_times: JupyterServer) -> None:
+    run = short_times.wait_run(start(short_times, "timeout")["id"], "succeeded")
     assert step(run, "code")["exports"]["$resume_data"] is None
     assert step(run, "answer")["exports"] == {}
 
 
-def test_poll_ends_when_the_job_is_done(quick: JupyterServer, service: Service) -> None:
+def test_poll_ends_when_the_job_is_done(short_times: JupyterServer, service: Service) -> None:
     service.statuses = ["PENDING", "DONE"]
-    run = quick.wait_run(start(quick, "poll")["id"], "succeeded")
+    run = short_times.wait_run(start(short_times, "poll")["id"], "succeeded")
     assert step(run, "poll")["runs"] == 3
     assert returned(run, "done") == {"status": "DONE"}
 
 
-def test_poll_gives_up_after_its_retries(quick: JupyterServer, service: Service) -> None:
-    run = quick.wait_run(start(quick, "poll")["id"], "failed")
+def test_poll_gives_up_after_its_retries(short_times: JupyterServer, service: Service) -> None:
+    run = short_times.wait_run(start(short_times, "poll")["id"], "failed")
     assert step(run, "poll")["runs"] == 4
     assert "Max retries exceeded" in run["error"]["message"]
     assert step(run, "done")["status"] == "skipped"
 
 
-def test_poll_waits_ten_seconds_or_for_a_request(patient: JupyterServer, service: Service) -> None:
+def test_poll_waits_ten_seconds_or_for_a_request(
+    full_times: JupyterServer, service: Service
+) -> None:
     service.statuses = ["DONE"]
-    run = patient.wait_run(start(patient, "poll")["id"], "paused")
+    run = full_times.wait_run(start(full_times, "poll")["id"], "paused")
     assert run["pause"]["kind"] == "rerun"
     assert waits_for(run["pause"], run, timedelta(seconds=10))
     send(run["pause"]["resume_url"])
-    run = patient.wait_run(run["id"], "succeeded")
+    run = full_times.wait_run(run["id"], "succeeded")
     assert step(run, "poll")["runs"] == 2
 
 
-def test_callback_reaches_the_step(patient: JupyterServer, service: Service) -> None:
-    run = patient.wait_run(start(patient, "callback")["id"], "paused")
+def test_callback_reaches_the_step(full_times: JupyterServer, service: Service) -> None:
+    run = full_times.wait_run(start(full_times, "callback")["id"], "paused")
     assert waits_for(run["pause"], run, DAY)
     (links,) = service.jobs
     assert links == {key: run["pause"][key] for key in ("resume_url", "cancel_url")}
     send(links["resume_url"], json={"result": 42})
-    run = patient.wait_run(run["id"], "succeeded")
+    run = full_times.wait_run(run["id"], "succeeded")
     assert step(run, "job")["runs"] == 3
     assert returned(run, "result") == {"result": 42}
 
 
 def test_callback_may_come_before_the_step_has_ended(
-    patient: JupyterServer, service: Service
+    full_times: JupyterServer, service: Service
 ) -> None:
-    service.early = {"result": "early"}
-    run = patient.wait_run(start(patient, "callback")["id"], "succeeded")
+    service.early_request = {"result": "early"}
+    run = full_times.wait_run(start(full_times, "callback")["id"], "succeeded")
     assert service.early_answers == [202]
     assert returned(run, "result") == {"result": "early"}
 
 
-def test_callback_that_never_comes_fails_the_run(quick: JupyterServer, service: Service) -> None:
-    run = quick.wait_run(start(quick, "callback")["id"], "failed")
+def test_callback_that_never_comes_fails_the_run(
+    short_times: JupyterServer, service: Service
+) -> None:
+    run = short_times.wait_run(start(short_times, "callback")["id"], "failed")
     wait_until(lambda: service.jobs, "the service was asked")
     assert step(run, "job")["runs"] == 2
     assert "External service never completed job" in run["error"]["message"]
 
 
-def test_context_is_passed_on_and_retries_are_counted(quick: JupyterServer) -> None:
-    run = quick.wait_run(start(quick, "context")["id"], "succeeded")
+def test_context_is_passed_on_and_retries_are_counted(short_times: JupyterServer) -> None:
+    run = short_times.wait_run(start(short_times, "context")["id"], "succeeded")
     assert returned(run, "hello") == {"hello": "world"}
     assert returned(run, "arguments") == {"runs": 3, "context": {"after": 2}}
     assert step(run, "max_retries")["runs"] == 2
