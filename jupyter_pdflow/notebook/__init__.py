@@ -1,1 +1,1 @@
-"""From a notebook to a workflow: parsing, magics and test mode."""
+"""Notebooks: reading one as a workflow, the magics, test mode and production mode."""

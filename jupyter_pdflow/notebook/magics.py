@@ -18,19 +18,22 @@ from jupyter_pdflow.kernels.inside.cell import publish_words
 from jupyter_pdflow.kernels.inside.state import keep
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import (
-    STEP,
+    STEP_HEADER,
     STEP_MAGIC,
     Header,
     check_name,
     find_headers,
     split_step,
 )
-from jupyter_pdflow.notebook.testmode import try_step
+from jupyter_pdflow.notebook.testmode import execute_step
 from jupyter_pdflow.settings import WORKER_VARIABLE
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+SHELL_ATTRIBUTE = "pdflow"
+"""The shell's attribute that holds the magics, for the code that a step cell becomes."""
+_MAGICS = f"get_ipython().{SHELL_ATTRIBUTE}"
 
 HELP = dedent("""\
     %pdflow test           step cells execute here, and pauses are only shown
@@ -41,126 +44,28 @@ HELP = dedent("""\
     %pdflow load RUN       bring a run's exports and event into this session""")
 
 
-def command(session: Session, line: str) -> None:
-    """Do what a ``%pdflow`` line says.
-
-    Raises
-    ------
-    BadRequestError
-        There is no such line.
-    PDFlowError
-        What it says can't be done.
-    """
-    verb, _, rest = line.strip().partition(" ")
-    action = _COMMANDS.get(verb)
-    if action is None:
-        msg = f"There is no `%pdflow {verb[:40]}`. These are the lines:\n{HELP}"
-        raise BadRequestError(msg)
-    action(session, rest.strip())
+def load(shell: InteractiveShell) -> None:
+    """Register the magics; in a production kernel those of `ProductionMagics`."""
+    if os.environ.get(WORKER_VARIABLE):
+        shell.register_magics(ProductionMagics)
+        return
+    if hasattr(shell, SHELL_ATTRIBUTE):
+        return
+    magics = PDFlowMagics(shell)
+    shell.register_magics(magics)
+    setattr(shell, SHELL_ATTRIBUTE, magics)
+    # Before IPython's own, which remove prompts: behind a prompt a deploy refuses a header.
+    shell.input_transformers_cleanup.insert(0, magics.await_step)
 
 
-def _status(session: Session, rest: str) -> None:
-    _check_empty("", rest)
-    from jupyter_pdflow.kernels.inside.cell import publish
-
-    text = f"This session is in {_mode(session)} mode.\n{HELP}"
-    publish(text, f"<pre>{text}</pre>")
-
-
-def _test(session: Session, rest: str) -> None:
-    _check_empty("test", rest)
-    session.production = False
-    publish_words("Test mode: step cells execute here, and pauses are only shown.")
-
-
-def _event(session: Session, rest: str) -> None:
-    from jupyter_pdflow.formatting import event_fallback
-    from jupyter_pdflow.kernels.inside.cell import publish
-
-    if rest:
-        session.event = _json(rest, "event")
-    publish(*event_fallback(session.event))
-
-
-def _production(session: Session, rest: str) -> None:
-    _check_empty("production", rest)
-    from jupyter_pdflow.notebook.production import deploy
-
-    workflow = deploy(session)
-    session.production = True
-    publish_words(
-        f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
-        "Step cells show its latest run; start one with `%pdflow run`."
-    )
-    for warning in workflow.get("warnings", ()):
-        publish_words(warning)
-
-
-def _run(_session: Session, rest: str) -> None:
-    from jupyter_pdflow.notebook.production import start
-
-    start(_json(rest, "run") if rest else {})
-
-
-def _runs(_session: Session, rest: str) -> None:
-    _check_empty("runs", rest)
-    from jupyter_pdflow.notebook.production import show_runs
-
-    show_runs()
-
-
-def _load(session: Session, rest: str) -> None:
-    if not rest or " " in rest:
-        msg = "Name the run to load: `%pdflow load RUN`, with an id that `%pdflow runs` shows."
-        raise BadRequestError(msg)
-    from jupyter_pdflow.notebook.production import load_run
-
-    names = load_run(session, rest)
-    steps = ", ".join(names) or "no step yet"
-    publish_words(f"Loaded the event and the exports ({steps}) of run {rest} into this session.")
-
-
-_COMMANDS: dict[str, Callable[[Session, str], None]] = {
-    "": _status,
-    "test": _test,
-    "event": _event,
-    "production": _production,
-    "run": _run,
-    "runs": _runs,
-    "load": _load,
-}
-
-
-def _mode(session: Session) -> str:
-    return "production" if session.production else "test"
-
-
-def _check_empty(verb: str, rest: str) -> None:
-    if rest:
-        msg = f"`%pdflow {verb}` takes nothing after it, not {rest[:40]!r}."
-        raise BadRequestError(msg)
-
-
-def _json(text: str, verb: str) -> Any:
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair
-    except (ValueError, RecursionError) as error:
-        msg = (
-            f'The event is not JSON ({error}); write it as in `%pdflow {verb} {{"name": "value"}}`.'
-        )
-        raise BadRequestError(msg) from None
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    msg = f"{name} is none of its values"
-    raise ValueError(msg)
-
-
-ATTRIBUTE = "pdflow"
-"""Where the shell keeps the magics, for the code that a step cell becomes."""
-_ME = f"get_ipython().{ATTRIBUTE}"
+def unload(shell: InteractiveShell) -> None:
+    """Remove the magics."""
+    if not hasattr(shell, SHELL_ATTRIBUTE):
+        return
+    shell.input_transformers_cleanup.remove(getattr(shell, SHELL_ATTRIBUTE).await_step)
+    delattr(shell, SHELL_ATTRIBUTE)
+    for kind, name in (("cell", "step"), ("line", "pdflow"), ("line", "keep")):
+        shell.magics_manager.magics[kind].pop(name, None)
 
 
 @magics_class
@@ -169,46 +74,62 @@ class PDFlowMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self.here = shell
+        # `Magics.shell` may be None for a type checker.
+        self.typed_shell = shell
         self.session = Session()
 
     async def run_step(self, line: str, body: str) -> None:
-        """Run a step cell: what ``%%step`` becomes, so that handlers can be awaited."""
+        """Execute a step cell in test mode, or show the step's latest run in production mode.
+
+        A step cell becomes a call of this method, so that its handler can be awaited.
+
+        Parameters
+        ----------
+        line : str
+            What follows ``%%step`` in the cell's first line.
+        body : str
+            The lines below.
+
+        Raises
+        ------
+        StepError
+            The name is wrong or taken, or the body has another step's header.
+        """
         name = check_name(line)
-        for header in _headers(f"\n{body}"):
+        for header in _misplaced_headers(f"\n{body}"):
             self.refuse(header.refusal("This cell"))
         if self.session.production:
             from jupyter_pdflow.notebook.production import show_step
 
             show_step(name)
             return
-        self.session.note(name, body, _cell_id(self.here))
-        await try_step(self.here, self.session, name, body)
+        self.session.record_step(name, body, _cell_id(self.typed_shell))
+        await execute_step(self.typed_shell, self.session, name, body)
 
     def await_step(self, lines: list[str]) -> list[str]:
-        """Turn the lines of a step cell into code that awaits it; others stay as they are.
+        """Return the lines of a step cell as code that awaits `run_step`; other cells unchanged.
 
         A cell magic can't await, and an ``async`` handler has to run in the kernel's own loop.
-        Where a step's header would not count, the code refuses to run.
+        A cell with a misplaced header becomes code that refuses to run.
         """
         source = "".join(lines)
         parts = split_step(source)
         if parts is None or _in_cell_magic():
-            return _refusing(source) or lines
-        return [f"await {_ME}.run_step{parts!r}\n"] if self.here.autoawait else lines
+            return _refusing_code(source) or lines
+        return [f"await {_MAGICS}.run_step{parts!r}\n"] if self.typed_shell.autoawait else lines
 
-    # Not while a terminal asks whether a cell that is being typed is complete.
+    # IPython then leaves it out while a terminal asks whether a cell being typed is complete.
     await_step.has_side_effects = True  # type: ignore[attr-defined]
 
-    def refuse(self, why: str) -> None:
-        """Refuse to run a cell: what a header that would not count becomes.
+    def refuse(self, message: str) -> None:
+        """Refuse to run a cell; a misplaced header becomes a call of this method.
 
         Raises
         ------
         StepError
             Always.
         """
-        raise StepError(why)
+        raise StepError(message)
 
     @cell_magic
     def step(self, line: str, cell: str) -> None:
@@ -217,8 +138,9 @@ class PDFlowMagics(Magics):
         The first line is ``%%step NAME``; the rest is Python that defines ``handler(pd)``. In
         test mode the handler is executed here and now, see ``%pdflow``.
         """
-        _, body = split_step(f"{STEP} {line}\n{cell}") or ("", cell)
-        _complete(self.run_step(line.strip(), body))
+        # Called only where `await_step` does not apply: by `run_cell_magic`, or without autoawait.
+        _, body = split_step(f"{STEP_HEADER} {line}\n{cell}") or ("", cell)
+        _run_to_end(self.run_step(line.strip(), body))
 
     @no_var_expand
     @line_magic
@@ -233,22 +155,22 @@ class PDFlowMagics(Magics):
         ``%pdflow runs``            shows the notebook's production runs
         ``%pdflow load RUN``        brings a run's exports and event into this session
         """
-        command(self.session, line)
+        execute_line(self.session, line)
 
     @no_var_expand
     @line_magic
     def keep(self, line: str) -> None:
-        """Let steps change what these names stand for: ``%keep session cache``.
+        """Let steps change the values of these names: ``%keep session cache``.
 
-        For caches and connections that the setup makes. Of all else, a change is told, as later
-        steps and runs in production don't see it.
+        For caches and connections that the setup makes. A change of any other value is
+        reported, because later steps and runs in production don't see it.
         """
-        keep(self.here, line)
+        keep(self.typed_shell, line)
 
 
 @magics_class
-class InertMagics(Magics):
-    """What a notebook's own lines of magics are in production."""
+class ProductionMagics(Magics):
+    """The line magics of a production kernel: ``%pdflow`` lines of the setup do nothing there."""
 
     @line_magic
     def pdflow(self, line: str) -> None:
@@ -257,47 +179,35 @@ class InertMagics(Magics):
     @no_var_expand
     @line_magic
     def keep(self, line: str) -> None:
-        """Let steps change what these names stand for."""
+        """Let steps change the values of these names."""
         keep(self.shell, line)
 
 
-def load(shell: InteractiveShell) -> None:
-    """Register the magics; in a production kernel, only a ``%pdflow`` that does nothing."""
-    if os.environ.get(WORKER_VARIABLE):
-        shell.register_magics(InertMagics)
-        return
-    if hasattr(shell, ATTRIBUTE):
-        return
-    magics = PDFlowMagics(shell)
-    shell.register_magics(magics)
-    setattr(shell, ATTRIBUTE, magics)
-    shell.input_transformers_cleanup.insert(0, magics.await_step)
+# --- step cells -----------------------------------------------------------------------
 
 
-def unload(shell: InteractiveShell) -> None:
-    """Take the magics away again."""
-    if not hasattr(shell, ATTRIBUTE):
-        return
-    shell.input_transformers_cleanup.remove(getattr(shell, ATTRIBUTE).await_step)
-    delattr(shell, ATTRIBUTE)
-    for kind, name in (("cell", "step"), ("line", "pdflow"), ("line", "keep")):
-        shell.magics_manager.magics[kind].pop(name, None)
-
-
-def _refusing(source: str) -> list[str]:
-    """Make the code that refuses to run this source, if a step's header in it would not count."""
+def _refusing_code(source: str) -> list[str]:
+    """Return code that refuses to run this source, or no lines if it has no misplaced header."""
     where = "What is below this cell magic" if _in_cell_magic() else "This cell"
-    return [f"{_ME}.refuse({header.refusal(where)!r})\n" for header in _headers(source)[:1]]
+    headers = _misplaced_headers(source)
+    return [f"{_MAGICS}.refuse({header.refusal(where)!r})\n" for header in headers[:1]]
 
 
-def _headers(source: str) -> list[Header]:
-    """Find what IPython would not run as a step; the bodies of cell magics come here by themselves."""
+def _misplaced_headers(source: str) -> list[Header]:
+    """Return the headers that IPython would not run as a step.
+
+    The bodies of cell magics are left out: IPython has them transformed on their own. So are
+    calls of ``run_cell_magic``, which do run a step here.
+    """
     headers = find_headers(source, (STEP_MAGIC,), bodies=False)
     return [header for header in headers if "_magic(" not in header.text]
 
 
 def _in_cell_magic() -> bool:
-    """Whether a cell magic, such as ``%%time``, has its body read."""
+    """Whether the source being transformed is the body of a cell magic, such as ``%%time``.
+
+    IPython does not pass that on to its transformers; only the call stack shows it.
+    """
     from IPython.core.interactiveshell import InteractiveShell
 
     frame: FrameType | None = sys._getframe()
@@ -307,18 +217,27 @@ def _in_cell_magic() -> bool:
 
 
 def _cell_id(shell: Any) -> str | None:
+    """Return the id of the executing cell, which JupyterLab sends, or None."""
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     cell_id = (parent.get("metadata") or {}).get("cellId")
     return cell_id if isinstance(cell_id, str) else None
 
 
-def _complete(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end from synchronous code."""
+def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end from synchronous code.
+
+    Raises
+    ------
+    StepError
+        A loop is running, as in a kernel, and the coroutine has to wait for it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(coroutine)
         return
+    # A running loop can't be entered again. A step whose handler is not async never waits, so
+    # that it ends with the first `send`.
     try:
         coroutine.send(None)
     except StopIteration:
@@ -326,3 +245,124 @@ def _complete(coroutine: Coroutine[Any, Any, None]) -> None:
     coroutine.close()
     msg = "An async handler can't be awaited from here: run its step cell by itself."
     raise StepError(msg)
+
+
+# --- the lines of %pdflow -------------------------------------------------------------
+
+
+def execute_line(session: Session, line: str) -> None:
+    """Execute a ``%pdflow`` line.
+
+    Raises
+    ------
+    BadRequestError
+        There is no such line, or its arguments are wrong.
+    PDFlowError
+        It can't be carried out.
+    """
+    verb, _, argument = line.strip().partition(" ")
+    action = _ACTIONS.get(verb)
+    if action is None:
+        msg = f"There is no `%pdflow {verb[:40]}`. These are the lines:\n{HELP}"
+        raise BadRequestError(msg)
+    action(session, argument.strip())
+
+
+def _status(session: Session, argument: str) -> None:
+    _check_empty("", argument)
+    from jupyter_pdflow.kernels.inside.cell import publish
+
+    text = f"This session is in {_mode(session)} mode.\n{HELP}"
+    publish(text, f"<pre>{text}</pre>")
+
+
+def _test(session: Session, argument: str) -> None:
+    _check_empty("test", argument)
+    session.production = False
+    publish_words("Test mode: step cells execute here, and pauses are only shown.")
+
+
+def _event(session: Session, argument: str) -> None:
+    from jupyter_pdflow.formatting import event_fallback
+    from jupyter_pdflow.kernels.inside.cell import publish
+
+    if argument:
+        session.event = _parse_event(argument, "event")
+    publish(*event_fallback(session.event))
+
+
+def _production(session: Session, argument: str) -> None:
+    _check_empty("production", argument)
+    from jupyter_pdflow.notebook.production import deploy
+
+    workflow = deploy(session)
+    session.production = True
+    publish_words(
+        f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
+        "Step cells show its latest run; start one with `%pdflow run`."
+    )
+    for warning in workflow.get("warnings", ()):
+        publish_words(warning)
+
+
+def _run(_session: Session, argument: str) -> None:
+    from jupyter_pdflow.notebook.production import start
+
+    start(_parse_event(argument, "run") if argument else {})
+
+
+def _runs(_session: Session, argument: str) -> None:
+    _check_empty("runs", argument)
+    from jupyter_pdflow.notebook.production import show_runs
+
+    show_runs()
+
+
+def _load(session: Session, run_id: str) -> None:
+    if not run_id or " " in run_id:
+        msg = "Name the run to load: `%pdflow load RUN`, with an id that `%pdflow runs` shows."
+        raise BadRequestError(msg)
+    from jupyter_pdflow.notebook.production import load_run
+
+    steps = ", ".join(load_run(session, run_id)) or "no step yet"
+    publish_words(f"Loaded the event and the exports ({steps}) of run {run_id} into this session.")
+
+
+_ACTIONS: dict[str, Callable[[Session, str], None]] = {
+    "": _status,
+    "test": _test,
+    "event": _event,
+    "production": _production,
+    "run": _run,
+    "runs": _runs,
+    "load": _load,
+}
+
+
+def _mode(session: Session) -> str:
+    return "production" if session.production else "test"
+
+
+def _check_empty(verb: str, argument: str) -> None:
+    if argument:
+        msg = f"`%pdflow {verb}` takes no argument; remove {argument[:40]!r}."
+        raise BadRequestError(msg)
+
+
+def _parse_event(text: str, verb: str) -> Any:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        # Half a surrogate pair passes `loads`, but can't be sent or stored.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        msg = (
+            f'The event is not JSON ({error}); write it as in `%pdflow {verb} {{"name": "value"}}`.'
+        )
+        raise BadRequestError(msg) from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and the infinities, which `json.loads` would take."""
+    msg = f"JSON has no {name}"
+    raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Production mode of a session: runs and workflows as objects, and their views."""
+"""Production in a notebook: `Run`, `Workflow` and `runs`, and what production mode does."""
 
 from __future__ import annotations
 
@@ -11,34 +11,40 @@ from urllib.parse import quote
 from jupyter_pdflow.client import Client, connect, run_path
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
 from jupyter_pdflow.kernels.inside.cell import publish_words
-from jupyter_pdflow.notebook.session import Location, Ran, Session, find_location, notebook_path
+from jupyter_pdflow.notebook.session import (
+    ExecutedStep,
+    Location,
+    Session,
+    find_location,
+    notebook_path,
+)
 from jupyter_pdflow.notebook.source import code_cells, read_source
 from jupyter_pdflow.pd.attrs import Attrs, attrs
-from jupyter_pdflow.widgets.run_views import NO_RUN, View, run_fallback
+from jupyter_pdflow.widgets.fallback import NO_RUNS, View, run_fallback
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView
 
 
 class RunHandle:
-    """A production run; as a cell's value it shows itself live, with buttons.
+    """A production run; as a cell's value it is displayed live, with buttons.
 
-    Nothing is asked of the server until an attribute is read. What the attributes say is as of
-    the last answer; `refresh` asks again.
+    The server is not asked until an attribute is read. The attributes are those of its last
+    answer; `refresh` asks again.
 
     Parameters
     ----------
     id : str
         The run's id, as ``%pdflow runs`` shows it.
     client : Client, optional
-        The server, from `jupyter_pdflow.connect`; by default the one that is found.
+        The server, from `jupyter_pdflow.connect`; by default the one that `connect` finds.
 
     Raises
     ------
     ApiError
-        When an attribute is read or a method called: there is no such run.
+        When an attribute is read or a method called, if there is no such run.
     ServerNotFoundError
-        Likewise: there is no server to ask.
+        Likewise, if no server is found.
 
     Examples
     --------
@@ -49,26 +55,26 @@ class RunHandle:
 
     def __init__(self, id: str, client: Client | None = None) -> None:  # noqa: A002  its name in the API
         self.id = id
-        self._connected = client
-        self._answer: View | None = None
+        self._client_or_none = client
+        self._view_or_none: View | None = None
 
     @classmethod
-    def _of(cls, client: Client, view: View) -> Self:
+    def _from_view(cls, client: Client, view: View) -> Self:
         run = cls(str(view["id"]), client)
-        run._answer = view
+        run._view_or_none = view
         return run
 
     @property
     def _client(self) -> Client:
-        if self._connected is None:
-            self._connected = _server()
-        return self._connected
+        if self._client_or_none is None:
+            self._client_or_none = _default_client()
+        return self._client_or_none
 
     @property
     def _view(self) -> View:
-        if self._answer is None:
-            self._answer = self._client.get(run_path(self.id))
-        return self._answer
+        if self._view_or_none is None:
+            self._view_or_none = self._client.get(run_path(self.id))
+        return self._view_or_none
 
     @property
     def status(self) -> str:
@@ -83,39 +89,42 @@ class RunHandle:
         return exports
 
     def refresh(self) -> Self:
-        """Ask the server for the run as it is now."""
-        self._answer = self._client.get(run_path(self.id))
+        """Ask the server for the run as it is now, and return this object."""
+        self._view_or_none = self._client.get(run_path(self.id))
         return self
 
     def resume(self, data: Any = None) -> Self:
-        """Resume the run where it waits.
+        """Resume the paused run, and return this object.
 
         Parameters
         ----------
         data : JSON value
-            What the step finds as the ``body`` of the request.
+            The ``body`` of the request, as the step receives it.
 
         Raises
         ------
         ApiError
             The run is not paused.
         """
-        self._answer = self._client.post(run_path(self.id, "resume"), {"data": data})
+        self._view_or_none = self._client.post(run_path(self.id, "resume"), {"data": data})
         return self
 
     def cancel(self, reason: str | None = None) -> Self:
-        """Cancel the run, whatever it is doing.
+        """Cancel the run, also while a step executes, and return this object.
 
         Raises
         ------
         ApiError
             The run has ended.
         """
-        self._answer = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
+        self._view_or_none = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
         return self
 
     def __repr__(self) -> str:
-        return f"Run({self.id!r})" if self._answer is None else run_fallback(self._answer)[0]
+        if self._view_or_none is None:
+            return f"Run({self.id!r})"
+        text, _ = run_fallback(self._view_or_none)
+        return text
 
     def _ipython_display_(self) -> None:
         from jupyter_pdflow.widgets.view import run_view
@@ -124,40 +133,40 @@ class RunHandle:
 
 
 class WorkflowHandle:
-    """A deployed workflow; as a cell's value it shows its runs live.
+    """A deployed workflow; as a cell's value its runs are displayed live.
 
-    Nothing is asked of the server until an attribute is read.
+    The server is not asked until an attribute is read.
 
     Parameters
     ----------
     id : str or os.PathLike
         The workflow's id, or the path of its notebook.
     client : Client, optional
-        The server, from `jupyter_pdflow.connect`; by default the one that is found.
+        The server, from `jupyter_pdflow.connect`; by default the one that `connect` finds.
 
     Raises
     ------
     NotFoundError
-        When an attribute is read or a method called: no such notebook is deployed.
+        When an attribute is read or a method called, if no such notebook is deployed.
     ApiError
-        Likewise: there is no workflow with this id.
+        Likewise, if there is no workflow with this id.
     ServerNotFoundError
-        Likewise: there is no server to ask.
+        Likewise, if no server is found.
     """
 
     def __init__(self, id: str | os.PathLike[str], client: Client | None = None) -> None:  # noqa: A002  as for RunHandle
-        self._given = os.fspath(id)
-        self._connected = client
+        self._id_or_path = os.fspath(id)
+        self._client_or_none = client
 
     @cached_property
     def _client(self) -> Client:
-        return self._connected or _server()
+        return self._client_or_none or _default_client()
 
     @cached_property
     def _view(self) -> View:
-        if self._given.endswith(".ipynb"):
-            return _deployed(self._client, self._given)
-        view: View = self._client.get(f"workflows/{quote(self._given, safe='')}")
+        if self._id_or_path.endswith(".ipynb"):
+            return _workflow_of_notebook(self._client, self._id_or_path)
+        view: View = self._client.get(f"workflows/{quote(self._id_or_path, safe='')}")
         return view
 
     @property
@@ -172,7 +181,7 @@ class WorkflowHandle:
 
     @property
     def version(self) -> str:
-        """The newest version when this object first asked."""
+        """The newest version at the time of the first answer."""
         return str(self._view["version"])
 
     @property
@@ -186,14 +195,14 @@ class WorkflowHandle:
         return list(self._view["steps"])
 
     def run(self, event: Any = None) -> RunHandle:
-        """Start a run with this event; ``{}`` if left out."""
+        """Start a run with this event, by default ``{}``, and return it."""
         body = {"event": {} if event is None else event}
         view = self._client.post(f"workflows/{quote(self.id, safe='')}/runs", body)
-        return RunHandle._of(self._client, view)
+        return RunHandle._from_view(self._client, view)
 
     def __repr__(self) -> str:
         if "_view" not in vars(self):
-            return f"Workflow({self._given!r})"
+            return f"Workflow({self._id_or_path!r})"
         return f"Workflow {self.id}, version {self.version}: {', '.join(self.steps)}"
 
     def _ipython_display_(self) -> None:
@@ -203,7 +212,7 @@ class WorkflowHandle:
 
 
 def runs(status: str | None = None, workflow: str | None = None) -> LiveView:
-    """Show production runs live, newest first, with buttons.
+    """Return a view of production runs, live, newest first, with buttons.
 
     Parameters
     ----------
@@ -217,87 +226,96 @@ def runs(status: str | None = None, workflow: str | None = None) -> LiveView:
     ApiError
         There is no such status.
     ServerNotFoundError
-        There is no server to ask.
+        No server is found.
     """
     from jupyter_pdflow.widgets.view import runs_view
 
-    return runs_view(_server(), status, workflow)
+    return runs_view(_default_client(), status, workflow)
 
 
-def _server() -> Client:
+def _default_client() -> Client:
     return connect(path=notebook_path())
 
 
-def _deployed(client: Client, text: str) -> View:
-    named = {text, client.relative(text)} if client.contains(text) else {text}
-    for workflow in client.get("workflows"):
-        if workflow["path"] in named:
-            found: View = workflow
-            return found
-    msg = f"{text} is not deployed: run `%pdflow production` in it first."
-    raise NotFoundError(msg)
+def _workflow_of_notebook(client: Client, path: str) -> View:
+    """Return the workflow of a notebook, by its path here or as the server names it."""
+    paths = {path, client.relative(path)} if client.contains(path) else {path}
+    workflow = _find_workflow(client, paths)
+    if workflow is None:
+        msg = f"{path} is not deployed: run `%pdflow production` in it first."
+        raise NotFoundError(msg)
+    return workflow
+
+
+def _find_workflow(client: Client, paths: set[str]) -> View | None:
+    workflows: list[View] = client.get("workflows")
+    return next((workflow for workflow in workflows if workflow["path"] in paths), None)
+
+
+# --- production mode ------------------------------------------------------------------
 
 
 def deploy(session: Session) -> View:
-    """Deploy the notebook as saved.
+    """Deploy the notebook as saved, and return the workflow.
 
     Raises
     ------
     NotebookError
-        It is broken, or a step as run in this session differs from what is saved.
+        The notebook is broken, or a step as run in this session differs from the saved one.
     ApiError
-        The server refused it.
+        The server refused the notebook.
     """
-    place = find_location()
-    notebook = place.client.notebook(place.path)
+    location = find_location()
+    notebook = location.client.notebook(location.path)
+    # The server does this too; here it comes before any comparison with the session.
     read_source(notebook)
-    _check_saved(session, place, notebook)
-    workflow: View = place.client.post("workflows", {"path": place.path})
+    _check_saved(session, location, notebook)
+    workflow: View = location.client.post("workflows", {"path": location.path})
     return workflow
 
 
 def start(event: Any) -> None:
-    """Start a production run of the notebook's deployed version, and show it live."""
+    """Start a production run of the notebook's deployed version, and display it live."""
     from IPython.display import display
 
     from jupyter_pdflow.widgets.view import run_view
 
-    place = find_location()
-    workflow = _workflow(place)
-    run = place.client.post(f"workflows/{workflow['id']}/runs", {"event": event})
-    display(run_view(place.client, run["id"]))  # type: ignore[no-untyped-call]
+    location = find_location()
+    workflow = _deployed_workflow(location)
+    run = location.client.post(f"workflows/{workflow['id']}/runs", {"event": event})
+    display(run_view(location.client, run["id"]))  # type: ignore[no-untyped-call]
 
 
 def show_step(name: str) -> None:
-    """Show a step of the notebook's latest production run, live."""
+    """Display a step of the notebook's latest production run, live."""
     from IPython.display import display
 
-    place = find_location()
-    runs = place.client.get("runs", workflow=_workflow(place)["id"], limit=1)
+    location = find_location()
+    runs = location.client.get("runs", workflow=_deployed_workflow(location)["id"], limit=1)
     if not runs:
-        publish_words(NO_RUN)
+        publish_words(NO_RUNS)
     elif name not in [step["name"] for step in runs[0]["steps"]]:
         publish_words(f"The latest production run, {runs[0]['id']}, has no step {name}.")
     else:
         from jupyter_pdflow.widgets.view import step_view
 
-        view = step_view(place.client, runs[0]["id"], name)
+        view = step_view(location.client, runs[0]["id"], name)
         display(view)  # type: ignore[no-untyped-call]
 
 
 def show_runs() -> None:
-    """Show the notebook's production runs, newest first, live."""
+    """Display the notebook's production runs, newest first, live."""
     from IPython.display import display
 
     from jupyter_pdflow.widgets.view import runs_view
 
-    place = find_location()
-    view = runs_view(place.client, workflow=_workflow(place)["id"])
+    location = find_location()
+    view = runs_view(location.client, workflow=_deployed_workflow(location)["id"])
     display(view)  # type: ignore[no-untyped-call]
 
 
 def load_run(session: Session, run_id: str) -> list[str]:
-    """Bring a run's event and exports into the session; gives the names of its steps."""
+    """Load a run's event and exports into the session, and return the names of its steps."""
     run = connect().get(run_path(run_id))
     exports = {step["name"]: step["exports"] for step in run["steps"] if step["exports"]}
     session.event = run["event"]
@@ -305,25 +323,24 @@ def load_run(session: Session, run_id: str) -> list[str]:
     return list(exports)
 
 
-def _workflow(place: Location) -> View:
-    for workflow in place.client.get("workflows"):
-        if workflow["path"] == place.path:
-            found: View = workflow
-            return found
-    msg = f"{place.path} is not deployed yet: run `%pdflow production` first."
-    raise BadRequestError(msg)
+def _deployed_workflow(location: Location) -> View:
+    workflow = _find_workflow(location.client, {location.path})
+    if workflow is None:
+        msg = f"{location.path} is not deployed yet: run `%pdflow production` first."
+        raise BadRequestError(msg)
+    return workflow
 
 
-def _check_saved(session: Session, place: Location, notebook: View) -> None:
+def _check_saved(session: Session, location: Location, notebook: View) -> None:
     saved = {cell.name: cell.body for cell in code_cells(notebook) if cell.name is not None}
-    for name, ran in session.ran.items():
-        if name in saved and saved[name] != ran.body:
+    for name, step in session.executed_steps.items():
+        if name in saved and saved[name] != step.body:
             msg = (
-                f"Step {name!r} as run here differs from the saved notebook: save the notebook "
-                "(or run the cell again), then run `%pdflow production` again."
+                f"Step {name!r} as run here differs from the saved notebook: save the notebook, or "
+                "run the cell again. Then run `%pdflow production` again."
             )
             raise NotebookError(msg)
-        if name not in saved and not _was_deleted(ran, place):
+        if name not in saved and not _was_deleted(step, location):
             msg = (
                 f"Step {name!r} was run here but is not in the saved notebook: save the "
                 "notebook, then run `%pdflow production` again."
@@ -331,7 +348,7 @@ def _check_saved(session: Session, place: Location, notebook: View) -> None:
             raise NotebookError(msg)
 
 
-def _was_deleted(ran: Ran, place: Location) -> bool:
-    """Whether the notebook was saved without a step after that was run."""
-    file = place.file
-    return file is not None and datetime.fromtimestamp(file.stat().st_mtime, UTC) > ran.at
+def _was_deleted(step: ExecutedStep, location: Location) -> bool:
+    """Whether the notebook was saved, without this step, after the step was executed."""
+    file = location.file
+    return file is not None and datetime.fromtimestamp(file.stat().st_mtime, UTC) > step.at

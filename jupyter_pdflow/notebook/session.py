@@ -1,20 +1,137 @@
-"""The session of a notebook: its state, and where its notebook and server are."""
+"""The state of a notebook session, and where its notebook and its server are."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import NotebookError, StepError
+from jupyter_pdflow.pd.attrs import Attrs, missing
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
 
 if TYPE_CHECKING:
     from jupyter_pdflow.client import Client
+
+DEFAULT_SERVER = "http://localhost:8888/"
+RESUME_DATA = "$resume_data"
+
+
+# --- state ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExecutedStep:
+    """A step as it was last executed in this session; `cell_id` is None if it is not known."""
+
+    body: str
+    cell_id: str | None
+    at: datetime
+
+
+@dataclass
+class Session:
+    """The state of a notebook session.
+
+    Attributes
+    ----------
+    production : bool
+        Whether step cells show production runs instead of executing.
+    exports : dict
+        Exports of the steps executed or loaded here, by step name.
+    event : JSON value
+        ``pd.steps["trigger"]["event"]``.
+    executed_steps : dict
+        The steps as executed here, by name.
+    test_runs : dict
+        The latest test run of each step, by name.
+    defined_by : dict
+        The step cell that has defined a global, by the global's name.
+    """
+
+    production: bool = False
+    exports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    event: Any = field(default_factory=dict)
+    executed_steps: dict[str, ExecutedStep] = field(default_factory=dict)
+    test_runs: dict[str, Run] = field(default_factory=dict)
+    defined_by: dict[str, str] = field(default_factory=dict)
+
+    def record_step(self, name: str, body: str, cell_id: str | None) -> None:
+        """Record a step that is about to be executed.
+
+        Raises
+        ------
+        StepError
+            Another cell has this name. From then on the name belongs to this cell, so that
+            running this cell again works if the other cell was deleted.
+        """
+        before = self.executed_steps.get(name)
+        self._drop_steps_of(cell_id)
+        self.executed_steps[name] = ExecutedStep(body, cell_id, datetime.now(UTC))
+        known = before is not None and before.cell_id is not None and cell_id is not None
+        if known and before is not None and before.cell_id != cell_id:
+            msg = (
+                f"Another cell is named step {name!r} too. Give each step its own name; if you "
+                "have deleted the other cell, run this one again."
+            )
+            raise StepError(msg)
+
+    def _drop_steps_of(self, cell_id: str | None) -> None:
+        """Drop the names that this cell had before it was edited."""
+        if cell_id is not None:
+            self.executed_steps = {
+                name: step for name, step in self.executed_steps.items() if step.cell_id != cell_id
+            }
+
+
+def with_advice(steps: Attrs, test_runs: Mapping[str, Run]) -> Attrs:
+    """Return ``pd.steps`` with errors that say what to do if an export is missing.
+
+    Parameters
+    ----------
+    steps : Attrs
+        The steps' exports.
+    test_runs : Mapping
+        The latest test run of each step.
+    """
+    waiting = {name for name, run in test_runs.items() if run.pause is not None}
+    return _SessionSteps(
+        {
+            name: _PausedExports(exports) if name in waiting else exports
+            for name, exports in steps.items()
+        }
+    )
+
+
+class _SessionSteps(Attrs):
+    """The steps of a session."""
+
+    __slots__ = ()
+
+    def _missing(self, name: object) -> str:
+        return f"{missing(name, self)} If that is a step of this notebook, run its cell first."
+
+
+class _PausedExports(Attrs):
+    """The exports of a step that waits in test mode: no button of its notice was pressed yet."""
+
+    __slots__ = ()
+
+    def _missing(self, name: object) -> str:
+        if name != RESUME_DATA:
+            return missing(name, self)
+        return (
+            f"There is no {name!r} here yet: press *as if resumed with* above, in the notice of "
+            "that step's cell, and run this cell again."
+        )
+
+
+# --- location -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -26,7 +143,7 @@ class Location:
 
     @property
     def file(self) -> Path | None:
-        """The notebook's file, where it is on this machine."""
+        """The notebook's file, or None if it is not on this machine."""
         root = self.client.root_dir
         file = root / self.path if root else None
         return file if file is not None and file.is_file() else None
@@ -38,18 +155,19 @@ def find_location() -> Location:
     Raises
     ------
     ServerNotFoundError
-        There is no server to talk to.
+        No server was found.
     NotebookError
-        This kernel's notebook is not known to the server.
+        The server does not know this kernel's notebook.
     """
-    told = notebook_path()
     from jupyter_pdflow.client import connect
 
-    client = connect(path=told)
-    path = client.notebook_of(kernel_id()) or _relative(client, told)
+    environment_path = notebook_path()
+    client = connect(path=environment_path)
+    # The server's answer comes first: the environment keeps the old path after a renaming.
+    path = client.notebook_of(kernel_id()) or _relative(client, environment_path)
     if path is None:
         msg = (
-            "It is not known which notebook this is: open it in a Jupyter server that has "
+            "It is not known which notebook this is. Open it in a Jupyter server that has "
             "jupyter_pdflow, or deploy it with `jupyter pdflow deploy NOTEBOOK`."
         )
         raise NotebookError(msg)
@@ -57,7 +175,7 @@ def find_location() -> Location:
 
 
 def kernel_id() -> str | None:
-    """Get the id by which a server knows this kernel; None in a terminal."""
+    """Return the id by which a server knows this kernel, or None in a terminal."""
     from ipykernel.connect import get_connection_file
 
     try:
@@ -67,86 +185,14 @@ def kernel_id() -> str | None:
     return name.removeprefix("kernel-")
 
 
-def _relative(client: Client, told: Path | None) -> str | None:
-    if told is None or told.suffix != ".ipynb":
-        return None
-    return client.relative(told) if told.is_absolute() else os.fspath(told.as_posix())
-
-
-DEFAULT_SERVER = "http://localhost:8888/"
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A step as it was run in this session; `cell_id` is None where it is not known."""
-
-    body: str
-    cell_id: str | None
-    at: datetime
-
-
-@dataclass
-class Session:
-    """A notebook session.
-
-    Attributes
-    ----------
-    production : bool
-        Whether step cells show production runs instead of executing.
-    exports : dict
-        Exports of the steps run or loaded here, by step name.
-    event : JSON value
-        ``pd.steps["trigger"]["event"]``.
-    ran : dict
-        The steps as run here, by name.
-    tests : dict
-        The latest test run of each step, by name.
-    makers : dict
-        Which step's cell has made a name, for names that step cells have made.
-    """
-
-    production: bool = False
-    exports: dict[str, dict[str, Any]] = field(default_factory=dict)
-    event: Any = field(default_factory=dict)
-    ran: dict[str, Ran] = field(default_factory=dict)
-    tests: dict[str, Run] = field(default_factory=dict)
-    makers: dict[str, str] = field(default_factory=dict)
-
-    def note(self, name: str, body: str, cell_id: str | None) -> None:
-        """Remember a step as it is run.
-
-        Raises
-        ------
-        StepError
-            Another cell has this name. The name then is this cell's, so that running it
-            once more works where the other cell is gone.
-        """
-        before = self.ran.get(name)
-        self._forget(cell_id)
-        self.ran[name] = Ran(body, cell_id, datetime.now(UTC))
-        known = before is not None and before.cell_id is not None and cell_id is not None
-        if known and before is not None and before.cell_id != cell_id:
-            msg = (
-                f"Another cell is named step {name!r} too; give each step its own name "
-                "(if that cell is gone, run this one again)."
-            )
-            raise StepError(msg)
-
-    def _forget(self, cell_id: str | None) -> None:
-        """Drop the names that this cell had before it was edited."""
-        if cell_id is not None:
-            kept = {name: ran for name, ran in self.ran.items() if ran.cell_id != cell_id}
-            self.ran = kept
-
-
 def notebook_path() -> Path | None:
-    """Get the path of this kernel's notebook, as the server told it; None where it did not."""
+    """Return the path of this kernel's notebook, or None if the server has not set it."""
     path = os.environ.get(NOTEBOOK_VARIABLE)
     return Path(path) if path else None
 
 
 def server_url() -> str:
-    """Get the address of the server that started this kernel, or Jupyter's usual one."""
+    """Return the address of the server that started this kernel, or Jupyter's usual one."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     pid = os.environ.get(SERVER_PID_VARIABLE, "")
@@ -156,3 +202,10 @@ def server_url() -> str:
     except (OSError, ValueError, LookupError, TypeError):
         return DEFAULT_SERVER
     return url if isinstance(url, str) else DEFAULT_SERVER
+
+
+def _relative(client: Client, path: Path | None) -> str | None:
+    # A console's path is not a notebook's, but a name made up by the front end.
+    if path is None or path.suffix != ".ipynb":
+        return None
+    return client.relative(path) if path.is_absolute() else path.as_posix()

@@ -1,8 +1,9 @@
-"""Step cells: the ``%%step NAME`` line, the handler, and headers in the wrong place.
+"""Step cells: the ``%%step NAME`` line, the handler below it, and headers in the wrong place.
 
-What counts is what IPython reads. So a cell goes through its own transformer, and what that
-makes of a magic, a call of ``run_line_magic`` or ``run_cell_magic``, is looked for in the
-syntax tree; strings and comments are none. The bodies of cell magics are read like cells.
+A header is what IPython would run as a magic. So a cell goes through IPython's own transformer,
+and the syntax tree is searched for what that makes of a magic: a call of ``run_line_magic`` or
+``run_cell_magic``. Text in strings and comments therefore is no header. The bodies of cell magics
+are read as cells are.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from unicodedata import normalize
 from jupyter_pdflow.exceptions import StepError
 from jupyter_pdflow.kernels.inside.cell import HANDLER, leave_out_main, parse, parse_cell
 
-STEP = "%%step"
-_STEP_LINE = re.compile(rf"{STEP}(?=\s|$)(.*)")
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_DYNAMIC = {"run_cell_magic", "run_line_magic", "exec"}
-"""Calls that may define a handler where a reader of the source can't see it."""
+STEP_MAGIC = "step"
+STEP_HEADER = f"%%{STEP_MAGIC}"
+_STEP_LINE = re.compile(rf"{STEP_HEADER}(?=\s|$)(.*)")
+
+
+# --- a step cell ----------------------------------------------------------------------
 
 
 def split_step(cell: str) -> tuple[str, str] | None:
@@ -37,11 +39,11 @@ def split_step(cell: str) -> tuple[str, str] | None:
     Returns
     -------
     tuple of str, or None
-        None where the cell is not a step.
+        None if the cell is not a step.
     """
     lines = cell.splitlines(keepends=True)
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if first is None or not lines[first].lstrip().startswith(STEP):
+    if first is None or not lines[first].lstrip().startswith(STEP_HEADER):
         return None
     if lines[first][0].isspace():
         lines, first = dedent("".join(lines[first:])).splitlines(keepends=True), 0
@@ -73,12 +75,12 @@ def check_name(name: str) -> str:
 
 
 def check_body(name: str, body: str) -> None:
-    """Make sure that a step's body is Python or IPython source that defines ``handler``.
+    """Check that a step's body is Python or IPython source that defines ``handler``.
 
     Raises
     ------
     StepError
-        It has a syntax error or, as far as the source tells, no handler.
+        It has a syntax error or, as far as the source shows, no handler.
     """
     module = leave_out_main(_parse(f"Step {name!r}", body, first_line=2))
     if not _may_define_handler(module):
@@ -87,7 +89,7 @@ def check_body(name: str, body: str) -> None:
 
 
 def check_setup(number: int, source: str) -> None:
-    """Make sure that a setup cell is Python or IPython source.
+    """Check that a setup cell is Python or IPython source.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def _parse(what: str, source: str, *, first_line: int) -> ast.Module:
     except SyntaxError as error:
         line = (error.lineno or 1) + first_line - 1
         msg = f"{what} has a syntax error in line {line}: {error.msg}. Correct it and save."
-    except Exception as error:  # noqa: BLE001  what odd sources raise is not documented
+    except Exception as error:  # noqa: BLE001  what IPython raises for odd sources is not documented
         msg = f"{what} can't be read as Python ({error}). Correct it and save."
     raise StepError(msg)
 
@@ -120,19 +122,24 @@ def _compiled(python: str) -> ast.Module:
     return tree
 
 
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_DYNAMIC_CALLS = {"run_cell_magic", "run_line_magic", "exec"}
+"""Calls that may define a handler without naming it in the source."""
+
+
 def _may_define_handler(module: ast.Module) -> bool:
-    """Look for a handler in a module, outside its functions and classes."""
+    """Whether a module may define a handler outside its functions and classes."""
     nodes: list[ast.AST] = [module]
     while nodes:
         for node in ast.iter_child_nodes(nodes.pop()):
-            if _defines(node):
+            if _defines_handler(node):
                 return True
             if not isinstance(node, _SCOPES):
                 nodes.append(node)
     return False
 
 
-def _defines(node: ast.AST) -> bool:
+def _defines_handler(node: ast.AST) -> bool:
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return name == HANDLER
@@ -141,20 +148,21 @@ def _defines(node: ast.AST) -> bool:
         case ast.alias(name=name, asname=asname):
             return (asname or name) == HANDLER or name == "*"
         case ast.Call(func=ast.Attribute(attr=name)) | ast.Call(func=ast.Name(id=name)):
-            return name in _DYNAMIC
+            return name in _DYNAMIC_CALLS
     return False
 
 
-STEP_MAGIC = "step"
-TEXT_SHOWN = 60
-"""Characters shown of a line."""
+# --- headers --------------------------------------------------------------------------
 
-_CALLS = {"run_line_magic", "run_cell_magic"}
-_HELP = {"pdef", "pdoc", "pfile", "pinfo", "pinfo2", "psource"}
+MAX_TEXT_LENGTH = 60
+"""Maximum number of characters of a line that a message quotes."""
+
+_MAGIC_CALLS = {"run_line_magic", "run_cell_magic"}
+_HELP_MAGICS = {"pdef", "pdoc", "pfile", "pinfo", "pinfo2", "psource"}
 _PARAMETERS = ("magic_name", "line", "cell")
 _BLANK = r"[^!-$&-~\w]"
-"""Blanks, ``%``, and what is not to be seen."""
-_WORD = re.compile(rf"{_BLANK}*(\w+)")
+"""A blank, a ``%``, or a character that can't be seen."""
+_FIRST_WORD = re.compile(rf"{_BLANK}*(\w+)")
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ class Header:
     Attributes
     ----------
     name : str
-        Which of the names asked for.
+        The magic's name, one of those that were searched for.
     line : int
         The line of the cell, from 1.
     text : str
@@ -175,12 +183,20 @@ class Header:
     line: int
     text: str
 
-    def refusal(self, where: str, else_: str = "") -> str:
-        """Say that a step's header does not count there, and what to do."""
+    def refusal(self, where: str, alternative: str = "") -> str:
+        """Return a message that a step's header does not count there, and what to do.
+
+        Parameters
+        ----------
+        where : str
+            The cell, as the message's subject.
+        alternative : str
+            What can be done instead of moving the header; ends the message.
+        """
         return (
             f"{where} has a step's header in line {self.line} that would not count "
             f"(`{self.text}`): write `%%step NAME`, with nothing in front of it, as the first line "
-            f"of a cell of its own{else_}."
+            f"of a cell of its own{alternative}."
         )
 
 
@@ -190,17 +206,17 @@ class _Magic:
 
     line: int
     name: str
-    rest: str
+    argument: str
     body: str
 
 
 def may_have_headers(source: str, names: tuple[str, ...]) -> bool:
-    """Tell quickly that there are none, for most cells; where there may be some, look closer."""
-    return _hint(names).search(_plain(source).replace("\\\n", " ")) is not None
+    """Whether a closer look is needed; False is quick and certain, and right for most cells."""
+    return _hint_pattern(names).search(_normalized(source).replace("\\\n", " ")) is not None
 
 
 def find_headers(source: str, names: tuple[str, ...], *, bodies: bool = True) -> list[Header]:
-    """Find magics in a cell, in the order of their lines.
+    """Return the magics with these names in a cell, in the order of their lines.
 
     Parameters
     ----------
@@ -214,12 +230,12 @@ def find_headers(source: str, names: tuple[str, ...], *, bodies: bool = True) ->
     if not may_have_headers(source, names):
         return []
     lines = source.splitlines()
-    found = {(_line_of(lines, at, names), name) for at, name in _find(source, names, bodies)}
-    return [Header(name, line, _shown(lines, line)) for line, name in sorted(found)]
+    found = {(_exact_line(lines, line, names), name) for line, name in _find(source, names, bodies)}
+    return [Header(name, line, _shortened(lines, line)) for line, name in sorted(found)]
 
 
 def _find(source: str, names: tuple[str, ...], bodies: bool) -> Iterator[tuple[int, str]]:
-    """Find the lines, or for code that IPython shortens the lines above, and the names."""
+    """Yield lines and names; a line may be too small where IPython joins continued lines."""
     pending = [(1, source)]
     while pending:
         start, text = pending.pop()
@@ -227,12 +243,13 @@ def _find(source: str, names: tuple[str, ...], bodies: bool) -> Iterator[tuple[i
             continue
         try:
             magics = _magics(text)
-        except Exception:  # noqa: BLE001  what odd sources raise is not documented
+        except Exception:  # noqa: BLE001  what IPython raises for odd sources is not documented
             yield from _find_in_lines(start, text, names)
             continue
         for magic in magics:
-            line = start + _blank_lines(text) + magic.line - 1
-            for word in _words(magic):
+            # IPython drops the blank lines above a cell.
+            line = start + _leading_blank_lines(text) + magic.line - 1
+            for word in _magic_names(magic):
                 if word in names:
                     yield line, word
             if bodies:
@@ -246,75 +263,77 @@ def _magics(text: str) -> list[_Magic]:
 def _is_magic(node: ast.AST) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(attr=name)) | ast.Call(func=ast.Name(id=name)):
-            return name in _CALLS
+            return name in _MAGIC_CALLS
     return False
 
 
 def _magic(call: ast.Call) -> _Magic:
-    given = dict(zip(_PARAMETERS, call.args, strict=False))
-    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-    values = (getattr(given.get(name), "value", None) for name in _PARAMETERS)
+    arguments = dict(zip(_PARAMETERS, call.args, strict=False))
+    arguments |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    values = (getattr(arguments.get(name), "value", None) for name in _PARAMETERS)
     return _Magic(call.lineno, *(value if isinstance(value, str) else "" for value in values))
 
 
 def _find_in_lines(start: int, text: str, names: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Find what looks like a header in code that can't be read."""
-    for number, line in enumerate(_plain(text).splitlines(), start):
-        match = _line(names).match(line)
+    """Yield what looks like a header in code that can't be parsed, such as that of a shell."""
+    for number, line in enumerate(_normalized(text).splitlines(), start):
+        match = _header_pattern(names).match(line)
         if match is None:
             continue
+        # In ``(10\n  % step)`` a blank stands before the name, and no word behind it.
         is_modulo = match["blank"].isspace() and not re.match(r"\s+\w", line[match.end() :])
         if not is_modulo:
             yield number, match["name"].lower()
 
 
-def _words(magic: _Magic) -> Iterator[str]:
-    """Name the magic, and the one that it is to run, as in ``%time %step a``."""
-    yield _first_word(f"{magic.name} {magic.rest}")
-    if magic.rest.lstrip().startswith("%") and magic.name not in _HELP:
-        yield _first_word(magic.rest)
+def _magic_names(magic: _Magic) -> Iterator[str]:
+    """Yield a magic's name, and that of the magic that it is to run, as in ``%time %step a``."""
+    yield _first_word(f"{magic.name} {magic.argument}")
+    if magic.argument.lstrip().startswith("%") and magic.name not in _HELP_MAGICS:
+        yield _first_word(magic.argument)
 
 
 def _first_word(text: str) -> str:
-    match = _WORD.match(text)
+    match = _FIRST_WORD.match(text)
     return match[1].lower() if match else ""
 
 
-def _line_of(lines: list[str], at: int, names: tuple[str, ...]) -> int:
-    """Find the line itself: IPython makes one line of several that are continued."""
-    rest = range(at, len(lines) + 1)
-    return next((number for number in rest if may_have_headers(lines[number - 1], names)), at)
+def _exact_line(lines: list[str], start: int, names: tuple[str, ...]) -> int:
+    """Return the first line from `start` on that has the header: IPython joins continued lines."""
+    numbers = range(start, len(lines) + 1)
+    return next((number for number in numbers if may_have_headers(lines[number - 1], names)), start)
 
 
-def _blank_lines(text: str) -> int:
+def _leading_blank_lines(text: str) -> int:
     lines = text.splitlines()
     return next((number for number, line in enumerate(lines) if line.strip()), 0)
 
 
-def _shown(lines: list[str], line: int) -> str:
+def _shortened(lines: list[str], line: int) -> str:
     text = lines[line - 1].strip() if line <= len(lines) else ""
-    return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}…"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
 
 
-def _plain(text: str) -> str:
-    """End all lines alike, and make characters of other widths those of ASCII."""
+def _normalized(text: str) -> str:
+    """Return the text with one kind of line end, and with fullwidth characters as ASCII."""
     text = "\n".join(text.splitlines())
     return text if text.isascii() else normalize("NFKC", text)
 
 
 @lru_cache
-def _hint(names: tuple[str, ...]) -> re.Pattern[str]:
-    """Match a magic at the start of a line, behind a prompt, an equals sign or another magic.
+def _hint_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Match what may become a header.
 
-    Or one that is written out.
+    That is a magic at the start of a line, behind a prompt, an equals sign or another magic, and
+    a call that is written out.
     """
     start, blank = r"(?:^|=|>>>|\.{3}:?|\]:)[^!-~\n]*(?:%+\w+[ \t]+)?", r"[^!-$&-~\w\n]*"
     magic = rf"{start}%{blank}(?:{'|'.join(names)})(?!\w)"
-    return re.compile(rf"{magic}|{'|'.join(_CALLS)}", re.IGNORECASE | re.MULTILINE)
+    return re.compile(rf"{magic}|{'|'.join(_MAGIC_CALLS)}", re.IGNORECASE | re.MULTILINE)
 
 
 @lru_cache
-def _line(names: tuple[str, ...]) -> re.Pattern[str]:
+def _header_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     """Match the start of a line that looks like a header."""
     name = rf"(?P<name>{'|'.join(names)})(?![\w?])"
     return re.compile(rf"[^!-~]*%(?P<blank>{_BLANK}*){name}", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Test mode: execute a handler in the session, and report state that it has changed."""
+"""Test mode: execute a step's handler in the session, and warn of state that it has changed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,13 @@ from jupyter_pdflow.kernels.inside.state import (
     left_running,
     set_globals,
 )
-from jupyter_pdflow.notebook.session import Session, notebook_path, server_url
-from jupyter_pdflow.notebook.source import with_advice
+from jupyter_pdflow.notebook.session import (
+    RESUME_DATA,
+    Session,
+    notebook_path,
+    server_url,
+    with_advice,
+)
 from jupyter_pdflow.pd.attrs import write_warning
 from jupyter_pdflow.pd.call import call_handler, error_of, failed
 from jupyter_pdflow.pd.loops import canceling_tasks
@@ -48,90 +53,34 @@ if TYPE_CHECKING:
 
     from jupyter_pdflow.widgets.view import Notice
 
+_background_tasks: set[asyncio.Task[None]] = set()
+"""Reruns under way; the loop itself keeps only weak references to its tasks."""
 
-class StateCheck:
-    """Tells a step what it has changed that production would not keep.
 
-    What belongs to the process, and the globals that the handler has set, are put back. Objects
-    that it has changed stay changed, as the session is the author's.
+async def execute_step(shell: InteractiveShell, session: Session, name: str, body: str) -> None:
+    """Execute a step in this kernel and show its result.
+
+    Raises
+    ------
+    BaseException
+        What the author's code raised.
+    StopRunAll
+        Production would pause or end here, so the cells below must not run now.
     """
-
-    def __init__(self, shell: InteractiveShell, session: Session) -> None:
-        self._shell = shell
-        self._session = session
-        self._leftovers = Leftovers()
-        self._before = self._names()
-        self._baseline = self._take()
-        self._defined: dict[str, Any] | None = None
-
-    def defined(self, step: str) -> None:
-        """Note what the step's cell has defined, before its handler is called."""
-        self._defined = self._names()
-        for name, value in self._defined.items():
-            if self._before.get(name) is not value:
-                self._session.makers[name] = f"the cell of step {step!r}"
-
-    def close(self) -> None:
-        """Say what has changed, and put back what can be."""
-        found = left_running(self._leftovers) + self._baseline.changes()
-        if self._defined is not None:
-            found += set_globals(self._defined, self._names())
-            self._put_back(self._defined)
-        for text in found:
-            write_warning(text)
-        self._baseline.restore()
-
-    def _names(self) -> dict[str, Any]:
-        hidden = self._shell.user_ns_hidden
-        return {
-            name: value
-            for name, value in self._shell.user_ns.items()
-            if not name.startswith("_") and name not in hidden
-        }
-
-    def _take(self) -> Baseline:
-        makers = self._session.makers
-        by_maker: dict[str, dict[str, Any]] = {SETUP: {}}
-        for name, value in self._before.items():
-            by_maker.setdefault(makers.get(name, SETUP), {})[name] = value
-        is_local = _local_modules(notebook_path())
-        keep = kept_names(self._shell)
-        baseline = Baseline(by_maker.pop(SETUP), is_local=is_local, keep=keep)
-        for maker, names in by_maker.items():
-            baseline.add(names, maker)
-        return baseline
-
-    def _put_back(self, before: dict[str, Any]) -> None:
-        for name in self._names().keys() - before.keys():
-            del self._shell.user_ns[name]
-        self._shell.user_ns.update(before)
-
-
-def _local_modules(notebook: Path | None) -> Callable[[str], bool]:
-    folder = notebook.parent if notebook is not None and notebook.is_absolute() else Path.cwd()
-    folder = folder.resolve()
-
-    @cache
-    def is_local(name: str) -> bool:
-        if name == "__main__":
-            return True
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if (
-            not isinstance(file, str)
-            or "site-packages" in file
-            or name.startswith("jupyter_pdflow")
-        ):
-            return False
-        return Path(file).resolve().is_relative_to(folder)
-
-    return is_local
-
-
-_going_on: set[asyncio.Task[None]] = set()
+    test_run = TestRun(shell, session, name, body)
+    await test_run.execute()
+    test_run.publish()
+    if test_run.exception is not None:
+        raise_from_cell(shell, test_run.exception)
+    if test_run.stops:
+        raise_from_cell(shell, StopRunAll(test_run.stop_message))
 
 
 class TestRun:
-    """A step that is being tried out, as a run of a workflow of this step alone."""
+    """A step executed in test mode, as a run of a workflow that has this step alone.
+
+    It reads the event and the other steps' exports from the session, and stores its own there.
+    """
 
     def __init__(self, shell: InteractiveShell, session: Session, name: str, body: str) -> None:
         self.shell = shell
@@ -144,28 +93,23 @@ class TestRun:
         self.exception: BaseException | None = None
 
     async def execute(self) -> None:
-        """Execute the step once, and move its run on."""
-        self._move(Begin())
+        """Execute the step once, and apply the outcome to its run."""
+        self._apply(Begin())
         pd = Pd(self._execution(), test=True, folder=session_folder)
-        pd.steps = with_advice(pd.steps, self.session.tests)
-        self.outcome = await self._outcome(pd)
+        pd.steps = with_advice(pd.steps, self.session.test_runs)
+        self.outcome = await self._call(pd)
         finish = Finish(
             step=self.name,
             execution=self.run.execution,
             attempt=self.run.attempt,
             outcome=self.outcome,
         )
-        self._move(finish)
-        self._keep_exports()
+        self._apply(finish)
+        self._store_exports()
         self.exception = pd.exception or _as_exception(self.run)
 
-    def decide(self, event: Event, at: datetime | None = None) -> None:
-        """Settle the pause; `at` is now unless something else is to be tried out."""
-        self._move(event, at)
-        self._keep_exports()
-
     def publish(self) -> None:
-        """Display what the execution came to, but for an exception."""
+        """Display the outcome, except for an exception."""
         for email in self.outcome.emails:
             publish(*email_fallback(email))
         if self.exception is not None:
@@ -173,45 +117,47 @@ class TestRun:
         if self.run.pause is not None:
             self._publish_notice(self.run.pause)
         elif isinstance(self.outcome.flow, ExitCall):
-            publish_words(_exit_words(self.outcome.flow))
+            publish_words(_exit_text(self.outcome.flow))
         elif self.outcome.exports:
             publish(*exports_fallback(self.name, self.outcome.exports))
 
     @property
     def stops(self) -> bool:
-        """Whether production would not go on to the next step by itself now."""
+        """Whether production would not start the next step now."""
         return self.run.pause is not None or isinstance(self.outcome.flow, ExitCall)
 
     @property
-    def words(self) -> str:
-        """What to say of a Run All that stops here, where no output is shown."""
+    def stop_message(self) -> str:
+        """The message of the error that stops a Run All, for programs that show no output."""
         if isinstance(self.outcome.flow, ExitCall):
-            return _exit_words(self.outcome.flow)
+            return _exit_text(self.outcome.flow)
         from jupyter_pdflow.widgets.view import NOTICE
 
         return NOTICE
 
-    def _move(self, event: Event, at: datetime | None = None) -> None:
+    def _apply(self, event: Event, at: datetime | None = None) -> None:
         self.run = apply(self.run, event, at or datetime.now(UTC)).run
-        self.session.tests[self.name] = self.run
+        self.session.test_runs[self.name] = self.run
 
-    def _keep_exports(self) -> None:
+    def _store_exports(self) -> None:
         if self.run.status != "failed":
             self.session.exports[self.name] = self.run.current.exports
 
     def _execution(self) -> Execution:
         url = server_url().rstrip("/")
         execution = execution_of(self.run, f"{url}/pdflow/resume/test", f"{url}/pdflow/cancel/test")
-        others = {name: kept for name, kept in self.session.exports.items() if name != self.name}
+        exports = self.session.exports
+        others = {name: exports[name] for name in exports if name != self.name}
         return replace(execution, steps=others)
 
-    async def _outcome(self, pd: Pd) -> Outcome:
+    async def _call(self, pd: Pd) -> Outcome:
         check = StateCheck(self.shell, self.session)
         try:
             with interrupts(), canceling_tasks():
+                # A rerun from the notice calls the same handler again.
                 if self.handler is None:
                     self.handler = await self._load()
-                check.defined(self.name)
+                check.record_definitions(self.name)
                 return await call_handler(self.handler, pd)
         except BaseException as exception:  # noqa: BLE001  the author's code may raise anything
             return failed(pd, exception)
@@ -219,10 +165,12 @@ class TestRun:
             check.close()
 
     async def _load(self) -> Callable[[Pd], Any]:
-        # The cell's own name, so that tracebacks and the debugger know it.
+        # IPython's own name for the cell, so that tracebacks and the debugger find its lines.
         number, cell = self.shell.execution_count - 1, f"%%step {self.name}\n{self.body}"
         filename = self.shell.compile.cache("", number, cell)
         return await load_handler(self.shell, self.body, self.name, filename=filename)
+
+    # --- the notice -------------------------------------------------------------------
 
     def _publish_notice(self, pause: Pause) -> None:
         from IPython.display import display
@@ -230,58 +178,47 @@ class TestRun:
         from jupyter_pdflow.widgets.view import Notice
 
         notice = Notice(
-            _pause_words(pause),
-            resumed=lambda data: self._go_on(notice, pause, _resume(pause, data)),
-            timed_out=lambda: self._go_on(notice, pause, _expire(pause), pause.deadline),
-            canceled=lambda: self._go_on(notice, pause, Cancel(by="button")),
+            _pause_text(pause),
+            resumed=lambda data: self._decide(notice, pause, _resume(pause, data)),
+            # At the deadline, because the rules keep a pause whose time is not over.
+            timed_out=lambda: self._decide(notice, pause, _expire(pause), pause.deadline),
+            canceled=lambda: self._decide(notice, pause, Cancel(by="button")),
         )
         display(notice)  # type: ignore[no-untyped-call]
 
-    def _go_on(
+    def _decide(
         self, notice: Notice, pause: Pause, event: Event, at: datetime | None = None
     ) -> None:
-        if self.run.pause is not pause or self.session.tests.get(self.name) is not self.run:
-            notice.say(f"Step {self.name} was run again since; go on from its newest notice.")
+        """Settle the pause by a button of its notice, as of `at`, by default now."""
+        if self.run.pause is not pause or self.session.test_runs.get(self.name) is not self.run:
+            notice.show_status(f"Step {self.name} was run again since. Use its newest notice.")
             return
-        self.decide(event, at)
-        notice.say(_decision_message(self.run))
+        self._apply(event, at)
+        self._store_exports()
+        notice.show_status(_decision_text(self.run))
         if self.run.status == "queued":
             task = asyncio.ensure_future(self._execute_again(notice))
-            _going_on.add(task)
-            task.add_done_callback(_going_on.discard)
+            _background_tasks.add(task)
+            task.add_done_callback(_background_tasks.discard)
 
     async def _execute_again(self, notice: Notice) -> None:
         from IPython.utils.capture import capture_output
 
+        # The cell has ended, so its output area takes nothing more; the notice has one of its own.
         with capture_output() as captured:
             await self.execute()
             self.publish()
+            # Has matplotlib's inline backend display its figures while the output is captured.
             self.shell.events.trigger("post_execute")
         for output in _outputs(captured):
             notice.add_output(output)
         if self.exception is not None:
             notice.add_output(_error_output(self.shell, self.exception))
         if self.run.ended and not isinstance(self.outcome.flow, ExitCall):
-            notice.say(_decision_message(self.run))
+            notice.show_status(_decision_text(self.run))
 
 
-async def try_step(shell: InteractiveShell, session: Session, name: str, body: str) -> None:
-    """Execute a step in this kernel and show what came of it.
-
-    Raises
-    ------
-    BaseException
-        What the author's code raised.
-    StopRunAll
-        Production would pause or end here, so the cells below must not run now.
-    """
-    trial = TestRun(shell, session, name, body)
-    await trial.execute()
-    trial.publish()
-    if trial.exception is not None:
-        raise_from_cell(shell, trial.exception)
-    if trial.stops:
-        raise_from_cell(shell, StopRunAll(trial.words))
+# --- the run --------------------------------------------------------------------------
 
 
 def _one_step_run(name: str, body: str, event: Any) -> Run:
@@ -301,7 +238,7 @@ def _one_step_run(name: str, body: str, event: Any) -> Run:
 
 
 def _as_exception(run: Run) -> BaseException | None:
-    """Make an exception of an error that the rules found, such as exports too large."""
+    """Return an exception for an error that the rules found, such as exports too large, or None."""
     return None if run.error is None else ExportError(run.error.evalue)
 
 
@@ -322,17 +259,20 @@ def _expire(pause: Pause) -> Event:
     return Expire(step=pause.step, execution=pause.execution)
 
 
-def _pause_words(pause: Pause) -> str:
+# --- texts and outputs ----------------------------------------------------------------
+
+
+def _pause_text(pause: Pause) -> str:
     wait = format_duration(pause.deadline - pause.since)
     what = {
-        "suspend": f"wait here to be resumed or cancelled, for {wait}",
+        "suspend": f"wait here to be resumed or canceled, for {wait}",
         "rerun": f"run this step again after {wait}, or when its resume_url is called",
         "delay": f"wait here for {wait}",
     }[pause.kind]
-    return f"In production, the run would now {what}. Go on:"
+    return f"In production, the run would now {what}. Continue:"
 
 
-def _exit_words(call: ExitCall) -> str:
+def _exit_text(call: ExitCall) -> str:
     reason = f": {call.exit_reason.rstrip('.')}" if call.exit_reason else ""
     return (
         f"pd.flow.exit() — in production the run would end here as succeeded{reason}. "
@@ -340,30 +280,31 @@ def _exit_words(call: ExitCall) -> str:
     )
 
 
-def _decision_message(run: Run) -> str:
+def _decision_text(run: Run) -> str:
     match run.status:
         case "queued":
             return f"Step {run.current.name} runs again, as run {run.current.runs}:"
         case "succeeded":
-            kept = "; its $resume_data is set" if "$resume_data" in run.current.exports else ""
-            return f"Step {run.current.name} has ended{kept}. The next step can now be run."
+            data = f"; its {RESUME_DATA} is set" if RESUME_DATA in run.current.exports else ""
+            return f"Step {run.current.name} has ended{data}. The next step can now be run."
         case "canceled":
-            words = "In production the run would be canceled here; no later step would run."
-            return f"{run.reason} {words}" if run.reason else words
+            text = "In production the run would be canceled here; no later step would run."
+            return f"{run.reason} {text}" if run.reason else text
     error = run.error.evalue if run.error else ""
     return f"In production the run would fail here: {error}"
 
 
 def _outputs(captured: Any) -> list[dict[str, Any]]:
+    """Return captured output in nbformat 4."""
     streams = [("stdout", captured.stdout), ("stderr", captured.stderr)]
     texts = [
         {"output_type": "stream", "name": name, "text": text} for name, text in streams if text
     ]
-    shown = [
+    displayed = [
         {"output_type": "display_data", "data": rich.data, "metadata": rich.metadata or {}}
         for rich in captured.outputs
     ]
-    return [*texts, *shown]
+    return [*texts, *displayed]
 
 
 def _error_output(shell: InteractiveShell, error: BaseException) -> dict[str, Any]:
@@ -373,3 +314,85 @@ def _error_output(shell: InteractiveShell, error: BaseException) -> dict[str, An
         "evalue": error_of(error).evalue,
         "traceback": traceback_lines(shell, error),
     }
+
+
+# --- state ----------------------------------------------------------------------------
+
+
+class StateCheck:
+    """Warns of state that a step has changed and that production would not keep.
+
+    The state of the process, and the globals that the handler has set, are restored. Objects
+    that it has changed stay changed, because the session is the author's.
+    """
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        self._shell = shell
+        self._session = session
+        self._leftovers = Leftovers()
+        self._globals_before = self._globals()
+        self._baseline = self._take_baseline()
+        self._globals_of_cell: dict[str, Any] | None = None
+
+    def record_definitions(self, step: str) -> None:
+        """Record what the step's cell has defined, before its handler is called."""
+        self._globals_of_cell = self._globals()
+        for name, value in self._globals_of_cell.items():
+            if self._globals_before.get(name) is not value:
+                self._session.defined_by[name] = f"the cell of step {step!r}"
+
+    def close(self) -> None:
+        """Warn of each change, and restore what can be restored."""
+        warnings = left_running(self._leftovers) + self._baseline.changes()
+        if self._globals_of_cell is not None:
+            warnings += set_globals(self._globals_of_cell, self._globals())
+            self._restore_globals(self._globals_of_cell)
+        for text in warnings:
+            write_warning(text)
+        self._baseline.restore()
+
+    def _globals(self) -> dict[str, Any]:
+        hidden = self._shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if not name.startswith("_") and name not in hidden
+        }
+
+    def _take_baseline(self) -> Baseline:
+        defined_by = self._session.defined_by
+        by_cell: dict[str, dict[str, Any]] = {SETUP: {}}
+        for name, value in self._globals_before.items():
+            by_cell.setdefault(defined_by.get(name, SETUP), {})[name] = value
+        is_local = _local_module_check(notebook_path())
+        keep = kept_names(self._shell)
+        baseline = Baseline(by_cell.pop(SETUP), is_local=is_local, keep=keep)
+        for cell, names in by_cell.items():
+            baseline.add(names, cell)
+        return baseline
+
+    def _restore_globals(self, before: dict[str, Any]) -> None:
+        for name in self._globals().keys() - before.keys():
+            del self._shell.user_ns[name]
+        self._shell.user_ns.update(before)
+
+
+def _local_module_check(notebook: Path | None) -> Callable[[str], bool]:
+    """Return a function that says whether a module lies in the notebook's folder or below."""
+    folder = notebook.parent if notebook is not None and notebook.is_absolute() else Path.cwd()
+    folder = folder.resolve()
+
+    @cache
+    def is_local(name: str) -> bool:
+        if name == "__main__":
+            return True
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if (
+            not isinstance(file, str)
+            or "site-packages" in file
+            or name.startswith("jupyter_pdflow")
+        ):
+            return False
+        return Path(file).resolve().is_relative_to(folder)
+
+    return is_local

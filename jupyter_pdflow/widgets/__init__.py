@@ -1,1 +1,1 @@
-"""What a notebook shows."""
+"""The widgets of notebooks."""

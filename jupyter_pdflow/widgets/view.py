@@ -1,78 +1,50 @@
-"""The widgets of cells: a view that calls the server, and the notice of test mode."""
+"""The widgets of cells: live views of production runs, and the notice of test mode.
+
+Each carries a text and HTML fallback, for terminals, converters and pages without widgets.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import anywidget
+import ipywidgets
 import traitlets
+from ipywidgets.widgets.widget_box import VBox
 
 from jupyter_pdflow.client import run_path
 from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
 from jupyter_pdflow.formatting import Fallback
-from jupyter_pdflow.widgets.run_views import (
-    NO_RUN,
-    FallbackBox,
+from jupyter_pdflow.widgets.fallback import (
+    NO_RUNS,
     View,
     run_fallback,
     runs_fallback,
     step_fallback,
-    ui,
 )
 
 if TYPE_CHECKING:
     from jupyter_pdflow.client import Client
 
+MAX_RUNS = 20
+"""Maximum number of runs in the fallback of a list."""
 
 NO_ANSWER = 0
-"""The status of an error where the server did not answer."""
+"""The status of an error when the server did not answer."""
 
+NOTICE = (
+    "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
+    "(not supported in test)"
+)
 
-def answer(client: Client, method: object, args: object) -> dict[str, Any]:
-    """Send a view's request to the server.
-
-    Parameters
-    ----------
-    client : Client
-        The server.
-    method : str
-        ``GET`` or ``POST``.
-    args : list
-        A path below ``/pdflow/api``, for ``GET`` with its query; the data of a ``POST``.
-
-    Returns
-    -------
-    dict
-        ``{"result": …}``, or ``{"error": {"message", "reason", "status"}}``.
-    """
-    try:
-        return {"result": _sent(client, method, args)}
-    except PDFlowError as error:
-        status = error.status if isinstance(error, ApiError | BadRequestError) else NO_ANSWER
-        return {"error": {"message": str(error), "reason": error.reason, "status": status}}
-
-
-def _sent(client: Client, method: object, args: object) -> Any:
-    match method, args:
-        case "GET", [str(path)]:
-            path, _, query = path.partition("?")
-            return client.get(path, **dict(parse_qsl(query)))
-        case "POST", [str(path), dict(data)]:
-            return client.post(path, data)
-    msg = "A view can only GET a path and POST an object to one."
-    raise BadRequestError(msg)
-
-
-RUNS_SHOWN = 20
-"""Runs in the twins of a list."""
 STATIC = Path(__file__).parent / "static"
-NOT_BUILT = """\
+NOT_BUILT_MODULE = """\
 export default {
   render({ el }) {
     el.textContent = "The widget of jupyter_pdflow is not built: run jlpm install and " +
@@ -81,27 +53,72 @@ export default {
 };
 """
 
+ui: Any = ipywidgets
+"""`ipywidgets`, which has no types."""
+
+
+# --- live views -----------------------------------------------------------------------
+
+
+def run_view(client: Client, run_id: str) -> LiveView:
+    """Return a view of a run."""
+    view = {"kind": "run", "run": run_id, "probe": run_path(run_id)}
+    return LiveView(client, view, lambda: client.get(run_path(run_id)), run_fallback)
+
+
+def step_view(client: Client, run_id: str, step: str) -> LiveView:
+    """Return a view of one step of a run."""
+
+    def render(run: View) -> Fallback:
+        return step_fallback(run, step)
+
+    view = {"kind": "step", "run": run_id, "step": step, "probe": run_path(run_id)}
+    return LiveView(client, view, lambda: client.get(run_path(run_id)), render)
+
+
+def runs_view(client: Client, status: str | None = None, workflow: str | None = None) -> LiveView:
+    """Return a view of the runs of one workflow or of all.
+
+    Parameters
+    ----------
+    client : Client
+        The server.
+    status : str, optional
+        The filter that the view starts with.
+    workflow : str, optional
+        The workflow's id.
+    """
+
+    def fetch() -> Any:
+        return client.get("runs", status=status, workflow=workflow, limit=MAX_RUNS)
+
+    newest = client.get("runs", workflow=workflow, limit=1)
+    probe = run_path(newest[0]["id"]) if newest else "runs?limit=1"
+    view = {"kind": "runs", "status": status, "workflow": workflow, "probe": probe}
+    empty = "There is no such run." if status else NO_RUNS
+    return LiveView(client, view, fetch, lambda runs: runs_fallback(runs, empty))
+
 
 class LiveView(anywidget.AnyWidget):
-    """What `view` says, drawn in the browser.
+    """A view of runs, drawn in the browser.
 
-    The browser talks to the server by itself where the page is the server's own, so that its
-    buttons work while the kernel is busy. Elsewhere its requests come here as messages
-    ``{id, method, args}``, see `jupyter_pdflow.widgets.view.answer`, and the answers go back as
-    ``{id, result}`` or ``{id, error}``. ``{method: "settled"}`` tells that what a saved notebook
-    says is to be brought up to date.
+    On a page of this server, the browser sends its requests to the server itself, so that the
+    buttons work while the kernel is busy. On any other page it sends them to the kernel as
+    messages ``{id, method, args}``, see `handle_request`, and the answers go back as
+    ``{id, result}`` or ``{id, error}``. With ``{method: "settled"}`` it asks the kernel to bring
+    the fallback in the saved notebook up to date.
 
     Parameters
     ----------
     client : Client
         The server.
     view : dict
-        ``kind`` ("runs", "run" or "step") and what it is of, for the browser. ``probe`` is a
-        path below ``/pdflow/api`` that only this server answers.
+        What the browser draws: ``kind`` ("runs", "run" or "step") and the ids for it. ``probe``
+        is a path below ``/pdflow/api`` that only this server answers.
     fetch : callable
-        Gets what the twins show; called in a thread.
+        Returns the data of the fallback; called in a thread.
     render : callable
-        Makes the twins of that.
+        Makes the fallback from that.
     """
 
     view = traitlets.Dict().tag(sync=True)
@@ -113,15 +130,17 @@ class LiveView(anywidget.AnyWidget):
         fetch: Callable[[], Any],
         render: Callable[[Any], Fallback],
     ) -> None:
-        self._esm = _built("widget.js") or NOT_BUILT
-        self._css = _built("widget.css")
+        # Before `super().__init__`, where anywidget reads them.
+        self._esm = _read_static("widget.js") or NOT_BUILT_MODULE
+        self._css = _read_static("widget.css")
         self._client, self._fetch, self._render = client, fetch, render
         self._handle: Any = None
+        # The loop itself keeps only weak references to its tasks.
         self._tasks: set[asyncio.Task[None]] = set()
-        self._state = fetch()
-        self.text, self.html = render(self._state)
+        self._data = fetch()
+        self.text, self.html = render(self._data)
         super().__init__(view=view)
-        self.on_msg(self._take)
+        self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
         return self.text
@@ -131,7 +150,7 @@ class LiveView(anywidget.AnyWidget):
         return {**data, "text/plain": self.text, "text/html": self.html}, metadata
 
     def _ipython_display_(self) -> None:
-        """Display with an id, so that what a saved notebook says can be brought up to date."""
+        """Display with an id, by which `_update_fallback` finds the output again."""
         from IPython.display import display
 
         data, metadata = self._repr_mimebundle_()
@@ -139,7 +158,7 @@ class LiveView(anywidget.AnyWidget):
             data, metadata=metadata, raw=True, display_id=True
         )
 
-    def _take(self, _widget: object, message: Any, _buffers: object) -> None:
+    def _on_message(self, _widget: object, message: Any, _buffers: object) -> None:
         if not isinstance(message, dict) or "method" not in message:
             return
         task = asyncio.get_running_loop().create_task(self._answer(message))
@@ -148,69 +167,74 @@ class LiveView(anywidget.AnyWidget):
 
     async def _answer(self, message: dict[str, Any]) -> None:
         if message["method"] == "settled":
-            await self._update()
+            await self._update_fallback()
             return
-        found = await asyncio.to_thread(
-            answer, self._client, message["method"], message.get("args")
+        # The client blocks, and the kernel has to stay responsive.
+        answer = await asyncio.to_thread(
+            handle_request, self._client, message["method"], message.get("args")
         )
-        self.send({"id": message.get("id"), **found})
+        self.send({"id": message.get("id"), **answer})
 
-    async def _update(self) -> None:
-        """Bring the twins up to date in the output that shows this."""
+    async def _update_fallback(self) -> None:
         try:
-            state = await asyncio.to_thread(self._fetch)
+            data = await asyncio.to_thread(self._fetch)
         except PDFlowError:
             return
-        if state == self._state:
+        if data == self._data:
             return
-        self._state = state
-        self.text, self.html = self._render(state)
+        self._data = data
+        self.text, self.html = self._render(data)
         if self._handle is not None:
-            data, metadata = self._repr_mimebundle_()
-            self._handle.update(data, metadata=metadata, raw=True)
+            bundle, metadata = self._repr_mimebundle_()
+            self._handle.update(bundle, metadata=metadata, raw=True)
 
 
-def run_view(client: Client, run_id: str) -> LiveView:
-    """Show a run."""
-    view = {"kind": "run", "run": run_id, "probe": run_path(run_id)}
-    return LiveView(client, view, lambda: client.get(run_path(run_id)), run_fallback)
+def handle_request(client: Client, method: object, args: object) -> dict[str, Any]:
+    """Send a view's request to the server.
+
+    Parameters
+    ----------
+    client : Client
+        The server.
+    method : str
+        ``GET`` or ``POST``.
+    args : list
+        A path below ``/pdflow/api``, for ``GET`` with its query; for ``POST`` also the body.
+
+    Returns
+    -------
+    dict
+        ``{"result": …}``, or ``{"error": {"message", "reason", "status"}}``.
+    """
+    try:
+        return {"result": _send(client, method, args)}
+    except PDFlowError as error:
+        status = error.status if isinstance(error, ApiError | BadRequestError) else NO_ANSWER
+        return {"error": {"message": str(error), "reason": error.reason, "status": status}}
 
 
-def step_view(client: Client, run_id: str, step: str) -> LiveView:
-    """Show one step of a run."""
-
-    def render(run: View) -> Fallback:
-        return step_fallback(run, step)
-
-    view = {"kind": "step", "run": run_id, "step": step, "probe": run_path(run_id)}
-    return LiveView(client, view, lambda: client.get(run_path(run_id)), render)
-
-
-def runs_view(client: Client, status: str | None = None, workflow: str | None = None) -> LiveView:
-    """Show the runs of a workflow, or of all; with a status, at first only those that have it."""
-
-    def fetch() -> Any:
-        return client.get("runs", status=status, workflow=workflow, limit=RUNS_SHOWN)
-
-    newest = client.get("runs", workflow=workflow, limit=1)
-    probe = run_path(newest[0]["id"]) if newest else "runs?limit=1"
-    view = {"kind": "runs", "status": status, "workflow": workflow, "probe": probe}
-    nothing = "There is no such run." if status else NO_RUN
-    return LiveView(client, view, fetch, lambda runs: runs_fallback(runs, nothing))
+def _send(client: Client, method: object, args: object) -> Any:
+    match method, args:
+        case "GET", [str(path)]:
+            path, _, query = path.partition("?")
+            return client.get(path, **dict(parse_qsl(query)))
+        case "POST", [str(path), dict(data)]:
+            return client.post(path, data)
+    msg = "A view can only GET a path and POST an object to one."
+    raise BadRequestError(msg)
 
 
-def _built(name: str) -> str:
+def _read_static(name: str) -> str:
+    """Return a built file of the front end, or nothing if it is not built."""
     file = STATIC / name
     return file.read_text("utf-8") if file.is_file() else ""
 
 
-NOTICE = (
-    "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
-    "(not supported in test)"
-)
-_CARD = "jp-PDFlow-notice"
+# --- the notice of test mode ----------------------------------------------------------
+
+_NOTICE_CLASS = "jp-PDFlow-notice"
 _STYLE = f"""<style>
-.{_CARD} {{
+.{_NOTICE_CLASS} {{
   border: 1px solid var(--jp-border-color1, #8888);
   border-left: 4px solid var(--jp-warn-color1, #b35900);
   border-radius: 3px;
@@ -218,30 +242,51 @@ _STYLE = f"""<style>
   padding: 0.6em 1em;
   gap: 0.4em;
 }}
-.{_CARD} p {{ margin: 0 0 0.3em; line-height: 1.5; }}
-.{_CARD} :is(button, textarea):focus-visible {{
+.{_NOTICE_CLASS} p {{ margin: 0 0 0.3em; line-height: 1.5; }}
+.{_NOTICE_CLASS} :is(button, textarea):focus-visible {{
   outline: 2px solid var(--jp-brand-color1, #1976d2);
   outline-offset: 1px;
 }}
 </style>"""
 
 
-class Notice(FallbackBox):
-    """The notice and its buttons.
+class FallbackBox(VBox):
+    """A column of widgets with a text and HTML fallback.
 
     Parameters
     ----------
-    words : str
+    children : sequence of ipywidgets.Widget
+        The widgets.
+    text, html : str
+        The fallback.
+    """
+
+    def __init__(self, children: Sequence[Any], text: str, html: str) -> None:
+        super().__init__(children)  # type: ignore[no-untyped-call]
+        self.text = text
+        self.html = html
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs) or {}  # type: ignore[no-untyped-call]
+        return {**bundle, "text/plain": self.text, "text/html": self.html}
+
+
+class Notice(FallbackBox):
+    """The notice that a step would have paused, with buttons to settle the pause.
+
+    Parameters
+    ----------
+    text : str
         What production would do, in a sentence.
     resumed : callable
         Called with the JSON value of the field, for *as if resumed with*.
     timed_out, canceled : callable
-        Called for *as if the time ran out* and *as if cancelled*.
+        Called for *as if the time ran out* and *as if canceled*.
     """
 
     def __init__(
         self,
-        words: str,
+        text: str,
         *,
         resumed: Callable[[Any], object],
         timed_out: Callable[[], object],
@@ -257,32 +302,32 @@ class Notice(FallbackBox):
         self.buttons = [
             _button("as if resumed with", lambda: self._resume(resumed), "primary"),
             _button("as if the time ran out", lambda: self._press(timed_out)),
-            _button("as if cancelled", lambda: self._press(canceled)),
+            _button("as if canceled", lambda: self._press(canceled)),
         ]
         self.status = ui.HTML(layout={"display": "none"})
         self.output = ui.Output()
         resume, expire, cancel = self.buttons
-        html = f"<p>{escape(NOTICE)}</p>"
         super().__init__(
             [
-                ui.HTML(f"{_STYLE}<p><b>{escape(NOTICE)}</b></p><p>{escape(words)}</p>"),
+                ui.HTML(f"{_STYLE}<p><b>{escape(NOTICE)}</b></p><p>{escape(text)}</p>"),
                 _row(resume, self.data),
                 _row(expire, cancel),
                 self.status,
                 self.output,
             ],
             NOTICE,
-            html,
+            f"<p>{escape(NOTICE)}</p>",
         )
-        self.add_class(_CARD)  # type: ignore[no-untyped-call]
+        self.add_class(_NOTICE_CLASS)  # type: ignore[no-untyped-call]
 
-    def say(self, words: str) -> None:
-        """Show what came of a button."""
+    def show_status(self, text: str) -> None:
+        """Show the result of a button below the buttons."""
         self.status.layout.display = None
-        self.status.value = f'<p role="status">{escape(words)}</p>'
+        self.status.value = f'<p role="status">{escape(text)}</p>'
 
     def add_output(self, output: dict[str, Any]) -> None:
         """Show an output, in nbformat 4, below the buttons."""
+        # Assigned as a whole: the trait sends no change of a tuple's contents.
         self.output.outputs = (*self.output.outputs, output)
 
     def _resume(self, resumed: Callable[[Any], object]) -> None:
@@ -290,7 +335,8 @@ class Notice(FallbackBox):
         try:
             data = json.loads(text) if text else None
         except ValueError as error:
-            self.say(f"The data is not JSON ({error}); correct it and press the button again.")
+            message = f"The data is not JSON ({error}); correct it and press the button again."
+            self.show_status(message)
             return
         self._press(lambda: resumed(data))
 
