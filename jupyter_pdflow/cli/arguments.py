@@ -1,4 +1,4 @@
-"""What ``jupyter pdflow`` understands."""
+"""The command line of ``jupyter pdflow``: its commands, their options and their help."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 from jupyter_pdflow.rules.run import STATUSES
 
 EPILOG = (
-    "Exit status: 0 done (or the run succeeded), 1 the run failed, or the doctor found problems, "
-    "2 the command could not be carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
+    "Exit status: 0 success, 1 the run failed or the doctor found problems, 2 the command could not "
+    "be carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
 )
 
 
@@ -24,21 +24,21 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; ``command`` names the subcommand."""
+    """Parse the command line; ``command`` in the result names the subcommand."""
     return _parser().parse_args(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="jupyter pdflow",
-        description="Run notebooks as durable workflows, and steer their runs.",
+        description="Run notebooks as durable workflows, and manage their runs.",
         epilog=EPILOG,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, text: str, *, more: str = "") -> argparse.ArgumentParser:
-        described = f"{text[0].upper()}{text[1:]}. {more}".strip()
-        return commands.add_parser(name, help=text, description=described, epilog=EPILOG)
+    def command(name: str, text: str, *, details: str = "") -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}. {details}".strip()
+        return commands.add_parser(name, help=text, description=description, epilog=EPILOG)
 
     _add_run(command)
     _add_deploy(command)
@@ -53,11 +53,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(command: Callable[..., argparse.ArgumentParser]) -> None:
-    where = (
-        "It runs on the Jupyter server that serves the notebook; where there is none, on one that "
-        "is started for it and stopped when the run has ended. Ctrl-C leaves the run as it is."
+    details = (
+        "The run is executed by the Jupyter server that serves the notebook. If no server does, one "
+        "is started, and stopped when the run has ended. Ctrl-C keeps the run."
     )
-    run = command("run", "deploy a notebook, run it and show its progress", more=where)
+    run = command("run", "deploy a notebook, run it and show its progress", details=details)
     _add_notebook(run)
     run.add_argument(
         "--event",
@@ -69,12 +69,12 @@ def _add_run(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--detach",
         action="store_true",
-        help="start the run and return; a server started for it goes on running",
+        help="start the run and return; a server that was started for it keeps running",
     )
 
 
 def _add_deploy(command: Callable[..., argparse.ArgumentParser]) -> None:
-    deploy = command("deploy", "make a notebook's steps, as saved, the version of new runs")
+    deploy = command("deploy", "make the saved notebook the version that new runs use")
     _add_notebook(deploy)
 
 
@@ -84,9 +84,11 @@ def _add_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
     runs.add_argument(
         "--workflow",
         metavar="WORKFLOW",
-        help="only runs of this workflow: its id, name or notebook",
+        help="only runs of this workflow, given by its id, name or notebook",
     )
-    runs.add_argument("--limit", metavar="N", type=_positive, default=50, help="at most N runs")
+    runs.add_argument(
+        "--limit", metavar="N", type=_positive_number, default=50, help="at most N runs"
+    )
     _add_json(runs)
 
 
@@ -115,45 +117,44 @@ def _add_cancel(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_doctor(command: Callable[..., argparse.ArgumentParser]) -> None:
-    more = (
-        "It needs no server and changes nothing, unless it is to repair: then it mends what can "
-        "be mended with no risk, and says what. Exit status 1 where problems remain."
-    )
-    doctor = command("doctor", "check a data directory", more=more)
+    details = "Needs no server. Changes nothing without --repair. Exit status 1 if problems remain."
+    doctor = command("doctor", "check a data directory", details=details)
     _add_data_dir(doctor)
     doctor.add_argument(
-        "--repair", action="store_true", help="mend what is safe to mend; no server may run"
+        "--repair",
+        action="store_true",
+        help="fix what can be fixed without risk, and list it; no server may be running",
     )
     _add_json(doctor)
 
 
 def _add_export(command: Callable[..., argparse.ArgumentParser]) -> None:
-    more = (
-        "For another machine: with their outputs, mails, files and workflow versions, and the keys "
-        "of their links. Runs that have not ended are moved, so that no timer fires twice: they are "
-        "kept in the folder exported of the data directory, and `jupyter pdflow import` brings "
-        "them back. The others are copied. No server may be running on the data directory."
+    details = (
+        "The archive is for another machine. It has the runs with their outputs, emails, files and "
+        "workflow versions, and the keys of their links. Ended runs are copied. Runs that have not "
+        "ended are moved, so that no timer fires twice; a copy stays in the folder exported of the "
+        "data directory, and `jupyter pdflow import` brings it back. No server may be running on the "
+        "data directory."
     )
-    export = command("export", "take runs out, into an archive", more=more)
+    export = command("export", "move or copy runs into an archive", details=details)
     export.add_argument("file", metavar="FILE", help="the archive to make, such as runs.zip")
     export.add_argument("runs", metavar="RUN", nargs="*", help="a run's id; all runs by default")
     _add_data_dir(export)
 
 
 def _add_import(command: Callable[..., argparse.ArgumentParser]) -> None:
-    more = (
-        "Links that were made for them still work, at the address of the new server. What is "
-        "there already is never overwritten. Use only archives that you trust: their steps are "
-        "code that runs as you, when a run goes on. Runs that would do so at once, because they "
-        "are queued or were running, stay out without --start. No server may be running on the "
-        "data directory."
+    details = (
+        "The runs' links keep working, at the address of the new server. Existing runs are never "
+        "overwritten. Use only archives that you trust: when a run continues, its steps are code "
+        "that runs as you. Runs that would continue at once, because they are queued or were "
+        "running, are left out without --start. No server may be running on the data directory."
     )
-    import_ = command("import", "take in the runs of an archive", more=more)
+    import_ = command("import", "import the runs of an archive", details=details)
     import_.add_argument("file", metavar="FILE", help="an archive made by jupyter pdflow export")
     import_.add_argument(
         "--start",
         action="store_true",
-        help="take in runs that are queued or were running too; the next server executes them",
+        help="also import runs that are queued or were running; the next server executes them",
     )
     _add_data_dir(import_)
 
@@ -162,14 +163,14 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="the server's PDFlow.data_dir; by default $JUPYTER_PDFLOW_DATA_DIR, what Jupyter's "
-        "configuration files say, or the folder pdflow in Jupyter's data folder",
+        help="the server's PDFlow.data_dir; by default $JUPYTER_PDFLOW_DATA_DIR, the "
+        "value in Jupyter's configuration files, or the folder pdflow in Jupyter's data folder",
     )
     parser.add_argument(
         "--files-dir",
         metavar="DIR",
-        help="the server's PDFlow.files_dir; by default that of the latest server here, what Jupyter's "
-        "configuration files say, or the folder files in the data directory",
+        help="the server's PDFlow.files_dir; by default that of the latest server here, the value "
+        "in Jupyter's configuration files, or the folder files in the data directory",
     )
 
 
@@ -182,7 +183,7 @@ def _add_run_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def _json(option: str) -> Callable[[str], Any]:
@@ -196,8 +197,8 @@ def _json(option: str) -> Callable[[str], Any]:
     return read
 
 
-def _positive(text: str) -> int:
+def _positive_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        msg = f"{text!r} is not a number from 1"
+        msg = f"{text!r} is not a positive whole number"
         raise argparse.ArgumentTypeError(msg)
     return int(text)

@@ -1,4 +1,4 @@
-"""What each command of ``jupyter pdflow`` does."""
+"""The commands of ``jupyter pdflow``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from jupyter_pdflow.cli.arguments import parse
 from jupyter_pdflow.cli.running import (
     STYLES,
     TemporaryServer,
-    complain,
     console,
     echo,
+    echo_error,
     follow,
     print_json,
 )
@@ -30,32 +30,34 @@ from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundErr
 from jupyter_pdflow.settings import URL_VARIABLE
 
 DONE, REFUSED, INTERRUPTED = 0, 2, 130
-STATUS_OF = {"succeeded": 0, "failed": 1, "canceled": 3}
+EXIT_STATUSES = {"succeeded": DONE, "failed": 1, "canceled": 3}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command.
+    """Carry out one command, and return its exit status.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command line without the program; `sys.argv` by default.
+        The command line without the program's name; by default that of this process.
 
     Returns
     -------
     int
         The exit status: 0, 1 (the run failed), 2 (refused), 3 (canceled), 130 (interrupted).
     """
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    # SIGTERM would end the process at once, and leave a server running that was started for a run.
+    signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        given = parse(arguments)
-        return COMMANDS[given.command](given)
+        options = parse(arguments)
+        return COMMANDS[options.command](options)
     except PDFlowError as error:
-        complain(f"jupyter pdflow: {error}")
+        echo_error(f"jupyter pdflow: {error}")
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
+        # Python flushes standard output at exit, and would print this error once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
 
@@ -63,28 +65,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # --- run ------------------------------------------------------------------------------
 
 
-def run(given: Namespace) -> int:
-    """Deploy a notebook and run it, on a running server or on one of its own."""
-    client = _server_for(given.notebook)
+def run(options: Namespace) -> int:
+    """Deploy a notebook and run it, on a running server or on a temporary one."""
+    client = _server_for(options.notebook)
     if client is not None:
-        return _run_on(client, given, own=None)
-    own = TemporaryServer(Path(given.notebook).resolve().parent)
-    kept = False
+        return _run_on(client, options, temporary=None)
+    server = TemporaryServer(Path(options.notebook).resolve().parent)
+    keep_running = False
     try:
         echo("Starting a Jupyter server for this run …")
-        status = _run_on(own.wait(), given, own=own)
-        kept = given.detach
+        status = _run_on(server.wait(), options, temporary=server)
+        keep_running = options.detach
         return status
     finally:
-        if not kept:
-            own.stop()
+        if not keep_running:
+            server.stop()
 
 
 def _server_for(notebook: str) -> Client | None:
-    """Find a running server that serves the notebook; None if one has to be started."""
+    """Return a running server that serves the notebook, or None if one has to be started."""
     if os.environ.get(URL_VARIABLE):
         return connect()
-    path = _existing(notebook)
+    path = _check_notebook(notebook)
     try:
         client = connect(path=path)
     except ServerNotFoundError:
@@ -92,151 +94,156 @@ def _server_for(notebook: str) -> Client | None:
     return client if client.contains(path) else None
 
 
-def _run_on(client: Client, given: Namespace, own: TemporaryServer | None) -> int:
-    workflow = _deployed(client, given.notebook)
-    started = client.post(f"workflows/{workflow['id']}/runs", {"event": given.event})
+def _run_on(client: Client, options: Namespace, temporary: TemporaryServer | None) -> int:
+    workflow = _deploy(client, options.notebook)
+    started = client.post(f"workflows/{workflow['id']}/runs", {"event": options.event})
     echo(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
-    if given.detach:
-        echo(_how_to_follow(client, started["id"], own))
+    if options.detach:
+        echo(_detached_text(client, started["id"], temporary))
         return DONE
     try:
         ended = follow(client, started, console())
     except KeyboardInterrupt:
-        complain(_how_to_go_on(client, started["id"], own))
+        echo_error(_interrupted_text(client, started["id"], temporary))
         raise
-    _conclude(client, ended)
-    return STATUS_OF[ended["status"]]
+    _print_result(client, ended)
+    return EXIT_STATUSES[ended["status"]]
 
 
-def _conclude(client: Client, ended: formatting.ApiObject) -> None:
-    """Show what the steps printed, how the run ended, and why it failed."""
+def _print_result(client: Client, ended: formatting.ApiObject) -> None:
+    """Print the output of the steps, how the run ended, and the traceback if it failed."""
     try:
         for line in formatting.printed_lines(client.get(f"runs/{ended['id']}/notebook")):
             echo(line)
     except PDFlowError as error:
-        complain(f"jupyter pdflow: what the steps printed can't be shown: {error}")
+        echo_error(f"jupyter pdflow: the output of the steps can't be shown: {error}")
     echo(formatting.summary_line(ended))
     if ended["status"] == "failed":
-        complain(formatting.traceback_text(ended))
+        echo_error(formatting.traceback_text(ended))
 
 
-def _how_to_follow(client: Client, run_id: str, own: TemporaryServer | None) -> str:
-    seen = f"It runs on {client.url}; see it with: jupyter pdflow show {run_id}"
-    if own is None:
-        return seen
-    return f"{seen}\nThat server was started for it and goes on; stop it with: kill {own.pid}"
+def _detached_text(client: Client, run_id: str, temporary: TemporaryServer | None) -> str:
+    text = f"The run is executed at {client.url}; see it with: jupyter pdflow show {run_id}"
+    if temporary is None:
+        return text
+    return f"{text}\nThis server was started for the run. Stop it with: kill {temporary.pid}"
 
 
-def _how_to_go_on(client: Client, run_id: str, own: TemporaryServer | None) -> str:
-    if own is None:
-        return f"\nRun {run_id} goes on at {client.url}; see it with: jupyter pdflow show {run_id}"
+def _interrupted_text(client: Client, run_id: str, temporary: TemporaryServer | None) -> str:
+    if temporary is None:
+        return (
+            f"\nRun {run_id} continues at {client.url}; see it with: jupyter pdflow show {run_id}"
+        )
+    # The run's links name the port, and the run is in the data directory.
     port = client.url.split("/")[2].rpartition(":")[2]
-    folder = shlex.quote(str(own.root))
+    folder = shlex.quote(str(temporary.root))
     data_dir = os.environ.get("JUPYTER_DATA_DIR")
-    data = f"JUPYTER_DATA_DIR={shlex.quote(data_dir)} " if data_dir else ""
+    environment = f"JUPYTER_DATA_DIR={shlex.quote(data_dir)} " if data_dir else ""
     return (
-        f"\nRun {run_id} is kept. It goes on, and its links work again, when a server runs:\n"
-        f"  {data}jupyter server --port={port} {folder}\n"
-        f"  {data}jupyter pdflow show {run_id}"
+        f"\nRun {run_id} is kept. It continues, and its links work again, once a server runs:\n"
+        f"  {environment}jupyter server --port={port} {folder}\n"
+        f"  {environment}jupyter pdflow show {run_id}"
     )
 
 
-# --- the others -----------------------------------------------------------------------
+# --- the other commands ---------------------------------------------------------------
 
 
-def deploy(given: Namespace) -> int:
+def deploy(options: Namespace) -> int:
     """Deploy a notebook on the running server."""
-    explicit = bool(os.environ.get(URL_VARIABLE))
-    client = connect(path=None if explicit else _existing(given.notebook))
-    workflow = _deployed(client, given.notebook)
+    is_named = bool(os.environ.get(URL_VARIABLE))
+    client = connect(path=None if is_named else _check_notebook(options.notebook))
+    workflow = _deploy(client, options.notebook)
     steps = ", ".join(workflow["steps"])
     echo(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
     return DONE
 
 
-def _deployed(client: Client, notebook: str) -> formatting.ApiObject:
+def _deploy(client: Client, notebook: str) -> formatting.ApiObject:
     workflow: formatting.ApiObject = client.post("workflows", {"path": client.relative(notebook)})
     for warning in workflow.get("warnings", ()):
-        complain(f"jupyter pdflow: {warning}")
+        echo_error(f"jupyter pdflow: {warning}")
     return workflow
 
 
-def runs(given: Namespace) -> int:
+def runs(options: Namespace) -> int:
     """List runs."""
     client = connect()
-    workflow = _workflow_id(client, given.workflow) if given.workflow else None
-    found = client.get("runs", status=given.status, workflow=workflow, limit=given.limit)
-    if given.json:
-        print_json(found)
+    workflow = _workflow_id(client, options.workflow) if options.workflow else None
+    listed = client.get("runs", status=options.status, workflow=workflow, limit=options.limit)
+    if options.json:
+        print_json(listed)
         return DONE
-    if not found:
-        complain("No runs.")
+    if not listed:
+        echo_error("No runs.")
         return DONE
-    console(wide=True).print(_table_of(found))
+    console(wide=True).print(_table(listed))
     return DONE
 
 
-def _workflow_id(client: Client, named: str) -> str:
-    """Find a workflow by its id, its name or the path of its notebook.
+def _workflow_id(client: Client, given: str) -> str:
+    """Return the id of a workflow that is given by its id, its notebook's path or its name.
 
     Raises
     ------
     UsageError
-        There is none, or several have that name.
+        There is no such workflow, or several have that name.
     """
-    known = client.get("workflows")
-    paths = {named, client.relative(named)} if client.contains(named) else {named}
-    for fits in (
-        lambda workflow: workflow["id"] == named,
+    workflows = client.get("workflows")
+    paths = {given, client.relative(given)} if client.contains(given) else {given}
+    for matches in (
+        lambda workflow: workflow["id"] == given,
         lambda workflow: workflow["path"] in paths,
-        lambda workflow: workflow["name"] == named,
+        lambda workflow: workflow["name"] == given,
     ):
-        ids = [str(workflow["id"]) for workflow in known if fits(workflow)]
+        ids = [str(workflow["id"]) for workflow in workflows if matches(workflow)]
         if len(ids) == 1:
             return ids[0]
         if ids:
-            msg = f"Several workflows are named {named!r}; give the id: {', '.join(ids)}."
+            msg = f"Several workflows are named {given!r}; give the id: {', '.join(ids)}."
             raise UsageError(msg)
-    ids = [str(workflow["id"]) for workflow in known]
-    there = f"deployed are {', '.join(ids)}" if ids else "none is deployed"
-    msg = f"There is no workflow {named!r}; {there}."
+    ids = [str(workflow["id"]) for workflow in workflows]
+    deployed = f"deployed are {', '.join(ids)}" if ids else "none is deployed"
+    msg = f"There is no workflow {given!r}; {deployed}."
     raise UsageError(msg)
 
 
-def _table_of(found: list[formatting.ApiObject]) -> Table:
+def _table(listed: list[formatting.ApiObject]) -> Table:
     table = Table("RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS", box=None, pad_edge=False)
-    for one in found:
-        pause = one["pause"]
+    for item in listed:
+        pause = item["pause"]
         table.add_row(
-            one["id"],
-            one["workflow_id"],
-            f"[{STYLES[one['status']]}]{one['status']}[/]",
-            formatting.local_time(one["created_at"]),
+            item["id"],
+            item["workflow_id"],
+            f"[{STYLES[item['status']]}]{item['status']}[/]",
+            formatting.local_time(item["created_at"]),
             f"{pause['step']} {formatting.pause_text(pause)}" if pause else "",
         )
     return table
 
 
-def show(given: Namespace) -> int:
+def show(options: Namespace) -> int:
     """Show one run."""
     client = connect()
-    found = client.get(f"runs/{given.run}")
-    if given.json:
+    found = client.get(f"runs/{options.run}")
+    if options.json:
         print_json(found)
         return DONE
     for line in [
         *_description(found),
-        *formatting.file_lines(client.get(f"runs/{given.run}/files")),
+        *formatting.file_lines(client.get(f"runs/{options.run}/files")),
     ]:
         echo(line)
     return DONE
 
 
 def _description(found: formatting.ApiObject) -> list[str]:
-    made_of = f"Workflow {found['workflow_id']}, version {found['version']}"
+    version = f"Workflow {found['workflow_id']}, version {found['version']}"
     lines = [
-        formatting.summary_line(found) if found["status"] in formatting.ENDED else _standing(found),
-        f"{made_of}, started {formatting.local_time(found['created_at'])}",
+        formatting.summary_line(found)
+        if found["status"] in formatting.ENDED
+        else f"Run {found['id']} is {found['status']}.",
+        f"{version}, started {formatting.local_time(found['created_at'])}",
         f"event: {_compact(found['event'])}",
     ]
     for step in found["steps"]:
@@ -244,30 +251,27 @@ def _description(found: formatting.ApiObject) -> list[str]:
     return [*lines, *formatting.traceback_text(found).splitlines()]
 
 
-def _standing(found: formatting.ApiObject) -> str:
-    return f"Run {found['id']} is {found['status']}."
-
-
 def _exports(step: formatting.ApiObject) -> list[str]:
     return [f"  {name} = {_compact(value)}" for name, value in step["exports"].items()]
 
 
-def resume(given: Namespace) -> int:
+def resume(options: Namespace) -> int:
     """Resume a paused run."""
-    found = connect().post(f"runs/{given.run}/resume", {"data": given.data})
+    found = connect().post(f"runs/{options.run}/resume", {"data": options.data})
     echo(f"Run {found['id']} is resumed.")
     return DONE
 
 
-def cancel(given: Namespace) -> int:
+def cancel(options: Namespace) -> int:
     """Cancel a run."""
-    found = connect().post(f"runs/{given.run}/cancel", {"reason": given.reason})
+    found = connect().post(f"runs/{options.run}/cancel", {"reason": options.reason})
     echo(f"Run {found['id']} is canceled.")
     return DONE
 
 
-def _keep(given: Namespace) -> int:
-    """Carry out a command that works on a data directory; their imports take a while."""
+def _maintain(options: Namespace) -> int:
+    """Carry out a command that works on a data directory, without a server."""
+    # Imported here, because it takes a while and the other commands do without.
     from jupyter_pdflow.cli import maintenance
 
     commands = {
@@ -276,12 +280,12 @@ def _keep(given: Namespace) -> int:
         "import": maintenance.import_,
     }
     try:
-        return commands[given.command](given)
+        return commands[options.command](options)
     except BrokenPipeError:
         raise
     except OSError as error:
-        what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-        msg = f"{what}. Put that right, then do this again."
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        msg = f"{reason}. Fix this, then run the command again."
         raise FilesError(msg) from error
 
 
@@ -292,14 +296,14 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "show": show,
     "resume": resume,
     "cancel": cancel,
-    **dict.fromkeys(("doctor", "export", "import"), _keep),
+    **dict.fromkeys(("doctor", "export", "import"), _maintain),
 }
 
 
-# --- input and output -----------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------
 
 
-def _existing(notebook: str) -> Path:
+def _check_notebook(notebook: str) -> Path:
     path = Path(notebook)
     if not path.is_file():
         msg = f"There is no notebook {notebook!r}; give the path of an .ipynb file."
@@ -307,7 +311,7 @@ def _existing(notebook: str) -> Path:
     return path
 
 
-def _as_interrupt(*_: object) -> NoReturn:
+def _raise_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 

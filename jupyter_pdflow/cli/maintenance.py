@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from jupyter_pdflow.cli.running import complain, echo, print_json
+from jupyter_pdflow.cli.running import echo, echo_error, print_json
 from jupyter_pdflow.exceptions import UsageError
 from jupyter_pdflow.maintenance.datadir import EXPORTED, DataDir
 from jupyter_pdflow.maintenance.doctor import Report, examine, repair
@@ -54,7 +54,7 @@ def import_(given: Namespace) -> int:
     for line in _of_import(found, path):
         echo(line)
     if found.other:
-        complain(
+        echo_error(
             f"jupyter pdflow: not imported, as {path} has them already and they differ, "
             f"perhaps because they went on there: {', '.join(found.other)}"
         )

@@ -1,4 +1,4 @@
-"""Run a workflow from the terminal: on which server, its progress, and what is written."""
+"""Run a workflow from the terminal: a temporary server, the run's progress, and output."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from rich.text import Text
 from jupyter_pdflow import formatting
 from jupyter_pdflow.client import Client, server_of
 from jupyter_pdflow.exceptions import ServerNotFoundError
-from jupyter_pdflow.formatting import format_duration
+
+# --- a temporary server ---------------------------------------------------------------
 
 EXTENSIONS = {
     "jupyter_pdflow": True,
     **dict.fromkeys(("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim"), False),
 }
-"""No one looks at this server, and JupyterLab would double the time that it takes to start."""
+"""Without JupyterLab, which would double the time of the start."""
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
-POLL_SECONDS = 0.1
+START_POLL_SECONDS = 0.1
 
 
 class TemporaryServer:
@@ -55,24 +56,25 @@ class TemporaryServer:
         return self._process.pid
 
     def wait(self) -> Client:
-        """Wait until the server answers.
+        """Wait until the server answers, and return its client.
 
         Raises
         ------
         ServerNotFoundError
-            It did not start; the message says where its log is.
+            The server did not start; the message names its log.
         ApiError
-            It answers with an error, such as another server holding the data directory.
+            The server answers with an error, such as a data directory held by another server.
         """
-        patience = time.monotonic() + START_SECONDS
-        while time.monotonic() < patience and self._process.poll() is None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
             client = server_of(self.pid)
             if client:
+                # Raises the error of a server that has started but can't be used.
                 client.get("runs", limit=1)
                 return client
-            time.sleep(POLL_SECONDS)
+            time.sleep(START_POLL_SECONDS)
         self.stop(keep_log=True)
-        msg = f"The Jupyter server did not start; its log is {self.log}."
+        msg = f"The Jupyter server did not start; see its log {self.log}."
         raise ServerNotFoundError(msg)
 
     def stop(self, *, keep_log: bool = False) -> None:
@@ -87,20 +89,22 @@ class TemporaryServer:
             self.log.unlink(missing_ok=True)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        allow_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         with self.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603  our own interpreter, no shell
                 [
                     *(sys.executable, "-m", "jupyter_server"),
                     *("--no-browser", "--ServerApp.ip=127.0.0.1"),
                     f"--ServerApp.jpserver_extensions={EXTENSIONS}",
-                    *(f"--ServerApp.root_dir={self.root}", *root),
+                    *(f"--ServerApp.root_dir={self.root}", *allow_root),
                 ],
                 cwd=self.root,
+                # Not as an argument: other users can read the command lines of processes.
                 env={**os.environ, "JUPYTER_TOKEN": secrets.token_hex(24)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A Ctrl-C in the terminal would reach the server too, and stop it at once.
                 start_new_session=True,
             )
 
@@ -108,13 +112,15 @@ class TemporaryServer:
 def _log_file() -> Path:
     folder = Path(jupyter_runtime_dir())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix="pdflow-server-", suffix=".log", dir=folder)
-    os.close(number)
+    descriptor, name = tempfile.mkstemp(prefix="pdflow-server-", suffix=".log", dir=folder)
+    os.close(descriptor)
     return Path(name)
 
 
-FOLLOW_SECONDS = 0.3
-GONE_SECONDS = 30.0
+# --- progress -------------------------------------------------------------------------
+
+POLL_SECONDS = 0.3
+RECONNECT_SECONDS = 30.0
 STYLES = {
     "queued": "dim",
     "pending": "dim",
@@ -125,11 +131,11 @@ STYLES = {
     "failed": "red",
     "canceled": "magenta",
 }
-MARKS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
+SYMBOLS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
 
 
 def follow(client: Client, run: formatting.ApiObject, console: Console) -> formatting.ApiObject:
-    """Show a run's progress until it has ended, and return it as it is then.
+    """Show a run's progress until it has ended, and return the ended run.
 
     On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
     pause are printed once, in full, so that they can be copied.
@@ -137,83 +143,91 @@ def follow(client: Client, run: formatting.ApiObject, console: Console) -> forma
     Raises
     ------
     ServerNotFoundError
-        The server went away and did not come back.
+        The server stopped, and did not answer again within `RECONNECT_SECONDS`.
     """
-    show = _follow_live if console.is_terminal else _follow_plainly
+    show = _follow_live if console.is_terminal else _follow_as_lines
     return show(_poll(client, run), console)
 
 
 def _poll(client: Client, run: formatting.ApiObject) -> Iterator[formatting.ApiObject]:
     yield run
     while run["status"] not in formatting.ENDED:
-        time.sleep(FOLLOW_SECONDS)
-        run = _look(client, run["id"])
+        time.sleep(POLL_SECONDS)
+        run = _get_run(client, run["id"])
         yield run
 
 
-def _look(client: Client, run_id: str) -> formatting.ApiObject:
-    """Get the run, from a server that may be restarting."""
-    patience = time.monotonic() + GONE_SECONDS
+def _get_run(client: Client, run_id: str) -> formatting.ApiObject:
+    """Return the run, from a server that may be restarting."""
+    deadline = time.monotonic() + RECONNECT_SECONDS
     while True:
         try:
             run: formatting.ApiObject = client.get(f"runs/{run_id}")
         except ServerNotFoundError as error:
-            if time.monotonic() > patience:
-                msg = f"{error} Run {run_id} is kept and goes on when the server is back."
+            if time.monotonic() > deadline:
+                msg = f"{error} Run {run_id} is kept, and continues once the server runs again."
                 raise ServerNotFoundError(msg) from error
-            time.sleep(FOLLOW_SECONDS)
+            time.sleep(POLL_SECONDS)
         else:
             return run
 
 
-def _follow_plainly(
-    looks: Iterator[formatting.ApiObject], console: Console
+def _follow_as_lines(
+    updates: Iterator[formatting.ApiObject], console: Console
 ) -> formatting.ApiObject:
-    before = None
-    for run in looks:
-        for line in formatting.changed_lines(before, run):
-            print_line(console, line)
-        before = run
-    return _last(before)
+    run = next(updates)
+    _print_lines(console, formatting.changed_lines(None, run))
+    for update in updates:
+        _print_lines(console, formatting.changed_lines(run, update))
+        run = update
+    return run
 
 
-def _follow_live(looks: Iterator[formatting.ApiObject], console: Console) -> formatting.ApiObject:
-    run, told = next(looks), ("", "")
+def _follow_live(updates: Iterator[formatting.ApiObject], console: Console) -> formatting.ApiObject:
+    run, printed = next(updates), ("", "")
     with Live(
         console=console,
         get_renderable=lambda: drawing(run, datetime.now(UTC)),
         refresh_per_second=8,
+        # The default cuts off what does not fit on the screen.
         vertical_overflow="visible",
     ):
-        told = _tell_links(run, told, console)
-        for look in looks:
-            run = look
-            told = _tell_links(run, told, console)
+        printed = _print_new_links(run, printed, console)
+        for update in updates:
+            run = update
+            printed = _print_new_links(run, printed, console)
     return run
 
 
-def _tell_links(
-    run: formatting.ApiObject, told: tuple[str, str], console: Console
+def _print_new_links(
+    run: formatting.ApiObject, printed: tuple[str, str], console: Console
 ) -> tuple[str, str]:
-    """Print the links of a pause that has not been told yet, above the drawing.
+    """Print the links of a pause above the drawing, unless they were printed before.
 
-    Those of the first rerun of a step are told only: a poll has new ones each time.
+    Of a step's reruns only the first one's are printed: a poll has new links each time.
+
+    Parameters
+    ----------
+    printed : tuple of str
+        The step and the deadline of the latest pause that this function has seen.
+
+    Returns
+    -------
+    tuple of str
+        The same for the next call.
     """
     pause = run["pause"]
-    if not pause or told == (pause["step"], pause["deadline"]):
-        return told
+    if not pause or printed == (pause["step"], pause["deadline"]):
+        return printed
     step = next(step for step in run["steps"] if step["name"] == pause["step"])
     if not formatting.is_repeated(step, pause):
-        for line in (
-            f"{pause['step']} {formatting.pause_text(pause)}",
-            *formatting.link_lines(pause),
-        ):
-            print_line(console, line)
+        title = f"{pause['step']} {formatting.pause_text(pause)}"
+        _print_lines(console, [title, *formatting.link_lines(pause)])
     return pause["step"], pause["deadline"]
 
 
 def drawing(run: formatting.ApiObject, now: datetime) -> Group:
-    """Draw a run: its steps with their state, and what it waits for."""
+    """Return a drawing of a run: its steps with their state, and what it waits for."""
     table = Table.grid(padding=(0, 2))
     for step in run["steps"]:
         table.add_row(*_row(step, now))
@@ -223,49 +237,54 @@ def drawing(run: formatting.ApiObject, now: datetime) -> Group:
 def _row(step: formatting.ApiObject, now: datetime) -> tuple[str | Text, ...]:
     status = step["status"]
     style = STYLES[status]
-    mark = Text(MARKS.get(status, "·"), style)
-    again = f"run {step['runs']}" if step["runs"] > 1 else ""
-    took = format_duration(formatting.elapsed(step, now)) if step["started_at"] else ""
+    symbol = Text(SYMBOLS.get(status, "·"), style)
+    rerun = f"run {step['runs']}" if step["runs"] > 1 else ""
+    time_taken = (
+        formatting.format_duration(formatting.elapsed(step, now)) if step["started_at"] else ""
+    )
     name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
-    return mark, name, Text(status, style), again, took
+    return symbol, name, Text(status, style), rerun, time_taken
 
 
 def _footer(run: formatting.ApiObject, now: datetime) -> list[Text]:
-    if run["pause"]:
-        return [
-            Text(f"{run['pause']['step']} {formatting.countdown_text(run['pause'], now)}", "yellow")
-        ]
-    return []
+    pause = run["pause"]
+    if not pause:
+        return []
+    return [Text(f"{pause['step']} {formatting.countdown_text(pause, now)}", "yellow")]
 
 
-def print_line(console: Console, line: str) -> None:
-    """Print a line exactly as it is: no markup, never wrapped or cut."""
-    console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def _last(run: formatting.ApiObject | None) -> formatting.ApiObject:
-    assert run is not None  # noqa: S101  for the type checker: there is always a first look
-    return run
-
+# --- output ---------------------------------------------------------------------------
 
 WIDE = 10_000
 
 
 def console(*, wide: bool = False) -> Console:
-    """Get standard output; `wide` keeps columns whole where no one looks at a screen."""
+    """Return standard output.
+
+    Parameters
+    ----------
+    wide : bool
+        Whether to keep the columns of a table whole if standard output is not a terminal.
+    """
     return Console(width=WIDE if wide and not sys.stdout.isatty() else None)
 
 
 def echo(text: str) -> None:
     """Write lines to standard output, as they are."""
-    print_line(console(), text)
+    _print_lines(console(), [text])
 
 
-def complain(text: str) -> None:
+def echo_error(text: str) -> None:
     """Write lines to standard error, as they are."""
-    print_line(Console(stderr=True), text)
+    _print_lines(Console(stderr=True), [text])
 
 
-def print_json(found: Any) -> None:
-    """Write JSON for programs."""
-    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+def print_json(value: Any) -> None:
+    """Write JSON for programs to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _print_lines(console: Console, lines: list[str]) -> None:
+    """Print lines exactly as they are: without markup, not wrapped, not cut."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)

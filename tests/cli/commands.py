@@ -1,4 +1,4 @@
-"""Real processes of the command ``jupyter pdflow``."""
+"""The command ``jupyter pdflow`` in real processes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def call(server: JupyterServer, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-class Started:
-    """A command that is still running, and what it has written so far."""
+class RunningCommand:
+    """A running command, and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -67,8 +67,8 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(server: JupyterServer, *arguments: str) -> Iterator[Started]:
-    """Start ``jupyter pdflow …``; ended with the block."""
+def started(server: JupyterServer, *arguments: str) -> Iterator[RunningCommand]:
+    """Start ``jupyter pdflow …``, and stop it at the end of the block."""
     env = {**server.env, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [JUPYTER, "pdflow", *arguments],
@@ -79,7 +79,7 @@ def started(server: JupyterServer, *arguments: str) -> Iterator[Started]:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        command = Started(process)
+        command = RunningCommand(process)
         try:
             yield command
         finally:
@@ -89,7 +89,7 @@ def started(server: JupyterServer, *arguments: str) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def on_terminal(server: JupyterServer, *arguments: str) -> Iterator[Started]:
+def on_terminal(server: JupyterServer, *arguments: str) -> Iterator[RunningCommand]:
     """Start ``jupyter pdflow …`` on a terminal of 80 columns."""
     ours, theirs = os.openpty()
     env = {**server.env, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
@@ -105,7 +105,7 @@ def on_terminal(server: JupyterServer, *arguments: str) -> Iterator[Started]:
     )
     os.close(theirs)
     process.stdout = _lines_of(ours)  # type: ignore[assignment]
-    command = Started(process)
+    command = RunningCommand(process)
     try:
         yield command
     finally:

@@ -1,4 +1,4 @@
-"""``jupyter pdflow`` where a server is running."""
+"""``jupyter pdflow`` with a running server."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_run_that_is_canceled(server: JupyterServer) -> None:
     assert f"Run {run_id} canceled (not today): " in command.text
 
 
-def test_detached_run_goes_on_alone(server: JupyterServer) -> None:
+def test_detached_run_continues(server: JupyterServer) -> None:
     done = call(server, "run", "ask.ipynb", "--detach")
     assert done.returncode == 0
     run_id = RUN_ID.search(done.stdout)[1]  # type: ignore[index]
@@ -88,13 +88,13 @@ def test_detached_run_goes_on_alone(server: JupyterServer) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_the_run(server: JupyterServer, number: signal.Signals) -> None:
+def test_interrupt_keeps_the_run(server: JupyterServer, number: signal.Signals) -> None:
     with started(server, "run", "ask.ipynb") as command:
         run_id = command.find(RUN_ID.pattern)
         command.find(r"  cancel: (\S+)\n")
         command.process.send_signal(number)
         assert command.wait() == 130
-    assert f"Run {run_id} goes on at {server.url}" in command.text
+    assert f"Run {run_id} continues at {server.url}" in command.text
     assert "Traceback" not in command.text
     assert server.get_run(run_id)["status"] == "paused"
 
@@ -115,7 +115,7 @@ def test_runs_are_listed(server: JupyterServer) -> None:
         assert [run["id"] for run in json.loads(done.stdout)] == [paused["id"]]
 
 
-def test_runs_of_a_workflow_that_is_not_there_are_an_error(server: JupyterServer) -> None:
+def test_runs_of_an_unknown_workflow_are_an_error(server: JupyterServer) -> None:
     server.deploy("one/same", [ECHO])
     server.deploy("two/same", [ECHO])
     done = call(server, "runs", "--workflow", "no-such", "--json")
@@ -138,7 +138,7 @@ def handler(pd):
     assert re.search(r"(?m)^poll \(run 4\): succeeded", done.stdout)
 
 
-def test_show_tells_everything(server: JupyterServer) -> None:
+def test_show_prints_exports_and_links(server: JupyterServer) -> None:
     run = server.wait_run(server.run(server.deploy("shown", [ASK]), {"a": "b"})["id"], "paused")
     text = call(server, "show", run["id"]).stdout
     for part in (run["id"], "paused", run["version"], '{"a":"b"}', '$return_value = {"asked":1}'):
@@ -155,7 +155,7 @@ def test_deploy_names_the_version(server: JupyterServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["run", "echo.ipynb", "--event", "{oops"], "is not JSON"),
         (["run", "none.ipynb"], "no notebook 'none.ipynb'"),
@@ -163,20 +163,20 @@ def test_deploy_names_the_version(server: JupyterServer) -> None:
         (["show", "01K00000000000000000000000"], "01K00000000000000000000000"),
         (["resume", "ended"], "not paused"),
         (["cancel", "ended"], "nothing to cancel"),
-        (["runs", "--limit", "0"], "'0' is not a number from 1"),
+        (["runs", "--limit", "0"], "'0' is not a positive whole number"),
         (["runs", "--status", "asleep"], "asleep"),
         (["fly"], "fly"),
         ([], "COMMAND"),
     ],
 )
-def test_refusals_are_one_line(server: JupyterServer, arguments: list[str], says: str) -> None:
+def test_refusals_are_one_line(server: JupyterServer, arguments: list[str], message: str) -> None:
     write_notebook(server.root / "bad.ipynb", ["1 + 1"])
     if arguments[1:] == ["ended"]:
         run = server.run(server.deploy("ended", [ECHO]))
         arguments = [arguments[0], server.wait_run(run["id"], "succeeded")["id"]]
     done = call(server, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

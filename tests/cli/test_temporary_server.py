@@ -1,4 +1,4 @@
-"""``jupyter pdflow`` where no server is running, or the wrong one."""
+"""``jupyter pdflow`` without a server that serves the notebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ASK = "%%step ask\ndef handler(pd):\n    pd.flow.suspend()"
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[JupyterServer]:
-    """A user's home and a notebook; its server does not run, but would use the same data."""
+    """A user's home with a notebook; its server is not running, but would use the same data."""
     server = JupyterServer(tmp_path, data_dir=tmp_path / "home" / "data" / "pdflow")
     write_notebook(server.root / "ask.ipynb", [ASK])
     yield server
@@ -28,7 +28,7 @@ def machine(tmp_path: Path) -> Iterator[JupyterServer]:
 
 
 def servers_of(machine: JupyterServer) -> list[psutil.Process]:
-    """List the servers that serve this machine's folder."""
+    """Return the servers that serve this machine's folder."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -67,7 +67,7 @@ def test_interrupted_run_is_kept(machine: JupyterServer) -> None:
     machine.wait_run(run_id, "succeeded")
 
 
-def test_detached_server_goes_on(machine: JupyterServer) -> None:
+def test_detached_server_keeps_running(machine: JupyterServer) -> None:
     done = call(machine, "run", "ask.ipynb", "--detach")
     assert done.returncode == 0
     (process,) = servers_of(machine)
@@ -81,7 +81,7 @@ def test_detached_server_goes_on(machine: JupyterServer) -> None:
         process.wait(15)
 
 
-def test_data_held_by_another_server_is_said(machine: JupyterServer, tmp_path: Path) -> None:
+def test_data_held_by_another_server_is_refused(machine: JupyterServer, tmp_path: Path) -> None:
     machine.start()
     write_notebook(tmp_path / "elsewhere" / "ask.ipynb", [ASK])
     done = call(machine, "run", "../elsewhere/ask.ipynb")
@@ -108,10 +108,10 @@ def test_named_server_that_does_not_answer(machine: JupyterServer) -> None:
 
 def test_named_server_is_used(machine: JupyterServer, tmp_path: Path) -> None:
     machine.start()
-    visitor = JupyterServer(tmp_path / "visitor", env={"JUPYTER_PDFLOW_URL": machine.url})
-    visitor.root.mkdir(parents=True)
-    refused = call(visitor, "runs")
+    client = JupyterServer(tmp_path / "client", env={"JUPYTER_PDFLOW_URL": machine.url})
+    client.root.mkdir(parents=True)
+    refused = call(client, "runs")
     assert (refused.returncode, "JUPYTER_PDFLOW_TOKEN" in refused.stderr) == (2, True)
-    visitor.env["JUPYTER_PDFLOW_TOKEN"] = machine.token
-    assert call(visitor, "run", "ask.ipynb", "--detach").returncode == 0
-    visitor.http.close()
+    client.env["JUPYTER_PDFLOW_TOKEN"] = machine.token
+    assert call(client, "run", "ask.ipynb", "--detach").returncode == 0
+    client.http.close()
