@@ -132,7 +132,7 @@ def show_notebook(page: Page, server: JupyterServer, camera: Camera, scheme: Sch
     desk = open_lab(page, server, "lab/tree/approval.ipynb", scheme)
     desk.run(0)
     notice = desk.run(1)
-    expect(notice.get_by_role("button", name="as if cancelled")).to_be_visible()
+    expect(notice.get_by_role("button", name="as if canceled")).to_be_visible()
     camera.take("test-mode", page)
     camera.take("notice", notice)
     desk.toolbar("Production").click()

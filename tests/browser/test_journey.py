@@ -98,7 +98,7 @@ def test_widgets_in_notebook_7(lab: JupyterServer, page: Page) -> None:
     desk = Desk.at(page, lab, "notebooks/seven.ipynb")
     desk.run(0)
     expect(desk.run(1)).to_contain_text(NOTICE)
-    expect(desk.output(1).get_by_role("button", name="as if cancelled")).to_be_visible()
+    expect(desk.output(1).get_by_role("button", name="as if canceled")).to_be_visible()
     desk.run(2)
     expect(desk.run(3)).to_contain_text("No runs yet")
     run = lab.api("POST", "/workflows/seven/runs", json={"event": {}}).json()

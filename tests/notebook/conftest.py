@@ -1,4 +1,4 @@
-"""Real kernels, spoken to as a front end does."""
+"""Real kernels, and a client that acts as a front end does."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.servers import wait_until
 T = TypeVar("T")
 VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS = 20.0
-FRESH = """\
+RESET = """\
 %reset -f
 %reload_ext jupyter_pdflow
 """
 
 
 @dataclass
-class Ran:
-    """What came of a cell."""
+class CellResult:
+    """The reply to a cell, and its outputs."""
 
     reply: dict[str, Any]
     outputs: list[dict[str, Any]]
@@ -41,27 +41,27 @@ class Ran:
         return "".join(one["text"] for one in self.outputs if one.get("name") == "stdout")
 
     @property
-    def shown(self) -> list[dict[str, Any]]:
+    def bundles(self) -> list[dict[str, Any]]:
         """The mimebundles displayed."""
         return [one["data"] for one in self.outputs if "data" in one]
 
     @property
     def text(self) -> str:
-        return "\n".join(bundle["text/plain"] for bundle in self.shown)
+        return "\n".join(bundle["text/plain"] for bundle in self.bundles)
 
 
 @dataclass
 class Kernel:
-    """A kernel, with the state of its widgets as a front end keeps it."""
+    """A kernel's client, with the state of the widgets as a front end keeps it."""
 
     client: BlockingKernelClient
     manager: KernelManager
     widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    responses: dict[str, dict[str, Any]] = field(default_factory=dict)
     displays: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def nudge(self) -> None:
-        """Ask for a sign of life until one comes, which shows that none are missed any more."""
+    def wait_until_ready(self) -> None:
+        """Wait until the kernel's messages arrive: those before the subscription are lost."""
 
         def answered() -> bool:
             self.client.kernel_info()
@@ -71,11 +71,11 @@ class Kernel:
 
         wait_until(answered, "the kernel answers", 60)
 
-    def run(self, code: str, cell_id: str | None = None) -> Ran:
+    def run(self, code: str, cell_id: str | None = None) -> CellResult:
         """Execute a cell and wait for its end."""
         message_id = self.send(code, cell_id)
         reply = self.reply_to(message_id)
-        return Ran(reply["content"], self.until_idle(message_id))
+        return CellResult(reply["content"], self.until_idle(message_id))
 
     def reply_to(self, message_id: str) -> dict[str, Any]:
         """Wait for the reply to a request."""
@@ -108,7 +108,7 @@ class Kernel:
         outputs = []
         while True:
             message = self.client.get_iopub_msg(timeout=SECONDS)
-            self.keep(message)
+            self.record(message)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -117,26 +117,26 @@ class Kernel:
             if kind in ("stream", "display_data", "execute_result", "error"):
                 outputs.append({"output_type": kind, **content})
 
-    def keep(self, message: dict[str, Any]) -> None:
+    def record(self, message: dict[str, Any]) -> None:
         content = message["content"]
         if message["msg_type"] == "comm_open":
             self.widgets[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
             self.widgets[content["comm_id"]].update(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "custom":
-            self.answers[content["data"]["content"]["id"]] = content["data"]["content"]
+            self.responses[content["data"]["content"]["id"]] = content["data"]["content"]
         elif message["msg_type"] == "update_display_data":
             self.displays[content["transient"]["display_id"]] = content["data"]
 
-    def waiting(self) -> Iterator[dict[str, Any]]:
-        """Take the messages that have arrived."""
+    def arrived_messages(self) -> Iterator[dict[str, Any]]:
+        """Yield the messages that have arrived."""
         while self.client.iopub_channel.msg_ready():
             yield self.client.get_iopub_msg(timeout=SECONDS)
 
     # --- widgets ----------------------------------------------------------------------
 
-    def tree(self, bundle: dict[str, Any]) -> list[dict[str, Any]]:
-        """Get the states of a displayed widget and of all that is in it."""
+    def widget_states(self, bundle: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the states of a displayed widget and of its descendants."""
         found, ids = [], [bundle[VIEW]["model_id"]]
         while ids:
             model_id = ids.pop(0)
@@ -145,24 +145,24 @@ class Kernel:
             ids += [child.removeprefix("IPY_MODEL_") for child in state.get("children", [])]
         return found
 
-    def find(self, bundle: dict[str, Any], **traits: Any) -> dict[str, Any]:
-        """Get the state of the one widget in a displayed one that has these traits."""
+    def find_widget(self, bundle: dict[str, Any], **traits: Any) -> dict[str, Any]:
+        """Return the state of the only widget with these traits in a displayed one."""
         states = [
             state
-            for state in self.tree(bundle)
+            for state in self.widget_states(bundle)
             if all(state.get(k) == v for k, v in traits.items())
         ]
         assert len(states) == 1, states
         return states[0]
 
     def click(self, bundle: dict[str, Any], description: str) -> None:
-        """Press a button as a front end does, and wait until the kernel has handled it."""
-        button = self.find(bundle, description=description, _model_name="ButtonModel")
+        """Press a button as a front end does, and wait until the kernel has handled this."""
+        button = self.find_widget(bundle, description=description, _model_name="ButtonModel")
         self._message(button["id"], {"method": "custom", "content": {"event": "click"}})
 
-    def type(self, bundle: dict[str, Any], text: str) -> None:
-        """Type into the text field."""
-        field_id = self.find(bundle, _model_name="TextareaModel")["id"]
+    def enter_text(self, bundle: dict[str, Any], text: str) -> None:
+        """Enter a text into the text field."""
+        field_id = self.find_widget(bundle, _model_name="TextareaModel")["id"]
         data = {"method": "update", "state": {"value": text}, "buffer_paths": []}
         self._message(field_id, data)
 
@@ -171,60 +171,60 @@ class Kernel:
         self.client.shell_channel.send(message)
         self.until_idle(message["header"]["msg_id"])
 
-    def ask(self, bundle: dict[str, Any], method: str, *args: Any) -> dict[str, Any]:
-        """Send a live view's request through the kernel, as its page does."""
+    def request(self, bundle: dict[str, Any], method: str, *args: Any) -> dict[str, Any]:
+        """Send a live view's request through the kernel, as its page does, and return the answer."""
         number = uuid4().hex
-        self.tell(bundle, {"id": number, "method": method, "args": list(args)})
-        return self.wait_until(lambda: self.answers.pop(number, None), f"an answer to {args}")
+        self.send_to_view(bundle, {"id": number, "method": method, "args": list(args)})
+        return self.wait_until(lambda: self.responses.pop(number, None), f"an answer to {args}")
 
-    def tell(self, bundle: dict[str, Any], content: Any) -> None:
+    def send_to_view(self, bundle: dict[str, Any], content: Any) -> None:
         """Send a widget a message."""
         data = {"method": "custom", "content": content}
         self._message(bundle[VIEW]["model_id"], data)
 
-    def says(self, bundle: dict[str, Any]) -> str:
-        """Get the texts of all HTML widgets in a displayed one."""
-        states = [one for one in self.tree(bundle) if one["_model_name"] == "HTMLModel"]
+    def widget_text(self, bundle: dict[str, Any]) -> str:
+        """Return the texts of all HTML widgets in a displayed one."""
+        states = [one for one in self.widget_states(bundle) if one["_model_name"] == "HTMLModel"]
         return "\n".join(state["value"] for state in states)
 
     def outputs(self, bundle: dict[str, Any]) -> list[dict[str, Any]]:
-        """Get what the output area in a displayed widget shows."""
-        return list(self.find(bundle, _model_name="OutputModel")["outputs"])
+        """Return the outputs in the output area of a displayed widget."""
+        return list(self.find_widget(bundle, _model_name="OutputModel")["outputs"])
 
     def wait_for_outputs(self, bundle: dict[str, Any], number: int = 1) -> list[dict[str, Any]]:
-        """Wait until the output area in a displayed widget shows that many outputs."""
+        """Wait until the output area of a displayed widget has this many outputs."""
         return self.wait_until(
             lambda: self.outputs(bundle) if len(self.outputs(bundle)) >= number else None,
             f"{number} outputs",
         )
 
-    def wait_until_it_says(self, bundle: dict[str, Any], words: str) -> str:
-        """Wait until a displayed widget says something."""
-        said = lambda: self.says(bundle) if words in self.says(bundle) else None
-        return self.wait_until(said, f"the widget says {words!r}")
+    def wait_for_widget_text(self, bundle: dict[str, Any], words: str) -> str:
+        """Wait until the text of a displayed widget contains `words`."""
+        found = lambda: self.widget_text(bundle) if words in self.widget_text(bundle) else None
+        return self.wait_until(found, f"the widget shows {words!r}")
 
     def wait_until(self, check: Callable[[], T], what: str) -> T:
-        """Take what the kernel sends of itself until `check` gives something true."""
+        """Record the kernel's messages until `check` returns something true, and return that."""
 
-        def check_anew() -> T:
-            for message in self.waiting():
-                self.keep(message)
+        def record_and_check() -> T:
+            for message in self.arrived_messages():
+                self.record(message)
             return check()
 
-        return wait_until(check_anew, what, SECONDS)
+        return wait_until(record_and_check, what, SECONDS)
 
 
 @pytest.fixture(scope="module")
 def kernel_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """Start one kernel for the module, that no server knows of, nor it of any."""
+    """Start one kernel for the module; it and servers do not know of each other."""
     manager = KernelManager(kernel_name="python3", transport="ipc")
-    nowhere = {"JUPYTER_RUNTIME_DIR": str(tmp_path_factory.mktemp("runtime"))}
-    manager.start_kernel(env={**os.environ, **nowhere})
+    empty_runtime_dir = {"JUPYTER_RUNTIME_DIR": str(tmp_path_factory.mktemp("runtime"))}
+    manager.start_kernel(env={**os.environ, **empty_runtime_dir})
     client = manager.blocking_client()
     client.start_channels()
     try:
         kernel = Kernel(client, manager)
-        kernel.nudge()
+        kernel.wait_until_ready()
         yield kernel
     finally:
         client.stop_channels()
@@ -235,7 +235,7 @@ def kernel_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]
 
 @pytest.fixture
 def kernel(kernel_process: Kernel) -> Kernel:
-    """Give a test a kernel with a fresh session."""
-    ran = kernel_process.run(FRESH)
+    """Return a kernel with a fresh session."""
+    ran = kernel_process.run(RESET)
     assert ran.reply["status"] == "ok", ran
     return kernel_process

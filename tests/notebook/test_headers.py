@@ -1,4 +1,4 @@
-"""A step never vanishes: its header counts where it should stand, and is an error elsewhere."""
+"""A step's header counts on the first line of a cell; anywhere else a deploy refuses it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MISPLACED = {
     "below %%time": (f"%%time\n{STEP}", 2),
     "below %%capture and %%time": (f"\n%%capture\n%%time -n\n\n{STEP}", 5),
     "below a magic": (f"%matplotlib inline\n{STEP}", 2),
-    "below a magic that goes on": (f"%time \\\n  x\n!echo \\\n  y\n{STEP}", 5),
+    "below a magic of several lines": (f"%time \\\n  x\n!echo \\\n  y\n{STEP}", 5),
     "below %%bash": (f"%%bash\necho don't\n{STEP}", 3),
     "below %%writefile": (f"%%writefile steps.py\n{STEP}", 2),
     "below %%html": (f"%%html\n<p>\n{STEP}", 3),
-    "below what is left open": (f"x = (\n{STEP}", 2),
-    "below a string that is left open": (f"'''\n{STEP}", 2),
+    "below an open bracket": (f"x = (\n{STEP}", 2),
+    "below an open string": (f"'''\n{STEP}", 2),
     "in a cell that does not parse": ("x = 1\n%%step a\ndef handler(pd)\n  pass", 2),
     "in a block": ("if True:\n  %%step a\n  x = 1", 2),
     "in a block without indentation": (f"if True:\n{STEP}", 2),
@@ -39,7 +39,7 @@ MISPLACED = {
     "a second one": (f"{ORDER}\n{STEP}", 4),
     "a second one below blank lines": (f"\n\n{ORDER}\n{STEP}", 6),
     "a second one below %%time": (f"%%step order\n%%time\n{STEP}", 3),
-    "a second one below what is left open": (f"%%step order\nx = (\n{STEP}", 3),
+    "a second one below an open bracket": (f"%%step order\nx = (\n{STEP}", 3),
     "one %": (f"%step a\n{HANDLER}", 1),
     "one % and a blank": (f"% step a\n{HANDLER}", 1),
     "a blank": (f"%% step a\n{HANDLER}", 1),
@@ -49,10 +49,10 @@ MISPLACED = {
     "a capital": (f"%%Step approve\n{HANDLER}", 1),
     "a colon": (f"%%step: a\n{HANDLER}", 1),
     "brackets": (f"%%step(a)\n{HANDLER}", 1),
-    "a letter that is not seen": (f"%%\u200bstep a\n{HANDLER}", 1),
+    "an invisible character": (f"%%\u200bstep a\n{HANDLER}", 1),
     "a byte order mark": (f"\ufeff{STEP}", 1),
-    "a blank that does not break": (f"\u00a0{STEP}", 1),
-    "wide letters": (f"\uff05\uff05step a\n{HANDLER}", 1),
+    "a no-break space": (f"\u00a0{STEP}", 1),
+    "fullwidth characters": (f"\uff05\uff05step a\n{HANDLER}", 1),
     "a prompt": (f">>> {STEP}", 1),
     "a prompt of IPython's": ("In [1]: %%step a\n   ...: def handler(pd): pass", 1),
     "an assignment": ("x = %step a", 1),
@@ -63,28 +63,28 @@ MISPLACED = {
     "written out by name": ("get_ipython().run_line_magic(line='a', magic_name='%step')", 1),
 }
 
-NONE = {
+NOT_HEADERS = {
     "a string": 's = """\n%%step a\n"""',
     "a string below a cell magic": '%%time\ns = """\n%%step a\n"""',
     "a comment": "# %%step a",
     "a comment in another language": "%%bash\n# %%step a\necho",
     "a modulo in brackets": "x = (10\n  % step)",
     "a modulo behind a backslash": "x = 10 \\\n  % step",
-    "a modulo in what can't be read": "%%bash\npython -c 'print(10\n  % step)'",
+    "a modulo in code that can't be parsed": "%%bash\npython -c 'print(10\n  % step)'",
     "formatting": "for step in range(3): print('%d' % step)",
     "help": "%%step?",
     "help in front": "?%%step",
     "more help": "%step??",
     "help by a magic": "%pdoc %step",
     "a string for another magic": "%time '%step a'",
-    "help of what can't be read": "%%step?\nx = (",
+    "help above code that can't be parsed": "%%step?\nx = (",
     "other magics": "%steps\n%stepwise a\n%time step",
     "another cell magic": "%%steps a\nx = 1",
     "an argument": '%pdflow event {"step": 1}',
     "a shell command": "!echo %%step a",
     "printed": "print('%%step a')",
     "in HTML": "%%html\n<p>%%step a</p>",
-    "what can't be read": "explore(",
+    "code that can't be parsed": "explore(",
 }
 
 
@@ -99,35 +99,35 @@ def notebook(*cells: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("cell", "line"), MISPLACED.values(), ids=MISPLACED)
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_header_that_would_not_count_is_named(cell: str, line: int, at: int):
+def test_a_misplaced_header_is_refused_with_its_cell_and_line(cell: str, line: int, at: int):
     steps = [f"%%step first\n{HANDLER}", f"%%step last\n{HANDLER}"]
     cells = [v4.new_markdown_cell("%%step words"), *steps[:at], cell, *steps[at:]]
 
     with pytest.raises(NotebookError) as refused:
         read_source(notebook(*cells))
-    said = str(refused.value)
-    assert said.startswith(f"Cell {at + 2} of the notebook has a step's header in line {line} ")
-    assert said.endswith(
+    message = str(refused.value)
+    assert message.startswith(f"Cell {at + 2} of the notebook has a step's header in line {line} ")
+    assert message.endswith(
         "write `%%step NAME`, with nothing in front of it, as the first line of a cell of its own, "
         "or give this one the tag `skip`."
     )
-    assert "\n" not in said
+    assert "\n" not in message
 
 
-@pytest.mark.parametrize("cell", NONE.values(), ids=NONE)
-def test_what_is_no_header(cell: str):
+@pytest.mark.parametrize("cell", NOT_HEADERS.values(), ids=NOT_HEADERS)
+def test_other_text_is_not_a_header(cell: str):
     assert find_headers(cell, ("step",)) == []
     assert [step.name for step in read_source(notebook(ORDER, cell)).steps] == ["order"]
 
 
 @pytest.mark.parametrize("cell", [cell for cell, _ in MISPLACED.values()], ids=MISPLACED)
-def test_a_cell_with_the_tag_skip_may_hold_anything(cell: str):
+def test_a_skipped_cell_may_contain_anything(cell: str):
     cells = [code(cell, "skip"), ORDER, code(cell, "other", "skip"), PAY]
 
     assert [step.name for step in read_source(notebook(*cells)).steps] == ["order", "pay"]
 
 
-def test_cells_that_are_no_code_may_hold_anything():
+def test_markdown_and_raw_cells_may_contain_anything():
     words, raw = v4.new_markdown_cell(f"x\n{STEP}"), v4.new_raw_cell(f"x\n{STEP}")
 
     assert len(read_source(notebook(words, ORDER, raw)).steps) == 1
@@ -151,7 +151,7 @@ LARGE = {
     "percent signs": "%" * 2_000_000,
     "lines of percent signs": "%%\n" * 700_000,
     "percent signs and blanks": "% " * 1_000_000,
-    "percent signs that go on": "%\\\n" * 700_000,
+    "continued percent signs": "%\\\n" * 700_000,
     "equals signs": "= " * 1_000_000,
     "blank lines": "x" + "\n" * 2_000_000,
     "wide blanks": "\u3000" * 1_000_000,
@@ -162,7 +162,7 @@ LARGE = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("cell", LARGE.values(), ids=LARGE)
-def test_large_cells_of_exploring_cost_little(cell: str):
+def test_large_cells_outside_production_are_read_quickly(cell: str):
     assert len(read_source(notebook(ORDER, *[cell] * 3)).steps) == 1
 
 
@@ -170,7 +170,7 @@ def test_large_cells_of_exploring_cost_little(cell: str):
     "cell",
     ["%time\n" * 2_000 + STEP, "%%time\n" * 2_000 + STEP, f"x = 1\n{STEP}\n" + "x" * 600_000],
 )
-def test_what_takes_long_to_read_is_refused(cell: str):
+def test_cells_that_take_long_to_parse_are_refused(cell: str):
     with pytest.raises(NotebookError, match=r"give .* the tag `skip`"):
         read_source(notebook(ORDER, cell))
 
@@ -179,7 +179,7 @@ SOURCES = st.text(st.sampled_from("%%%!?\\\n\n\r()[]'\"# \tsx=:,>.\x0c\u2028\u20
 
 
 @given(SOURCES, SOURCES)
-def test_whatever_stands_around_it_a_header_has_a_line(above: str, below: str):
+def test_the_line_of_a_header_contains_it(above: str, below: str):
     cell = f"{above}\n%%step a\n{below}"
     lines = cell.splitlines()
 

@@ -1,4 +1,4 @@
-"""What code imports, as far as reading it tells."""
+"""The imports that are read from source code."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def test_names(source: str, names: set[str]) -> None:
         ("%run helpers.py", "%run in here"),
     ],
 )
-def test_what_cant_be_known_is_named(source: str, what: str) -> None:
+def test_imports_with_unknown_names_are_described(source: str, what: str) -> None:
     assert imports_of(source, "here").unknown == [what]

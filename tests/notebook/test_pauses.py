@@ -1,3 +1,5 @@
+"""Pauses in test mode: the notice, its buttons, and reruns."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -5,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.notebook.conftest import Kernel
-from tests.notebook.support import (
+from tests.notebook.testmode_helpers import (
     EXPORTS,
     NOTICE,
     SUSPEND,
@@ -45,18 +47,18 @@ def test_cells_that_are_queued_behind_a_pause_do_not_run(kernel: Kernel):
 
 def test_as_if_resumed(kernel: Kernel):
     notice = notice_of(kernel.run(SUSPEND))
-    kernel.type(notice, '{"approved": true}')
+    kernel.enter_text(notice, '{"approved": true}')
     kernel.click(notice, "as if resumed with")
 
-    assert "The next step can now be run." in kernel.says(notice)
+    assert "The next step can now be run." in kernel.widget_text(notice)
     exports = kernel.value(EXPORTS)["approve"]
     assert exports["$return_value"] == {"asked": True}
     request = exports["$resume_data"]
     assert request["body"] == {"approved": True}
     assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
     assert all(
-        kernel.find(notice, description=text)["disabled"]
-        for text in ("as if resumed with", "as if the time ran out", "as if cancelled")
+        kernel.find_widget(notice, description=text)["disabled"]
+        for text in ("as if resumed with", "as if the time ran out", "as if canceled")
     )
     assert "approved" in kernel.run(SEEN).stdout
 
@@ -68,14 +70,14 @@ def test_no_data_is_none(kernel: Kernel):
     assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] is None
 
 
-def test_data_that_is_no_json_can_be_corrected(kernel: Kernel):
+def test_invalid_json_can_be_corrected(kernel: Kernel):
     notice = notice_of(kernel.run(SUSPEND))
-    kernel.type(notice, "{approved}")
+    kernel.enter_text(notice, "{approved}")
     kernel.click(notice, "as if resumed with")
-    assert "The data is not JSON" in kernel.says(notice)
+    assert "The data is not JSON" in kernel.widget_text(notice)
     assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
 
-    kernel.type(notice, "1")
+    kernel.enter_text(notice, "1")
     kernel.click(notice, "as if resumed with")
     assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] == 1
 
@@ -99,14 +101,14 @@ def test_on_timeout(kernel: Kernel, on_timeout: str, words: str):
     notice = notice_of(kernel.run(f"%%step a\ndef handler(pd): {call}"))
     kernel.click(notice, "as if the time ran out")
 
-    assert words in kernel.says(notice)
+    assert words in kernel.widget_text(notice)
 
 
-def test_as_if_cancelled(kernel: Kernel):
+def test_as_if_canceled(kernel: Kernel):
     notice = notice_of(kernel.run(SUSPEND))
-    kernel.click(notice, "as if cancelled")
+    kernel.click(notice, "as if canceled")
 
-    assert "the run would be canceled here; no later step would run" in kernel.says(notice)
+    assert "the run would be canceled here; no later step would run" in kernel.widget_text(notice)
 
 
 def test_the_first_button_wins(kernel: Kernel):
@@ -120,7 +122,7 @@ def test_the_first_button_wins(kernel: Kernel):
 def test_an_older_notice_changes_nothing(kernel: Kernel):
     older, newer = notice_of(kernel.run(SUSPEND)), notice_of(kernel.run(SUSPEND))
     kernel.click(older, "as if resumed with")
-    assert "newest notice" in kernel.says(older)
+    assert "newest notice" in kernel.widget_text(older)
     assert "$resume_data" not in kernel.value(EXPORTS)["approve"]
 
     kernel.click(newer, "as if resumed with")
@@ -153,12 +155,12 @@ def rerun(async_: str = "", retries: int = 3, again: str = "pd.flow.rerun(1000, 
     return RERUN.format(async_=async_, retries=retries, again=again)
 
 
-def in_area(output: dict[str, Any]) -> dict[str, Any]:
+def bundle_in(output: dict[str, Any]) -> dict[str, Any]:
     return dict(output["data"])
 
 
 @pytest.mark.parametrize("async_", ["", "async "])
-def test_a_rerun_sees_what_production_would_give_it(kernel: Kernel, async_: str):
+def test_a_rerun_gets_the_values_of_production(kernel: Kernel, async_: str):
     ran = kernel.run(rerun(async_))
     assert ran.stdout == "runs 1 context None None\n"
     first = notice_of(ran)
@@ -166,9 +168,9 @@ def test_a_rerun_sees_what_production_would_give_it(kernel: Kernel, async_: str)
     printed, shown = kernel.wait_for_outputs(first, 2)
     assert printed["text"] == "runs 2 context {'hello': 'world'} None\n"
 
-    second = in_area(shown)
+    second = bundle_in(shown)
     assert second["text/plain"] == NOTICE
-    kernel.type(second, '"done"')
+    kernel.enter_text(second, '"done"')
     kernel.click(second, "as if resumed with")
     printed, shown = kernel.wait_for_outputs(second, 2)
     assert printed["text"] == "runs 3 context None done\n"
@@ -176,9 +178,9 @@ def test_a_rerun_sees_what_production_would_give_it(kernel: Kernel, async_: str)
     assert kernel.value(EXPORTS) == {"poll": {"$return_value": 3}}
 
 
-def test_a_callback_never_lands_on_the_number_that_means_given_up(kernel: Kernel):
+def test_a_callback_skips_the_run_number_after_the_last_retry(kernel: Kernel):
     notice = notice_of(kernel.run(rerun(retries=1)))
-    kernel.type(notice, "[1]")
+    kernel.enter_text(notice, "[1]")
     kernel.click(notice, "as if resumed with")
 
     printed, _ = kernel.wait_for_outputs(notice, 2)

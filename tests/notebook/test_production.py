@@ -1,3 +1,5 @@
+"""Production mode in a notebook of a real server."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 from jupyter_client import BlockingKernelClient
 
-from tests.notebook.conftest import VIEW, Kernel, Ran
+from tests.notebook.conftest import VIEW, CellResult, Kernel
 from tests.servers import JupyterServer, write_notebook
 
 LOAD = "%load_ext jupyter_pdflow"
@@ -26,7 +28,7 @@ def handler(pd):
 
 
 class NotebookKernel(Kernel):
-    """A kernel that a server has started for a notebook."""
+    """The client of a kernel that a server has started for a notebook."""
 
     def attach(self, server: JupyterServer, path: Path) -> None:
         self.server, self.path = server, path
@@ -58,7 +60,7 @@ def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[
     try:
         kernel = NotebookKernel(client, None)  # type: ignore[arg-type]
         kernel.attach(server, path)
-        kernel.nudge()
+        kernel.wait_until_ready()
         assert kernel.run(LOAD).reply["status"] == "ok"
         yield kernel
     finally:
@@ -67,18 +69,18 @@ def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[
         server.http.delete(f"/api/sessions/{session['id']}", headers=server.headers)
 
 
-def shown(ran: Ran) -> dict[str, Any]:
+def view_of(ran: CellResult) -> dict[str, Any]:
     assert ran.error is None, ran.error
-    return next(bundle for bundle in ran.shown if VIEW in bundle)
+    return next(bundle for bundle in ran.bundles if VIEW in bundle)
 
 
-def refused(ran: Ran) -> str:
+def error_line(ran: CellResult) -> str:
     assert ran.error is not None, ran.outputs
     (line,) = ran.error["traceback"]
     return str(line)
 
 
-def run_id_of(ran: Ran) -> str:
+def run_id_of(ran: CellResult) -> str:
     return ran.text.split()[1]
 
 
@@ -99,7 +101,7 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     assert notebook.value("'handler' in globals()") is False
 
     path = f"runs/{run_id}/resume"
-    notebook.ask(shown(step), "POST", path, {"data": None, "by": "button"})
+    notebook.request(view_of(step), "POST", path, {"data": None, "by": "button"})
     notebook.server.wait_run(run_id, "succeeded")
     assert "Step tell" in notebook.run(TELL).text
     assert run_id in notebook.run("%pdflow runs").text
@@ -108,10 +110,10 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     assert "Workflow execution canceled" in notebook.run(ASK).text
 
 
-def test_a_step_that_would_vanish_keeps_the_session_in_test_mode(notebook: NotebookKernel):
+def test_a_misplaced_header_keeps_the_session_in_test_mode(notebook: NotebookKernel):
     notebook.save(LOAD, ASK, f"# tell them\n{TELL}")
 
-    line = refused(notebook.run("%pdflow production"))
+    line = error_line(notebook.run("%pdflow production"))
     assert "Cell 3 of the notebook has a step's header in line 2 that would not count" in line
     assert "This session is in test mode." in notebook.run("%pdflow").text
 
@@ -134,7 +136,7 @@ def test_load_brings_a_run_into_the_session(notebook: NotebookKernel):
 def test_a_step_that_differs_is_refused(notebook: NotebookKernel):
     notebook.run(TELL.replace("print", "repr"))
 
-    line = refused(notebook.run("%pdflow production"))
+    line = error_line(notebook.run("%pdflow production"))
     assert "Step 'tell' as run here differs from the saved notebook: save the notebook" in line
     assert "test mode" in notebook.run("%pdflow").text
     notebook.run(TELL)
@@ -144,7 +146,7 @@ def test_a_step_that_differs_is_refused(notebook: NotebookKernel):
 def test_a_step_that_is_not_saved_is_refused(notebook: NotebookKernel):
     more = "%%step more\ndef handler(pd): pass"
     notebook.run(more)
-    assert "'more' was run here but is not in the saved" in refused(
+    assert "'more' was run here but is not in the saved" in error_line(
         notebook.run("%pdflow production")
     )
 
@@ -162,7 +164,7 @@ def test_a_step_that_was_deleted_and_saved_is_forgotten(notebook: NotebookKernel
 def test_a_broken_notebook_is_refused(notebook: NotebookKernel):
     notebook.save(LOAD, ASK, ASK)
 
-    assert "named step 'ask'" in refused(notebook.run("%pdflow production"))
+    assert "named step 'ask'" in error_line(notebook.run("%pdflow production"))
 
 
 def test_a_renamed_notebook_is_found(notebook: NotebookKernel):
@@ -177,7 +179,7 @@ def test_a_renamed_notebook_is_found(notebook: NotebookKernel):
 
 
 def test_run_before_production(notebook: NotebookKernel):
-    line = refused(notebook.run("%pdflow run"))
+    line = error_line(notebook.run("%pdflow run"))
 
     assert "is not deployed yet: run `%pdflow production` first." in line
 
@@ -189,8 +191,8 @@ def test_run_in_test_mode_uses_what_is_deployed(notebook: NotebookKernel):
     assert "Run " in notebook.run("%pdflow run").text
 
 
-def test_a_run_that_is_not_there(notebook: NotebookKernel):
-    assert "nothing" in refused(notebook.run("%pdflow load nothing"))
+def test_an_unknown_run(notebook: NotebookKernel):
+    assert "nothing" in error_line(notebook.run("%pdflow load nothing"))
 
 
 def test_test_links_are_those_of_the_server(notebook: NotebookKernel):

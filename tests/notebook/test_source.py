@@ -1,3 +1,5 @@
+"""Reading a notebook as setup and steps, and the refusals."""
+
 from __future__ import annotations
 
 from contextlib import suppress
@@ -28,7 +30,7 @@ def notebook(*cells: Any, **metadata: Any) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": list(cells)}
 
 
-def test_setup_is_what_stands_above_the_first_step_and_what_is_tagged():
+def test_setup_is_the_cells_above_the_first_step_and_tagged_cells():
     source = read_source(
         notebook(
             v4.new_markdown_cell("# Words"),
@@ -59,7 +61,7 @@ def test_a_skipped_step_does_not_end_the_setup():
     )
 
 
-def test_the_kernel_is_the_notebooks():
+def test_the_kernel_name_is_read_from_the_notebook():
     spec = {"name": "conda-env", "language": "python", "display_name": "Conda"}
 
     assert read_source(notebook(step("a"), kernelspec=spec)).kernel_name == "conda-env"
@@ -81,7 +83,7 @@ def test_the_step_line_is_the_first_that_is_not_blank(cell: str):
 
 
 @pytest.mark.parametrize("cell", ["%%steps a", "x = '''\n%%step a'''", "# %%step a"])
-def test_other_cells_are_no_steps(cell: str):
+def test_other_cells_are_not_steps(cell: str):
     assert len(read_source(notebook(step("b"), code(cell))).steps) == 1
 
 
@@ -140,7 +142,7 @@ NO_HANDLER = r"Step 'a' defines no handler: write `def handler\(pd\):` in its ce
         (None, "nbformat 4"),
     ],
 )
-def test_each_refusal_says_where_and_what(bad: Any, message: str):
+def test_each_refusal_names_the_cell_and_the_problem(bad: Any, message: str):
     with pytest.raises(NotebookError, match=message) as refused:
         read_source(bad)
     assert "\n" not in str(refused.value)
@@ -162,13 +164,13 @@ LONG = "x" * 100_000
         (notebook(*[code("%time\n" * 400), code("print?\n" * 600)], step("a")), "as cell 2"),
     ],
 )
-def test_what_takes_minutes_to_read_is_refused_at_once(bad: Any, message: str):
+def test_sources_that_take_minutes_to_parse_are_refused_at_once(bad: Any, message: str):
     with pytest.raises(NotebookError, match=message) as refused:
         read_source(bad)
     assert "\n" not in str(refused.value)
 
 
-def test_size_is_no_matter_where_production_does_not_look():
+def test_cells_outside_production_may_be_large():
     huge = [code("%time\n" * 10_000, "skip"), v4.new_markdown_cell(LONG * 10)]
     outputs = v4.new_code_cell("x = 1", outputs=[v4.new_output("stream", text=LONG * 10)])
     source = read_source(notebook(*huge, outputs, step("a"), code(LONG * 10)))
@@ -181,13 +183,13 @@ def test_lines_of_a_source_may_be_a_list():
     assert read_source({"nbformat": 4, "cells": [cell]}).steps[0].source.endswith("    pass")
 
 
-def test_what_jupyter_writes_is_what_is_read():
+def test_a_notebook_written_by_nbformat_is_read():
     text = nbformat.writes(v4.new_notebook(cells=[code("x = 1"), step("a")]))
 
     assert read_source(nbformat.reads(text, as_version=4)).setup == ("x = 1",)
 
 
-def test_warnings_of_the_source_are_left_to_the_author():
+def test_warnings_of_the_source_are_not_raised():
     body = "def handler(pd):\n    return '\\d' is 1"
 
     assert read_source(notebook(step("a", body=body))).steps[0].source == body
@@ -224,6 +226,6 @@ NOTEBOOKS = JSON | st.fixed_dictionaries(
 @example(notebook(step("a", body="(" * 5000)))
 @example(notebook(step("a", body="-" * 100_000 + "1")))
 @example(notebook(step("a", body="x" + ".a" * 20_000)))
-def test_any_json_is_read_or_refused(hostile: Any):
+def test_any_json_is_read_or_refused(notebook_json: Any):
     with suppress(NotebookError):
-        assert read_source(hostile).steps
+        assert read_source(notebook_json).steps

@@ -1,3 +1,5 @@
+"""Test mode: a step cell executes its handler in the session."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,13 @@ import psutil
 import pytest
 
 from tests.notebook.conftest import Kernel
-from tests.notebook.support import EXPORTS, SUSPEND, assert_stopped_quietly, notice_of, plain
+from tests.notebook.testmode_helpers import (
+    EXPORTS,
+    SUSPEND,
+    assert_stopped_quietly,
+    notice_of,
+    plain,
+)
 
 
 def test_a_step_runs_here_and_shows_its_exports(kernel: Kernel):
@@ -19,7 +27,7 @@ def test_a_step_runs_here_and_shows_its_exports(kernel: Kernel):
     assert ran.reply["status"] == "ok"
     assert ran.stdout == "True\n"
     assert ran.text == 'Exports of step a:\n  n = "<b>"\n  $return_value = {"x": 1}'
-    assert "&lt;b&gt;" in ran.shown[0]["text/html"]
+    assert "&lt;b&gt;" in ran.bundles[0]["text/html"]
     assert kernel.value(EXPORTS) == {"a": {"n": "<b>", "$return_value": {"x": 1}}}
 
 
@@ -36,7 +44,7 @@ def test_steps_see_the_exports_of_other_steps_and_the_event(kernel: Kernel):
     assert ran.stdout == "[1] {} ['trigger', 'a']\n"
 
 
-def test_files_of_one_step_are_there_in_the_next(kernel: Kernel):
+def test_files_of_a_step_are_kept_for_the_next(kernel: Kernel):
     kernel.run("%%step a\ndef handler(pd):\n    (pd.files / 'model').write_text('kept')")
     ran = kernel.run(
         "%%step b\ndef handler(pd):\n    print((pd.files / 'model').read_text())\n"
@@ -143,7 +151,7 @@ def test_errors_of_every_kind(kernel: Kernel, body: str, ename: str, lines: list
     assert kernel.value(EXPORTS) == {}
 
 
-def test_a_handler_of_the_authors_for_exceptions_stays(kernel: Kernel):
+def test_the_authors_exception_handler_is_kept(kernel: Kernel):
     kernel.run(
         "def mine(shell, kind, error, tb, tb_offset=None): print('mine', kind.__name__)\n"
         "get_ipython().set_custom_exc((ZeroDivisionError,), mine)"
@@ -222,7 +230,7 @@ async def handler(pd):
         FORKS_AND_AWAITS,
     ],
 )
-def test_a_forked_child_does_not_go_on_as_a_second_kernel(kernel: Kernel, body: str):
+def test_a_forked_child_does_not_continue_as_a_second_kernel(kernel: Kernel, body: str):
     ran = kernel.run(f"%%step a\nimport os\n{body}")
 
     assert ran.error is None
@@ -231,7 +239,7 @@ def test_a_forked_child_does_not_go_on_as_a_second_kernel(kernel: Kernel, body: 
     assert psutil.Process(kernel.manager.provisioner.pid).children() == []
 
 
-def test_mail_is_shown_and_its_html_is_fenced(kernel: Kernel):
+def test_an_email_is_displayed_and_its_html_is_sandboxed(kernel: Kernel):
     ran = kernel.run(
         "%%step a\ndef handler(pd):\n"
         "    pd.send.email(subject='Hi', text='Yes?', html='<script>x</script>', to='a@example.com')"
@@ -240,7 +248,7 @@ def test_mail_is_shown_and_its_html_is_fenced(kernel: Kernel):
     assert "a@example.com" in ran.text
     assert "Subject: Hi" in ran.text
     assert "Yes?" in ran.text
-    html = ran.shown[0]["text/html"]
+    html = ran.bundles[0]["text/html"]
     assert "<script>" not in html
     assert '<iframe sandbox="" srcdoc="&lt;script&gt;' in html
 
@@ -255,14 +263,14 @@ def test_exit_ends_the_run_here(kernel: Kernel):
 
 def test_a_run_all_stops_after_exit(kernel: Kernel):
     first = kernel.send("%%step a\ndef handler(pd): pd.flow.exit()")
-    second = kernel.send("%%step b\ndef handler(pd): print('went on')")
+    second = kernel.send("%%step b\ndef handler(pd): print('ran')")
 
     assert kernel.reply_to(first)["content"]["status"] == "error"
     assert kernel.reply_to(second)["content"]["status"] == "aborted"
     assert kernel.until_idle(second) == []
 
 
-# --- the event, and what is not there yet -----------------------------------------------
+# --- the event, and missing exports -----------------------------------------------------
 
 EVENT = "def handler(pd): return pd.steps['trigger']['event']"
 
@@ -273,7 +281,7 @@ def test_the_event_is_set_and_shown(kernel: Kernel):
 
     ran = kernel.run('%pdflow event {"body": {"id": 1, "of": "<b>"}}')
     assert ran.text == 'Event of test mode: {"body": {"id": 1, "of": "<b>"}}'
-    assert "&lt;b&gt;" in ran.shown[0]["text/html"]
+    assert "&lt;b&gt;" in ran.bundles[0]["text/html"]
     assert kernel.run("%pdflow event").text == ran.text
     kernel.run(f"%%step a\n{EVENT}.body.id")
     assert kernel.value(EXPORTS)["a"]["$return_value"] == 1
@@ -285,7 +293,7 @@ def test_the_event_is_set_and_shown(kernel: Kernel):
 MISSING = "%%step b\ndef handler(pd):\n    x = 1\n    return pd.steps['ask']['$resume_data']"
 
 
-def test_what_to_do_where_resume_data_is_missing(kernel: Kernel):
+def test_missing_resume_data_is_explained(kernel: Kernel):
     ran = kernel.run(MISSING)
     assert ran.error is not None
     assert ran.error["ename"] == "MissingKeyError"
@@ -321,7 +329,7 @@ def test_steps_are_real_mappings_in_test_mode_too(kernel: Kernel):
     ]  # fmt: skip
 
 
-def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
+def test_the_extension_loads_twice_and_unloads(kernel: Kernel):
     kernel.run("%load_ext jupyter_pdflow")
     assert kernel.run("%%step a\ndef handler(pd): print(1)").stdout == "1\n"
     kernel.run("%unload_ext jupyter_pdflow")
@@ -337,11 +345,11 @@ def test_loading_twice_is_fine_and_unloading_takes_all_away(kernel: Kernel):
     [
         ("%pdflow run {a}", "The event is not JSON"),
         ("%pdflow event {a}", 'write it as in `%pdflow event {"name": "value"}`'),
-        ("%pdflow event [NaN]", "The event is not JSON (NaN is none of its values)"),
+        ("%pdflow event [NaN]", "The event is not JSON (JSON has no NaN)"),
         ('%pdflow event "\\ud800"', "The event is not JSON"),
         ("%pdflow load", "Name the run to load"),
         ("%pdflow produktion", "There is no `%pdflow produktion`"),
-        ("%pdflow test now", "`%pdflow test` takes nothing after it"),
+        ("%pdflow test now", "`%pdflow test` takes no argument; remove 'now'"),
         ("%pdflow production", "ServerNotFoundError: No running Jupyter server was found"),
         ("%pdflow run", "ServerNotFoundError: No running Jupyter server was found"),
         ("%pdflow runs", "ServerNotFoundError: No running Jupyter server was found"),

@@ -1,4 +1,4 @@
-"""Test mode in converters, in a terminal and where no cell can be awaited."""
+"""Test mode in converters, in a terminal and without autoawait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode, v4
 
-from tests.notebook.support import NOTICE
+from tests.notebook.testmode_helpers import NOTICE
 
 pytestmark = pytest.mark.server
 
@@ -29,20 +29,20 @@ def run_all(*cells: str) -> NotebookNode:
 
 
 @pytest.fixture(scope="module")
-def stopped() -> NotebookNode:
+def executed() -> NotebookNode:
     return run_all(LOAD, PAUSE, AFTER)
 
 
-def test_run_all_stops_at_a_pause_without_a_traceback(stopped: NotebookNode):
-    _, paused, after = stopped.cells
+def test_run_all_stops_at_a_pause_without_a_traceback(executed: NotebookNode):
+    _, paused, after = executed.cells
 
     assert [output.output_type for output in paused.outputs] == ["stream", "display_data"]
     assert paused.outputs[1].data["text/plain"] == NOTICE
     assert after.outputs == []
 
 
-def test_the_notice_reads_the_same_when_converted(stopped: NotebookNode):
-    without_widgets = NotebookNode(stopped, metadata={})
+def test_converters_show_the_notice(executed: NotebookNode):
+    without_widgets = NotebookNode(executed, metadata={})
 
     html, _ = nbconvert.HTMLExporter().from_notebook_node(without_widgets)
     markdown, _ = nbconvert.MarkdownExporter().from_notebook_node(without_widgets)
@@ -59,7 +59,7 @@ def test_the_state_of_the_widgets_is_kept_for_converters():
     assert "as if resumed with" in html
 
 
-def terminal(tmp_path: Path, *cells: str) -> str:
+def run_in_terminal(tmp_path: Path, *cells: str) -> str:
     """Run cells in a terminal IPython, as typed one after another."""
     run = [f"get_ipython().run_cell({cell!r})" for cell in cells]
     done = subprocess.run(
@@ -74,14 +74,14 @@ def terminal(tmp_path: Path, *cells: str) -> str:
 
 
 def test_a_terminal_shows_the_notice_in_plain_text(tmp_path: Path):
-    said = terminal(tmp_path, LOAD, PAUSE, AFTER)
+    output = run_in_terminal(tmp_path, LOAD, PAUSE, AFTER)
 
-    assert said.splitlines()[:2] == ["asked", NOTICE]
-    assert "Traceback" not in said
+    assert output.splitlines()[:2] == ["asked", NOTICE]
+    assert "Traceback" not in output
 
 
 def test_a_terminal_shows_exports_and_errors(tmp_path: Path):
-    said = terminal(
+    output = run_in_terminal(
         tmp_path,
         LOAD,
         "%%step a\ndef handler(pd): return 7",
@@ -90,17 +90,17 @@ def test_a_terminal_shows_exports_and_errors(tmp_path: Path):
         "%pdflow",
     )
 
-    assert "Exports of step a:\n  $return_value = 7" in said
-    assert "ZeroDivisionError: division by zero" in said
-    assert "in handler(pd)" in said
-    assert "StepError: A step can't be named 'trigger'" in said
-    assert "This session is in test mode." in said
-    assert "jupyter_pdflow/" not in said
+    assert "Exports of step a:\n  $return_value = 7" in output
+    assert "ZeroDivisionError: division by zero" in output
+    assert "in handler(pd)" in output
+    assert "StepError: A step can't be named 'trigger'" in output
+    assert "This session is in test mode." in output
+    assert "jupyter_pdflow/" not in output
 
 
-def test_the_magic_itself_works_where_nothing_is_awaited(tmp_path: Path):
+def test_the_magic_works_without_autoawait(tmp_path: Path):
     body = "async def handler(pd): return 7"
-    said = terminal(
+    output = run_in_terminal(
         tmp_path,
         LOAD,
         "%autoawait off",
@@ -108,16 +108,16 @@ def test_the_magic_itself_works_where_nothing_is_awaited(tmp_path: Path):
         f"get_ipython().run_cell_magic('step', 'b', {body!r})",
     )
 
-    assert "Exports of step a:\n  $return_value = 7" in said
-    assert "Exports of step b:\n  $return_value = 7" in said
+    assert "Exports of step a:\n  $return_value = 7" in output
+    assert "Exports of step b:\n  $return_value = 7" in output
 
 
-def test_typing_a_step_in_a_terminal_goes_on_until_a_blank_line(tmp_path: Path):
-    said = terminal(
+def test_a_step_typed_in_a_terminal_is_complete_at_a_blank_line(tmp_path: Path):
+    output = run_in_terminal(
         tmp_path,
         LOAD,
-        "ask = get_ipython().check_complete",
-        "print(ask('%%step a\\n')[0], ask('%%step a\\ndef handler(pd): pass\\n\\n')[0])",
+        "check = get_ipython().check_complete",
+        "print(check('%%step a\\n')[0], check('%%step a\\ndef handler(pd): pass\\n\\n')[0])",
     )
 
-    assert "incomplete complete" in said
+    assert "incomplete complete" in output

@@ -1,4 +1,4 @@
-"""What a session does with a step's header that production would not see."""
+"""A session refuses a step's header in a place where production would not find it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.notebook.conftest import Kernel
 
 STEP = "%%step a\ndef handler(pd):\n    print('ran')"
-WRONG = {
+MISPLACED = {
     "below a comment": (f"# approval\n{STEP}", 2),
     "below a docstring": (f'"""Ask\nfirst."""\n\n{STEP}', 4),
     "below an import": (f"import os\n{STEP}", 2),
@@ -19,14 +19,19 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("cell", "line"), WRONG.values(), ids=WRONG)
-def test_a_cell_says_how_to_write_it(kernel: Kernel, cell: str, line: int):
+@pytest.mark.parametrize(("cell", "line"), MISPLACED.values(), ids=MISPLACED)
+def test_a_misplaced_header_is_refused(kernel: Kernel, cell: str, line: int):
     ran = kernel.run(cell)
 
     assert ran.error is not None
-    (said,) = ran.error["traceback"]
-    assert said.startswith(f"StepError: This cell has a step's header in line {line} that would")
-    assert "write `%%step NAME`, with nothing in front of it, as the first line of a cell" in said
+    (line_shown,) = ran.error["traceback"]
+    assert line_shown.startswith(
+        f"StepError: This cell has a step's header in line {line} that would"
+    )
+    assert (
+        "write `%%step NAME`, with nothing in front of it, as the first line of a cell"
+        in line_shown
+    )
     assert ran.stdout == ""
 
 
@@ -40,7 +45,7 @@ def test_a_step_below_a_magic_does_not_run(kernel: Kernel, above: str):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "stdout"),
     [
         ("x = (10\n  % 3)\nprint(x)", "1\n"),
         ("s = '''\n%%step a\n'''\nprint(len(s))", "10\n"),
@@ -49,8 +54,8 @@ def test_a_step_below_a_magic_does_not_run(kernel: Kernel, above: str):
         (f"get_ipython().run_cell_magic('step', 'a', {STEP[9:]!r})", "ran\n"),
     ],
 )
-def test_other_cells_run_as_ever(kernel: Kernel, cell: str, said: str):
+def test_other_cells_run_unchanged(kernel: Kernel, cell: str, stdout: str):
     ran = kernel.run(cell)
 
     assert ran.error is None
-    assert said in ran.stdout
+    assert stdout in ran.stdout

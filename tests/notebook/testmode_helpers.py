@@ -1,11 +1,11 @@
-"""What the tests of test mode share."""
+"""Cells and assertions that the tests of test mode share."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from tests.notebook.conftest import VIEW, Ran
+from tests.notebook.conftest import VIEW, CellResult
 
 NOTICE = (
     "Workflow execution canceled — this may be due to `pd.flow.suspend()` usage "
@@ -21,14 +21,14 @@ def handler(pd):
 EXPORTS = "get_ipython().pdflow.session.exports"
 
 
-def notice_of(ran: Ran) -> dict[str, Any]:
-    bundle = next(bundle for bundle in ran.shown if VIEW in bundle)
+def notice_of(ran: CellResult) -> dict[str, Any]:
+    bundle = next(bundle for bundle in ran.bundles if VIEW in bundle)
     assert bundle["text/plain"] == NOTICE
     assert NOTICE in bundle["text/html"]
     return bundle
 
 
-def assert_stopped_quietly(ran: Ran) -> None:
+def assert_stopped_quietly(ran: CellResult) -> None:
     assert ran.reply["status"] == "error"
     assert ran.reply["traceback"] == []
     assert ran.error is None

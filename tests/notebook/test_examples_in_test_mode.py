@@ -1,4 +1,4 @@
-"""The example notebooks, tried out in test mode."""
+"""The example notebooks in test mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.notebook.conftest import VIEW, Kernel, Ran
+from tests.notebook.conftest import VIEW, CellResult, Kernel
 from tests.notebooks.service import Service
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -23,7 +23,7 @@ def service() -> Iterator[Service]:
 
 
 class Example:
-    """A notebook of which one cell after another is run."""
+    """An example notebook, run cell by cell."""
 
     def __init__(self, kernel: Kernel, name: str, **constants: Any) -> None:
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
@@ -36,16 +36,16 @@ class Example:
         for constant, value in constants.items():
             kernel.run(f"{constant} = {value!r}")
 
-    def run(self, step: str) -> Ran:
+    def run(self, step: str) -> CellResult:
         return self.kernel.run(self.steps[step])
 
     def notice(self, step: str) -> dict[str, Any]:
         ran = self.run(step)
         assert ran.error is None
-        return next(bundle for bundle in ran.shown if VIEW in bundle)
+        return next(bundle for bundle in ran.bundles if VIEW in bundle)
 
-    def again(self, notice: dict[str, Any], outputs: int) -> list[dict[str, Any]]:
-        """Press *as if the time ran out*, and wait for what the rerun shows."""
+    def rerun(self, notice: dict[str, Any], outputs: int) -> list[dict[str, Any]]:
+        """Press *as if the time ran out*, and wait for the outputs of the rerun."""
         self.kernel.click(notice, "as if the time ran out")
         return self.kernel.wait_for_outputs(notice, outputs)
 
@@ -53,9 +53,9 @@ class Example:
 def test_approval(kernel: Kernel):
     example = Example(kernel, "approval")
     ran = example.run("ask")
-    mail, notice = ran.shown
+    mail, notice = ran.bundles
     assert "Click here to approve the workflow: $http://localhost:8888/pdflow" in mail["text/plain"]
-    kernel.type(notice, '"yes"')
+    kernel.enter_text(notice, '"yes"')
     kernel.click(notice, "as if resumed with")
 
     assert '"body": "yes"' in example.run("publish").text
@@ -64,7 +64,7 @@ def test_approval(kernel: Kernel):
 def test_timeout(kernel: Kernel):
     example = Example(kernel, "timeout")
     notice = example.notice("code")
-    assert "7 days" in kernel.says(notice)
+    assert "7 days" in kernel.widget_text(notice)
     kernel.click(notice, "as if the time ran out")
 
     assert example.run("answer").outputs == []
@@ -75,8 +75,8 @@ def test_poll_until_done(kernel: Kernel, service: Service):
     service.reset()
     service.statuses = ["PENDING", "DONE"]
     example = Example(kernel, "poll", STATUS_URL=f"{service.url}/status")
-    _, second = example.again(example.notice("poll"), 2)
-    _, shown = example.again(second["data"], 2)
+    _, second = example.rerun(example.notice("poll"), 2)
+    _, shown = example.rerun(second["data"], 2)
     assert '$return_value = {"status": "DONE"}' in shown["data"]["text/plain"]
 
     assert '{"status": "DONE"}' in example.run("done").text
@@ -85,9 +85,9 @@ def test_poll_until_done(kernel: Kernel, service: Service):
 def test_poll_gives_up(kernel: Kernel, service: Service):
     service.reset()
     example = Example(kernel, "poll", STATUS_URL=f"{service.url}/status")
-    _, second = example.again(example.notice("poll"), 2)
-    _, third = example.again(second["data"], 2)
-    _, error = example.again(third["data"], 2)
+    _, second = example.rerun(example.notice("poll"), 2)
+    _, third = example.rerun(second["data"], 2)
+    _, error = example.rerun(third["data"], 2)
 
     assert error["evalue"] == "Max retries exceeded"
 
@@ -97,31 +97,31 @@ def test_callback(kernel: Kernel, service: Service):
     example = Example(kernel, "callback", CALLBACK_URL=f"{service.url}/jobs")
     notice = example.notice("job")
     assert set(service.jobs[0]) == {"resume_url", "cancel_url"}
-    kernel.type(notice, '{"done": 1}')
+    kernel.enter_text(notice, '{"done": 1}')
     kernel.click(notice, "as if resumed with")
     kernel.wait_for_outputs(notice)
 
     assert '$return_value = {"done": 1}' in example.run("result").text
 
 
-def test_callback_that_never_comes(kernel: Kernel, service: Service):
+def test_a_callback_that_never_comes(kernel: Kernel, service: Service):
     service.reset()
     example = Example(kernel, "callback", CALLBACK_URL=f"{service.url}/jobs")
-    (error,) = example.again(example.notice("job"), 1)
+    (error,) = example.rerun(example.notice("job"), 1)
 
     assert error["evalue"] == "External service never completed job"
 
 
 def test_context(kernel: Kernel):
     example = Example(kernel, "context")
-    (shown,) = example.again(example.notice("hello"), 1)
+    (shown,) = example.rerun(example.notice("hello"), 1)
     assert '{"hello": "world"}' in shown["data"]["text/plain"]
 
 
 def test_all_arguments(kernel: Kernel):
     example = Example(kernel, "context")
-    (second,) = example.again(example.notice("arguments"), 1)
-    warned, shown = example.again(second["data"], 2)
+    (second,) = example.rerun(example.notice("arguments"), 1)
+    warned, shown = example.rerun(second["data"], 2)
 
     assert "used up" in warned["text"]
     assert '{"runs": 3, "context": {"after": 2}}' in shown["data"]["text/plain"]
@@ -133,5 +133,5 @@ def test_max_retries(kernel: Kernel):
     kernel.click(notice, "as if the time ran out")
 
     # The page's example does not pause again in run 2, and exports nothing.
-    kernel.wait_until_it_says(notice, "Step max_retries has ended. The next step can now be run.")
+    kernel.wait_for_widget_text(notice, "Step max_retries has ended. The next step can now be run.")
     assert kernel.outputs(notice) == []

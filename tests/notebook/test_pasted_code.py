@@ -1,4 +1,4 @@
-"""Pasted code in a session: it runs as in a script, and what is wrong is said in words."""
+"""Pasted code in a session runs as in a script, and its typical errors are explained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jupyter_pdflow.exceptions import NotebookError
 from jupyter_pdflow.kernels.inside.cell import parse
 from jupyter_pdflow.notebook.source import read_source
 from tests.notebook.conftest import Kernel
-from tests.notebook.support import EXPORTS, plain
 from tests.notebook.test_headers import notebook
+from tests.notebook.testmode_helpers import EXPORTS, plain
 
 DOUBLE = """\
 import asyncio
@@ -83,7 +83,7 @@ PASS = "def handler(pd): pass"
         "False:\n    pass\nelif __name__ == '__main__'",
     ],
 )
-def test_what_is_tried_out_by_hand_is_left_out(kernel: Kernel, test: str):
+def test_a_main_block_is_left_out(kernel: Kernel, test: str):
     ran = kernel.run(
         f"%%step a\nprint(__name__)\nif {test}:\n    print('by hand')\nelse:\n    print('else')\n{PASS}"
     )
@@ -100,7 +100,7 @@ def test_what_is_tried_out_by_hand_is_left_out(kernel: Kernel, test: str):
         "if __name__ == '__main__':\n    pass\nelif __name__:\n    print('kept')",
     ],
 )
-def test_other_tests_are_kept(kernel: Kernel, kept: str):
+def test_other_conditions_are_kept(kernel: Kernel, kept: str):
     assert kernel.run(f"%%step a\n{kept}\n{PASS}").stdout == "kept\n"
 
 
@@ -111,12 +111,12 @@ def test_the_lines_keep_their_numbers(kernel: Kernel):
     assert "----> 5 1 / 0" in plain(ran.error)
 
 
-def test_a_handler_that_is_left_out_is_none(kernel: Kernel):
+def test_a_handler_in_a_main_block_does_not_count(kernel: Kernel):
     cell = "%%step a\nif __name__ == '__main__':\n    def handler(pd): pass"
-    words = "Step 'a' defines no handler"
+    message = "Step 'a' defines no handler"
 
-    assert words in kernel.run(cell).reply["evalue"]
-    with pytest.raises(NotebookError, match=words):
+    assert message in kernel.run(cell).reply["evalue"]
+    with pytest.raises(NotebookError, match=message):
         read_source(notebook(cell))
 
 
@@ -145,11 +145,11 @@ def refusal(*cells: str) -> str:
 
 
 def test_the_f_string_of_the_pipedream_page(kernel: Kernel):
-    said, deployed = kernel.run(SEED).reply["evalue"], refusal(SEED)
+    executed, deployed = kernel.run(SEED).reply["evalue"], refusal(SEED)
 
-    assert (NEWER in said, NEWER in deployed) == (IS_OLD, IS_OLD)
+    assert (NEWER in executed, NEWER in deployed) == (IS_OLD, IS_OLD)
     assert ("'a' has a syntax error in line 6: " in deployed) is IS_OLD
-    assert ("line 6" in said) is IS_OLD
+    assert ("line 6" in executed) is IS_OLD
     assert (NEWER in refusal('x = f"{y["z"]}"', SEED)) is IS_OLD
 
 
@@ -160,16 +160,16 @@ def test_the_f_string_of_the_pipedream_page(kernel: Kernel):
 def test_f_strings_that_newer_pythons_read(newer: str):
     try:
         parse(f"y = (1,\n{newer})")
-        said = ""
+        message = ""
     except SyntaxError as error:
-        said = str(error.msg)
-    assert (NEWER in said) is IS_OLD
+        message = str(error.msg)
+    assert (NEWER in message) is IS_OLD
 
 
 @pytest.mark.parametrize(
     "broken", ["f'{x'", "f'{x['", "f'{x}", "print('x' 'y)", "f'{}'", "x['a'] y['b']", "f'{a}' f'"]
 )
-def test_what_no_python_reads(broken: str):
+def test_sources_that_no_python_reads(broken: str):
     with pytest.raises(SyntaxError) as raised:
         parse(broken)
     assert NEWER not in str(raised.value.msg)

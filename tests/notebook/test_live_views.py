@@ -1,4 +1,4 @@
-"""Live views of production runs: what they show where no widget can, and through the kernel."""
+"""Live views of production runs: requests through the kernel, and the fallback."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from nbconvert import HTMLExporter, MarkdownExporter
 from nbformat import NotebookNode, v4
 
 from tests.notebook.conftest import VIEW
-from tests.notebook.test_production import LOAD, NotebookKernel, notebook, run_id_of, shown
+from tests.notebook.test_production import LOAD, NotebookKernel, notebook, run_id_of, view_of
 
 __all__ = ["notebook"]
 
 
 @pytest.fixture
 def paused(notebook: NotebookKernel) -> Any:
-    """Start a run that waits at its first step."""
+    """Return a run that is paused at its first step."""
     assert notebook.run("%pdflow production").error is None
     run_id = run_id_of(notebook.run('%pdflow run {"n": 1}'))
     return notebook.server.wait_run(run_id, "paused")
 
 
 def view(notebook: NotebookKernel, code: str) -> dict[str, Any]:
-    """Show a view; get its mimebundle."""
-    return shown(notebook.run(code))
+    """Display a view, and return its mimebundle."""
+    return view_of(notebook.run(code))
 
 
 def traits(notebook: NotebookKernel, bundle: dict[str, Any]) -> dict[str, Any]:
@@ -39,19 +39,21 @@ def test_a_list_and_a_run(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, "%pdflow runs")
     workflow = paused["workflow_id"]
 
-    listed = notebook.ask(bundle, "GET", f"runs?workflow={workflow}&status=paused&limit=5")
+    listed = notebook.request(bundle, "GET", f"runs?workflow={workflow}&status=paused&limit=5")
     assert [run["id"] for run in listed["result"]] == [paused["id"]]
-    assert notebook.ask(bundle, "GET", f"runs?workflow={workflow}&status=failed")["result"] == []
-    got = notebook.ask(bundle, "GET", f"runs/{paused['id']}")["result"]
+    assert (
+        notebook.request(bundle, "GET", f"runs?workflow={workflow}&status=failed")["result"] == []
+    )
+    got = notebook.request(bundle, "GET", f"runs/{paused['id']}")["result"]
     assert got["pause"]["resume_url"] == paused["pause"]["resume_url"]
-    executed = notebook.ask(bundle, "GET", f"runs/{paused['id']}/notebook")["result"]
+    executed = notebook.request(bundle, "GET", f"runs/{paused['id']}/notebook")["result"]
     assert executed["cells"][-1]["cell_type"] == "code"
 
 
 def test_resume(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, f"import jupyter_pdflow\njupyter_pdflow.Run({paused['id']!r})")
     body = {"data": {"ok": True}, "by": "button"}
-    resumed = notebook.ask(bundle, "POST", f"runs/{paused['id']}/resume", body)
+    resumed = notebook.request(bundle, "POST", f"runs/{paused['id']}/resume", body)
 
     assert resumed["result"]["status"] != "paused"
     run = notebook.server.wait_run(paused["id"], "succeeded")
@@ -61,18 +63,18 @@ def test_resume(notebook: NotebookKernel, paused: Any):
 def test_cancel(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, "%pdflow runs")
     body = {"reason": "not now", "by": "button"}
-    canceled = notebook.ask(bundle, "POST", f"runs/{paused['id']}/cancel", body)
+    canceled = notebook.request(bundle, "POST", f"runs/{paused['id']}/cancel", body)
 
     assert canceled["result"]["status"] == "canceled"
     assert "not now" in canceled["result"]["reason"]
 
 
-def test_errors_in_words(notebook: NotebookKernel, paused: Any):
+def test_errors_of_requests(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, "%pdflow runs")
     run = f"runs/{paused['id']}"
     notebook.server.api("POST", f"/{run}/cancel", {"reason": None})
 
-    for status, words, *request in (
+    for status, message, *request in (
         (404, "nothing", "GET", "runs/nothing"),
         (400, "limit must be a number", "GET", "runs?limit=no"),
         (409, "not paused", "POST", f"{run}/resume", {"data": None}),
@@ -81,9 +83,9 @@ def test_errors_in_words(notebook: NotebookKernel, paused: Any):
         (400, "A view can only GET", "DELETE", run),
         (400, "A view can only GET", "GET", 7),
     ):
-        error = notebook.ask(bundle, *request)["error"]
+        error = notebook.request(bundle, *request)["error"]
         assert error["status"] == status, error
-        assert words in error["message"]
+        assert message in error["message"]
         assert error["reason"]
 
 
@@ -91,64 +93,64 @@ def test_a_server_that_does_not_answer(notebook: NotebookKernel, paused: Any):
     notebook.run("import jupyter_pdflow\nfrom dataclasses import replace")
     bundle = view(notebook, "view = jupyter_pdflow.runs()\nview")
     notebook.run("view._client = replace(view._client, url='http://127.0.0.1:9/')")
-    error = notebook.ask(bundle, "GET", "runs")["error"]
+    error = notebook.request(bundle, "GET", "runs")["error"]
 
     assert error["status"] == 0
     assert "No Jupyter server answers at http://127.0.0.1:9/" in error["message"]
 
 
-def test_messages_that_are_none_are_ignored(notebook: NotebookKernel, paused: Any):
+def test_malformed_messages_are_ignored(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, "%pdflow runs")
-    notebook.tell(bundle, "nonsense")
-    notebook.tell(bundle, {"neither": "nor"})
+    notebook.send_to_view(bundle, "nonsense")
+    notebook.send_to_view(bundle, {"neither": "nor"})
 
-    assert notebook.ask(bundle, "GET", "runs?limit=1")["result"]
-
-
-# --- what saved notebooks say ----------------------------------------------------------
+    assert notebook.request(bundle, "GET", "runs?limit=1")["result"]
 
 
-def test_the_twins_say_what_waits_and_hold_no_key(notebook: NotebookKernel, paused: Any):
+# --- the fallback ----------------------------------------------------------------------
+
+
+def test_the_fallback_has_the_pause_and_no_link(notebook: NotebookKernel, paused: Any):
     views = [
         view(notebook, "%pdflow runs"),
         view(notebook, "%%step ask\ndef handler(pd): pass"),
         view(notebook, f"import jupyter_pdflow\njupyter_pdflow.Run({paused['id']!r})"),
     ]
     for bundle in views:
-        for twin in (bundle["text/plain"], bundle["text/html"]):
-            assert paused["id"] in twin
-            assert "paused at step ask: waits for an answer, until " in twin
+        for fallback in (bundle["text/plain"], bundle["text/html"]):
+            assert paused["id"] in fallback
+            assert "paused at step ask: waits for an answer, until " in fallback
         assert "pdflow/resume" not in str(bundle)
         assert "pdflow/resume" not in str(traits(notebook, bundle))
 
 
-def test_a_link_that_a_step_exports_is_no_key_in_a_twin(notebook: NotebookKernel):
+def test_the_fallback_hides_the_secret_of_an_exported_link(notebook: NotebookKernel):
     step = "%%step ask\ndef handler(pd): return [pd.flow.suspend()['resume_url'], 'x']"
     notebook.save(LOAD, step)
     notebook.run("%pdflow production")
     run = notebook.server.wait_run(run_id_of(notebook.run("%pdflow run")), "paused")
     bundle = view(notebook, step)
 
-    key = run["pause"]["resume_url"].rpartition("/")[2]
-    assert run["steps"][0]["exports"]["$return_value"][0].endswith(key)
+    secret = run["pause"]["resume_url"].rpartition("/")[2]
+    assert run["steps"][0]["exports"]["$return_value"][0].endswith(secret)
     assert "/pdflow/resume/…" in bundle["text/plain"]
-    assert key not in str(bundle)
+    assert secret not in str(bundle)
 
 
-def test_a_settled_run_is_brought_up_to_date(notebook: NotebookKernel, paused: Any):
+def test_the_fallback_of_a_settled_run_is_updated(notebook: NotebookKernel, paused: Any):
     ran = notebook.run(f"import jupyter_pdflow\njupyter_pdflow.Run({paused['id']!r})")
     display_id = ran.outputs[0]["transient"]["display_id"]
     notebook.server.api("POST", f"/runs/{paused['id']}/resume", {"data": None})
     notebook.server.wait_run(paused["id"], "succeeded")
-    notebook.tell(shown(ran), {"method": "settled"})
+    notebook.send_to_view(view_of(ran), {"method": "settled"})
     bundle = notebook.wait_until(lambda: notebook.displays.get(display_id), "an update")
 
     assert f"Run {paused['id']} of {paused['workflow_name']}: succeeded" in bundle["text/plain"]
     assert ": succeeded" in bundle["text/html"]
-    assert bundle[VIEW] == shown(ran)[VIEW]
+    assert bundle[VIEW] == view_of(ran)[VIEW]
 
 
-def test_converters_read_the_twins(notebook: NotebookKernel, paused: Any):
+def test_converters_use_the_fallback(notebook: NotebookKernel, paused: Any):
     bundle = view(notebook, f"import jupyter_pdflow\njupyter_pdflow.Run({paused['id']!r})")
     cell = v4.new_code_cell("run", outputs=[v4.new_output("display_data", bundle)])
     saved = v4.new_notebook(cells=[cell])
@@ -198,7 +200,7 @@ def test_runs(notebook: NotebookKernel, paused: Any):
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "message"),
     [
         ("jupyter_pdflow.Run('nothing')", "nothing"),
         ("jupyter_pdflow.Workflow('nothing')", "nothing"),
@@ -206,15 +208,15 @@ def test_runs(notebook: NotebookKernel, paused: Any):
         ("jupyter_pdflow.runs('waiting')", "status must be one of"),
     ],
 )
-def test_what_is_not_there(notebook: NotebookKernel, code: str, words: str):
+def test_unknown_ids_and_statuses(notebook: NotebookKernel, code: str, message: str):
     error = notebook.run(f"import jupyter_pdflow\n{code}").error
 
     assert error is not None
     (line,) = error["traceback"]
-    assert words in line
+    assert message in line
 
 
-def test_the_names_are_imported_when_used():
+def test_public_names_are_imported_lazily():
     notebook = v4.new_notebook(
         cells=[
             v4.new_code_cell(
@@ -234,10 +236,10 @@ def test_the_names_are_imported_when_used():
 # --- trees -----------------------------------------------------------------------------
 
 
-def test_steps_and_context_show_as_trees(notebook: NotebookKernel):
+def test_steps_and_context_are_displayed_as_trees(notebook: NotebookKernel):
     notebook.run("%%step first\ndef handler(pd): return {'<b>': [1, {'deep': None}]}")
     ran = notebook.run("%%step second\ndef handler(pd): display(pd.steps, pd.context)")
-    steps, context = ran.shown
+    steps, context = ran.bundles
 
     assert "<details open><summary>" in steps["text/html"]
     assert "<b>&lt;b&gt;</b>" in steps["text/html"]
