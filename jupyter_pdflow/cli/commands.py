@@ -239,10 +239,9 @@ def show(options: Namespace) -> int:
 
 def _description(found: formatting.ApiObject) -> list[str]:
     version = f"Workflow {found['workflow_id']}, version {found['version']}"
+    has_ended = found["status"] in formatting.ENDED
     lines = [
-        formatting.summary_line(found)
-        if found["status"] in formatting.ENDED
-        else f"Run {found['id']} is {found['status']}.",
+        formatting.summary_line(found) if has_ended else f"Run {found['id']} is {found['status']}.",
         f"{version}, started {formatting.local_time(found['created_at'])}",
         f"event: {_compact(found['event'])}",
     ]

@@ -204,7 +204,7 @@ class TestRun:
     async def _execute_again(self, notice: Notice) -> None:
         from IPython.utils.capture import capture_output
 
-        # The cell has ended, so its output area takes nothing more; the notice has one of its own.
+        # A button's callback has no cell to write to; the notice has an output area for it.
         with capture_output() as captured:
             await self.execute()
             self.publish()
