@@ -11,31 +11,21 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
+from jupyter_pdflow.ipykernel_compat import (
+    EventLoopPolicy,
+    get_event_loop_policy,
+    set_event_loop_policy,
+    set_running_loop,
+    swap_current_task,
+)
+
 GRACE_SECONDS = 1.0
 """Maximum time that unfinished tasks of a step have to end once they are canceled."""
-
-# Since Python 3.14 the public names of policies raise a DeprecationWarning.
-_events: Any = asyncio.events
-_get_policy: Callable[[], Any] = getattr(
-    _events, "_get_event_loop_policy", asyncio.get_event_loop_policy
-)
-_set_policy: Callable[[Any], None] = getattr(
-    _events, "_set_event_loop_policy", asyncio.set_event_loop_policy
-)
-_Policy: Any = getattr(_events, "_AbstractEventLoopPolicy", None) or asyncio.AbstractEventLoopPolicy
-
-
-def _no_swap(_loop: asyncio.AbstractEventLoop, _task: asyncio.Task[Any] | None) -> None:
-    """Do nothing: before Python 3.12 asyncio looks up the current task by the running loop."""
-
-
-# Since Python 3.12 the current task is kept apart from the running loop, and has to be hidden too.
-_swap_task: Callable[..., Any] = getattr(asyncio.tasks, "_swap_current_task", _no_swap)
 
 
 def outside_loop() -> AbstractContextManager[asyncio.AbstractEventLoop]:
@@ -84,7 +74,7 @@ class _Local(threading.local):
     is_outside = False
 
 
-class _ScriptLoops(_Policy):  # type: ignore[misc]
+class _ScriptLoops(EventLoopPolicy):  # type: ignore[misc]
     """An event loop policy that gives synchronous code of steps a current loop, as a script has.
 
     The loop is made when it is first asked for. It is kept for later steps, because the author may
@@ -142,21 +132,21 @@ class _OutsideLoop:
 
     def __enter__(self) -> asyncio.AbstractEventLoop:
         self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
-        self.policy, local = _get_policy(), _script_loops.local
+        self.policy, local = get_event_loop_policy(), _script_loops.local
         self.before = local._loop, local.is_outside
         if self.policy is not _script_loops:
             _script_loops.original = self.policy
-            _set_policy(_script_loops)
+            set_event_loop_policy(_script_loops)
         local._loop, local.is_outside = None, True
-        _swap_task(self.loop, None)
-        asyncio._set_running_loop(None)
+        swap_current_task(self.loop, None)
+        set_running_loop(None)
         return self.loop
 
     def __exit__(self, *_: object) -> None:
-        asyncio._set_running_loop(self.loop)
-        _swap_task(self.loop, self.task)
+        set_running_loop(self.loop)
+        swap_current_task(self.loop, self.task)
         local = _script_loops.local
         local._loop, local.is_outside = self.before
         # Another policy was set by the author, as a script may; it stays.
-        if _get_policy() is _script_loops:
-            _set_policy(self.policy)
+        if get_event_loop_policy() is _script_loops:
+            set_event_loop_policy(self.policy)

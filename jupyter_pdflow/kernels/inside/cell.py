@@ -18,6 +18,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_pdflow.exceptions import PDFlowError, StepError
+from jupyter_pdflow.ipykernel_compat import forget_last_traceback, publish_traceback
 from jupyter_pdflow.pd.call import clean, ending_forks, error_of, interrupted, invoke
 from jupyter_pdflow.pd.loops import is_switching, outside_loop
 
@@ -301,9 +302,12 @@ def _show(shell: InteractiveShell, error: BaseException) -> None:
         return
     lines = traceback_lines(shell, error)
     if not lines:
-        vars(shell)["_last_traceback"] = []
+        forget_last_traceback(shell)
         return
-    shell._get_exc_info((type(error), error, error.__traceback__))  # type: ignore[no-untyped-call]
-    shell._showtraceback(type(error), error_of(error).evalue, lines)
+    # Where `pdb.pm` and ``%debug`` look for the exception to examine.
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    publish_traceback(shell, type(error), error_of(error).evalue, lines)
     if shell.call_pdb:
         shell.debugger(force=True)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from jupyter_pdflow.ipykernel_compat import publish_idle_status, refuse_input, restore_input
 from jupyter_pdflow.kernels.inside.processes import adopt_orphans
 from jupyter_pdflow.kernels.inside.worker import Worker, bounded_printing
 from jupyter_pdflow.kernels.messages import (
@@ -90,7 +91,7 @@ class Listener:
         if reply.published:
             sys.stdout.flush()
             sys.stderr.flush()
-            self._kernel._publish_status("idle", "shell")
+            publish_idle_status(self._kernel)
         return reply
 
     async def _reply(self, ask: Ask) -> Reply:
@@ -146,7 +147,7 @@ def as_in_a_cell(shell: Any) -> Iterator[None]:
         "", store_history=False, silent=False, shell_futures=True, cell_id=None
     )
     result = shells.ExecutionResult(info)
-    shell.kernel._forward_input(allow_stdin=False)
+    refuse_input(shell.kernel)
     shell.events.trigger("pre_execute")
     shell.events.trigger("pre_run_cell", info)
     try:
@@ -155,4 +156,4 @@ def as_in_a_cell(shell: Any) -> Iterator[None]:
     finally:
         shell.events.trigger("post_execute")
         shell.events.trigger("post_run_cell", result)
-        shell.kernel._restore_input()
+        restore_input(shell.kernel)

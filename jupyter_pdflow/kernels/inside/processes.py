@@ -1,4 +1,4 @@
-"""The processes and threads that a step has started or left running."""
+"""The processes, threads and tasks that a step has started or left running."""
 
 from __future__ import annotations
 
@@ -13,16 +13,30 @@ from typing import Any
 
 import psutil as untyped_psutil
 
+from jupyter_pdflow.ipykernel_compat import (
+    default_executor,
+    executor_threads,
+    forget_default_executor,
+    resource_tracker_pid,
+)
+
 psutil: Any = untyped_psutil
 
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of Linux, see prctl(2)."""
 
 END_SECONDS = 1.0
+"""How long to wait for killed processes to end."""
+
+EXECUTOR_SECONDS = 0.1
+"""How long each thread of the loop's executor may take to end."""
+
+_HARMLESS_THREADS = frozenset({"tqdm", "ipykernel", "zmq", "traitlets", "debugpy", "pydevd"})
+"""Packages whose threads run no code of the author's."""
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends, where the system can do that.
+    """Become the parent of descendants whose own parent ends; only Linux can do that.
 
     So a daemon that a step has started stays among the descendants of its kernel.
     """
@@ -33,8 +47,7 @@ def adopt_orphans() -> None:
 def end_descendants(pid: int) -> None:
     """Kill all processes that descend from this one, and wait a moment for their end.
 
-    Not found are those that have been adopted by another process: daemons, on systems other than
-    Linux.
+    On systems other than Linux, daemons have been adopted by another process and are not found.
     """
     try:
         found = psutil.Process(pid).children(recursive=True)
@@ -48,24 +61,18 @@ def end_descendants(pid: int) -> None:
     psutil.wait_procs(found, timeout=END_SECONDS)
 
 
-EXECUTOR_SECONDS = 0.1
-"""How long the threads of the loop's executor may take to end."""
-
-_HARMLESS_THREADS = frozenset({"tqdm", "ipykernel", "zmq", "traitlets", "debugpy", "pydevd"})
-"""Packages whose threads do nothing by themselves."""
-
-
 class Leftovers:
-    """Compares what runs now with what ran when this was made, at a step's beginning."""
+    """Finds what a step leaves running; make one before the step, and call `found` after it."""
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._tasks = asyncio.all_tasks()
         self._children = set(_children())
-        self._executor = _executor()
+        self._executor = default_executor(asyncio.get_running_loop())
 
     def found(self) -> list[str]:
-        """Describe what has been left, such as ``the thread 'Thread-3 (work)'``."""
+        """Return a description of each leftover, such as ``the thread 'Thread-3 (work)'``."""
+        # An executor that was there before the step belongs to the setup.
         if self._executor is None:
             _shut_down_executor()
         return [*self._left_threads(), *self._left_tasks(), *self._left_children()]
@@ -73,7 +80,7 @@ class Leftovers:
     def _left_threads(self) -> Iterator[str]:
         for thread in threading.enumerate():
             package = type(thread).__module__.partition(".")[0]
-            is_known = thread in self._threads or thread in _threads_of(self._executor)
+            is_known = thread in self._threads or thread in executor_threads(self._executor)
             if not is_known and package not in _HARMLESS_THREADS:
                 yield f"the thread {thread.name!r}"
 
@@ -83,45 +90,33 @@ class Leftovers:
 
     def _left_children(self) -> Iterator[str]:
         for pid in _children():
-            if pid not in self._children and not _is_tracker(pid):
+            if pid not in self._children and pid != resource_tracker_pid():
                 yield f"the process {pid} ({_name_of(pid)})"
-
-
-def _executor() -> Any:
-    """Get what the loop has made for ``asyncio.to_thread``, if it was used."""
-    return getattr(asyncio.get_running_loop(), "_default_executor", None)
-
-
-def _threads_of(executor: Any) -> Any:
-    return getattr(executor, "_threads", ())
 
 
 def _shut_down_executor() -> None:
     """End the idle threads of ``asyncio.to_thread``, as the end of a script's loop does."""
-    executor, loop = _executor(), asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    executor = default_executor(loop)
     if executor is None:
         return
-    vars(loop)["_default_executor"] = None  # a new one is made when needed
+    forget_default_executor(loop)
     executor.shutdown(wait=False, cancel_futures=True)
-    for thread in list(_threads_of(executor)):
+    for thread in list(executor_threads(executor)):
         thread.join(EXECUTOR_SECONDS)
 
 
 def _children() -> Iterator[int]:
-    """List the child processes, without a search among all processes where that can be."""
+    """Yield the ids of child processes that run; search for them only if there are any."""
     if not hasattr(os, "waitid"):
         return
-    with suppress(ChildProcessError):  # there is none
+    # psutil looks at every process of the system. `waitid` fails at once without any children, and
+    # WNOWAIT leaves a child's exit status to the author's code.
+    with suppress(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         for child in psutil.Process().children():
             if child.status() != psutil.STATUS_ZOMBIE:
                 yield child.pid
-
-
-def _is_tracker(pid: int) -> bool:
-    """Whether a process is the one by which multiprocessing cleans up at the kernel's end."""
-    tracker = sys.modules.get("multiprocessing.resource_tracker")
-    return pid == getattr(getattr(tracker, "_resource_tracker", None), "_pid", None)
 
 
 def _name_of(pid: int) -> str:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from jupyter_pdflow.exceptions import BadRequestError
+from jupyter_pdflow.ipykernel_compat import environment_data
 from jupyter_pdflow.kernels.inside.processes import Leftovers
 from jupyter_pdflow.kernels.inside.watch import Change, Watch
 
@@ -74,8 +75,7 @@ def _directory() -> Restore:
 
 
 def _environment() -> Restore:
-    # Its own dict: to go through os.environ itself takes 30 times as long.
-    data: Any = getattr(os.environ, "_data", os.environ)
+    data = environment_data()
     raw, before = dict(data), dict(os.environ)
 
     def restore() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from jupyter_pdflow.ipykernel_compat import publish_traceback
 from jupyter_pdflow.kernels.inside.cell import (
     HANDLER,
     compile_step,
@@ -315,4 +316,4 @@ class Worker:
 def show_exception(shell: Any, exception: BaseException) -> None:
     """Publish an ``error`` output as IPython does, with the frames that the exception has."""
     lines = traceback_lines(shell, exception)
-    shell._showtraceback(type(exception), error_of(exception).evalue, lines)
+    publish_traceback(shell, type(exception), error_of(exception).evalue, lines)
