@@ -1,13 +1,11 @@
-"""Kernels for production runs: few, warm where it helps, shared fairly."""
+"""The pool of kernels for production runs: few kernels, kept warm, one run at a time in each."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, TypeAlias
-
-from msgspec import Struct
+from typing import Any
 
 from jupyter_pdflow.exceptions import (
     GatewayError,
@@ -19,7 +17,7 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import Prestarted, check_kernelspec
-from jupyter_pdflow.kernels.slots import FairQueue
+from jupyter_pdflow.kernels.slots import Slots, version_key
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 
@@ -28,32 +26,22 @@ logger = logging.getLogger(__name__)
 STOPPING = "The server is stopping."
 
 
-_Version: TypeAlias = tuple[str, str]
-
-
-class _Turn(Struct, eq=False):
-    """Someone who waits: the answer is an idle kernel, or None for leave to start one."""
-
-    workflow: Workflow
-    answer: asyncio.Future[Kernel | None]
-
-
 class KernelPool:
-    """At most so many kernels, each for one run at a time.
+    """A limited number of kernels, each for one run at a time.
 
-    An idle kernel is kept warm for the version whose setup it has run. It goes when nobody
-    has used it for a time, or when another version needs its place.
+    An idle kernel is kept warm for the version whose setup it has run. It is closed when it was
+    idle for some time, or when a request for another version needs its slot.
 
     Parameters
     ----------
     manager : MultiKernelManager
-        Who starts the kernels; see `jupyter_pdflow.kernels.manager.production_manager`.
+        Starts the kernels; see `jupyter_pdflow.kernels.manager.production_manager`.
     max_kernels : int
-        How many there may be, those that start or end included.
+        Maximum number of kernels, those that start or end included.
     idle_seconds : float
         How long an idle kernel is kept.
     spare_kernels : int
-        How many more are kept started, for runs that find none that is warm.
+        Number of kernels beyond these that are kept started, for runs that find no warm one.
     """
 
     def __init__(
@@ -67,15 +55,13 @@ class KernelPool:
     ) -> None:
         self._limits = limits
         self._manager = manager
-        self._max = max_kernels
         self._idle_seconds = idle_seconds
-        self._prestarted = Prestarted(manager, spare_kernels if is_local(manager) else 0, limits)
-        self._count = 0
+        count = spare_kernels if is_local(manager) else 0
+        self._prestarted = Prestarted(manager, count, limits)
+        self._slots = Slots(max_kernels, limits.kernel_turn_seconds)
         self._closing = 0
         self._busy: set[Kernel] = set()
         self._idle: dict[Kernel, float] = {}
-        self._queue: FairQueue[_Version, _Turn] = FairQueue()
-        self._turn_ends: dict[Kernel, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._checked: set[str] = set()
@@ -84,11 +70,11 @@ class KernelPool:
         self._outage = Outage(manager)
 
     def open(self) -> None:
-        """End what an earlier server has left at its gateway, if it had one."""
+        """Start ending the kernels that an earlier server has left at a gateway, if any."""
         self._sweeper.start()
 
     async def check(self, kernel_name: str) -> None:
-        """Make sure that a kernelspec can carry out steps; one that can is not asked again.
+        """Check that a kernelspec can execute steps; one that was found good is not started again.
 
         Raises
         ------
@@ -104,13 +90,33 @@ class KernelPool:
         self.prestart(kernel_name)
 
     def prestart(self, kernel_name: str) -> None:
-        """Have spare kernels of this kernelspec ready, where any are wanted."""
+        """Start kernels of this kernelspec ahead of runs, if the pool keeps prestarted ones."""
         self._prestarted.keep(kernel_name)
 
+    async def shutdown(self) -> None:
+        """End all kernels; requests that wait for one fail with `KernelError`."""
+        self._slots.maximum = 0
+        await self._sweeper.stop()
+        await self._outage.stop()
+        self._slots.refuse_all(KernelError(STOPPING))
+        if self._timer is not None:
+            self._timer.cancel()
+        for kernel in [*self._idle, *self._busy]:
+            self._drop(kernel)
+        self._idle.clear()
+        self._busy.clear()
+        await self._prestarted.shutdown()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # --- getting a kernel, and giving it back -----------------------------------------
+
     def take(self, workflow: Workflow) -> Kernel | None:
-        """Take a kernel that is idle and warm for exactly this version, if there is one."""
+        """Return a kernel that is idle and warm for exactly this version, or None."""
         for kernel in reversed(self._idle):
-            if kernel.workflow is not None and _key(kernel.workflow) == _key(workflow):
+            if kernel.workflow is not None and version_key(kernel.workflow) == version_key(
+                workflow
+            ):
                 del self._idle[kernel]
                 if kernel.alive:
                     self._busy.add(kernel)
@@ -120,7 +126,7 @@ class KernelPool:
         return None
 
     async def acquire(self, workflow: Workflow, cwd_path: str) -> Kernel:
-        """Get a kernel that has run the setup of this version, when it is this one's turn.
+        """Wait for a kernel that has run the setup of this version.
 
         Parameters
         ----------
@@ -150,14 +156,15 @@ class KernelPool:
         Returns
         -------
         Kernel or None
-            None for a slot. What it gives goes back by `release`, or unused by `give_back`.
+            None for a slot. The caller has to `release` a kernel; one that is not used, or a slot,
+            to `give_back`.
 
         Raises
         ------
         KernelError
             The pool is shut down.
         """
-        if self._max == 0:
+        if self._slots.maximum == 0:
             raise KernelError(STOPPING)
         kernel = self.take(workflow)
         if kernel is None:
@@ -166,115 +173,28 @@ class KernelPool:
             kernel = await self._wait(workflow)
         return kernel
 
-    def give_back(self, kernel: Kernel | None) -> None:
-        """Give back what `reserve` gave, or `start` made of it."""
-        if kernel is not None:
-            self.release(kernel)
-        else:
-            self._free_slot()
-
-    def release(self, kernel: Kernel) -> None:
-        """Give a kernel back; one that has died is dropped."""
-        if kernel not in self._busy:
-            return
-        self._busy.remove(kernel)
-        if kernel.is_fresh and kernel.workflow is not None and self._max:
-            self._idle[kernel] = asyncio.get_running_loop().time()
-            self._dispatch()
-            self._set_timer()
-        else:
-            self._end(kernel)
-
-    async def shutdown(self) -> None:
-        """End all kernels; who waits for one gets `KernelError`."""
-        self._max = 0
-        await self._sweeper.stop()
-        await self._outage.stop()
-        while len(self._queue):
-            answer = self._queue.take().answer
-            if not answer.done():
-                answer.set_exception(KernelError(STOPPING))
-        if self._timer is not None:
-            self._timer.cancel()
-        for kernel in [*self._idle, *self._busy]:
-            self._drop(kernel)
-        self._idle.clear()
-        self._busy.clear()
-        await self._prestarted.shutdown()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    # --- places -----------------------------------------------------------------------
-
-    async def _wait(self, workflow: Workflow) -> Kernel | None:
-        """Wait for one's turn: an idle kernel, or a place to start one in."""
-        turn = _Turn(workflow, asyncio.get_running_loop().create_future())
-        self._queue.put(_key(workflow), turn)
-        self._dispatch()
-        try:
-            return await turn.answer
-        except asyncio.CancelledError:
-            self._queue.remove(_key(workflow), turn)
-            if turn.answer.done() and not turn.answer.cancelled():
-                self.give_back(turn.answer.result())
-            raise
-
-    def _dispatch(self) -> None:
-        """Answer those who wait, as far as there are kernels and places; else make room."""
-        for kernel in list(self._idle):
-            self._serve_warm(kernel)
-        while self._queue and self._count < self._max:
-            turn = self._queue.take()
-            if not turn.answer.done():
-                self._count += 1
-                turn.answer.set_result(None)
-        while self._idle and self._closing < len(self._queue):
-            kernel = next(iter(self._idle))
-            del self._idle[kernel]
-            self._drop(kernel)
-
-    def _serve_warm(self, kernel: Kernel) -> None:
-        """Give an idle kernel to the next who waits for its version, while it has its turn."""
-        if kernel.workflow is None or not kernel.alive:
-            return
-        version = _key(kernel.workflow)
-        is_over = asyncio.get_running_loop().time() > self._turn_ends[kernel]
-        if is_over and self._queue.has_others(version) and not self._queue.is_turn_of(version):
-            return
-        turn = self._next_of(version)
-        if turn is not None:
-            del self._idle[kernel]
-            self._busy.add(kernel)
-            turn.answer.set_result(kernel)
-
-    def _next_of(self, version: _Version) -> _Turn | None:
-        """Take out the next who waits for a version; some may have given up just now."""
-        is_turn = self._queue.is_turn_of(version)
-        turn = self._queue.take() if is_turn else self._queue.take_of(version)
-        return self._next_of(version) if turn is not None and turn.answer.done() else turn
-
-    def _free_slot(self) -> None:
-        self._count -= 1
-        self._dispatch()
-
     async def start(self, workflow: Workflow, cwd_path: str) -> Kernel:
-        """Start a kernel in a slot that `reserve` gave; it is to `prepare` next.
+        """Start a kernel in a slot that `reserve` gave; the caller has to `prepare` it next.
 
-        Where that fails, which it does as `acquire`, the slot is free again.
+        Raises
+        ------
+        PDFlowError
+            As `acquire`; the slot is free again.
         """
         kernel = self._prestarted.take(workflow.source.kernel_name)
         if kernel is None:
             kernel = await self._start_new(workflow.source.kernel_name, cwd_path)
         self._busy.add(kernel)
-        self._turn_ends[kernel] = (
-            asyncio.get_running_loop().time() + self._limits.kernel_turn_seconds
-        )
+        self._slots.begin_turn(kernel)
         return kernel
 
     async def prepare(self, kernel: Kernel, workflow: Workflow, cwd_path: str) -> None:
-        """Run the setup in a kernel, unless it has done that.
+        """Run the setup in a kernel, unless it has run.
 
-        Where that fails, which it does as `acquire`, the kernel is dropped and its slot is free.
+        Raises
+        ------
+        PDFlowError
+            As `acquire`; the kernel is dropped, and its slot becomes free.
         """
         if kernel.workflow is not None:
             return
@@ -286,29 +206,74 @@ class KernelPool:
             raise
 
     async def exchange(self, kernel: Kernel, workflow: Workflow, cwd_path: str) -> Kernel:
-        """Get a fresh kernel in the place of one that is stale; raises as `acquire`.
+        """Return a fresh kernel in the slot of one that is stale.
 
-        Where that fails, the slot is free.
+        Raises
+        ------
+        PDFlowError
+            As `acquire`; the slot is free.
         """
         self._busy.discard(kernel)
-        self._count += 1  # for as long as the old one takes to end
+        # The stale kernel holds a slot of its own until it has ended, beyond the maximum if need
+        # be: the run must not wait in the queue again in the middle of its steps.
+        self._slots.used += 1
         self._drop(kernel)
         fresh = await self.start(workflow, cwd_path)
         await self.prepare(fresh, workflow, cwd_path)
         return fresh
 
-    async def _replace(self, workflow: Workflow) -> None:
-        """Have a kernel ready for a version whose last one was stale, if there is room."""
-        if self._queue or self._count >= self._max:
-            return
-        self._count += 1
-        try:
-            kernel = await self.start(workflow, workflow.path)
-            await self.prepare(kernel, workflow, workflow.path)
-        except PDFlowError as error:
-            logger.debug("No kernel could be prepared for %s: %s", workflow.id, error)
-        else:
+    def give_back(self, kernel: Kernel | None) -> None:
+        """Give back what `reserve` returned, or the kernel that `start` put into the slot."""
+        if kernel is not None:
             self.release(kernel)
+        else:
+            self._free_slot()
+
+    def release(self, kernel: Kernel) -> None:
+        """Give a kernel back; one that has died is dropped."""
+        if kernel not in self._busy:
+            return
+        self._busy.remove(kernel)
+        if kernel.is_fresh and kernel.workflow is not None and self._slots.maximum:
+            self._idle[kernel] = asyncio.get_running_loop().time()
+            self._dispatch()
+            self._set_timer()
+        else:
+            self._end(kernel)
+
+    # --- slots ------------------------------------------------------------------------
+
+    async def _wait(self, workflow: Workflow) -> Kernel | None:
+        """Wait for an idle kernel, or for a slot (None)."""
+        request = self._slots.request(workflow)
+        self._dispatch()
+        try:
+            return await request.granted
+        except asyncio.CancelledError:
+            self._slots.withdraw(request)
+            # It may have been granted in the same iteration of the event loop; that would be lost.
+            if request.granted.done() and not request.granted.cancelled():
+                self.give_back(request.granted.result())
+            raise
+
+    def _dispatch(self) -> None:
+        """Grant idle kernels and free slots; close idle kernels that requests can't use."""
+        for kernel in list(self._idle):
+            if self._slots.grant(kernel):
+                del self._idle[kernel]
+                self._busy.add(kernel)
+        self._slots.grant_free()
+        # Each kernel that is being closed frees a slot soon, so it counts for one request.
+        while self._idle and self._closing < self._slots.waiting:
+            kernel = next(iter(self._idle))
+            del self._idle[kernel]
+            self._drop(kernel)
+
+    def _free_slot(self) -> None:
+        self._slots.used -= 1
+        self._dispatch()
+
+    # --- the start of kernels ---------------------------------------------------------
 
     async def _start_new(self, kernel_name: str, cwd_path: str) -> Kernel:
         from jupyter_client.kernelspec import NoSuchKernel
@@ -332,15 +297,30 @@ class KernelPool:
         self._outage.ends()
         return kernel
 
+    async def _replace(self, workflow: Workflow) -> None:
+        """Prepare a kernel for a version whose last one was stale, if a slot is free."""
+        if self._slots.waiting or not self._slots.has_free:
+            return
+        self._slots.used += 1
+        try:
+            kernel = await self.start(workflow, workflow.path)
+            await self.prepare(kernel, workflow, workflow.path)
+        except PDFlowError as error:
+            logger.debug("No kernel could be prepared for %s: %s", workflow.id, error)
+        else:
+            self.release(kernel)
+
     # --- the end of kernels -----------------------------------------------------------
 
     def _end(self, kernel: Kernel) -> None:
+        """Drop a kernel that can't be used again; begin an outage if its gateway is the cause."""
         if kernel.gateway_error is not None:
             self._outage.begins(kernel.gateway_error)
         self._drop(kernel)
 
     def _drop(self, kernel: Kernel) -> None:
-        self._turn_ends.pop(kernel, None)
+        """Close a kernel in the background; its slot is free once it has ended."""
+        self._slots.end_turn(kernel)
         self._closing += 1
         self._spawn(self._close(kernel))
 
@@ -375,7 +355,3 @@ class KernelPool:
                 del self._idle[kernel]
                 self._drop(kernel)
         self._set_timer()
-
-
-def _key(workflow: Workflow) -> _Version:
-    return workflow.id, workflow.version

@@ -1,57 +1,184 @@
-"""A queue in which no workflow's version waits for the many runs of another."""
+"""The slots of a pool, and which of the requests that wait gets the next kernel.
+
+A slot is permission for one kernel. A request for a version of a workflow is granted an idle kernel
+that is warm for this version, or a free slot to start a kernel in. Versions take turns, so that no
+version waits for the many runs of another. A kernel's turn lasts some seconds: within it, the
+kernel serves the requests for its own version first, since starting another kernel takes as long as
+hundreds of short steps.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.rules.workflow import Workflow
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+VersionKey: TypeAlias = tuple[str, str]
+"""The id of a workflow, and a version of it."""
+
+
+def version_key(workflow: Workflow) -> VersionKey:
+    """Return what identifies a version of a workflow."""
+    return workflow.id, workflow.version
+
+
+class SlotRequest(Struct, eq=False):
+    """A request that waits; `granted` becomes an idle kernel, or None for a slot."""
+
+    version: VersionKey
+    granted: asyncio.Future[Kernel | None]
+
+
+class Slots:
+    """The slots of a pool, and the requests that wait for one.
+
+    Parameters
+    ----------
+    maximum : int
+        Number of slots.
+    turn_seconds : float
+        How long a kernel serves requests for its own version while others wait.
+
+    Attributes
+    ----------
+    maximum : int
+        0 once the pool shuts down: no slot is granted then.
+    used : int
+        Number of slots that are taken, also by kernels that start or end.
+    """
+
+    def __init__(self, maximum: int, turn_seconds: float) -> None:
+        self.used = 0
+        self.maximum = maximum
+        self._turn_seconds = turn_seconds
+        self._turn_ends: dict[Kernel, float] = {}
+        self._queue: FairQueue[VersionKey, SlotRequest] = FairQueue()
+
+    @property
+    def has_free(self) -> bool:
+        """Whether there is a free slot."""
+        return self.used < self.maximum
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait."""
+        return len(self._queue)
+
+    def request(self, workflow: Workflow) -> SlotRequest:
+        """Add a request for a version of a workflow behind those for the same version."""
+        granted = asyncio.get_running_loop().create_future()
+        request = SlotRequest(version_key(workflow), granted)
+        self._queue.put(request.version, request)
+        return request
+
+    def withdraw(self, request: SlotRequest) -> None:
+        """Remove a request, if it still waits."""
+        self._queue.remove(request.version, request)
+
+    def refuse_all(self, error: PDFlowError) -> None:
+        """Have all requests that wait fail with an error."""
+        while self._queue:
+            granted = self._queue.take().granted
+            if not granted.done():
+                granted.set_exception(error)
+
+    def grant_free(self) -> None:
+        """Grant the free slots to the requests whose turn it is."""
+        while self._queue and self.has_free:
+            request = self._queue.take()
+            # A canceled request is done before its task runs and withdraws it.
+            if not request.granted.done():
+                self.used += 1
+                request.granted.set_result(None)
+
+    def grant(self, kernel: Kernel) -> bool:
+        """Grant an idle kernel to the next request for its version, while the kernel has its turn.
+
+        Returns
+        -------
+        bool
+            Whether a request got the kernel.
+        """
+        if kernel.workflow is None or not kernel.alive:
+            return False
+        version = version_key(kernel.workflow)
+        is_over = asyncio.get_running_loop().time() > self._turn_ends[kernel]
+        if is_over and self._queue.has_others(version) and not self._queue.is_turn_of(version):
+            return False
+        request = self._next_of(version)
+        if request is None:
+            return False
+        request.granted.set_result(kernel)
+        return True
+
+    def begin_turn(self, kernel: Kernel) -> None:
+        """Begin the turn of a kernel that has just started."""
+        self._turn_ends[kernel] = asyncio.get_running_loop().time() + self._turn_seconds
+
+    def end_turn(self, kernel: Kernel) -> None:
+        """End the turn of a kernel that is closed; its slot is taken until it has ended."""
+        self._turn_ends.pop(kernel, None)
+
+    def _next_of(self, version: VersionKey) -> SlotRequest | None:
+        """Take out the next request for a version that was not canceled."""
+        is_turn = self._queue.is_turn_of(version)
+        request = self._queue.take() if is_turn else self._queue.take_of(version)
+        is_canceled = request is not None and request.granted.done()
+        return self._next_of(version) if is_canceled else request
 
 
 class FairQueue(Generic[K, T]):
     """First in, first out for each key, and key after key in turn."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[K, deque[T]] = OrderedDict()
+        self._by_key: OrderedDict[K, deque[T]] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._by_key.values()))
 
     def put(self, key: K, item: T) -> None:
         """Add an item behind those of its key."""
-        self._lines.setdefault(key, deque()).append(item)
+        self._by_key.setdefault(key, deque()).append(item)
 
     def take(self) -> T:
         """Take out the item whose turn it is; its key is then the last."""
-        key = next(iter(self._lines))
-        self._lines.move_to_end(key)
+        key = next(iter(self._by_key))
+        self._by_key.move_to_end(key)
         return self._pop(key)
 
     def take_of(self, key: K) -> T | None:
-        """Take out the first item of a key, whoever's turn it is."""
-        return self._pop(key) if key in self._lines else None
+        """Take out the first item of a key out of turn; None if the key has no item."""
+        return self._pop(key) if key in self._by_key else None
 
     def has_others(self, key: K) -> bool:
         """Whether items of other keys wait."""
-        return len(self._lines) > (key in self._lines)
+        return len(self._by_key) > (key in self._by_key)
 
     def is_turn_of(self, key: K) -> bool:
         """Whether the item whose turn it is has this key."""
-        return next(iter(self._lines), None) == key
-
-    def _pop(self, key: K) -> T:
-        line = self._lines[key]
-        item = line.popleft()
-        if not line:
-            del self._lines[key]
-        return item
+        return next(iter(self._by_key), None) == key
 
     def remove(self, key: K, item: T) -> None:
-        """Take an item out of turn, if it is there."""
-        line = self._lines.get(key, deque())
-        if item in line:
-            line.remove(item)
-        if not line:
-            self._lines.pop(key, None)
+        """Remove an item, if it is there."""
+        items = self._by_key.get(key, deque())
+        if item in items:
+            items.remove(item)
+        if not items:
+            self._by_key.pop(key, None)
+
+    def _pop(self, key: K) -> T:
+        items = self._by_key[key]
+        item = items.popleft()
+        if not items:
+            del self._by_key[key]
+        return item

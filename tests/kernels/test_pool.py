@@ -119,7 +119,7 @@ async def test_giving_up_the_wait_loses_no_place(make_pool: MakePool) -> None:
     assert await asyncio.wait_for(waiting[2], 5) is kernel
     pool.release(kernel)
     starting = asyncio.create_task(pool.acquire(other, ""))
-    await until(lambda: pool._count == 1 and not pool._closing, "it starts")
+    await until(lambda: pool._slots.used == 1 and not pool._closing, "it starts")
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -135,7 +135,7 @@ async def test_failed_setup_gives_its_place_back(make_pool: MakePool) -> None:
     kernel = await pool.acquire(workflow(RETURN_ONE), "")
     pool.release(kernel)
     pool.release(kernel)
-    assert pool._count == 1
+    assert pool._slots.used == 1
 
 
 async def test_kernel_that_dies_in_the_setup(pool: KernelPool) -> None:
