@@ -61,5 +61,5 @@ if VARIABLE in os.environ:
     LinkHandler.initialize = recorded(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
     Service.resume_pause = recorded(Service.resume_pause, "engine")  # type: ignore[method-assign]
     Writer.write = recorded_both(Writer.write, "disk", "on disk")  # type: ignore[method-assign]
-    Connection.ask = recorded(Connection.ask, "kernel")  # type: ignore[method-assign]
+    Connection.request = recorded(Connection.request, "kernel")  # type: ignore[method-assign]
     atexit.register(lambda: Path(os.environ[VARIABLE]).write_text("".join(_times)))

@@ -1,4 +1,4 @@
-"""Real kernel gateways for tests: a process of their own and a port."""
+"""Real kernel gateways for tests, each a process with a port of its own."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.servers import START_SECONDS, free_port, isolated_environment, wait_u
 
 
 class Gateway:
-    """A `jupyter_kernel_gateway` of its own home, in a directory that has no notebooks.
+    """A `jupyter_kernel_gateway` with a home of its own, in a directory that has no notebooks.
 
     Parameters
     ----------
     folder : Path
-        An empty directory for all that the gateway and its kernels write.
+        An empty directory for the files of the gateway and its kernels.
     env : dict
-        More environment variables, which the kernels inherit.
+        Additional environment variables, which the kernels inherit.
     """
 
     def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
@@ -60,11 +60,11 @@ class Gateway:
         return self
 
     def kill(self) -> None:
-        """Kill the process at once; its kernels notice it by themselves."""
+        """Kill the process at once; its kernels end by themselves."""
         self.end(signal.SIGKILL)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the process, and whatever it leaves behind."""
+        """End the process and the descendants that it leaves behind."""
         process, self.process = self.process, None
         if process is None or process.poll() is not None:
             return
@@ -75,16 +75,16 @@ class Gateway:
             left.kill()
 
     def kernels(self) -> list[psutil.Process]:
-        """List the processes of its kernels."""
+        """Return the processes of its kernels."""
         return self.process.children() if self.process else []
 
     def kernel_ids(self) -> list[str]:
-        """List the kernels that it knows."""
+        """Return the ids of the kernels that the gateway lists."""
         models = httpx.get(f"{self.url}/api/kernels", trust_env=False, timeout=30).json()
         return [model["id"] for model in models]
 
     def add_kernelspec(self, name: str) -> Path:
-        """Make another kernelspec like the first, and return its file."""
+        """Add a kernelspec that is like the default one, and return its file."""
         spec = Path(self.env["JUPYTER_DATA_DIR"], "kernels", name, "kernel.json")
         spec.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -92,7 +92,7 @@ class Gateway:
         return spec
 
     def log(self) -> str:
-        """Read what the gateway has logged in all its lives."""
+        """Return what the gateway has logged since it was first started."""
         return self.log_path.read_text(errors="replace")
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The ways to a kernel: one request at a time, its reply, and what it publishes meanwhile."""
+"""The connection to a kernel: one request at a time, its reply, and what is published meanwhile."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
 from jupyter_pdflow.kernels.messages import (
     LISTEN,
     MESSAGE,
-    Ask,
-    Reply,
+    WorkerReply,
+    WorkerRequest,
     framed,
     read_frame,
 )
@@ -27,80 +27,93 @@ from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
 
-Take = Callable[[Message], None]
+OnMessage = Callable[[Message], None]
 
-_DEATH_SECONDS = 0.5
+_ALIVE_CHECK_SECONDS = 0.5
+"""How long to wait for a reply before the process is checked, and for a process to end."""
+
 _IDLE_SECONDS = 2.0
-_SHORTLY_SECONDS = 0.2
-_QUEUE_SECONDS = 0.02
-_UNANSWERED_CHECKS = 20
-"""How often a kernel that has said it is done is looked at before its reply is given up."""
+"""How long to wait, after a reply, for the status ``idle`` that ends what was published."""
 
-GARBLED = (
+_SHORT_IDLE_SECONDS = 0.2
+"""The same if the kernel died, or may not have subscribed to the iopub channel yet."""
+
+_POLL_SECONDS = 0.02
+
+_UNANSWERED_CHECKS = 20
+"""Checks after which an idle kernel's reply counts as lost."""
+
+UNREADABLE_REPLY = (
     "its answer could not be read, perhaps because code wrote to a file descriptor that is not "
     "its own, or its environment has another version of jupyter_pdflow"
 )
-_RESTARTED = "its gateway has started it anew"
-_NOT_BEGUN = "The kernel gateway has started a kernel anew before that had begun what it was asked."
-_UNANSWERED = "it was started anew, or its answer was lost"
+_RESTARTED = "its gateway has restarted it"
+_NOT_BEGUN = "The kernel gateway has restarted a kernel before it began to execute the request."
+_UNANSWERED = "it was restarted, or its answer was lost"
 
 
-class End(NamedTuple):
-    """Why a kernel can't be talked to any more.
+class Disconnect(NamedTuple):
+    """Why a kernel can't be reached any more.
 
     Attributes
     ----------
-    words : str
-        The reason.
-    gateway : bool
-        Whether that is the gateway's doing, and not that of what the kernel was asked to do.
+    reason : str
+        The reason, for messages.
+    by_gateway : bool
+        Whether the gateway caused it, and not the code that the kernel executed.
     """
 
-    words: str
-    gateway: bool = False
+    reason: str
+    by_gateway: bool = False
 
 
 class Connection:
-    """The channels of a kernel. Made by `open`, ended by `close`.
+    """The connection to a kernel, between `open` and `close`.
 
     Parameters
     ----------
     client : AsyncKernelClient
         Jupyter's client of the kernel.
     is_alive : callable
-        Tells whether the kernel's process lives; raises `GatewayError` if its gateway does not.
+        Returns whether the kernel's process is alive; raises `GatewayError` if its gateway has
+        ended.
 
     Attributes
     ----------
-    end : End or None
-        Set once the kernel can't be talked to any more.
+    disconnect : Disconnect or None
+        Set once the kernel can't be reached any more.
     """
 
     def __init__(
         self, client: Any, is_alive: Callable[[], Awaitable[bool]], limits: Limits = LIMITS
     ) -> None:
         self._limit = limits.reply_bytes
-        self.end: End | None = None
+        self.disconnect: Disconnect | None = None
         self._channels = Channels(client)
         self._is_alive = is_alive
         self._readers: list[asyncio.Task[None]] = []
-        self._path: Path | None = None
-        self._line: StreamWriter | None = None
+        self._socket_path: Path | None = None
+        self._writer: StreamWriter | None = None
         self._is_open = False
         self._message_id = ""
-        self._ask_id = ""
+        self._request_id = ""
         self._is_busy = False
         self._reply: asyncio.Future[Any] | None = None
         self._idle: asyncio.Future[None] | None = None
-        self._take: Take = _ignore
+        self._on_message: OnMessage = _ignore
 
     @property
-    def has_line(self) -> bool:
+    def has_socket(self) -> bool:
         """Whether the kernel is on this machine and has a socket for frames."""
-        return self._line is not None
+        return self._writer is not None
 
     async def open(self) -> bool:
-        """Start the channels and wait until the kernel answers on both; False if it dies.
+        """Start the channels and wait until the kernel answers on both.
+
+        Returns
+        -------
+        bool
+            Whether it answered; False if it died.
 
         Raises
         ------
@@ -108,66 +121,73 @@ class Connection:
             The kernel's gateway can't be reached.
         """
         await self._channels.start()
-        for channel, note in (
-            (self._channels.shell, self._note_reply),
-            (self._channels.iopub, self._note_published),
+        for channel, handle in (
+            (self._channels.shell, self._on_reply),
+            (self._channels.iopub, self._on_published),
         ):
-            self._read(self._read_channel(channel, note))
+            self._read(self._read_channel(channel, handle))
         while not self._is_open:
-            if await self._request("kernel_info", {}, idle_seconds=_SHORTLY_SECONDS) is None:
+            # Subscriptions to iopub take effect some time after the connection: ask until its
+            # status arrives there too.
+            if (
+                await self._shell_request("kernel_info", {}, idle_seconds=_SHORT_IDLE_SECONDS)
+                is None
+            ):
                 return False
             self._is_open = self._idle is not None and self._idle.done()
         return True
 
-    async def listen(self, path: Path | None) -> Message:
+    async def load_worker(self, path: Path | None) -> Message:
         """Load the worker.
 
         Parameters
         ----------
         path : Path or None
-            Where the kernel makes a Unix socket for frames, where it is on this machine.
+            Where the kernel makes a Unix socket for frames; None if it is not on this machine.
 
         Returns
         -------
         dict
-            What the kernel replied to that; empty where it died.
+            The content of the kernel's reply; empty if the kernel died.
         """
         code = LISTEN.format(path=None if path is None else str(path))
         content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
-        reply = await self._request("execute", content)
+        reply = await self._shell_request("execute", content)
         if path is not None and reply is not None and reply.get("status") == "ok":
-            self._path = path
-            reader, self._line = await asyncio.open_unix_connection(path, limit=self._limit)
-            self._read(self._read_line(reader))
+            self._socket_path = path
+            reader, self._writer = await asyncio.open_unix_connection(path, limit=self._limit)
+            self._read(self._read_socket(reader))
         return reply or {}
 
-    async def ask(self, ask: Ask, take: Take) -> Reply | None:
-        """Send a frame to the worker and wait for its reply; one to another request is dropped.
+    async def request(self, request: WorkerRequest, on_message: OnMessage) -> WorkerReply | None:
+        """Send a request to the worker and wait for its reply; replies to others are dropped.
 
         Parameters
         ----------
-        ask : Ask
-            What is asked.
-        take : callable
-            Is given what the kernel publishes meanwhile, ``status`` apart.
+        request : WorkerRequest
+            The request.
+        on_message : callable
+            Called with each message that the kernel publishes meanwhile, except ``status``.
 
         Returns
         -------
-        Reply or None
-            None if the kernel died or the connection was lost; `end` may say why.
+        WorkerReply or None
+            None if the kernel died or the connection was lost; `disconnect` may say why.
         """
-        frame = msgspec.json.encode(ask)
-        if self._line is None:
-            found = await self._request(MESSAGE, {"frame": frame.decode()}, take, ask_id=ask.id)
-            return _refusal(found, ask.id) if isinstance(found, dict) else found
-        self._expect(ask.id, take, ask.id)
+        frame = msgspec.json.encode(request)
+        if self._writer is None:
+            found = await self._shell_request(
+                MESSAGE, {"frame": frame.decode()}, on_message, request_id=request.id
+            )
+            return _error_reply(found, request.id) if isinstance(found, dict) else found
+        self._expect_reply(request.id, on_message, request.id)
         try:
-            self._line.write(framed(frame))
-            reply: Reply | None = await self._reply_or_death()
+            self._writer.write(framed(frame))
+            reply: WorkerReply | None = await self._wait_for_reply()
             if reply is None or reply.published:
-                await self._all_published(_SHORTLY_SECONDS if reply is None else _IDLE_SECONDS)
+                await self._wait_until_idle(_SHORT_IDLE_SECONDS if reply is None else _IDLE_SECONDS)
         finally:
-            self._expect("", _ignore)
+            self._expect_reply("", _ignore)
         return reply
 
     async def close(self) -> None:
@@ -176,157 +196,158 @@ class Connection:
             reader.cancel()
         if self._readers:
             await asyncio.wait(self._readers)
-        if self._line is not None:
-            self._line.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        if self._writer is not None:
+            self._writer.close()
+        if self._socket_path is not None:
+            self._socket_path.unlink(missing_ok=True)
         await self._channels.stop()
 
     # --- a request --------------------------------------------------------------------
 
-    async def _request(
+    async def _shell_request(
         self,
         kind: str,
         content: Message,
-        take: Take | None = None,
+        on_message: OnMessage | None = None,
         *,
-        ask_id: str = "",
+        request_id: str = "",
         idle_seconds: float = _IDLE_SECONDS,
     ) -> Any:
-        """Send a request on the shell channel and wait for its reply's content, or for a frame."""
+        """Send a request on the shell channel; return its reply's content, a frame, or None."""
         message = self._channels.message(f"{kind}_request", content)
-        self._expect(message["header"]["msg_id"], take or _ignore, ask_id)
+        self._expect_reply(message["header"]["msg_id"], on_message or _ignore, request_id)
         try:
             await self._send(message)
-            reply = await self._reply_or_death()
-            await self._all_published(_SHORTLY_SECONDS if reply is None else idle_seconds)
+            reply = await self._wait_for_reply()
+            await self._wait_until_idle(_SHORT_IDLE_SECONDS if reply is None else idle_seconds)
         finally:
-            self._expect("", _ignore)
+            self._expect_reply("", _ignore)
         return reply
 
     async def _send(self, message: Message) -> None:
         try:
             await self._channels.send(message)
         except ClosedByGatewayError as error:
-            self._over(End(str(error), gateway=True))
+            self._set_disconnect(Disconnect(str(error), by_gateway=True))
 
-    def _expect(self, message_id: str, take: Take, ask_id: str = "") -> None:
-        self._message_id, self._take, self._ask_id = message_id, take, ask_id
+    def _expect_reply(self, message_id: str, on_message: OnMessage, request_id: str = "") -> None:
+        self._message_id, self._on_message, self._request_id = message_id, on_message, request_id
         self._is_busy = False
         if message_id:
             loop = asyncio.get_running_loop()
             self._reply, self._idle = loop.create_future(), loop.create_future()
-            if self.end is not None:
+            if self.disconnect is not None:
                 self._reply.set_result(None)
 
-    async def _reply_or_death(self) -> Any:
-        assert self._reply is not None  # noqa: S101  `_expect` has made it
+    async def _wait_for_reply(self) -> Any:
+        assert self._reply is not None  # noqa: S101  `_expect_reply` has made it
         unanswered = 0
         while not self._reply.done():
-            await asyncio.wait([self._reply], timeout=_DEATH_SECONDS)
+            await asyncio.wait([self._reply], timeout=_ALIVE_CHECK_SECONDS)
             if self._reply.done():
                 break
-            if not await self._lives():
+            if not await self._is_kernel_alive():
                 return None
+            # A gateway may restart a kernel so fast that it seems alive throughout, and idle.
             unanswered += self._idle is not None and self._idle.done()
             if unanswered > _UNANSWERED_CHECKS:
-                self._over(End(_UNANSWERED))
-        if self._reply.result() is None and self._line is not None:
-            await self._death()
+                self._set_disconnect(Disconnect(_UNANSWERED))
+        if self._reply.result() is None and self._writer is not None:
+            await self._wait_for_exit()
         return self._reply.result()
 
-    async def _lives(self) -> bool:
+    async def _is_kernel_alive(self) -> bool:
         try:
             return await self._is_alive()
         except GatewayError as error:
-            self._over(End(str(error), gateway=True))
+            self._set_disconnect(Disconnect(str(error), by_gateway=True))
             return False
 
-    async def _death(self) -> None:
-        """Wait a little for the process of a lost connection, so that it can be told how it ended."""
-        end = asyncio.get_running_loop().time() + _DEATH_SECONDS
+    async def _wait_for_exit(self) -> None:
+        """Wait a little for the process to end: its exit status explains the lost connection."""
+        end = asyncio.get_running_loop().time() + _ALIVE_CHECK_SECONDS
         while await self._is_alive() and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
-            await asyncio.sleep(_QUEUE_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _all_published(self, seconds: float) -> None:
-        assert self._idle is not None  # noqa: S101  `_expect` has made it
+    async def _wait_until_idle(self, seconds: float) -> None:
+        assert self._idle is not None  # noqa: S101  `_expect_reply` has made it
         await asyncio.wait([self._idle], timeout=seconds)
 
-    # --- what comes -------------------------------------------------------------------
+    # --- incoming messages --------------------------------------------------------------
 
     def _read(self, reading: Coroutine[Any, Any, None]) -> None:
         self._readers.append(asyncio.create_task(reading))
 
-    async def _read_line(self, reader: StreamReader) -> None:
+    async def _read_socket(self, reader: StreamReader) -> None:
         with contextlib.suppress(IncompleteReadError, ConnectionError):
-            while self.end is None:
+            while self.disconnect is None:
                 try:
-                    self._note_frame(await read_frame(reader))
+                    self._on_frame(await read_frame(reader))
                 except LimitOverrunError:
-                    self._over(End(GARBLED))
-        self._over(End("its connection was closed"))
+                    self._set_disconnect(Disconnect(UNREADABLE_REPLY))
+        self._set_disconnect(Disconnect("its connection was closed"))
 
-    async def _read_channel(self, channel: Any, note: Callable[[Message], None]) -> None:
+    async def _read_channel(self, channel: Any, handle: Callable[[Message], None]) -> None:
         while True:
             try:
                 message = await self._channels.next(channel)
                 if message["parent_header"].get("msg_id") == self._message_id:
-                    note(message)
-                elif self._is_open and _tells_of_restart(message):
-                    not_begun = End(_NOT_BEGUN, gateway=True)
-                    self._over(End(_RESTARTED) if self._is_busy else not_begun)
+                    handle(message)
+                elif self._is_open and _is_restart(message):
+                    not_begun = Disconnect(_NOT_BEGUN, by_gateway=True)
+                    self._set_disconnect(Disconnect(_RESTARTED) if self._is_busy else not_begun)
             except ClosedByGatewayError as error:
-                self._over(End(str(error), gateway=True))
+                self._set_disconnect(Disconnect(str(error), by_gateway=True))
                 return
             except Exception:
                 logger.exception("A message of a kernel could not be read")
 
-    def _note_reply(self, message: Message) -> None:
-        if self._ask_id and "frame" in message["content"]:
-            self._note_frame(message["content"]["frame"])
+    def _on_reply(self, message: Message) -> None:
+        if self._request_id and "frame" in message["content"]:
+            self._on_frame(message["content"]["frame"])
         else:
-            self._settle(self._reply, message["content"])
+            self._resolve(self._reply, message["content"])
 
-    def _note_frame(self, frame: Any) -> None:
+    def _on_frame(self, frame: Any) -> None:
         try:
-            reply = msgspec.json.decode(frame, type=Reply)
+            reply = msgspec.json.decode(frame, type=WorkerReply)
         except (msgspec.MsgspecError, RecursionError, TypeError):
-            self._over(End(GARBLED))
+            self._set_disconnect(Disconnect(UNREADABLE_REPLY))
             return
-        if reply.id == self._ask_id:
-            self._settle(self._reply, reply)
+        if reply.id == self._request_id:
+            self._resolve(self._reply, reply)
 
-    def _note_published(self, message: Message) -> None:
+    def _on_published(self, message: Message) -> None:
         if message["msg_type"] != "status":
-            self._take(message)
+            self._on_message(message)
         elif message["content"]["execution_state"] == "idle":
-            self._settle(self._idle, None)
+            self._resolve(self._idle, None)
         else:
             self._is_busy = True
 
-    def _over(self, end: End) -> None:
-        """Note that no reply will come any more."""
-        self.end = self.end or end
-        self._settle(self._reply, None)
+    def _set_disconnect(self, disconnect: Disconnect) -> None:
+        """Record that no reply will come any more; the first reason counts."""
+        self.disconnect = self.disconnect or disconnect
+        self._resolve(self._reply, None)
 
     @staticmethod
-    def _settle(future: asyncio.Future[Any] | None, value: Any) -> None:
+    def _resolve(future: asyncio.Future[Any] | None, value: Any) -> None:
         if future is not None and not future.done():
             future.set_result(value)
 
 
-def _tells_of_restart(message: Message) -> bool:
-    """Whether a gateway, or a kernel that it has started anew, says so: to no request."""
+def _is_restart(message: Message) -> bool:
+    """Whether a status says that the kernel was restarted; it has no request as its parent."""
     states = ("restarting", "starting", "dead")
     is_status = message["msg_type"] == "status" and not message["parent_header"]
     return is_status and message["content"]["execution_state"] in states
 
 
-def _refusal(content: Message, ask_id: str) -> Reply:
-    """Make a reply for a kernel that could not make one and says why itself."""
+def _error_reply(content: Message, request_id: str) -> WorkerReply:
+    """Return the reply for a kernel whose handler of messages raised."""
     error = Error(ename=str(content.get("ename")), evalue=str(content.get("evalue")))
-    return Reply(id=ask_id, error=error, published=True)
+    return WorkerReply(id=request_id, error=error, published=True)
 
 
 def _ignore(_message: Message) -> None:
-    """Drop what was not asked for."""
+    """Drop what is published while no request is under way."""

@@ -1,4 +1,8 @@
-"""Kernels of a gateway: whether one lives, and that none is left behind there."""
+"""Kernels of a kernel gateway.
+
+Whether a kernel there is alive, a record of the kernels that were started there so that none is
+left behind, and how long runs wait while the gateway is unavailable.
+"""
 
 from __future__ import annotations
 
@@ -19,39 +23,40 @@ from jupyter_pdflow.exceptions import GatewayError, KernelError
 
 logger = logging.getLogger(__name__)
 
-ASK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 """How often a gateway is asked about a kernel that executes something."""
 
-ANSWER_SECONDS = 5.0
-"""How long it may take to answer that."""
+REPLY_SECONDS = 5.0
+"""How long a gateway may take to answer a question about a kernel."""
 
 SILENT_SECONDS = 10.0
-"""How long it may give no answer before it counts as ended."""
+"""How long a gateway may not answer before it counts as ended."""
 
 SHUT_DOWN_SECONDS = 15.0
-"""How long it may take to end a kernel; a gateway gives a busy one 5 s."""
+"""How long a gateway may take to end a kernel; it gives a busy one 5 s."""
 
 SWEEP_SECONDS = 30.0
-"""Between two attempts to end the kernels that could not be ended."""
+"""How long to wait between two attempts to end the kernels that could not be ended."""
 
 FIRST_SWEEP_SECONDS = 10.0
-"""How long a new kernel waits for those of an earlier server to be ended."""
+"""How long a new kernel waits until those of an earlier server are ended."""
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 10.0
-"""The pause before a gateway that was away is asked again doubles, from the first to the longest."""
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 10.0
+"""The wait before an unavailable gateway is asked again doubles, up to the longest."""
 
-AWAY = frozenset({401, 403, 404, 408, 429, 502, 503, 504, 599})
-"""Answers to the request for a kernel that say nothing about that kernel: ask again later.
+UNAVAILABLE = frozenset({401, 403, 404, 408, 429, 502, 503, 504, 599})
+"""HTTP statuses of a request for a kernel that say nothing about that kernel: ask again later.
 
-404 is what Jupyter's client makes of a host name that can't be resolved, 403 may be the gateway's
-limit of kernels."""
+404 is what Jupyter's client makes of a host name that can't be resolved. 403 may be the gateway's
+limit of kernels.
+"""
 
 _KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 class GatewayWatch:
-    """Asks a gateway whether one of its kernels lives, not too often.
+    """Asks a gateway at most every `POLL_SECONDS` whether one of its kernels is alive.
 
     Parameters
     ----------
@@ -61,48 +66,48 @@ class GatewayWatch:
 
     def __init__(self, process: Any) -> None:
         self._process = process
-        self._asked = float("-inf")
+        self._asked_at = float("-inf")
         self._silent_since: float | None = None
 
     async def is_alive(self) -> bool:
-        """Whether the kernel lives, as far as is known.
+        """Whether the kernel is alive, as far as is known.
 
         Raises
         ------
         GatewayError
-            The gateway has given no answer for `SILENT_SECONDS`.
+            The gateway has not answered for `SILENT_SECONDS`.
         """
         now = asyncio.get_running_loop().time()
-        if now - self._asked < ASK_SECONDS:
+        if now - self._asked_at < POLL_SECONDS:
             return True
-        self._asked = now
+        self._asked_at = now
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(REPLY_SECONDS):
                 model = await self._process.refresh_model()
         except Exception as error:  # noqa: BLE001  clients of gateways differ in what they raise
-            return self._is_taken_for_alive(error)
+            return self._is_assumed_alive(error)
         self._silent_since = None
         return model is not None and model.get("execution_state") != "dead"
 
-    def _is_taken_for_alive(self, error: Exception) -> bool:
+    def _is_assumed_alive(self, error: Exception) -> bool:
         code = getattr(error, "status_code", 0)
-        if 400 <= code < 500:  # noqa: PLR2004  it answers, though not that question
+        if 400 <= code < 500:  # noqa: PLR2004  the gateway runs, but refuses the question
             self._silent_since = None
             return True
         now = asyncio.get_running_loop().time()
-        self._silent_since = self._silent_since or self._asked
+        self._silent_since = self._silent_since or self._asked_at
         if now - self._silent_since < SILENT_SECONDS:
             return True
-        raise GatewayError(no_answer(error))
+        raise GatewayError(unreachable_message(error))
 
 
-class KernelNotes:
-    """Notes on disk which kernels were started at a gateway, so that none is forgotten there.
+class KernelRegistry:
+    """The ids of the kernels that were started at a gateway, on disk so that a crash loses none.
 
     Parameters
     ----------
     folder : Path
-        Holds an empty file for each kernel, named by its id, in a folder of the gateway's own.
+        Holds a folder for each gateway, with an empty file for each kernel, named by its id.
     url : str
         The gateway's address.
     """
@@ -111,16 +116,16 @@ class KernelNotes:
         self._folder = folder / hashlib.sha256(url.encode()).hexdigest()[:16]
 
     def add(self, kernel_id: str) -> None:
-        """Note a kernel that has been started."""
+        """Record a kernel that has been started."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._folder / kernel_id).touch(mode=0o600)
 
     def remove(self, kernel_id: str) -> None:
-        """Forget a kernel that has been ended."""
+        """Remove a kernel that has been ended."""
         (self._folder / kernel_id).unlink(missing_ok=True)
 
     def kernel_ids(self) -> list[str]:
-        """List the kernels that were started and, as far as is known, not ended."""
+        """Return the ids of the kernels that were started and, as far as is known, not ended."""
         try:
             names = [path.name for path in self._folder.iterdir() if path.is_file()]
         except OSError:
@@ -128,45 +133,47 @@ class KernelNotes:
         return [name for name in names if _KERNEL_ID.fullmatch(name)]
 
 
-class _Noted:
-    """What is added to the server's class of kernel managers where that asks a gateway."""
+class _RecordsKernels:
+    """Added to the server's class of kernel managers if that class asks a gateway."""
 
-    _notes: KernelNotes
+    _registry: KernelRegistry
     log: Logger
     kernel_spec_manager: Any
 
     async def start_kernel(self, **options: Any) -> str:
-        """Start a kernel and note it.
+        """Start a kernel and record it.
 
         Raises
         ------
         NoSuchKernel
             The gateway has no such kernelspec.
         GatewayError
-            The gateway can't be reached, or gives no kernels now.
+            The gateway can't be reached, or starts no kernels now.
         KernelError
-            It could not start this kernel.
+            The gateway could not start this kernel.
         """
         try:
             kernel_id: str = await super().start_kernel(**options)  # type: ignore[misc]
         except HTTPError as error:
-            if error.status_code in AWAY:
-                raise GatewayError(no_answer(error)) from None
+            if error.status_code in UNAVAILABLE:
+                raise GatewayError(unreachable_message(error)) from None
             await self._check_kernelspec(str(options.get("kernel_name")))
-            msg = f"The kernel gateway could not start a kernel: {_words(error)}"
+            msg = f"The kernel gateway could not start a kernel: {_text_of(error)}"
             raise KernelError(msg) from None
-        await self._note(self._notes.add, kernel_id)
+        await self._record(self._registry.add, kernel_id)
         return kernel_id
 
     async def shutdown_kernel(self, kernel_id: str, now: bool = False, **options: Any) -> None:
-        """End a kernel; where that fails, its note stays, and it is tried again later."""
+        """End a kernel; one that can't be ended now stays recorded for the `Sweeper`."""
         try:
             async with asyncio.timeout(SHUT_DOWN_SECONDS):
                 await super().shutdown_kernel(kernel_id, now=now, **options)  # type: ignore[misc]
         except (HTTPError, OSError, TimeoutError) as error:
-            self.log.warning("Kernel %s will be ended later: %s", kernel_id, no_answer(error))
+            self.log.warning(
+                "Kernel %s will be ended later: %s", kernel_id, unreachable_message(error)
+            )
         else:
-            await self._note(self._notes.remove, kernel_id)
+            await self._record(self._registry.remove, kernel_id)
         finally:
             self.remove_kernel(kernel_id)  # type: ignore[attr-defined]
 
@@ -177,79 +184,82 @@ class _Noted:
             except KeyError:
                 raise NoSuchKernel(kernel_name) from None
 
-    async def _note(self, change: Callable[[str], None], kernel_id: str) -> None:
+    async def _record(self, change: Callable[[str], None], kernel_id: str) -> None:
         try:
             await asyncio.to_thread(change, kernel_id)
         except OSError as error:
-            self.log.warning("Kernel %s could not be noted: %s", kernel_id, error)
+            self.log.warning("The record of kernel %s could not be changed: %s", kernel_id, error)
 
 
-def noting(kind: type, notes: KernelNotes) -> type:
-    """Derive the class of managers that notes which kernels it has started at a gateway.
+def recording_manager_class(kind: type, registry: KernelRegistry) -> type:
+    """Return a class of kernel managers that records the kernels it starts at a gateway.
 
     Parameters
     ----------
     kind : type
         The server's class of kernel managers.
-    notes : KernelNotes
-        Where they are noted.
+    registry : KernelRegistry
+        Where the kernels are recorded.
     """
-    # `_kernels` is one dict for all managers of the class; these kernels are not the server's.
-    return type(kind.__name__, (_Noted, kind), {"_notes": notes, "_kernels": {}})
+    # Jupyter's class has one `_kernels` for all its managers. Without a dict of their own,
+    # production kernels would be among the kernels that the server lists and culls.
+    return type(kind.__name__, (_RecordsKernels, kind), {"_registry": registry, "_kernels": {}})
 
 
 class Sweeper:
-    """Ends the kernels that an earlier server has left at the gateway, or this one could not end.
+    """Ends the kernels that an earlier server left at the gateway, or that this one could not end.
 
     Parameters
     ----------
     manager : MultiKernelManager
-        Made by the class that `noting` gave; for another there is nothing to do.
+        If its class is not a `recording_manager_class`, nothing is done.
     """
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
-        self._notes: KernelNotes | None = getattr(manager, "_notes", None)
-        self._first = asyncio.Event()
-        self._sweeping: asyncio.Task[None] | None = None
+        self._registry: KernelRegistry | None = getattr(manager, "_registry", None)
+        self._first_done = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, and go on until `stop`."""
-        if self._notes is not None:
-            self._sweeping = asyncio.create_task(self._keep_sweeping(self._notes))
+        """Start sweeping, until `stop`."""
+        if self._registry is not None:
+            self._task = asyncio.create_task(self._keep_sweeping(self._registry))
 
-    async def first(self) -> None:
-        """Wait, not too long, until all have been ended that could be."""
-        if self._sweeping is not None:
+    async def wait_for_first_sweep(self) -> None:
+        """Wait at most `FIRST_SWEEP_SECONDS` until the first sweep is over."""
+        if self._task is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._first.wait(), FIRST_SWEEP_SECONDS)
+                await asyncio.wait_for(self._first_done.wait(), FIRST_SWEEP_SECONDS)
 
     async def stop(self) -> None:
-        """End no more."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
+        """Stop sweeping."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
-    async def _keep_sweeping(self, notes: KernelNotes) -> None:
+    async def _keep_sweeping(self, registry: KernelRegistry) -> None:
         while True:
-            for kernel_id in await asyncio.to_thread(notes.kernel_ids):
+            for kernel_id in await asyncio.to_thread(registry.kernel_ids):
                 if kernel_id not in self._manager:
                     await self._end(kernel_id)
-            self._first.set()
+            self._first_done.set()
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def _end(self, kernel_id: str) -> None:
         try:
-            await self._manager.start_kernel(kernel_id=kernel_id)  # takes it up
+            # With an id, Jupyter takes over a kernel that exists; without that it can't shut it
+            # down.
+            await self._manager.start_kernel(kernel_id=kernel_id)
             await self._manager.shutdown_kernel(kernel_id, now=True)
         except Exception as error:  # noqa: BLE001  it is tried again
             logger.debug("Kernel %s can't be ended yet: %s", kernel_id, error)
         else:
-            logger.info("Kernel %s, which a server had left at the gateway, is ended.", kernel_id)
+            logger.info("Kernel %s, which a server had left at the gateway, was ended.", kernel_id)
 
 
 class Outage:
-    """The time in which a gateway gives no kernels; runs wait in the queue until it is over.
+    """A time in which the gateway starts no kernels; runs wait in the queue until it is over.
 
     Parameters
     ----------
@@ -259,59 +269,59 @@ class Outage:
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
-        self._pause = FIRST_PAUSE_SECONDS
-        self._asking: asyncio.Task[None] | None = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._polling: asyncio.Task[None] | None = None
 
-    async def over(self) -> None:
-        """Wait until the gateway can be reached again, if it could not."""
-        if self._asking is not None:
-            await asyncio.wait([self._asking])
+    async def wait_until_over(self) -> None:
+        """Wait until the gateway can be reached again; return at once if there is no outage."""
+        if self._polling is not None:
+            await asyncio.wait([self._polling])
 
-    def begins(self, error: GatewayError) -> None:
-        """Note that the gateway gave no kernel, or has ended."""
-        if self._asking is not None and not self._asking.done():
+    def begin(self, error: GatewayError) -> None:
+        """Begin an outage: the gateway started no kernel, or has ended."""
+        if self._polling is not None and not self._polling.done():
             return
-        if self._pause == FIRST_PAUSE_SECONDS:
+        if self._retry_seconds == FIRST_RETRY_SECONDS:
             logger.warning("Runs wait for the kernel gateway. %s", error)
-        self._asking = asyncio.create_task(self._ask())
+        self._polling = asyncio.create_task(self._poll())
 
-    def ends(self) -> None:
-        """Note that the gateway gave a kernel."""
-        if self._asking is not None:
-            logger.warning("The kernel gateway gives kernels again; the runs go on.")
-            self._asking.cancel()
-        self._asking, self._pause = None, FIRST_PAUSE_SECONDS
+    def end(self) -> None:
+        """End the outage, if there is one: the gateway has started a kernel."""
+        if self._polling is not None:
+            logger.warning("The kernel gateway starts kernels again; the runs continue.")
+            self._polling.cancel()
+        self._polling, self._retry_seconds = None, FIRST_RETRY_SECONDS
 
     async def stop(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+        """Stop asking the gateway."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
 
-    async def _ask(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(self._pause)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(self._retry_seconds)
+            self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(REPLY_SECONDS):
                     await self._manager.kernel_spec_manager.list_kernel_specs()
                 return
 
 
-def no_answer(error: Exception) -> str:
-    """Say that a gateway gives no kernels now, and what to do."""
+def unreachable_message(error: Exception) -> str:
+    """Return the sentence for a gateway that starts no kernels now."""
     return (
-        f"The kernel gateway can't be reached, or gives no kernels now ({_words(error)}); see that "
-        "it runs and that its address and token are right."
+        f"The kernel gateway can't be reached, or starts no kernels now ({_text_of(error)}). Check "
+        "that it runs, and that its address and token are right."
     )
 
 
-def _words(error: Exception) -> str:
+def _text_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
 def is_local(manager: Any) -> bool:
-    """Whether a manager starts its kernels itself, not by asking a gateway."""
+    """Whether a manager starts its kernels itself, and not at a gateway."""
     from jupyter_server.gateway.managers import GatewayMappingKernelManager
     from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 

@@ -16,10 +16,16 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_async
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError, PDFlowError
-from jupyter_pdflow.kernels.connection import GARBLED, Connection
+from jupyter_pdflow.kernels.connection import UNREADABLE_REPLY, Connection
 from jupyter_pdflow.kernels.gateway import GatewayWatch, is_local
 from jupyter_pdflow.kernels.inside.processes import end_descendants
-from jupyter_pdflow.kernels.messages import Ask, Failure, Kind, Preparation, Reply
+from jupyter_pdflow.kernels.messages import (
+    Kind,
+    Preparation,
+    SetupFailure,
+    WorkerReply,
+    WorkerRequest,
+)
 from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.pd.inputs import given_inputs
 from jupyter_pdflow.rules.run import Error, Execution, Outcome
@@ -29,28 +35,30 @@ from jupyter_pdflow.settings import LIMITS, Limits
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
+"""How long a kernel may take to start and to reply."""
+
 GRACE_SECONDS = 5.0
 """How long an interrupted step may take to stop before its kernel is killed."""
 
 
 class StepResult(NamedTuple):
-    """What an execution came to, and its outputs as nbformat has them."""
+    """The outcome of an execution, and its outputs as nbformat has them."""
 
     outcome: Outcome
     outputs: list[dict[str, Any]]
 
 
 class Kernel:
-    """A kernel process with its channels. Made by `start`, ended by `close`.
+    """A kernel process with its connection, between `start` and `close`.
 
     Parameters
     ----------
     manager : MultiKernelManager
-        Manager that has started it.
+        The manager that has started the kernel.
     kernel_id : str
-        Its id there.
+        The kernel's id in the manager.
     name : str
-        Its kernelspec.
+        The name of its kernelspec.
 
     Attributes
     ----------
@@ -70,11 +78,11 @@ class Kernel:
         self._watch = None if is_local(manager) else GatewayWatch(self._process)
         self._connection = Connection(self._process.client(), self._is_alive, limits)
         self._outputs = OutputCollector()
-        self._listens = False
-        self._done = asyncio.Event()
-        self._done.set()
+        self._has_worker = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._interrupted = False
-        self._dead = False
+        self._is_dead = False
 
     @classmethod
     async def start(
@@ -90,22 +98,22 @@ class Kernel:
         Parameters
         ----------
         manager : MultiKernelManager
-            Who starts it.
+            Starts the kernel.
         kernel_name : str
-            Its kernelspec.
+            The name of its kernelspec.
         path : str or None
             The notebook whose directory it works in, as Jupyter's contents API names it.
         limits : Limits
-            How long its replies may be.
+            ``reply_bytes`` is the maximum size of its replies.
         **options
-            More for the manager's ``start_kernel``.
+            More arguments for the manager's ``start_kernel``.
 
         Raises
         ------
         NoSuchKernel
             The kernelspec is missing.
         KernelError
-            It did not start, or did not answer in time.
+            The kernel did not start, or did not answer in time.
         GatewayError
             Its gateway can't be reached, or ended meanwhile.
         """
@@ -125,67 +133,67 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
-        """Whether the kernel can still execute, as far as can be told without asking it."""
+        """Whether the kernel can still execute, as far as is known without a request to it."""
         process = getattr(getattr(self._process, "provisioner", None), "process", None)
-        can_talk = not self._dead and self._connection.end is None
-        return can_talk and (process is None or process.poll() is None)
+        is_connected = not self._is_dead and self._connection.disconnect is None
+        return is_connected and (process is None or process.poll() is None)
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it can execute a step, which then starts from what the setup left."""
+        """Whether the kernel is alive and still as the setup left it."""
         return self.alive and not self.is_stale
 
     @property
     def busy(self) -> bool:
-        """Whether it is executing something."""
-        return not self._done.is_set()
+        """Whether the kernel is executing a request."""
+        return not self._is_idle.is_set()
 
     @property
     def gateway_error(self) -> GatewayError | None:
-        """What the kernel's gateway did, where that is why the kernel can't be talked to."""
-        end = self._connection.end
-        return GatewayError(end.words) if end is not None and end.gateway else None
+        """The error if the kernel can't be reached because of its gateway, or None."""
+        end = self._connection.disconnect
+        return GatewayError(end.reason) if end is not None and end.by_gateway else None
 
-    async def listen(self) -> dict[str, Any]:
-        """Load the worker; the content of the kernel's reply says whether that went well."""
-        with self._working():
-            reply = await self._connection.listen(self._line_path())
-        self._listens = reply.get("status") == "ok"
+    async def load_worker(self) -> dict[str, Any]:
+        """Load the worker and return the content of the kernel's reply, with its ``status``."""
+        with self._marked_busy():
+            reply = await self._connection.load_worker(self._socket_path())
+        self._has_worker = reply.get("status") == "ok"
         return reply
 
     async def prepare(self, workflow: Workflow, cwd: str | None = None) -> None:
-        """Run the setup of a workflow's version, whose steps can be executed from then on.
+        """Run the setup of a workflow's version; then its steps can be executed.
 
         Parameters
         ----------
         workflow : Workflow
             The version.
         cwd : str, optional
-            The directory to work in from now on, for a kernel that was started elsewhere.
+            The directory to change to, for a kernel that was started in another one.
 
         Raises
         ------
         KernelError
-            A setup cell raised, its ``error`` says what; or the kernel died.
+            A setup cell raised, and ``error`` is what it raised; or the kernel died.
         GatewayError
             Its gateway ended meanwhile.
         """
-        if not self._listens:
-            reply = await self.listen()
+        if not self._has_worker:
+            content = await self.load_worker()
             self._check_gateway()
-            _check_loaded(reply, self._how_it_died())
+            _check_loaded(content, self._exit_reason())
         source = workflow.source
         preparation = Preparation(
             setup=source.setup, steps=source.steps, modules=source.modules, cwd=cwd
         )
-        answer = await self._ask("prepare", preparation)
-        if answer is None:
-            msg = f"The kernel died while it ran the setup: {self._how_it_died()}."
+        reply = await self._request("prepare", preparation)
+        if reply is None:
+            msg = f"The kernel died while it ran the setup: {self._exit_reason()}."
             raise KernelError(msg)
-        if answer.error is not None:
-            msg = f"The setup could not be run: {answer.error.ename}: {answer.error.evalue}"
-            raise KernelError(msg, answer.error)
-        failure = self._read(answer, Failure | None)
+        if reply.error is not None:
+            msg = f"The setup could not be run: {reply.error.ename}: {reply.error.evalue}"
+            raise KernelError(msg, reply.error)
+        failure = self._read(reply, SetupFailure | None)
         if failure is not None:
             error = failure.error
             msg = f"Setup cell {failure.cell} failed: {error.ename}: {error.evalue}"
@@ -198,35 +206,35 @@ class Kernel:
         Returns
         -------
         StepResult
-            Whatever happens to the kernel: one that dies makes an ``error`` too.
+            Also if the kernel dies: its outcome has an ``error`` then.
 
         Raises
         ------
         GatewayError
-            Its gateway ended meanwhile, so it is not known what came of the step.
+            Its gateway ended meanwhile, so the outcome of the step is unknown.
         """
-        reply = await self._ask("execute", execution)
+        reply = await self._request("execute", execution)
         if reply is None:
-            outcome = Outcome(error=self._death_of(execution.step))
+            outcome = Outcome(error=self._death_error(execution.step))
         else:
             self._outputs.drop(reply.dropped)
-            outcome = self._outcome_in(reply)
+            outcome = self._read_outcome(reply)
         return StepResult(outcome, self._outputs.finish())
 
     async def interrupt(self, grace: float = GRACE_SECONDS) -> None:
-        """Interrupt what the kernel executes, and kill the kernel if that does not stop it.
+        """Interrupt what the kernel executes; kill the kernel if that does not stop in time.
 
         Parameters
         ----------
         grace : float
-            Seconds that it may take to stop.
+            How many seconds it may take to stop.
         """
         if not self.busy:
             return
         self._interrupted = True
         try:
             await ensure_async(self._process.interrupt_kernel())
-            await asyncio.wait_for(self._done.wait(), grace)
+            await asyncio.wait_for(self._is_idle.wait(), grace)
         except TimeoutError:
             await self._kill()
         except RuntimeError:
@@ -236,13 +244,13 @@ class Kernel:
             await self._kill()
 
     async def close(self, *, now: bool = False) -> None:
-        """End the kernel and free what it took; `now` gives it no time to clean up."""
+        """End the kernel and free what it took; with `now`, it has no time to clean up."""
         now = now or self.busy or not self.alive
-        self._dead = True
+        self._is_dead = True
         if self._interrupted:
             await self._end_children()
         await self._shut_down(now=now)
-        await self._done.wait()
+        await self._is_idle.wait()
         await self._connection.close()
 
     # --- messages ---------------------------------------------------------------------
@@ -251,24 +259,25 @@ class Kernel:
         async with asyncio.timeout(START_SECONDS):
             if not await self._connection.open():
                 self._check_gateway()
-                msg = f"it died before it answered: {self._how_it_died()}"
+                msg = f"it died before it answered: {self._exit_reason()}"
                 raise RuntimeError(msg)
 
-    async def _ask(self, kind: Kind, data: msgspec.Struct) -> Reply | None:
-        reads_inputs = kind != "execute" or self._connection.has_line
+    async def _request(self, kind: Kind, data: msgspec.Struct) -> WorkerReply | None:
+        # A kernel without a socket may be on another machine, where inputs.toml does not exist.
+        reads_inputs = kind != "execute" or self._connection.has_socket
         inputs = None if reads_inputs else await asyncio.to_thread(given_inputs)
         raw = msgspec.Raw(msgspec.json.encode(data))
-        ask = Ask(id=uuid4().hex, kind=kind, data=raw, inputs=inputs)
+        request = WorkerRequest(id=uuid4().hex, kind=kind, data=raw, inputs=inputs)
         self._interrupted = False
         self._outputs = OutputCollector()
-        with self._working():
-            reply = await self._connection.ask(ask, self._outputs.add)
-        self._dead = self._dead or reply is None
+        with self._marked_busy():
+            reply = await self._connection.request(request, self._outputs.add)
+        self._is_dead = self._is_dead or reply is None
         self.is_stale = reply is not None and reply.stale
         self._check_gateway()
         return reply
 
-    def _outcome_in(self, reply: Reply) -> Outcome:
+    def _read_outcome(self, reply: WorkerReply) -> Outcome:
         if reply.error is not None:
             return Outcome(error=reply.error)
         try:
@@ -277,13 +286,13 @@ class Kernel:
             return Outcome(error=Error(ename="KernelDied", evalue=str(error)))
         return outcome
 
-    def _read(self, reply: Reply, kind: Any) -> Any:
-        """Read what is in a reply; a kernel that garbles it is not asked again."""
+    def _read(self, reply: WorkerReply, kind: Any) -> Any:
+        """Decode the data of a reply; a kernel whose data can't be decoded is not used again."""
         try:
             return msgspec.json.decode(reply.data, type=kind)
         except (msgspec.MsgspecError, RecursionError):
-            self._dead = True
-            msg = f"The kernel was ended: {GARBLED}."
+            self._is_dead = True
+            msg = f"The kernel was ended: {UNREADABLE_REPLY}."
             raise KernelError(msg) from None
 
     def _check_gateway(self) -> None:
@@ -291,20 +300,20 @@ class Kernel:
             raise self.gateway_error
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
-        self._done.clear()
+    def _marked_busy(self) -> Iterator[None]:
+        self._is_idle.clear()
         try:
             yield
-        except BaseException:  # nobody knows what it is doing now
-            self._dead = True
+        except BaseException:  # its request may still be executing
+            self._is_dead = True
             raise
         finally:
-            self._done.set()
+            self._is_idle.set()
 
-    def _line_path(self) -> Path | None:
+    def _socket_path(self) -> Path | None:
         if getattr(self._process, "transport", "") != "ipc":
             return None
-        return Path(self._process.connection_file).with_suffix(".line")
+        return Path(self._process.connection_file).with_suffix(".sock")
 
     async def _is_alive(self) -> bool:
         if self._watch is not None:
@@ -314,12 +323,12 @@ class Kernel:
     # --- the end ----------------------------------------------------------------------
 
     async def _kill(self) -> None:
-        self._dead = True
+        self._is_dead = True
         await self._end_children()
         await self._shut_down(now=True)
 
     async def _end_children(self) -> None:
-        """End what an interrupted step has started, daemons included."""
+        """End the processes that an interrupted step has started, daemons included."""
         process = getattr(getattr(self._process, "provisioner", None), "process", None)
         if process is not None and is_local(self._manager):
             await asyncio.to_thread(end_descendants, process.pid)
@@ -332,20 +341,22 @@ class Kernel:
         except Exception:
             logger.exception("Kernel %s could not be shut down", self._id)
 
-    def _death_of(self, step: str) -> Error:
+    def _death_error(self, step: str) -> Error:
         if self._interrupted:
             text = f"Step {step!r} was interrupted; it did not stop, so its kernel was killed."
             return Error(ename="KeyboardInterrupt", evalue=text)
-        text = f"The kernel died while it executed step {step!r}: {self._how_it_died()}."
+        text = f"The kernel died while it executed step {step!r}: {self._exit_reason()}."
         return Error(ename="KernelDied", evalue=text)
 
-    def _how_it_died(self) -> str:
+    def _exit_reason(self) -> str:
         process = getattr(getattr(self._process, "provisioner", None), "process", None)
         code = getattr(process, "returncode", None)
         if code is None:
-            if self._connection.end is not None:
-                return self._connection.end.words
-            return "it does not say how" if self._watch is None else "its gateway has it no more"
+            if self._connection.disconnect is not None:
+                return self._connection.disconnect.reason
+            return (
+                "the reason is unknown" if self._watch is None else "its gateway no longer has it"
+            )
         if code == -signal.SIGKILL:
             return "it was killed (SIGKILL), perhaps because memory ran out"
         if code < 0:
@@ -360,6 +371,7 @@ async def _start_process(
         ensure_async(manager.start_kernel(kernel_name=kernel_name, path=path, **options))
     )
     try:
+        # If this is canceled in between, the process starts nevertheless, and must be ended below.
         kernel_id = str(await asyncio.shield(starting))
     except asyncio.CancelledError:
         with contextlib.suppress(Exception):
@@ -370,13 +382,15 @@ async def _start_process(
     except Exception as error:  # noqa: BLE001  a kernelspec may be wrong in any way
         msg = f"The kernel {kernel_name!r} can't be started: {str(error) or type(error).__name__}"
         raise KernelError(msg) from None
-    if is_local(manager):  # nobody culls it, so its every message need not be read twice
+    if is_local(manager):
+        # Jupyter reads each message of a kernel a second time to cull idle ones; these are not
+        # culled.
         manager.stop_watching_activity(kernel_id)
     return kernel_id
 
 
-def _check_loaded(reply: dict[str, Any], death: str) -> None:
-    if reply.get("status") != "ok":
-        why = f"{reply['ename']}: {reply['evalue']}" if reply else death
+def _check_loaded(content: dict[str, Any], exit_reason: str) -> None:
+    if content.get("status") != "ok":
+        why = f"{content['ename']}: {content['evalue']}" if content else exit_reason
         msg = f"The kernel could not load jupyter_pdflow: {why}."
         raise KernelError(msg)

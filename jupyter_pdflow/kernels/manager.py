@@ -1,4 +1,8 @@
-"""How production kernels are made: their manager, their kernelspec, and some started ahead."""
+"""How production kernels are made.
+
+The manager that starts them, the private directory of their sockets, the check of a kernelspec, and
+kernels that are started ahead of the runs that need them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,12 @@ from jupyter_core.utils import ensure_async
 from tornado.web import HTTPError
 
 from jupyter_pdflow.exceptions import GatewayError, KernelError, KernelSpecError
-from jupyter_pdflow.kernels.gateway import KernelNotes, is_local, no_answer, noting
+from jupyter_pdflow.kernels.gateway import (
+    KernelRegistry,
+    is_local,
+    recording_manager_class,
+    unreachable_message,
+)
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.settings import LIMITS, Limits
 
@@ -26,11 +35,127 @@ logger = logging.getLogger(__name__)
 PREFIX = "pdflow-"
 LOCK = "owner.lock"
 
+SOCKET_PATH_LIMIT = 100
+"""Bytes that the path of a Unix socket may have on every system."""
+
+TAIL_LINES = 3
+"""Lines of a kernel's stderr that the error of a kernelspec quotes."""
+
+_LONGEST_SOCKET_NAME = "kernel-00000000-0000-0000-0000-000000000000-ipc-9"
+
+
+# --- the manager ----------------------------------------------------------------------
+
+
+def production_manager(serverapp: Any, registry_folder: Path | None = None) -> Any:
+    """Make a kernel manager of the server's own class, for production runs.
+
+    Its kernels are not culled, not restarted, and not among the server's sessions. Those on
+    this machine communicate through Unix sockets in a directory that only the user can read.
+
+    Parameters
+    ----------
+    serverapp : jupyter_server.serverapp.ServerApp
+        The server.
+    registry_folder : Path, optional
+        Where to record the kernels that are started at a gateway, so that none is left there.
+
+    Returns
+    -------
+    MultiKernelManager
+        To be closed with `close_manager`.
+    """
+    kind = type(serverapp.kernel_manager)
+    if registry_folder is not None and not is_local(serverapp.kernel_manager):
+        kind = recording_manager_class(kind, KernelRegistry(registry_folder, _gateway_url()))
+    options = {
+        "parent": serverapp,
+        "log": serverapp.log,
+        "kernel_spec_manager": serverapp.kernel_spec_manager,
+        "connection_dir": serverapp.runtime_dir,
+        "cull_idle_timeout": 0,
+        "use_pending_kernels": False,
+    }
+    # A class that another package provides may lack some of these traits, and refuses them then.
+    traits = kind.class_trait_names()
+    manager = kind(**{name: value for name, value in options.items() if name in traits})
+    if is_local(manager):
+        _use_runtime_directory(manager, serverapp.runtime_dir)
+    return manager
+
+
+def close_manager(manager: Any) -> None:
+    """Free what a manager holds; call it when its kernels have ended."""
+    if not manager.context.closed:
+        manager.context.destroy(linger=0)
+    directory = getattr(manager.kernel_manager_factory, "runtime_directory", None)
+    if directory is not None:
+        directory.remove()
+
+
+def _gateway_url() -> str:
+    from jupyter_server.gateway.gateway_client import GatewayClient
+
+    return str(GatewayClient.instance().url)
+
+
+def _use_runtime_directory(manager: Any, runtime_dir: str) -> None:
+    directory = RuntimeDirectory(_short_parent(Path(runtime_dir)))
+    manager.connection_dir = str(directory.path)
+    manager.kernel_manager_factory = _KernelFactory(manager.kernel_manager_factory, directory)
+
+
+def _short_parent(runtime_dir: Path) -> Path:
+    """Return a directory in which the path of a socket is short enough, if there is one."""
+    longest = runtime_dir / f"{PREFIX}00000000" / _LONGEST_SOCKET_NAME
+    fits = len(str(longest)) < SOCKET_PATH_LIMIT
+    return runtime_dir if fits else Path(tempfile.gettempdir())
+
+
+class _KernelFactory:
+    """Makes the manager of one kernel, with Unix sockets if that kernel is local."""
+
+    def __init__(self, create: Callable[..., Any], runtime_directory: RuntimeDirectory) -> None:
+        self._create = create
+        self.runtime_directory = runtime_directory
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        kernel = self._create(*args, **kwargs)
+        # A restarted kernel would have run no setup: the pool replaces one that has died.
+        kernel.autorestart = False
+        path = Path(kernel.connection_file).with_suffix("")
+        if _is_local_python(kernel) and len(str(path)) + len("-ipc-9") < SOCKET_PATH_LIMIT:
+            kernel.transport = "ipc"
+            kernel.ip = f"{path}-ipc"
+        return kernel
+
+
+def _is_local_python(kernel: Any) -> bool:
+    """Whether the kernel's process sees our directory: not in a container or elsewhere."""
+    try:
+        spec = kernel.kernel_spec
+    except KeyError:
+        return False
+    factory = KernelProvisionerFactory.instance(parent=kernel.parent)
+    chosen = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name")
+    provisioner = chosen or factory.default_provisioner_name
+    runs_python = bool(spec.argv) and Path(spec.argv[0]).name.startswith("python")
+    return os.name == "posix" and provisioner == "local-provisioner" and runs_python
+
+
+# --- the directory of its sockets -----------------------------------------------------
+
 
 class RuntimeDirectory:
-    """A new directory below `parent`, until `remove`; clears those whose owners have died.
+    """A new directory that only the user can read, until `remove`.
 
-    A server that was killed can't remove its own. The system has freed its lock, though.
+    Removes the directories beside it whose owners have died: a server that was killed can't remove
+    its own, but the system has released its lock.
+
+    Parameters
+    ----------
+    parent : Path
+        Where to make it.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -52,7 +177,7 @@ def _clear_abandoned(parent: Path) -> None:
 
 
 def _is_mine(path: Path) -> bool:
-    """Whether this user made it: in the system's folder there may be those of others."""
+    """Whether this user made a directory: the system's temporary folder has those of others."""
     return os.name != "posix" or path.lstat().st_uid == path.parent.lstat().st_uid == os.getuid()
 
 
@@ -66,109 +191,11 @@ def _remove_if_abandoned(path: Path) -> None:
     lock.release()
 
 
-SOCKET_PATH_LIMIT = 100
-"""Bytes that the path of a Unix socket may have, on every system."""
-_NAME = "kernel-00000000-0000-0000-0000-000000000000-ipc-9"
-
-
-def production_manager(serverapp: Any, notes: Path | None = None) -> Any:
-    """Make a kernel manager of the class that the server has, for production runs.
-
-    Its kernels are not culled, not restarted, and not among the server's sessions. Those on
-    this machine talk through Unix sockets in a directory that only the user can read.
-
-    Parameters
-    ----------
-    serverapp : jupyter_server.serverapp.ServerApp
-        The server.
-    notes : Path, optional
-        A folder to note in which kernels a gateway has started, so that none is left there.
-
-    Returns
-    -------
-    MultiKernelManager
-        To be closed with `close_manager`.
-    """
-    kind = type(serverapp.kernel_manager)
-    if notes is not None and not is_local(serverapp.kernel_manager):
-        kind = noting(kind, KernelNotes(notes, _gateway_url()))
-    options = {
-        "parent": serverapp,
-        "log": serverapp.log,
-        "kernel_spec_manager": serverapp.kernel_spec_manager,
-        "connection_dir": serverapp.runtime_dir,
-        "cull_idle_timeout": 0,
-        "use_pending_kernels": False,
-    }
-    traits = kind.class_trait_names()
-    manager = kind(**{name: value for name, value in options.items() if name in traits})
-    if is_local(manager):
-        _keep_private(manager, serverapp.runtime_dir)
-    return manager
-
-
-def close_manager(manager: Any) -> None:
-    """Free what a manager holds when its kernels have ended."""
-    if not manager.context.closed:
-        manager.context.destroy(linger=0)
-    private = getattr(manager.kernel_manager_factory, "private", None)
-    if private is not None:
-        private.remove()
-
-
-def _gateway_url() -> str:
-    from jupyter_server.gateway.gateway_client import GatewayClient
-
-    return str(GatewayClient.instance().url)
-
-
-class _Factory:
-    """Makes the manager of one kernel, with Unix sockets where that kernel is local."""
-
-    def __init__(self, create: Callable[..., Any], private: RuntimeDirectory) -> None:
-        self._create = create
-        self.private = private
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        kernel = self._create(*args, **kwargs)
-        kernel.autorestart = False
-        path = Path(kernel.connection_file).with_suffix("")
-        if _is_local_python(kernel) and len(str(path)) + len("-ipc-9") < SOCKET_PATH_LIMIT:
-            kernel.transport = "ipc"
-            kernel.ip = f"{path}-ipc"
-        return kernel
-
-
-def _keep_private(manager: Any, runtime_dir: str) -> None:
-    private = RuntimeDirectory(_short_parent(Path(runtime_dir)))
-    manager.connection_dir = str(private.path)
-    manager.kernel_manager_factory = _Factory(manager.kernel_manager_factory, private)
-
-
-def _short_parent(runtime_dir: Path) -> Path:
-    """Choose a directory in which the path of a socket is short enough, if it can be."""
-    fits = len(str(runtime_dir / f"{PREFIX}00000000" / _NAME)) < SOCKET_PATH_LIMIT
-    return runtime_dir if fits else Path(tempfile.gettempdir())
-
-
-def _is_local_python(kernel: Any) -> bool:
-    """Whether the kernel's process sees our directory: not in a container or elsewhere."""
-    try:
-        spec = kernel.kernel_spec
-    except KeyError:
-        return False
-    factory = KernelProvisionerFactory.instance(parent=kernel.parent)
-    chosen = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name")
-    provisioner = chosen or factory.default_provisioner_name
-    runs_python = bool(spec.argv) and Path(spec.argv[0]).name.startswith("python")
-    return os.name == "posix" and provisioner == "local-provisioner" and runs_python
-
-
-TAIL_LINES = 3
+# --- the check of a kernelspec --------------------------------------------------------
 
 
 async def check_kernelspec(manager: Any, kernel_name: str) -> None:
-    """Start a kernel and see whether this package is there.
+    """Start a kernel and check that it can import this package.
 
     Raises
     ------
@@ -178,9 +205,9 @@ async def check_kernelspec(manager: Any, kernel_name: str) -> None:
         The kernel gateway can't be reached.
     """
     argv = await _argv(manager, kernel_name)
-    reply = await _ask(manager, kernel_name)
+    reply = await _load_worker(manager, kernel_name)
     if reply.get("status") != "ok":
-        raise KernelSpecError(_refusal(kernel_name, argv, reply))
+        raise KernelSpecError(_load_failure(kernel_name, argv, reply))
 
 
 async def _argv(manager: Any, kernel_name: str) -> list[str]:
@@ -194,7 +221,7 @@ async def _argv(manager: Any, kernel_name: str) -> list[str]:
         )
         raise KernelSpecError(msg) from None
     except HTTPError as error:
-        raise GatewayError(no_answer(error)) from None
+        raise GatewayError(unreachable_message(error)) from None
     except Exception as error:  # noqa: BLE001  a kernelspec may be wrong in any way
         msg = f'The kernelspec "{kernel_name}" can\'t be read: {error}'
         raise KernelSpecError(msg) from None
@@ -203,7 +230,7 @@ async def _argv(manager: Any, kernel_name: str) -> list[str]:
     return list(spec.argv)
 
 
-async def _ask(manager: Any, kernel_name: str) -> dict[str, Any]:
+async def _load_worker(manager: Any, kernel_name: str) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as stderr:
         options: dict[str, Any] = {"stderr": stderr} if is_local(manager) else {}
         try:
@@ -212,7 +239,7 @@ async def _ask(manager: Any, kernel_name: str) -> dict[str, Any]:
             msg = f'The kernelspec "{kernel_name}" can\'t be started: {_tail(stderr) or error}'
             raise KernelSpecError(msg) from None
     try:
-        return await kernel.listen()
+        return await kernel.load_worker()
     finally:
         await kernel.close(now=True)
 
@@ -223,7 +250,7 @@ def _tail(stream: Any) -> str:
     return " ".join(lines[-TAIL_LINES:])
 
 
-def _refusal(kernel_name: str, argv: list[str], reply: dict[str, Any]) -> str:
+def _load_failure(kernel_name: str, argv: list[str], reply: dict[str, Any]) -> str:
     if not str(reply.get("evalue")).startswith("No module named 'jupyter_pdflow"):
         error = f"{reply.get('ename', 'it died')}: {reply.get('evalue', 'no reply')}"
         return f'The kernelspec "{kernel_name}" can\'t load jupyter_pdflow ({error}).'
@@ -234,15 +261,18 @@ def _refusal(kernel_name: str, argv: list[str], reply: dict[str, Any]) -> str:
     )
 
 
-class Prestarted:
-    """Keeps so many kernels of the kernelspec that was asked for last, without any setup.
+# --- kernels that are started ahead ---------------------------------------------------
+
+
+class PrestartedKernels:
+    """Keeps kernels started that have run no setup yet, of the kernelspec that was used last.
 
     Parameters
     ----------
     manager : MultiKernelManager
-        Who starts them.
+        Starts them.
     count : int
-        How many to keep; with 0 there never is one.
+        Number of kernels to keep; 0 for none.
     """
 
     def __init__(self, manager: Any, count: int, limits: Limits = LIMITS) -> None:
@@ -251,46 +281,55 @@ class Prestarted:
         self._count = count
         self._name = ""
         self._ready: list[Kernel] = []
-        self._keeping: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     def take(self, kernel_name: str) -> Kernel | None:
-        """Take a spare kernel of a kernelspec, if there is one, and see to the next."""
+        """Return a prestarted kernel of a kernelspec, or None; start the next one later."""
         if not self._count:
             return None
         fits = self._name == kernel_name
         kernel = next((kernel for kernel in self._ready if fits and kernel.alive), None)
         if kernel is not None:
             self._ready.remove(kernel)
-        self.keep(kernel_name, after=self._limits.prestart_seconds)
+        self.prestart(kernel_name, after=self._limits.prestart_seconds)
         return kernel
 
-    def keep(self, kernel_name: str, *, after: float = 0.0) -> None:
-        """Keep kernels of this kernelspec from now on; start them after so many seconds."""
+    def prestart(self, kernel_name: str, *, after: float = 0.0) -> None:
+        """Keep kernels of this kernelspec from now on.
+
+        Parameters
+        ----------
+        kernel_name : str
+            The kernelspec.
+        after : float
+            Seconds to wait before kernels are started.
+        """
         self._name = kernel_name
-        if self._count and (self._keeping is None or self._keeping.done()):
-            self._keeping = asyncio.create_task(self._keep(after))
+        if self._count and (self._starting is None or self._starting.done()):
+            self._starting = asyncio.create_task(self._start_all(after))
 
     async def shutdown(self) -> None:
-        """End them all, and start no more."""
+        """End all prestarted kernels, and start no more."""
         self._count = 0
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
         await self._end(self._ready)
 
-    async def _keep(self, after: float) -> None:
+    async def _start_all(self, after: float) -> None:
         await asyncio.sleep(after)
         try:
             await self._end([kernel for kernel in self._ready if not self._fits(kernel)])
             while len(self._ready) < self._count:
                 self._ready.append(await self._start(self._name))
         except Exception:
-            logger.exception("A spare kernel could not be started")
+            logger.exception("A kernel could not be started ahead")
 
     async def _start(self, kernel_name: str) -> Kernel:
+        # No notebook yet: `Kernel.prepare` changes to its directory.
         kernel = await Kernel.start(self._manager, kernel_name, None, self._limits)
         try:
-            await kernel.listen()
+            await kernel.load_worker()
         except BaseException:
             await kernel.close(now=True)
             raise

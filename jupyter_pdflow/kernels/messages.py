@@ -1,9 +1,9 @@
-"""What passes between a production kernel and the server, beside Jupyter's own messages.
+"""The messages between the server and the worker in a production kernel, beside Jupyter's own.
 
-A request to the worker in a kernel, `Ask`, and its `Reply` travel as JSON in *frames*: to local
-kernels by a Unix socket of their own, to others inside messages of our own on the shell channel.
-An ``execute_request`` for each step would cost several times as much as the step: it compiles
-its code, echoes its input, evaluates expressions, and passes three threads on its way.
+A `WorkerRequest` and its `WorkerReply` are sent as JSON in *frames*: to local kernels over a Unix
+socket of their own, to others inside messages of our own type on the shell channel. An
+``execute_request`` for each step would cost several times as much as the step: it compiles its
+code, echoes its input, evaluates expressions, and passes three threads on its way.
 """
 
 from __future__ import annotations
@@ -23,25 +23,36 @@ MESSAGE = "jupyter_pdflow"
 LISTEN = (
     "await __import__('jupyter_pdflow.kernels.inside.listener', fromlist=['_']).listen({path!r})"
 )
-"""Code that has a kernel answer frames, also on a socket at that path if there is one."""
+"""Code that has a kernel answer frames; with a path, also on a socket there."""
 
 PRINT_LIMIT = 10_000_000
-"""Characters that one step may print to each stream; what is beyond never leaves the kernel."""
+"""Maximum number of characters that one step prints to each stream; more never leave the kernel."""
 
 _END = b"\n"
-"""Ends a frame on a socket. JSON has none inside, so what does not belong there spoils one frame,
-and never makes the reader wait for bytes that do not come."""
+"""Ends a frame on a socket.
+
+JSON has no newline inside, so foreign bytes on the socket make one frame unreadable. With the
+length of a frame before it, they could make the reader wait for bytes that never come.
+"""
 
 
 Kind: TypeAlias = Literal["prepare", "execute"]
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class WorkerRequest(Struct, frozen=True, kw_only=True):
     """A request to the worker.
 
-    ``prepare`` takes a `Preparation` and gives null or a `Failure`; ``execute`` takes an
-    `Execution` and gives an `Outcome`. What is published meanwhile has ``id`` as its parent.
-    ``inputs`` are for a kernel that can't read the server's file.
+    Attributes
+    ----------
+    id : str
+        The parent of what the kernel publishes meanwhile.
+    kind : str
+        ``prepare`` takes a `Preparation` and is answered with null or a `SetupFailure`; ``execute``
+        takes an `Execution` and is answered with an `Outcome`.
+    data : Raw
+        The preparation or the execution.
+    inputs : GivenInputs or None
+        The values of ``pd.inputs``, for a kernel that can't read the server's file.
     """
 
     id: str
@@ -50,12 +61,21 @@ class Ask(Struct, frozen=True, kw_only=True):
     inputs: GivenInputs | None = None
 
 
-class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of the request ``id``, or in ``error`` why the worker could not carry it out.
+class WorkerReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The worker's reply to the request with the same ``id``.
 
-    After a reply that is ``stale`` the kernel is not any more as the setup left it. ``dropped``
-    counts the characters of output that were not even sent. Where nothing was ``published``,
-    there is nothing to wait for on the iopub channel.
+    Attributes
+    ----------
+    data : Raw
+        The result.
+    error : Error or None
+        Why the worker could not carry out the request.
+    dropped : int
+        Number of characters of output that the kernel has not sent.
+    published : bool
+        Whether outputs were published; if not, the iopub channel has nothing to wait for.
+    stale : bool
+        Whether the kernel is no longer as the setup left it.
     """
 
     id: str
@@ -67,10 +87,18 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
-    """The setup that a kernel runs once, and the steps that it may be asked to execute.
+    """The setup that a kernel runs once, and the steps that it executes later.
 
-    ``cwd`` is the directory to work in, where that is another than it was started in and the
-    kernel has it.
+    Attributes
+    ----------
+    setup : tuple of str
+        The setup cells.
+    steps : tuple of StepSource
+        All steps of the version.
+    modules : tuple of ModuleSource
+        Its local modules.
+    cwd : str or None
+        The directory to change to, if the kernel was started in another one.
     """
 
     setup: tuple[str, ...]
@@ -79,18 +107,26 @@ class Preparation(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
 
 
+class SetupFailure(Struct, frozen=True, kw_only=True):
+    """Which setup cell failed, counted from 1, and with which error."""
+
+    cell: int
+    error: Error
+
+
 def framed(content: bytes) -> bytes:
-    """Make a frame as it is written to a socket."""
+    """Return a frame as it is written to a socket."""
     return content + _END
 
 
 async def read_frame(reader: StreamReader) -> bytes:
-    """Read the content of a frame from a socket; raises what `readuntil` raises."""
+    """Read a frame from a socket and return its content.
+
+    Raises
+    ------
+    IncompleteReadError
+        The socket was closed.
+    LimitOverrunError
+        The frame is longer than the reader's limit.
+    """
     return await reader.readuntil(_END)
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    """Which setup cell failed, counted from 1, and how."""
-
-    cell: int
-    error: Error

@@ -15,14 +15,19 @@ from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
 
 Message: TypeAlias = dict[str, Any]
 
-_QUEUE_SECONDS = 0.02
+OUTPUT_LIMIT = 2_000_000
+"""Maximum number of bytes of outputs that are kept of one execution."""
+
+_POLL_SECONDS = 0.02
+_CLOSED = "The kernel gateway has ended, or has closed the connection with the kernel."
+_DISPLAYED = ("display_data", "execute_result")
 
 
 class Channels:
-    """Two channels of a kernel. Made by `start`, ended by `stop`.
+    """The shell and iopub channels of a kernel, between `start` and `stop`.
 
-    Jupyter's client of a gateway blocks while it connects, sends and closes; it does so in a
-    thread here.
+    Jupyter's client of a gateway blocks while it connects, sends and closes, so that is done in a
+    thread.
 
     Parameters
     ----------
@@ -32,7 +37,7 @@ class Channels:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._is_gateways = hasattr(client, "response_router")
+        self._is_gateway_client = hasattr(client, "response_router")
         self._connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -43,7 +48,7 @@ class Channels:
         GatewayError
             The gateway can't be reached.
         """
-        if not self._is_gateways:
+        if not self._is_gateway_client:
             await ensure_async(self._start())
             return
         self._connecting = asyncio.create_task(asyncio.to_thread(asyncio.run, self._start()))
@@ -52,7 +57,8 @@ class Channels:
         except Exception as error:  # noqa: BLE001  its client raises what its parts do
             msg = f"The kernel gateway can't be reached: {error}"
             raise GatewayError(msg) from None
-        # Else a step that is silent for longer than a kernel may take to start loses it.
+        # The client sets the time that a kernel may take to start as the timeout of every read; a
+        # step that publishes nothing for longer would lose its connection.
         self._client.channel_socket.settimeout(None)
 
     def _start(self) -> Any:
@@ -69,9 +75,9 @@ class Channels:
         return self._client.iopub_channel
 
     def message(self, kind: str, content: Message) -> Message:
-        """Make a message for the shell channel."""
+        """Return a message for the shell channel."""
         message: Message = self._client.session.msg(kind, content)
-        if self._is_gateways:  # else the gateway logs the message, and what is secret in it
+        if self._is_gateway_client:  # without it, the gateway logs the message with its secrets
             message["channel"] = "shell"
         return message
 
@@ -83,7 +89,7 @@ class Channels:
         ClosedByGatewayError
             The gateway has closed the connection.
         """
-        if not self._is_gateways:
+        if not self._is_gateway_client:
             self.shell.send(message)
             return
         try:
@@ -92,7 +98,7 @@ class Channels:
             raise ClosedByGatewayError(_CLOSED) from error
 
     async def next(self, channel: Any) -> Message:
-        """Wait for a message of one of the channels.
+        """Wait for the next message of a channel and return it.
 
         Raises
         ------
@@ -100,6 +106,7 @@ class Channels:
             The gateway has closed the connection.
         """
         if isinstance(channel, AsyncZMQSocketChannel):
+            # `get_msg` polls the socket before each read; the read itself waits too.
             received = await channel.socket.recv_multipart()
             _, parts = channel.session.feed_identities(received)
             message: Message = channel.session.deserialize(parts)
@@ -108,7 +115,7 @@ class Channels:
             try:
                 message = await ensure_async(channel.get_msg(timeout=0))
             except Empty:
-                await asyncio.sleep(_QUEUE_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
             except RuntimeError:
                 raise ClosedByGatewayError(_CLOSED) from None
             else:
@@ -116,29 +123,21 @@ class Channels:
 
     async def stop(self) -> None:
         """Stop the channels and free what they took."""
-        if not self._is_gateways:
+        if not self._is_gateway_client:
             self._client.stop_channels()
         elif self._connecting is not None:
             await asyncio.wait([self._connecting])
+            # A client that has never connected raises when it is stopped.
             if self._connecting.exception() is None:
                 await asyncio.to_thread(self._client.stop_channels)
         self._client.context.destroy(linger=0)
 
 
-_CLOSED = "The kernel gateway has ended, or has closed the connection with the kernel."
-
-
-OUTPUT_LIMIT = 2_000_000
-"""Bytes of outputs that are kept of one execution."""
-
-_DISPLAYED = ("display_data", "execute_result")
-
-
 class OutputCollector:
     """The outputs of one execution, as nbformat has them.
 
-    Beyond the limit, outputs are dropped, and a last output says how many bytes; errors are
-    kept always.
+    Outputs beyond the limit are dropped, and a last output says how many bytes that were. Errors
+    are always kept.
 
     Parameters
     ----------
@@ -158,7 +157,7 @@ class OutputCollector:
         self._clear_next = False
 
     def add(self, message: Mapping[str, Any]) -> None:
-        """Take in an iopub message; those that are not about outputs are ignored."""
+        """Add the output of an iopub message; other messages are ignored."""
         kind, content = message["msg_type"], message["content"]
         if kind == "clear_output":
             self._clear(wait=bool(content.get("wait")))
@@ -174,8 +173,8 @@ class OutputCollector:
         self._dropped += size
 
     def finish(self) -> list[dict[str, Any]]:
-        """Get the outputs, plain JSON values."""
-        outputs = [_joined(output) for output in self._outputs]
+        """Return the outputs as plain JSON values."""
+        outputs = [_join_text(output) for output in self._outputs]
         if self._dropped:
             limit = f"{self._limit / 1_000_000:g} MB"
             text = f"… output of {self._dropped:,} more bytes was dropped (limit {limit})\n"
@@ -214,18 +213,19 @@ class OutputCollector:
         last["text"].append(kept)
 
     def _update(self, message: Mapping[str, Any]) -> None:
-        """Show new data wherever this display is."""
-        shown = self._displays.get(_display_id(message) or "", [])
-        if not shown:
+        """Replace the data of every output with this display id."""
+        outputs = self._displays.get(_display_id(message) or "", [])
+        if not outputs:
             return
         new, size = _output({**message, "msg_type": "display_data"})
-        if not self._keep(size * len(shown)):
+        if not self._keep(size * len(outputs)):
             return
-        for output in shown:
+        for output in outputs:
             self._size -= _size(output)
             output.update(data=new["data"], metadata=new["metadata"])
 
     def _keep(self, size: int) -> bool:
+        """Count an output of this size; return whether it is within the limit."""
         if self._size + size > self._limit:
             self._dropped += size
             return False
@@ -258,21 +258,21 @@ def _display_id(message: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _joined(output: dict[str, Any]) -> dict[str, Any]:
-    """Join the text of a stream, which may be cut in the middle of a letter."""
+def _join_text(output: dict[str, Any]) -> dict[str, Any]:
+    """Join the parts of a stream's text; the limit may have cut the last one within a character."""
     if output["output_type"] != "stream":
         return output
     text = b"".join(output["text"]).decode("utf-8", "replace")
-    return {**output, "text": _as_a_terminal_shows(text) if "\r" in text else text}
+    return {**output, "text": _apply_carriage_returns(text) if "\r" in text else text}
 
 
-def _as_a_terminal_shows(text: str) -> str:
-    """Apply carriage returns, by which progress bars write over themselves."""
+def _apply_carriage_returns(text: str) -> str:
+    """Overwrite text after carriage returns as a terminal does, for progress bars."""
     return "\n".join(map(_overwritten, text.split("\n")))
 
 
 def _overwritten(line: str) -> str:
-    shown = ""
+    visible = ""
     for part in line.split("\r"):
-        shown = part + shown[len(part) :]
-    return shown
+        visible = part + visible[len(part) :]
+    return visible

@@ -16,7 +16,7 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
-from jupyter_pdflow.kernels.manager import Prestarted, check_kernelspec
+from jupyter_pdflow.kernels.manager import PrestartedKernels, check_kernelspec
 from jupyter_pdflow.kernels.slots import Slots, version_key
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
@@ -40,7 +40,7 @@ class KernelPool:
         Maximum number of kernels, those that start or end included.
     idle_seconds : float
         How long an idle kernel is kept.
-    spare_kernels : int
+    prestarted_kernels : int
         Number of kernels beyond these that are kept started, for runs that find no warm one.
     """
 
@@ -50,14 +50,14 @@ class KernelPool:
         *,
         max_kernels: int,
         idle_seconds: float,
-        spare_kernels: int = 0,
+        prestarted_kernels: int = 0,
         limits: Limits = LIMITS,
     ) -> None:
         self._limits = limits
         self._manager = manager
         self._idle_seconds = idle_seconds
-        count = spare_kernels if is_local(manager) else 0
-        self._prestarted = Prestarted(manager, count, limits)
+        count = prestarted_kernels if is_local(manager) else 0
+        self._prestarted = PrestartedKernels(manager, count, limits)
         self._slots = Slots(max_kernels, limits.kernel_turn_seconds)
         self._closing = 0
         self._busy: set[Kernel] = set()
@@ -91,7 +91,7 @@ class KernelPool:
 
     def prestart(self, kernel_name: str) -> None:
         """Start kernels of this kernelspec ahead of runs, if the pool keeps prestarted ones."""
-        self._prestarted.keep(kernel_name)
+        self._prestarted.prestart(kernel_name)
 
     async def shutdown(self) -> None:
         """End all kernels; requests that wait for one fail with `KernelError`."""
@@ -168,8 +168,8 @@ class KernelPool:
             raise KernelError(STOPPING)
         kernel = self.take(workflow)
         if kernel is None:
-            await self._sweeper.first()
-            await self._outage.over()
+            await self._sweeper.wait_for_first_sweep()
+            await self._outage.wait_until_over()
             kernel = await self._wait(workflow)
         return kernel
 
@@ -288,13 +288,13 @@ class KernelPool:
             )
             raise KernelSpecError(msg) from None
         except GatewayError as error:
-            self._outage.begins(error)
+            self._outage.begin(error)
             self._free_slot()
             raise GatewayUnavailableError(str(error)) from None
         except BaseException:
             self._free_slot()
             raise
-        self._outage.ends()
+        self._outage.end()
         return kernel
 
     async def _replace(self, workflow: Workflow) -> None:
@@ -315,7 +315,7 @@ class KernelPool:
     def _end(self, kernel: Kernel) -> None:
         """Drop a kernel that can't be used again; begin an outage if its gateway is the cause."""
         if kernel.gateway_error is not None:
-            self._outage.begins(kernel.gateway_error)
+            self._outage.begin(kernel.gateway_error)
         self._drop(kernel)
 
     def _drop(self, kernel: Kernel) -> None:

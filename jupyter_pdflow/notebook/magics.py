@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from jupyter_pdflow.exceptions import BadRequestError, StepError
-from jupyter_pdflow.kernels.inside.cell import publish_words
+from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.kernels.inside.state import keep
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import (
@@ -279,7 +279,7 @@ def _status(session: Session, argument: str) -> None:
 def _test(session: Session, argument: str) -> None:
     _check_empty("test", argument)
     session.production = False
-    publish_words("Test mode: step cells execute here, and pauses are only shown.")
+    publish_text("Test mode: step cells execute here, and pauses are only shown.")
 
 
 def _event(session: Session, argument: str) -> None:
@@ -297,12 +297,12 @@ def _production(session: Session, argument: str) -> None:
 
     workflow = deploy(session)
     session.production = True
-    publish_words(
+    publish_text(
         f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
         "Step cells show its latest run; start one with `%pdflow run`."
     )
     for warning in workflow.get("warnings", ()):
-        publish_words(warning)
+        publish_text(warning)
 
 
 def _run(_session: Session, argument: str) -> None:
@@ -325,7 +325,7 @@ def _load(session: Session, run_id: str) -> None:
     from jupyter_pdflow.notebook.production import load_run
 
     steps = ", ".join(load_run(session, run_id)) or "no step yet"
-    publish_words(f"Loaded the event and the exports ({steps}) of run {run_id} into this session.")
+    publish_text(f"Loaded the event and the exports ({steps}) of run {run_id} into this session.")
 
 
 _ACTIONS: dict[str, Callable[[Session, str], None]] = {

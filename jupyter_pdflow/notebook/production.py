@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from jupyter_pdflow.client import Client, connect, run_path
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
-from jupyter_pdflow.kernels.inside.cell import publish_words
+from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.notebook.session import (
     ExecutedStep,
     Location,
@@ -293,9 +293,9 @@ def show_step(name: str) -> None:
     location = find_location()
     runs = location.client.get("runs", workflow=_deployed_workflow(location)["id"], limit=1)
     if not runs:
-        publish_words(NO_RUNS)
+        publish_text(NO_RUNS)
     elif name not in [step["name"] for step in runs[0]["steps"]]:
-        publish_words(f"The latest production run, {runs[0]['id']}, has no step {name}.")
+        publish_text(f"The latest production run, {runs[0]['id']}, has no step {name}.")
     else:
         from jupyter_pdflow.widgets.view import step_view
 

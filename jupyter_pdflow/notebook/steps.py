@@ -18,7 +18,7 @@ from textwrap import dedent
 from unicodedata import normalize
 
 from jupyter_pdflow.exceptions import StepError
-from jupyter_pdflow.kernels.inside.cell import HANDLER, leave_out_main, parse, parse_cell
+from jupyter_pdflow.kernels.inside.cell import HANDLER, parse, parse_cell, remove_main_block
 
 STEP_MAGIC = "step"
 STEP_HEADER = f"%%{STEP_MAGIC}"
@@ -82,7 +82,7 @@ def check_body(name: str, body: str) -> None:
     StepError
         It has a syntax error or, as far as the source shows, no handler.
     """
-    module = leave_out_main(_parse(f"Step {name!r}", body, first_line=2))
+    module = remove_main_block(_parse(f"Step {name!r}", body, first_line=2))
     if not _may_define_handler(module):
         msg = f"Step {name!r} defines no handler: write `def handler(pd):` in its cell."
         raise StepError(msg)

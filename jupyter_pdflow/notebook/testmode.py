@@ -19,7 +19,7 @@ from jupyter_pdflow.kernels.inside.cell import (
     interrupts,
     load_handler,
     publish,
-    publish_words,
+    publish_text,
     raise_from_cell,
     traceback_lines,
 )
@@ -27,9 +27,9 @@ from jupyter_pdflow.kernels.inside.processes import Leftovers
 from jupyter_pdflow.kernels.inside.state import (
     SETUP,
     Baseline,
+    global_warnings,
     kept_names,
-    left_running,
-    set_globals,
+    leftover_warnings,
 )
 from jupyter_pdflow.notebook.session import (
     RESUME_DATA,
@@ -117,7 +117,7 @@ class TestRun:
         if self.run.pause is not None:
             self._publish_notice(self.run.pause)
         elif isinstance(self.outcome.flow, ExitCall):
-            publish_words(_exit_text(self.outcome.flow))
+            publish_text(_exit_text(self.outcome.flow))
         elif self.outcome.exports:
             publish(*exports_fallback(self.name, self.outcome.exports))
 
@@ -343,9 +343,9 @@ class StateCheck:
 
     def close(self) -> None:
         """Warn of each change, and restore what can be restored."""
-        warnings = left_running(self._leftovers) + self._baseline.changes()
+        warnings = leftover_warnings(self._leftovers) + self._baseline.changes()
         if self._globals_of_cell is not None:
-            warnings += set_globals(self._globals_of_cell, self._globals())
+            warnings += global_warnings(self._globals_of_cell, self._globals())
             self._restore_globals(self._globals_of_cell)
         for text in warnings:
             write_warning(text)

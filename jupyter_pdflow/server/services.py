@@ -219,7 +219,7 @@ def build_services(
         kernel_manager,
         max_kernels=settings.max_kernels,
         idle_seconds=settings.idle_kernel_seconds,
-        spare_kernels=settings.spare_kernels,
+        prestarted_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
     service = Service(

@@ -13,29 +13,29 @@ from tests.gateways import Gateway
 from tests.servers import JupyterServer, wait_until
 
 SECRET = "xoxb-secret-of-the-server"
-BEGINS = "import pathlib, time\npathlib.Path('begun ' + pd.context.trace_id).touch()\n"
-"""What a handler begins with that `Pair.begin` waits for."""
+TOUCH_MARK = "import pathlib, time\npathlib.Path('started ' + pd.context.trace_id).touch()\n"
+"""The first lines of a handler for `Pair.begin`, which waits for the file."""
 
 
 class Pair(NamedTuple):
-    """A server, and the gateway that it asks for kernels."""
+    """A server, and the gateway that starts its kernels."""
 
     server: JupyterServer
     gateway: Gateway
 
     def begin(self, workflow: dict[str, Any], event: Any = None) -> Any:
-        """Start a run and wait until its handler has begun."""
+        """Start a run and wait until its handler has started."""
         run = self.server.run(workflow, event)
-        mark = self.server.root / f"begun {run['id']}"
-        wait_until(mark.exists, "the handler has begun", 40)
+        mark = self.server.root / f"started {run['id']}"
+        wait_until(mark.exists, "the handler has started", 40)
         return run
 
     def end(self, run: dict[str, Any], timeout: float = 60) -> Any:
         """Wait until a run has succeeded or failed."""
         return self.server.wait_run(run["id"], ("succeeded", "failed"), timeout)
 
-    def notes(self) -> list[str]:
-        """List the kernels that the server has noted."""
+    def registered_kernel_ids(self) -> list[str]:
+        """Return the ids of the kernels that the server has recorded."""
         folder = self.server.data_dir / "gateway_kernels"
         return [path.name for path in folder.rglob("*") if path.is_file()]
 
@@ -51,22 +51,22 @@ def make_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
         def make(*args: str, gateway_env: dict[str, str] | None = None, **env: str) -> Pair:
             folder = tmp_path_factory.mktemp("pair")
-            gateway = stack.enter_context(Gateway(_made(folder / "gateway"), gateway_env))
+            gateway = stack.enter_context(Gateway(_new_folder(folder / "gateway"), gateway_env))
             args = (f"--GatewayClient.url={gateway.url}", *args)
-            server = JupyterServer(_made(folder / "server"), args, env=env)
+            server = JupyterServer(_new_folder(folder / "server"), args, env=env)
             return Pair(stack.enter_context(server), gateway)
 
         yield make
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
 @pytest.fixture(scope="module")
 def pair(make_pair: Callable[..., Pair]) -> Pair:
-    """Give the module a pair of its own; the server keeps one kernel."""
+    """Start a pair for the module; the server has one kernel at most."""
     return make_pair(
         "--PDFlow.max_kernels=1",
         gateway_env={"OF_THE_GATEWAY": "there"},
@@ -75,7 +75,7 @@ def pair(make_pair: Callable[..., Pair]) -> Pair:
     )
 
 
-def holds(folder: Path, text: str) -> list[Path]:
-    """List the files below a folder that hold a text."""
+def files_with(folder: Path, text: str) -> list[Path]:
+    """Return the files below a folder that contain a text."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path for path in files if text.encode() in path.read_bytes()]

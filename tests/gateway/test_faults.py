@@ -1,4 +1,4 @@
-"""A kernel or a gateway that dies, freezes or goes away, and a server that leaves kernels behind."""
+"""Kernels and gateways that die, freeze or are unavailable, and servers that leave kernels behind."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import httpx
 import psutil
 import pytest
 
-from tests.gateway.conftest import BEGINS, Pair, step
+from tests.gateway.conftest import TOUCH_MARK, Pair, step
 from tests.servers import wait_until, write_notebook
 
-LONG = step(BEGINS + "time.sleep(pd.steps.trigger.event or 0)\nreturn pd.context.attempt")
+LONG = step(TOUCH_MARK + "time.sleep(pd.steps.trigger.event or 0)\nreturn pd.context.attempt")
 
 
 @pytest.fixture(autouse=True)
 def both_run(pair: Pair) -> Iterator[None]:
-    """Have the gateway and the server run after each test."""
+    """Start the gateway and the server again after a test that has ended one."""
     yield
     if pair.gateway.process is None:
         pair.gateway.start()
@@ -31,30 +31,30 @@ def test_kernels_that_die_fail_their_steps_and_free_their_slots(pair: Pair) -> N
         run = pair.end(pair.server.run(workflow))
         assert run["error"]["ename"] == "KernelDied"
         assert run["error"]["evalue"] == (
-            "The kernel died while it executed step 'work': its gateway has started it anew."
+            "The kernel died while it executed step 'work': its gateway has restarted it."
         )
     assert (
         pair.end(pair.server.run(pair.server.deploy("lives", [step("return 1")])))["error"] is None
     )
     wait_until(lambda: len(pair.gateway.kernel_ids()) == 1, "the gateway ends the dead kernels")
-    assert pair.notes() == pair.gateway.kernel_ids()
+    assert pair.registered_kernel_ids() == pair.gateway.kernel_ids()
 
 
 def test_kernel_that_dies_in_the_setup_fails_the_run(pair: Pair) -> None:
     cells = ["import os\nos._exit(3)", step("return 1")]
     run = pair.end(pair.server.run(pair.server.deploy("setup", cells)))
     assert run["error"]["ename"] == "KernelError"
-    assert "died while it ran the setup: its gateway has started it anew" in run["error"]["evalue"]
+    assert "died while it ran the setup: its gateway has restarted it" in run["error"]["evalue"]
 
 
-@pytest.mark.parametrize("is_noticed", [False, True])
-def test_warm_kernel_that_died_while_idle_costs_no_run(pair: Pair, is_noticed: bool) -> None:
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_warm_kernel_that_died_while_idle_fails_no_run(pair: Pair, is_restarted: bool) -> None:
     workflow = pair.server.deploy("warm", [step("import os\nreturn os.getpid()")])
     pid = pair.end(pair.server.run(workflow))["steps"][0]["exports"]["$return_value"]
     times = pair.gateway.log().count("restarted")
     psutil.Process(pid).kill()
-    if is_noticed:
-        wait_until(lambda: pair.gateway.log().count("restarted") > times, "it is started anew")
+    if is_restarted:
+        wait_until(lambda: pair.gateway.log().count("restarted") > times, "it is restarted")
     run = pair.end(pair.server.run(workflow))
     assert run["status"] == "succeeded"
     assert run["steps"][0]["exports"]["$return_value"] != pid
@@ -72,17 +72,17 @@ def restart(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "words"),
-    [(delete, "its gateway has it no more"), (restart, "started")],
+    ("end", "reason"),
+    [(delete, "its gateway no longer has it"), (restart, "restarted")],
 )
-def test_kernel_that_somebody_ends_at_the_gateway(
-    pair: Pair, end: Callable[[Pair], None], words: str
+def test_kernel_that_another_client_ends_at_the_gateway(
+    pair: Pair, end: Callable[[Pair], None], reason: str
 ) -> None:
     run = pair.begin(pair.server.deploy("long", [LONG]), 60)
     end(pair)
     run = pair.end(run)
     assert run["error"]["ename"] == "KernelDied"
-    assert words in run["error"]["evalue"]
+    assert reason in run["error"]["evalue"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -103,7 +103,7 @@ def test_gateway_that_ends_and_comes_back(pair: Pair, number: signal.Signals) ->
     assert pair.end(run)["steps"][0]["exports"] == {"$return_value": 2}
     assert pair.end(other)["status"] == "succeeded"
     assert pair.server.get_run(canceled["id"])["status"] == "canceled"
-    assert "The kernel gateway gives kernels again" in pair.server.log()
+    assert "The kernel gateway starts kernels again" in pair.server.log()
 
 
 def test_gateway_that_ends_while_kernels_are_idle(pair: Pair) -> None:
@@ -115,19 +115,19 @@ def test_gateway_that_ends_while_kernels_are_idle(pair: Pair) -> None:
     assert pair.end(run)["status"] == "succeeded"
 
 
-def test_deploying_while_the_gateway_is_away_is_refused_in_words(pair: Pair) -> None:
+def test_deploy_while_the_gateway_is_unavailable_is_refused_with_a_clear_error(pair: Pair) -> None:
     spec = pair.gateway.add_kernelspec("unseen")
     pair.gateway.kill()
     write_notebook(pair.server.root / "unseen.ipynb", [step("return 1")], "unseen")
     answer = pair.server.api("POST", "/workflows", {"path": "unseen.ipynb"})
     assert (answer.status_code, answer.json()["reason"]) == (503, "gateway")
-    assert "see that it runs" in answer.json()["message"]
+    assert "Check that it runs" in answer.json()["message"]
     pair.gateway.start()
     assert pair.server.api("POST", "/workflows", {"path": "unseen.ipynb"}).status_code == 201
     spec.unlink()
 
 
-def test_gateway_that_freezes_for_a_moment_does_no_harm(pair: Pair) -> None:
+def test_gateway_that_freezes_for_a_moment_fails_no_run(pair: Pair) -> None:
     run = pair.begin(pair.server.deploy("long", [LONG]), 2)
     assert pair.gateway.process is not None
     pair.gateway.process.suspend()
@@ -137,7 +137,7 @@ def test_gateway_that_freezes_for_a_moment_does_no_harm(pair: Pair) -> None:
     assert pair.end(run)["steps"][0]["exports"] == {"$return_value": 1}
 
 
-def test_gateway_that_freezes_is_given_up_and_its_kernel_ended_later(pair: Pair) -> None:
+def test_gateway_that_freezes_counts_as_ended_and_its_kernel_is_ended_later(pair: Pair) -> None:
     run = pair.begin(pair.server.deploy("long", [LONG]), 2)
     [left] = pair.gateway.kernel_ids()
     assert pair.gateway.process is not None
@@ -172,10 +172,10 @@ def test_kernels_of_a_server_that_was_killed_are_ended_at_its_next_start(pair: P
     pair.server.start()
     assert pair.end(run)["steps"][0]["exports"] == {"$return_value": 2}
     assert not set(left) & set(pair.gateway.kernel_ids())
-    assert set(pair.gateway.kernel_ids()) <= set(pair.notes())
+    assert set(pair.gateway.kernel_ids()) <= set(pair.registered_kernel_ids())
 
 
-def test_server_whose_gateway_is_away_starts_and_its_runs_wait(pair: Pair) -> None:
+def test_server_whose_gateway_is_unavailable_starts_and_its_runs_wait(pair: Pair) -> None:
     workflow = pair.server.deploy("pauses", [step("pd.flow.suspend()"), step("return 1", "b")])
     run = pair.server.wait_run(pair.server.run(workflow)["id"], "paused")
     pair.server.stop()
@@ -187,7 +187,7 @@ def test_server_whose_gateway_is_away_starts_and_its_runs_wait(pair: Pair) -> No
     assert pair.end(run)["status"] == "succeeded"
 
 
-def test_server_stops_while_its_gateway_is_away(pair: Pair) -> None:
+def test_server_stops_while_its_gateway_is_unavailable(pair: Pair) -> None:
     pair.end(pair.server.run(pair.server.deploy("one", [step("return 1")])))
     pair.gateway.kill()
     process = pair.server.process
@@ -197,7 +197,7 @@ def test_server_stops_while_its_gateway_is_away(pair: Pair) -> None:
     pair.server.stop()
 
 
-def test_run_whose_setup_ends_its_gateway_each_time_is_given_up(pair: Pair) -> None:
+def test_run_whose_setup_ends_its_gateway_each_time_fails(pair: Pair) -> None:
     setup = "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)"
     run = pair.server.run(pair.server.deploy("ends", [setup, step("return 1")]))
 
@@ -207,6 +207,6 @@ def test_run_whose_setup_ends_its_gateway_each_time_is_given_up(pair: Pair) -> N
             pair.gateway.start()
         return pair.server.get_run(run["id"])["status"] == "failed"
 
-    wait_until(has_ended, "the run is given up", 90)
+    wait_until(has_ended, "the run fails", 90)
     assert "ended 3 times while it executed step 'work'" in pair.end(run)["error"]["evalue"]
     assert pair.end(pair.server.run(pair.server.deploy("one", [step("return 1")])))["error"] is None

@@ -1,4 +1,4 @@
-"""Steps in kernels behind a gateway: what they see, and what is shown of them."""
+"""Steps in kernels behind a gateway: what they see, and their outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import stat
 from datetime import date
 
-from tests.gateway.conftest import BEGINS, SECRET, Pair, holds, step
+from tests.gateway.conftest import SECRET, TOUCH_MARK, Pair, files_with, step
 from tests.servers import wait_until, write_notebook
 
 INPUTS = """
@@ -45,7 +45,7 @@ def test_files_that_the_kernel_does_not_see_fail_the_step(pair: Pair) -> None:
 def test_pause_resume_and_outputs(pair: Pair) -> None:
     asks = step("print('asked')\npd.flow.suspend()\nreturn 'ü' * 3", "ask")
     uses = step(
-        "from IPython.display import HTML, display\ndisplay(HTML('<b>shown</b>'))\n"
+        "from IPython.display import HTML, display\ndisplay(HTML('<b>displayed</b>'))\n"
         "return [pd.steps.ask['$return_value'], pd.steps.ask['$resume_data'].body]",
         "use",
     )
@@ -55,9 +55,9 @@ def test_pause_resume_and_outputs(pair: Pair) -> None:
     assert answer.status_code == 200
     run = pair.end(run)
     assert run["steps"][1]["exports"] == {"$return_value": ["üüü", {"yes": 1}]}
-    shown = json.dumps(pair.server.api("GET", f"/runs/{run['id']}/notebook").json())
-    assert "asked" in shown
-    assert "<b>shown</b>" in shown
+    executed_notebook = json.dumps(pair.server.api("GET", f"/runs/{run['id']}/notebook").json())
+    assert "asked" in executed_notebook
+    assert "<b>displayed</b>" in executed_notebook
 
 
 def test_kernel_works_in_the_directory_of_the_notebook(pair: Pair) -> None:
@@ -69,7 +69,7 @@ def test_kernel_works_in_the_directory_of_the_notebook(pair: Pair) -> None:
     assert run["steps"][0]["exports"] == {"$return_value": [str(folder), 42]}
 
 
-def test_inputs_are_the_servers_and_are_kept_nowhere(pair: Pair) -> None:
+def test_inputs_are_those_of_the_server_and_are_stored_nowhere(pair: Pair) -> None:
     path = pair.server.data_dir / "inputs.toml"
     path.write_text(INPUTS)
     path.chmod(0o644)
@@ -90,15 +90,15 @@ def test_inputs_are_the_servers_and_are_kept_nowhere(pair: Pair) -> None:
         False,
     ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert holds(pair.server.folder, SECRET) == []
-    assert holds(pair.gateway.folder, SECRET) == []
+    assert files_with(pair.server.folder, SECRET) == []
+    assert files_with(pair.gateway.folder, SECRET) == []
     assert SECRET not in pair.server.api("GET", f"/runs/{run['id']}/notebook").text
 
 
-def test_inputs_that_are_not_there_are_told_as_by_a_local_kernel(pair: Pair) -> None:
+def test_errors_of_missing_inputs_are_those_of_a_local_kernel(pair: Pair) -> None:
     path = pair.server.data_dir / "inputs.toml"
     workflow = pair.server.deploy("missing", [step("return pd.inputs[pd.steps.trigger.event]")])
-    for content, key, words in [
+    for content, key, message in [
         (INPUTS, "other", "variable NOT_SET_ANYWHERE, which is not set where the server or the"),
         (INPUTS, "github", f"Add it to {path}."),
         ("slack = ", "slack", f"{path} can't be read"),
@@ -106,11 +106,11 @@ def test_inputs_that_are_not_there_are_told_as_by_a_local_kernel(pair: Pair) -> 
         path.write_text(content)
         run = pair.end(pair.server.run(workflow, key))
         assert run["error"]["ename"] == "InputsError"
-        assert words in run["error"]["evalue"]
+        assert message in run["error"]["evalue"]
     path.unlink()
 
 
-def test_large_events_and_values_come_through(pair: Pair) -> None:
+def test_large_events_and_values(pair: Pair) -> None:
     event = {"text": "ü" * 1_000_000, "rows": list(range(100_000))}
     run = pair.server.run(
         pair.server.deploy("large", [step("return pd.steps.trigger.event")]), event
@@ -127,7 +127,7 @@ def test_step_that_is_silent_for_long_keeps_its_kernel(pair: Pair) -> None:
 
 def test_cancel_interrupts_the_step_and_keeps_the_kernel(pair: Pair) -> None:
     sleeps = step(
-        BEGINS + "if pd.steps.trigger.event: time.sleep(60)\nreturn __import__('os').getpid()"
+        TOUCH_MARK + "if pd.steps.trigger.event: time.sleep(60)\nreturn __import__('os').getpid()"
     )
     workflow = pair.server.deploy("sleeps", [sleeps])
     pid = pair.end(pair.server.run(workflow))["steps"][0]["exports"]
@@ -137,14 +137,14 @@ def test_cancel_interrupts_the_step_and_keeps_the_kernel(pair: Pair) -> None:
     assert pair.end(pair.server.run(workflow))["steps"][0]["exports"] == pid
 
 
-def test_kernels_of_runs_are_not_among_the_servers_own(pair: Pair) -> None:
+def test_kernels_of_runs_are_not_listed_by_the_server(pair: Pair) -> None:
     pair.end(pair.server.run(pair.server.deploy("one", [step("return 1")])))
     assert pair.gateway.kernel_ids() != []
     own = pair.server.http.get("/api/kernels", headers=pair.server.headers).json()
     assert own == []
 
 
-def test_kernelspec_that_the_gateway_does_not_have(pair: Pair) -> None:
+def test_kernelspec_that_the_gateway_lacks(pair: Pair) -> None:
     write_notebook(pair.server.root / "spec.ipynb", [step("return 1")], "no_such")
     answer = pair.server.api("POST", "/workflows", {"path": "spec.ipynb"})
     assert answer.status_code == 422
@@ -152,10 +152,12 @@ def test_kernelspec_that_the_gateway_does_not_have(pair: Pair) -> None:
     assert 'no kernelspec "no_such"' in answer.json()["message"]
 
 
-def test_kernelspec_that_the_gateway_has_lost_fails_the_run_in_words(pair: Pair) -> None:
-    spec = pair.gateway.add_kernelspec("moody")
+def test_kernelspec_that_was_removed_from_the_gateway_fails_the_run_with_a_clear_error(
+    pair: Pair,
+) -> None:
+    spec = pair.gateway.add_kernelspec("removed")
     workflow = pair.server.deploy(
-        "moody", [step("pd.flow.suspend()"), step("return 1", "b")], "moody"
+        "removed", [step("pd.flow.suspend()"), step("return 1", "b")], "removed"
     )
     run = pair.server.wait_run(pair.server.run(workflow)["id"], "paused")
     pair.end(pair.server.run(pair.server.deploy("other", [step("return 1")])))
@@ -163,7 +165,7 @@ def test_kernelspec_that_the_gateway_has_lost_fails_the_run_in_words(pair: Pair)
     pair.server.api("POST", f"/runs/{run['id']}/resume", {})
     run = pair.end(run)
     assert run["error"]["ename"] == "KernelSpecError"
-    assert "There is no kernelspec 'moody' any more" in run["error"]["evalue"]
+    assert "There is no kernelspec 'removed' any more" in run["error"]["evalue"]
 
 
 def test_no_kernel_is_left_when_the_server_stops(pair: Pair) -> None:
@@ -171,4 +173,4 @@ def test_no_kernel_is_left_when_the_server_stops(pair: Pair) -> None:
     assert pair.gateway.kernel_ids() != []
     pair.server.stop()
     wait_until(lambda: pair.gateway.kernel_ids() == [], "the gateway has no kernel")
-    assert pair.notes() == []
+    assert pair.registered_kernel_ids() == []

@@ -47,14 +47,14 @@ async def make_pool(manager: Any) -> AsyncIterator[Callable[..., KernelPool]]:
     def make(
         max_kernels: int = 2,
         idle_seconds: float = 60,
-        spare_kernels: int = 0,
+        prestarted_kernels: int = 0,
         limits: Limits = LIMITS,
     ) -> KernelPool:
         pool = KernelPool(
             manager,
             max_kernels=max_kernels,
             idle_seconds=idle_seconds,
-            spare_kernels=spare_kernels,
+            prestarted_kernels=prestarted_kernels,
             limits=limits,
         )
         pools.append(pool)
@@ -107,6 +107,7 @@ def handler(body: str) -> str:
 
 
 async def until(check: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+    """Wait until a check returns a true value, and return the value."""
     end = asyncio.get_running_loop().time() + timeout
     while not (found := check()):
         assert asyncio.get_running_loop().time() < end, f"not within {timeout} s: {what}"

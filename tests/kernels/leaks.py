@@ -1,6 +1,6 @@
-"""What is left behind by kernels, counted in a process that does nothing else.
+"""Count the file descriptors, threads and tasks that kernels leave behind in this process.
 
-``python -m tests.kernels.leaks FOLDER`` fails where it holds more after ten kernels than after one.
+``python -m tests.kernels.leaks FOLDER`` fails if there are more after ten kernels than after one.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import close_manager, production_manager
 
 
-async def count(folder: str) -> None:
+async def check(folder: str) -> None:
     app = ServerApp(root_dir=folder, log_level="ERROR")
     app.init_configurables()
     app.init_event_logger()
     manager = production_manager(app)
     try:
-        await cycle(manager, app)
-        before = await held()
+        await start_and_close(manager, app)
+        before = await count_resources()
         for _ in range(10):
-            await cycle(manager, app)
-        after = await held()
+            await start_and_close(manager, app)
+        after = await count_resources()
         assert after == before, (before, after)
     finally:
         close_manager(manager)
         app.kernel_manager.context.destroy(linger=0)
 
 
-async def cycle(manager: Any, app: ServerApp) -> None:
+async def start_and_close(manager: Any, app: ServerApp) -> None:
     kernel = await Kernel.start(manager, "python3", "")
-    assert (await kernel.listen())["status"] == "ok"
+    assert (await kernel.load_worker())["status"] == "ok"
     await kernel.close(now=True)
 
 
-async def held() -> tuple[int, ...]:
-    """Count descriptors, threads and tasks, when those that are about to go are gone.
+async def count_resources() -> tuple[int, ...]:
+    """Count descriptors, threads and tasks, without those that are about to be freed.
 
-    ZeroMQ closes sockets in a thread of its own, some time after it was told to.
+    ZeroMQ closes sockets in a thread of its own, some time after `close` was called.
     """
     counts = []
     for _ in range(20):
@@ -56,4 +56,4 @@ async def held() -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    asyncio.run(count(sys.argv[1]))
+    asyncio.run(check(sys.argv[1]))

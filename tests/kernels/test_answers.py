@@ -1,4 +1,4 @@
-"""Answers: each is that of its own request, whatever a step forks or writes where it should not."""
+"""Each reply is that of its own request, whatever a step forks or writes to foreign descriptors."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import psutil
 import pytest
 
 from jupyter_pdflow.kernels.kernel import Kernel
-from jupyter_pdflow.kernels.messages import Reply
+from jupyter_pdflow.kernels.messages import WorkerReply
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.settings import LIMITS, Limits
 from tests.kernels.conftest import execution, handler, until, workflow
 
 
-@pytest.fixture(params=["line", "messages"])
+@pytest.fixture(params=["socket", "messages"])
 async def kernel(
     request: pytest.FixtureRequest, manager: Any, app: Any, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Kernel]:
-    """Start a kernel that is asked by frames on its line, or by messages as one elsewhere."""
+    """Start a kernel that gets frames on its socket, or in messages like one on another machine."""
     if request.param == "messages":
-        monkeypatch.setattr(Kernel, "_line_path", lambda kernel: None)
+        monkeypatch.setattr(Kernel, "_socket_path", lambda kernel: None)
     kernel = await Kernel.start(manager, "python3", "")
     yield kernel
     await kernel.close()
@@ -41,11 +41,11 @@ ENDS = {
     "if child == 0: raise SystemExit(7)\nreturn [child, os.getpid()]": 7,
     "if child == 0: print('secret')\nreturn [child, os.getpid()]": 0,
 }
-"""How a handler ends in which its child runs on, and what the child exits with."""
+"""The ends of handlers whose child process continues, with the exit status of the child."""
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
-async def test_child_that_comes_back_from_a_handler_answers_nothing(
+async def test_child_that_returns_from_a_handler_sends_no_reply(
     kernel: Kernel, seconds: float
 ) -> None:
     fork = f"import os, time\nchild = os.fork()\nif child == 0: time.sleep({seconds})\n"
@@ -60,7 +60,7 @@ async def test_child_that_comes_back_from_a_handler_answers_nothing(
     assert kernel.alive
 
 
-async def test_child_that_would_answer_first_answers_nothing(kernel: Kernel) -> None:
+async def test_child_that_would_reply_first_sends_no_reply(kernel: Kernel) -> None:
     body = "import os\nchild = os.fork()\nif child: os.waitpid(child, 0)\nreturn child == 0"
     flow = workflow(handler(body), handler("return 'next'"))
     await kernel.prepare(flow)
@@ -79,7 +79,7 @@ async def handler(pd):
 """
 
 
-async def test_child_of_an_async_handler_ends_where_it_awaits(kernel: Kernel) -> None:
+async def test_child_of_an_async_handler_ends_at_its_await(kernel: Kernel) -> None:
     body = ASYNC.format(end="return [child, os.waitpid(child, 0)[0], os.getpid()]")
     flow = workflow(body, handler("import os\nreturn os.getpid()"))
     await kernel.prepare(flow)
@@ -88,7 +88,7 @@ async def test_child_of_an_async_handler_ends_where_it_awaits(kernel: Kernel) ->
     assert await returned(kernel, flow, "b") == pid
 
 
-async def test_child_forked_by_a_body_or_the_setup_ends_there(kernel: Kernel) -> None:
+async def test_child_forked_by_a_body_or_the_setup_ends_with_it(kernel: Kernel) -> None:
     forks = "import os\nif (child := os.fork()):\n    os.waitpid(child, 0)\n"
     flow = workflow(forks + handler("return 1"), forks + handler("return 2"), setup=(forks,))
     await kernel.prepare(flow)
@@ -120,16 +120,16 @@ def handler(pd):
     process.start()
     found = queue.get()
     process.join()
-    said = subprocess.run([sys.executable, "-c", "print('said')"], capture_output=True, text=True)
+    printed = subprocess.run([sys.executable, "-c", "print('printed')"], capture_output=True, text=True)
     prepared = subprocess.run(["true"], preexec_fn=lambda: None)
-    return [doubled, found, process.exitcode, said.stdout, prepared.returncode]
+    return [doubled, found, process.exitcode, printed.stdout, prepared.returncode]
 """
 
 
 async def test_processes_of_a_handler_work_as_in_a_script(kernel: Kernel) -> None:
     flow = workflow(PROCESSES, handler("return 'next'"))
     await kernel.prepare(flow)
-    expected = [[2, 4, 6], "put", 0, "said\n", 0]
+    expected = [[2, 4, 6], "put", 0, "printed\n", 0]
     for _ in range(2):
         assert await returned(kernel, flow, "a") == expected
         assert await returned(kernel, flow, "b") == "next"
@@ -153,12 +153,12 @@ async def test_two_runs_on_one_warm_kernel_have_their_own_values(pool: KernelPoo
         assert outcome.exports == {"$return_value": event}
 
 
-# --- what does not belong on the line -------------------------------------------------
+# --- foreign bytes on the socket ------------------------------------------------------
 
-FIND_LINE = """
+FIND_SOCKET = """
 import os, socket, stat
 
-def line():
+def worker_socket():
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
@@ -167,7 +167,7 @@ def line():
         if is_socket:
             found = socket.socket(fileno=os.dup(fd))
             try:
-                if found.family == socket.AF_UNIX and found.getsockname().endswith(".line"):
+                if found.family == socket.AF_UNIX and found.getsockname().endswith(".sock"):
                     found.getpeername()
                     return fd
             except (OSError, AttributeError, TypeError):
@@ -178,12 +178,14 @@ def line():
 
 
 def writing(garbage: str) -> str:
-    """Make a step whose handler writes to the line of its kernel."""
-    return FIND_LINE + handler(f"os.write(line(), {garbage})\nreturn 'the value'")
+    """Return a step whose handler writes to the socket of its kernel."""
+    return FIND_SOCKET + handler(f"os.write(worker_socket(), {garbage})\nreturn 'the value'")
 
 
 @pytest.fixture
-async def on_line(manager: Any, app: Any, request: pytest.FixtureRequest) -> AsyncIterator[Kernel]:
+async def with_socket(
+    manager: Any, app: Any, request: pytest.FixtureRequest
+) -> AsyncIterator[Kernel]:
     kernel = await Kernel.start(manager, "python3", "", getattr(request, "param", LIMITS))
     yield kernel
     await kernel.close()
@@ -204,69 +206,73 @@ async def on_line(manager: Any, app: Any, request: pytest.FixtureRequest) -> Asy
         b'"\xff"\n',
     ],
 )
-async def test_garbage_on_the_line_fails_the_step_in_words(on_line: Kernel, garbage: bytes) -> None:
+async def test_garbage_on_the_socket_fails_the_step_with_a_clear_error(
+    with_socket: Kernel, garbage: bytes
+) -> None:
     flow = workflow(writing(repr(garbage)))
-    await on_line.prepare(flow)
-    outcome, _ = await asyncio.wait_for(on_line.execute(execution(flow)), 10)
+    await with_socket.prepare(flow)
+    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
     assert outcome.error is not None
     assert outcome.error.ename == "KernelDied"
     assert "its answer could not be read" in outcome.error.evalue
-    assert not on_line.alive
+    assert not with_socket.alive
 
 
-@pytest.mark.parametrize("on_line", [Limits(reply_bytes=10_000)], indirect=True)
-async def test_more_on_the_line_than_a_reply_may_have(on_line: Kernel) -> None:
+@pytest.mark.parametrize("with_socket", [Limits(reply_bytes=10_000)], indirect=True)
+async def test_frame_above_the_limit_fails_the_step(with_socket: Kernel) -> None:
     flow = workflow(writing("b'x' * 100_000"))
-    await on_line.prepare(flow)
-    outcome, _ = await asyncio.wait_for(on_line.execute(execution(flow)), 10)
+    await with_socket.prepare(flow)
+    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
     assert outcome.error is not None
     assert "its answer could not be read" in outcome.error.evalue
 
 
-async def test_replies_to_other_requests_are_dropped(on_line: Kernel) -> None:
+async def test_replies_to_other_requests_are_dropped(with_socket: Kernel) -> None:
     others = b"".join(
-        msgspec.json.encode(Reply(id=name, data=msgspec.Raw(b'{"exports":{"$return_value":1}}')))
+        msgspec.json.encode(
+            WorkerReply(id=name, data=msgspec.Raw(b'{"exports":{"$return_value":1}}'))
+        )
         + b"\n"
         for name in ("", "other")
     )
     flow = workflow(writing(repr(others)), handler("return 'next'"))
-    await on_line.prepare(flow)
-    assert await returned(on_line, flow, "a") == "the value"
-    assert await returned(on_line, flow, "b") == "next"
+    await with_socket.prepare(flow)
+    assert await returned(with_socket, flow, "a") == "the value"
+    assert await returned(with_socket, flow, "b") == "next"
 
 
-async def test_reply_that_holds_something_else_fails_the_step(on_line: Kernel) -> None:
+async def test_reply_of_another_type_fails_the_step(with_socket: Kernel) -> None:
     body = """
     import msgspec
     from jupyter_pdflow.kernels.inside import listener
     from jupyter_pdflow.settings import Limits
-    from jupyter_pdflow.kernels.messages import Reply
+    from jupyter_pdflow.kernels.messages import WorkerReply
 
     def encoded(reply):
-        return msgspec.json.encode(Reply(id=reply.id, data=msgspec.Raw(b'{"exports": 7}')))
+        return msgspec.json.encode(WorkerReply(id=reply.id, data=msgspec.Raw(b'{"exports": 7}')))
 
     def handler(pd):
         listener._encoded = encoded
     """
     flow = workflow(body)
-    await on_line.prepare(flow)
-    assert await returned(on_line, flow, "a") is None
-    outcome, _ = await on_line.execute(execution(flow))
+    await with_socket.prepare(flow)
+    assert await returned(with_socket, flow, "a") is None
+    outcome, _ = await with_socket.execute(execution(flow))
     assert outcome.error is not None
     assert "its answer could not be read" in outcome.error.evalue
-    assert not on_line.alive
+    assert not with_socket.alive
 
 
-async def test_handler_that_closes_all_files_fails_in_words(on_line: Kernel) -> None:
+async def test_handler_that_closes_all_files_fails_with_a_clear_error(with_socket: Kernel) -> None:
     flow = workflow(handler("import os\nos.closerange(3, 300)\nreturn 1"))
-    await on_line.prepare(flow)
-    outcome, _ = await asyncio.wait_for(on_line.execute(execution(flow)), 20)
+    await with_socket.prepare(flow)
+    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 20)
     assert outcome.error is not None
     assert outcome.error.ename == "KernelDied"
-    assert not on_line.alive
+    assert not with_socket.alive
 
 
-async def test_line_that_is_garbled_between_two_steps_takes_the_kernel_out(
+async def test_garbage_on_the_socket_between_two_steps_ends_the_kernel(
     pool: KernelPool,
 ) -> None:
     later = """
@@ -274,12 +280,12 @@ import threading, time
 
 def write():
     time.sleep(0.2)
-    os.write(line(), b"x" + bytes([10]))
+    os.write(worker_socket(), b"x" + bytes([10]))
 
 def handler(pd):
     threading.Thread(target=write).start()
 """
-    flow = workflow(FIND_LINE + later)
+    flow = workflow(FIND_SOCKET + later)
     kernel = await pool.acquire(flow, "")
     await kernel.execute(execution(flow))
     pool.release(kernel)
@@ -287,7 +293,7 @@ def handler(pd):
     assert pool.take(flow) is None
 
 
-async def test_too_much_to_answer_fails_the_step(on_line: Kernel) -> None:
+async def test_reply_above_the_limit_fails_the_step(with_socket: Kernel) -> None:
     body = """
     from jupyter_pdflow.kernels.inside import listener
     from jupyter_pdflow.settings import Limits
@@ -296,9 +302,9 @@ async def test_too_much_to_answer_fails_the_step(on_line: Kernel) -> None:
         return "x" * 1000
     """
     flow = workflow(body, handler("return 'next'"))
-    await on_line.prepare(flow)
-    outcome, _ = await on_line.execute(execution(flow))
+    await with_socket.prepare(flow)
+    outcome, _ = await with_socket.execute(execution(flow))
     assert outcome.error is not None
     assert outcome.error.ename == "ExportError"
     assert "the limit is 1,000" in outcome.error.evalue
-    assert await returned(on_line, flow, "b") == "next"
+    assert await returned(with_socket, flow, "b") == "next"

@@ -1,4 +1,4 @@
-"""Kernels that die, hang and flood."""
+"""Kernels that die, hang or print without end; interrupts, outputs and transports."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.kernels.conftest import execution, handler, process_of, until, workfl
 
 
 async def test_kernel_that_exits_fails_the_step_and_is_replaced(pool: KernelPool) -> None:
-    body = "import os\nprint('last words', flush=True)\nos._exit(3)"
-    flow = workflow(handler(body), handler("return 'well'"))
+    body = "import os\nprint('exits now', flush=True)\nos._exit(3)"
+    flow = workflow(handler(body), handler("return 'ok'"))
     kernel = await pool.acquire(flow, "")
     outcome, _ = await kernel.execute(execution(flow))
     assert outcome.error is not None
@@ -36,7 +36,7 @@ async def test_kernel_that_exits_fails_the_step_and_is_replaced(pool: KernelPool
     pool.release(fresh)
 
 
-async def test_kernel_killed_from_outside_says_so(pool: KernelPool) -> None:
+async def test_error_of_a_killed_kernel_names_sigkill(pool: KernelPool) -> None:
     flow = workflow(handler("while True: pass"))
     kernel = await pool.acquire(flow, "")
     executing = asyncio.create_task(kernel.execute(execution(flow)))
@@ -48,7 +48,7 @@ async def test_kernel_killed_from_outside_says_so(pool: KernelPool) -> None:
     pool.release(kernel)
 
 
-async def test_warm_kernel_that_died_while_idle_is_not_handed_out(pool: KernelPool) -> None:
+async def test_warm_kernel_that_died_while_idle_is_not_taken(pool: KernelPool) -> None:
     flow = workflow(handler("return 1"))
     kernel = await pool.acquire(flow, "")
     pool.release(kernel)
@@ -72,7 +72,7 @@ async def test_warm_kernel_that_died_while_idle_is_not_handed_out(pool: KernelPo
     ],
 )
 async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, body: str) -> None:
-    flow = workflow("print('in', flush=True)\n" + body, handler("return 'well'"))
+    flow = workflow("print('started', flush=True)\n" + body, handler("return 'ok'"))
     outcome = (await _interrupted(pool, flow)).outcome
     assert outcome.error is not None
     assert outcome.error.ename == "KeyboardInterrupt"
@@ -85,7 +85,7 @@ async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, b
 async def test_interrupt_of_a_step_that_follows_canceled_ones(pool: KernelPool) -> None:
     body = """
     import asyncio
-    print("in", flush=True)
+    print("started", flush=True)
     async def handler(pd):
         if pd.steps.trigger.event:
             await asyncio.sleep(60)
@@ -109,7 +109,7 @@ async def test_interrupt_of_a_step_that_follows_canceled_ones(pool: KernelPool) 
 async def test_handler_that_ignores_interrupts_is_killed(pool: KernelPool) -> None:
     body = """
     import time
-    print("in", flush=True)
+    print("started", flush=True)
     def handler(pd):
         while True:
             try:
@@ -133,7 +133,7 @@ async def _interrupted(pool: KernelPool, flow: Any, grace: float = 5) -> StepRes
     return result
 
 
-async def test_interrupt_of_a_kernel_that_does_nothing_does_nothing(pool: KernelPool) -> None:
+async def test_interrupt_of_an_idle_kernel_has_no_effect(pool: KernelPool) -> None:
     flow = workflow(handler("return 1"))
     kernel = await pool.acquire(flow, "")
     await kernel.interrupt(grace=0)
@@ -141,8 +141,8 @@ async def test_interrupt_of_a_kernel_that_does_nothing_does_nothing(pool: Kernel
     pool.release(kernel)
 
 
-async def test_kernel_whose_step_was_given_up_is_not_used_again(pool: KernelPool) -> None:
-    flow = workflow("print('in', flush=True)\n" + handler("while True: pass"))
+async def test_kernel_whose_execution_was_canceled_is_not_used_again(pool: KernelPool) -> None:
+    flow = workflow("print('started', flush=True)\n" + handler("while True: pass"))
     kernel = await pool.acquire(flow, "")
     executing = asyncio.create_task(kernel.execute(execution(flow)))
     await until(lambda: kernel._outputs.finish() != [], "the step executes")
@@ -154,7 +154,7 @@ async def test_kernel_whose_step_was_given_up_is_not_used_again(pool: KernelPool
     await until(lambda: psutil.Process().children() == [], "the kernel has ended")
 
 
-async def test_flood_of_prints_is_bounded_and_costs_the_server_no_memory(pool: KernelPool) -> None:
+async def test_printed_text_is_limited_and_takes_no_memory_of_the_server(pool: KernelPool) -> None:
     body = handler("for _ in range(200_000):\n    print('x' * 999)\nreturn 'done'")
     flow = workflow(body)
     kernel = await pool.acquire(flow, "")
@@ -162,14 +162,14 @@ async def test_flood_of_prints_is_bounded_and_costs_the_server_no_memory(pool: K
     outcome, outputs = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": "done"}
-    printed, said = outputs
+    printed, notice = outputs
     assert len(printed["text"]) == OUTPUT_LIMIT
-    assert said["name"] == "stderr"
-    assert said["text"] == "… output of 198,000,000 more bytes was dropped (limit 2 MB)\n"
+    assert notice["name"] == "stderr"
+    assert notice["text"] == "… output of 198,000,000 more bytes was dropped (limit 2 MB)\n"
     assert psutil.Process().memory_info().rss - before < 80_000_000
 
 
-async def test_outputs_as_a_notebook_has_them(pool: KernelPool) -> None:
+async def test_outputs_are_those_of_a_notebook(pool: KernelPool) -> None:
     body = """
     import sys
     from IPython.display import HTML, clear_output, display
@@ -178,8 +178,8 @@ async def test_outputs_as_a_notebook_has_them(pool: KernelPool) -> None:
         clear_output()
         print("one"); print("two")
         print("bad", file=sys.stderr)
-        shown = display(HTML("<b>old</b>"), display_id=True)
-        shown.update(HTML("<b>new</b>"))
+        handle = display(HTML("<b>old</b>"), display_id=True)
+        handle.update(HTML("<b>new</b>"))
     """
     flow = workflow(body)
     kernel = await pool.acquire(flow, "")
@@ -192,20 +192,20 @@ async def test_outputs_as_a_notebook_has_them(pool: KernelPool) -> None:
     assert outputs[2]["data"]["text/html"] == "<b>new</b>"
 
 
-async def test_kernels_talk_through_private_sockets(pool: KernelPool) -> None:
+async def test_kernels_communicate_through_private_sockets(pool: KernelPool) -> None:
     flow = workflow(handler("return 1"))
     kernel = await pool.acquire(flow, "")
     process = kernel._process
     assert process.transport == "ipc"
     folder = Path(process.connection_file).parent
     assert stat.S_IMODE(folder.stat().st_mode) & 0o777 == 0o700
-    assert Path(process.connection_file).with_suffix(".line").is_socket()
+    assert Path(process.connection_file).with_suffix(".sock").is_socket()
     pool.release(kernel)
     await pool.shutdown()
     assert [path.name for path in folder.iterdir()] == [LOCK]
 
 
-async def test_kernel_elsewhere_is_asked_by_messages(manager: Any, app: Any) -> None:
+async def test_kernel_on_another_machine_gets_messages(manager: Any, app: Any) -> None:
     manager.kernel_manager_factory = manager.kernel_manager_factory._create
     flow = workflow(
         handler("print('hello')\nreturn 1"),
@@ -228,7 +228,7 @@ async def test_kernel_elsewhere_is_asked_by_messages(manager: Any, app: Any) -> 
     await kernel.close()
 
 
-async def test_kernel_gone_by_signal_names_it(pool: KernelPool) -> None:
+async def test_error_of_a_kernel_ended_by_a_signal_names_the_signal(pool: KernelPool) -> None:
     flow = workflow(handler("import os, signal; os.kill(os.getpid(), signal.SIGTERM)"))
     kernel = await pool.acquire(flow, "")
     outcome, _ = await kernel.execute(execution(flow))

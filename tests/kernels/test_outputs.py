@@ -1,4 +1,4 @@
-"""What is kept of what a step shows."""
+"""The outputs that are kept of a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from jupyter_pdflow.kernels.outputs import OutputCollector
 
 
-def shown(*texts: str) -> str:
+def collected(*texts: str) -> str:
     outputs = OutputCollector()
     for text in texts:
         outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": text}})
@@ -29,5 +29,5 @@ def shown(*texts: str) -> str:
         (["ü\r", "é\n"], "é\n"),
     ],
 )
-def test_progress_bars_write_over_themselves(texts: list[str], kept: str) -> None:
-    assert shown(*texts) == kept
+def test_text_after_a_carriage_return_overwrites_the_line(texts: list[str], kept: str) -> None:
+    assert collected(*texts) == kept

@@ -64,13 +64,13 @@ async def test_a_loop_that_a_handler_closes_is_replaced(pool: KernelPool) -> Non
         assert await value_of(pool, flow) == "closed"
 
 
-async def test_what_a_step_leaves_unfinished_is_not_gone_on_with(pool: KernelPool) -> None:
+async def test_tasks_that_a_step_leaves_are_not_continued(pool: KernelPool) -> None:
     body = """
     import asyncio
 
     async def later():
         await asyncio.sleep(0)
-        print("went on")
+        print("continued")
 
     def handler(pd):
         asyncio.ensure_future(later())
@@ -104,10 +104,10 @@ async def wait():
         handler("return asyncio.ensure_future(wait())"),
     ],
 )
-async def test_an_interrupt_ends_what_runs_in_a_loop(
+async def test_an_interrupt_ends_code_that_runs_in_a_loop(
     pool: KernelPool, tmp_path: Path, stuck: str
 ) -> None:
-    then = handler("return asyncio.get_event_loop().run_until_complete(asyncio.sleep(0, 'well'))")
+    then = handler("return asyncio.get_event_loop().run_until_complete(asyncio.sleep(0, 'ok'))")
     flow = workflow(then, WAIT + stuck, setup=("import asyncio",))
     kernel = await pool.acquire(flow, "")
     executing = asyncio.create_task(kernel.execute(execution(flow, "b")))
@@ -116,7 +116,7 @@ async def test_an_interrupt_ends_what_runs_in_a_loop(
     outcome, _ = await executing
     assert outcome.error is not None
     assert outcome.error.ename == "KeyboardInterrupt"
-    assert (await kernel.execute(execution(flow))).outcome.exports == {"$return_value": "well"}
+    assert (await kernel.execute(execution(flow))).outcome.exports == {"$return_value": "ok"}
     pool.release(kernel)
 
 
@@ -141,16 +141,16 @@ def handler(pd):
 """
 
 
-async def test_what_is_tried_out_by_hand_is_left_out_of_steps(pool: KernelPool) -> None:
+async def test_main_blocks_are_removed_from_steps(pool: KernelPool) -> None:
     assert await value_of(pool, workflow(MAIN)) == [["else", "full"], "__main__"]
 
 
-async def test_the_lines_keep_their_numbers(pool: KernelPool) -> None:
+async def test_removed_main_blocks_keep_line_numbers(pool: KernelPool) -> None:
     outcome, _ = await run(pool, workflow("if __name__ == '__main__':\n    pass\n\n1 / 0"))
     assert outcome.error is not None
     assert 'File "<step a>", line 5' in "".join(outcome.error.traceback)
 
 
-async def test_the_setup_is_run_as_it_is(pool: KernelPool) -> None:
+async def test_main_blocks_of_the_setup_run(pool: KernelPool) -> None:
     setup = ("if __name__ == '__main__':\n    made = 'main'",)
     assert await value_of(pool, workflow(handler("return made"), setup=setup)) == "main"

@@ -28,7 +28,7 @@ def kernels() -> list[psutil.Process]:
     return psutil.Process().children()
 
 
-async def test_take_gives_warm_kernels_of_exactly_this_version(pool: KernelPool) -> None:
+async def test_take_returns_warm_kernels_of_exactly_this_version(pool: KernelPool) -> None:
     old, new = workflow(RETURN_ONE), workflow(handler("return 2"))
     assert pool.take(old) is None
     kernel = await pool.acquire(old, "")
@@ -85,7 +85,9 @@ async def test_workflows_take_turns_of_a_length(
     assert order == expected
 
 
-async def test_idle_kernel_makes_room_for_another_version(make_pool: MakePool) -> None:
+async def test_idle_kernel_is_closed_when_another_version_needs_its_slot(
+    make_pool: MakePool,
+) -> None:
     pool = make_pool(max_kernels=1)
     first, second = workflow(RETURN_ONE, name="first"), workflow(RETURN_ONE, name="second")
     pool.release(await pool.acquire(first, ""))
@@ -107,7 +109,7 @@ async def test_idle_kernels_are_culled_to_none(make_pool: MakePool) -> None:
     assert pool._timer is None
 
 
-async def test_giving_up_the_wait_loses_no_place(make_pool: MakePool) -> None:
+async def test_canceled_wait_loses_no_slot(make_pool: MakePool) -> None:
     pool = make_pool(max_kernels=1)
     flow, other = workflow(RETURN_ONE), workflow(RETURN_ONE, name="other")
     kernel = await pool.acquire(flow, "")
@@ -127,7 +129,7 @@ async def test_giving_up_the_wait_loses_no_place(make_pool: MakePool) -> None:
     pool.release(kernel)
 
 
-async def test_failed_setup_gives_its_place_back(make_pool: MakePool) -> None:
+async def test_failed_setup_frees_its_slot(make_pool: MakePool) -> None:
     pool = make_pool(max_kernels=1)
     for _ in range(2):
         with pytest.raises(KernelError):
@@ -156,28 +158,28 @@ async def test_waiting_ends_when_the_pool_shuts_down(make_pool: MakePool) -> Non
     assert kernels() == []
 
 
-async def test_spare_kernel_works_where_the_notebook_is(
+async def test_prestarted_kernel_works_in_the_directory_of_the_notebook(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
-    pool = make_pool(spare_kernels=1, limits=Limits(prestart_seconds=0.0))
+    pool = make_pool(prestarted_kernels=1, limits=Limits(prestart_seconds=0.0))
     (tmp_path / "below").mkdir()
     body = handler("import os\nreturn [os.getpid(), os.getcwd(), next(numbers)]")
     flow = workflow(body, setup=("import itertools\nnumbers = itertools.count()",))
     pool.release(await pool.acquire(flow, ""))
     await until(lambda: pool._prestarted._ready, "a kernel is ready")
-    spare = pool._prestarted._ready[0]
+    prestarted = pool._prestarted._ready[0]
     other = workflow(body, setup=flow.source.setup, name="other")
     kernel = await pool.acquire(other, "below/other.ipynb")
-    assert kernel is spare
+    assert kernel is prestarted
     outcome, _ = await kernel.execute(execution(other))
     assert outcome.exports["$return_value"][1:] == [str(tmp_path / "below"), 0]
     await until(lambda: pool._prestarted._ready, "the next one is ready")
     pool.release(kernel)
 
 
-async def test_spare_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
-    pool = make_pool(spare_kernels=1)
-    pool._prestarted.keep("python3")
+async def test_prestarted_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
+    pool = make_pool(prestarted_kernels=1)
+    pool.prestart("python3")
     await until(lambda: pool._prestarted._ready, "a kernel is ready")
     dead = pool._prestarted._ready[0]
     process_of(dead).kill()
@@ -188,7 +190,7 @@ async def test_spare_kernel_that_died_is_not_taken(make_pool: MakePool) -> None:
 
 
 @pytest.mark.server
-def test_nothing_is_left_behind(app: Any) -> None:
+def test_kernels_leave_no_descriptors_threads_or_tasks_behind(app: Any) -> None:
     command = [sys.executable, "-m", "tests.kernels.leaks", app.root_dir]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
@@ -228,7 +230,7 @@ async def test_kernelspec_without_this_package(pool: KernelPool, app: Any) -> No
     )
 
 
-async def test_kernelspec_without_ipykernel_tells_its_last_words(
+async def test_error_for_a_kernelspec_without_ipykernel_quotes_its_stderr(
     pool: KernelPool, app: Any
 ) -> None:
     argv = (sys.executable, "-I", "-S", "-m", "ipykernel_launcher", "-f", "{connection_file}")
@@ -237,7 +239,7 @@ async def test_kernelspec_without_ipykernel_tells_its_last_words(
         await pool.check("isolated")
 
 
-async def test_kernelspec_whose_program_is_not_there(pool: KernelPool, app: Any) -> None:
+async def test_kernelspec_whose_program_is_missing(pool: KernelPool, app: Any) -> None:
     write_kernelspec(app, "gone", "/nowhere/python", "-m", "ipykernel_launcher")
     with pytest.raises(KernelSpecError, match=r"can't be started: .*No such file"):
         await pool.check("gone")
@@ -258,7 +260,7 @@ def test_queue_is_first_in_first_out_within_a_key_and_fair_across() -> None:
     assert not queue
 
 
-def test_queue_gives_items_of_a_key_out_of_turn() -> None:
+def test_queue_returns_items_of_a_key_out_of_turn() -> None:
     queue: FairQueue[str, str] = FairQueue()
     for item in ["a1", "b1", "b2"]:
         queue.put(item[0], item)

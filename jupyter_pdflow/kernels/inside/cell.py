@@ -1,4 +1,4 @@
-"""Run the code of a cell in a kernel, and show what it raises."""
+"""Parse and run the code of cells in a kernel, and show texts and exceptions in their outputs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,19 @@ _OPEN_F_STRING = re.compile(
     r"""(?<![\w"'])r?fr?(?:'(?:[^'{]|\{[^}']*\})*\{[^}']*(')|"(?:[^"{]|\{[^}"]*\})*\{[^}"]*("))""",
     re.IGNORECASE,
 )
-"""An f-string up to a quote of its own kind in its braces."""
-_REFUSED = "f-string expression part cannot include"
-_NEWER = (
-    "Python 3.12 or newer reads it; before, use other quotes inside an f-string, or take that "
-    "expression out of it"
+"""Matches an f-string up to a quote of its own kind in its braces."""
+
+_F_STRING_ERROR = "f-string expression part cannot include"
+_NEEDS_PYTHON_3_12 = (
+    "Python 3.12 or newer reads it; with this Python, use other quotes inside the f-string, or "
+    "assign the expression to a variable first"
 )
+
+HANDLER = "handler"
+"""The name of the function that a step defines."""
+
+
+# --- parsing --------------------------------------------------------------------------
 
 
 def parse(python: str, filename: str = "<cell>") -> ast.Module:
@@ -44,25 +51,25 @@ def parse(python: str, filename: str = "<cell>") -> ast.Module:
     Raises
     ------
     SyntaxError
-        It is not Python; where only this Python can't read it, the message says so.
+        It is not Python. If only a newer Python accepts it, the message says so.
     """
     try:
         return ast.parse(python, filename)
     except SyntaxError as error:
-        if sys.version_info < (3, 12) and _is_newer(error):
-            error.msg = f"{error.msg} ({_NEWER})"
+        if sys.version_info < (3, 12) and _is_newer_f_string(error):
+            error.msg = f"{error.msg} ({_NEEDS_PYTHON_3_12})"
         raise
 
 
 def parse_cell(source: str) -> ast.Module:
-    """Parse IPython source; the warnings that it causes are shown by the kernel that runs it.
+    """Parse IPython source without showing warnings; the kernel that runs it shows them.
 
-    Not for several threads at a time: the filters of warnings belong to all.
+    Not thread-safe: the filters of warnings belong to the process.
 
     Raises
     ------
     Exception
-        It can't be read; what odd sources raise in IPython is not documented.
+        It can't be parsed. IPython does not document which errors it raises.
     """
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -72,19 +79,19 @@ def parse_cell(source: str) -> ast.Module:
         return ast.parse(python)
 
 
-def leave_out_main(module: ast.Module) -> ast.Module:
-    """Leave out what stands below ``if __name__ == "__main__":``, but for its ``else``.
+def remove_main_block(module: ast.Module) -> ast.Module:
+    """Remove each top-level ``if __name__ == "__main__":`` block, except its ``else``.
 
-    In pasted code that is how it is tried out by hand, with made-up data.
+    In pasted code, such a block tries the code out by hand with made-up data.
     """
-    module.body = list(_kept(module.body))
+    module.body = list(_without_main_blocks(module.body))
     return module
 
 
-def _kept(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _without_main_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in statements:
         if isinstance(statement, ast.If):
-            statement.orelse = list(_kept(statement.orelse))
+            statement.orelse = list(_without_main_blocks(statement.orelse))
             if _is_main(statement.test):
                 yield from statement.orelse
                 continue
@@ -102,9 +109,9 @@ def _is_main(test: ast.expr) -> bool:
     return False
 
 
-def _is_newer(error: SyntaxError) -> bool:
-    """Whether Python 3.12, where an f-string may hold its own quotes, is likely to read it."""
-    if _REFUSED in error.msg:
+def _is_newer_f_string(error: SyntaxError) -> bool:
+    """Whether Python 3.12 is likely to accept it: there an f-string may contain its own quotes."""
+    if _F_STRING_ERROR in error.msg:
         return True
     text = error.text or ""
     opened = _OPEN_F_STRING.search(text)
@@ -112,13 +119,13 @@ def _is_newer(error: SyntaxError) -> bool:
     return opened is not None and (opened[1] or opened[2]) in rest and "}" in rest
 
 
-HANDLER = "handler"
+# --- running --------------------------------------------------------------------------
 
 
 async def load_handler(
     shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
 ) -> Callable[[Any], Any]:
-    """Run a step's body in the shell's namespace and get its handler.
+    """Run a step's body in the shell's namespace and return its handler.
 
     Parameters
     ----------
@@ -136,7 +143,7 @@ async def load_handler(
     StepError
         The body defines no callable ``handler``.
     BaseException
-        What the body raised; `jupyter_pdflow.pd.call.cut` cuts its traceback.
+        What the body raised; `jupyter_pdflow.pd.call.trim` trims its traceback.
     """
     return await run_step(shell, compile_step(shell, body, name, filename=filename), name)
 
@@ -144,15 +151,15 @@ async def load_handler(
 def compile_step(
     shell: InteractiveShell, body: str, name: str, *, filename: str | None = None
 ) -> CodeType:
-    """Compile a step's body, for `run_step`; parameters as those of `load_handler`."""
+    """Compile a step's body for `run_step`; the parameters are those of `load_handler`."""
     # A comment stands in for the ``%%step`` line, so that line numbers are those of the cell.
     filename = filename or f"<step {name}>"
     tree = _read(shell, body, filename, first_line=f"# %%step {name}\n")
-    return _compile(shell, leave_out_main(tree), filename)
+    return _compile(shell, remove_main_block(tree), filename)
 
 
 async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callable[[Any], Any]:
-    """Run a step's compiled body; gives and raises what `load_handler` does."""
+    """Run a step's compiled body; return and raise what `load_handler` does."""
     shell.user_ns.pop(HANDLER, None)
     await run_code(shell, code)
     handler = shell.user_ns.get(HANDLER)
@@ -163,7 +170,7 @@ async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callab
 
 
 async def run_source(shell: InteractiveShell, source: str, filename: str) -> None:
-    """Run IPython source in the shell's namespace; nothing of it is kept in the history.
+    """Run IPython source in the shell's namespace, without an entry in the history.
 
     Raises
     ------
@@ -174,7 +181,7 @@ async def run_source(shell: InteractiveShell, source: str, filename: str) -> Non
 
 
 async def run_code(shell: InteractiveShell, code: CodeType) -> None:
-    """Run compiled source in the shell's namespace, as a script's where it does not await.
+    """Run compiled source in the shell's namespace; without `await`, it runs as in a script.
 
     Raises
     ------
@@ -194,6 +201,7 @@ def _read(
 ) -> ast.Module:
     """Parse IPython source, and keep its lines for tracebacks."""
     python = first_line + cast("str", shell.transform_cell(source))  # type: ignore[no-untyped-call]
+    # Without a modification time, `linecache.checkcache` keeps the entry, though there is no file.
     linecache.cache[filename] = (len(python), None, python.splitlines(keepends=True), filename)
     return parse(python, filename)
 
@@ -204,16 +212,18 @@ def _compile(shell: InteractiveShell, tree: ast.Module, filename: str) -> CodeTy
         return shell.compile(final, filename, "exec")
 
 
+# --- interrupts -----------------------------------------------------------------------
+
 _INTERRUPTIBLE = frozenset({invoke.__code__, run_code.__code__})
-"""Code that expects an interrupt at any place."""
+"""Functions that call the author's code; an interrupt may be raised anywhere below them."""
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
     """Let an interrupt end the author's code, whether it computes or awaits.
 
-    While it awaits a cell, ipykernel only asks the loop to cancel it: code that does not await
-    never sees that, and a loop that waits for events may not either.
+    ipykernel's own handler, while it awaits a cell, only asks the loop to cancel it. Code that does
+    not await is never canceled then, and a loop that waits for events may not be either.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
@@ -226,6 +236,9 @@ def interrupts() -> Iterator[None]:
         task.cancel()
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
+        # The frames tell which code the signal has met. Code of the author's gets the exception.
+        # Our own code that hides or restores the event loop must not end halfway: it would leave
+        # the kernel without a loop. So the task is canceled instead, once the loop runs again.
         while frame is not None and not is_switching(frame):
             if frame.f_code in _INTERRUPTIBLE:
                 raise KeyboardInterrupt
@@ -239,20 +252,23 @@ def interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
+# --- outputs --------------------------------------------------------------------------
+
+
 def publish(text: str, html: str) -> None:
-    """Display text, and its HTML twin where HTML can be shown."""
+    """Display HTML, with a text fallback for front ends without HTML."""
     from IPython.display import display
 
     display({"text/plain": text, "text/html": html}, raw=True)  # type: ignore[no-untyped-call]
 
 
-def publish_words(text: str) -> None:
+def publish_text(text: str) -> None:
     """Display a sentence."""
     publish(text, f"<p>{escape(text)}</p>")
 
 
 def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
-    """Format an exception as IPython does, with the frames that it has and no others."""
+    """Format an exception as IPython does, with exactly the frames that it has."""
     try:
         return [clean(line) for line in _lines(shell, error)]
     except Exception:  # noqa: BLE001  parts of an exception are the author's code too
@@ -261,8 +277,9 @@ def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:
 
 def _lines(shell: Any, error: BaseException) -> Any:
     kind, frames = type(error), error.__traceback__
-    has_line = isinstance(error, PDFlowError) and frames is not None
-    if hasattr(error, "_render_traceback_") and not has_line:
+    # Errors of ours render themselves as one line, except those that the author's code has caused.
+    has_frames = isinstance(error, PDFlowError) and frames is not None
+    if hasattr(error, "_render_traceback_") and not has_frames:
         return list(error._render_traceback_())
     if isinstance(error, SyntaxError):
         return shell.SyntaxTB.structured_traceback(kind, error, [])
@@ -274,25 +291,26 @@ def _lines(shell: Any, error: BaseException) -> Any:
 
 
 def raise_from_cell(shell: InteractiveShell, error: BaseException) -> None:
-    """Raise an exception out of a cell, shown with its own frames, or not at all if quiet.
+    """Raise an exception out of a cell, shown with the frames that it has now.
 
-    IPython would show the frames of this package above the author's. It has a handler for
-    exceptions of choice; that is borrowed for this one and given back at once.
+    An exception that renders itself as no lines is not shown at all. IPython would show the frames
+    of this package above the author's. It calls a handler for exceptions of chosen types
+    (``set_custom_exc``); that is replaced for this exception only, and restored at once.
     """
-    borrowed = shell.custom_exceptions, shell.CustomTB
+    previous = shell.custom_exceptions, shell.CustomTB
     frames = error.__traceback__
 
-    def give_back(*_: object) -> None:
-        shell.custom_exceptions, shell.CustomTB = borrowed
-        if give_back in shell.events.callbacks["post_run_cell"]:
-            shell.events.unregister("post_run_cell", give_back)
+    def restore(*_: object) -> None:
+        shell.custom_exceptions, shell.CustomTB = previous
+        if restore in shell.events.callbacks["post_run_cell"]:
+            shell.events.unregister("post_run_cell", restore)
 
     def show(*_: Any, **__: Any) -> None:
-        give_back()
+        restore()
         _show(shell, error.with_traceback(frames))
 
     shell.set_custom_exc((type(error),), show)  # type: ignore[no-untyped-call]
-    shell.events.register("post_run_cell", give_back)
+    shell.events.register("post_run_cell", restore)
     raise error
 
 

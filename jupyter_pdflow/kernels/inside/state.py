@@ -1,9 +1,10 @@
-"""What a step has changed of the process and of the objects of the setup.
+"""What a step has changed: the state of the process, which is restored, and objects of the setup.
 
-Put back are the random states of `random`, of numpy and of the generators that the setup has made; the
-working directory, the environment, `sys.path`, the filters of warnings, the handlers and levels of
-loggers, and matplotlib's settings. Random states that the setup has not set are made new
-instead, as in a process that has just begun.
+Restored are the random states of `random`, of numpy and of the generators that the setup has made;
+the working directory, the environment, `sys.path`, the filters of warnings, the handlers and levels
+of loggers, and matplotlib's settings. Random states that the setup has not set are seeded anew
+instead, as in a process that has just begun. A step is warned of what it has changed otherwise, of
+what it has left running, and of the globals that its handler has set.
 """
 
 from __future__ import annotations
@@ -28,23 +29,29 @@ logger = logging.getLogger(__name__)
 
 Restore: TypeAlias = Callable[[], None]
 
+SETUP = "the setup"
+"""What messages call the maker of the setup's names."""
+
+KEPT_ATTRIBUTE = "pdflow_kept"
+"""The attribute of the shell that holds the names of ``%keep``."""
+
 _SEEDS = re.compile(r"seed|state|determin|reproduc", re.IGNORECASE)
 _MT19937_BYTES = 625 * 4
 """Size of numpy's state of that generator: 624 words and a position."""
 
 
 def sets_random_states(sources: Iterable[str]) -> bool:
-    """Whether code may set the state of random numbers, as far as its words tell."""
+    """Whether any source may set random states: it has a word such as ``seed``."""
     return any(_SEEDS.search(source) for source in sources)
 
 
 class ProcessState:
-    """The state of the process as it is now.
+    """The state of the process when this is made, for `restore`.
 
     Parameters
     ----------
     renew : bool
-        Whether to make the random states of `random` and numpy new in place of putting them back.
+        Whether to seed `random` and numpy anew instead of restoring their states.
     """
 
     def __init__(self, *, renew: bool = False) -> None:
@@ -53,12 +60,12 @@ class ProcessState:
             *(_python_random(renew=renew), _numpy_legacy(renew=renew)),
         ]
 
-    def add(self, streams: Iterable[Any]) -> None:
-        """Put back these generators of random numbers too."""
-        self._restores += map(_stream, streams)
+    def add(self, generators: Iterable[Any]) -> None:
+        """Restore these generators of random numbers too."""
+        self._restores += map(_generator, generators)
 
     def restore(self) -> None:
-        """Put everything back that can be; what can't be stays as it is."""
+        """Restore all that can be restored; a failure leaves that part as it is."""
         for restore in self._restores:
             with suppress(Exception):
                 restore()
@@ -93,6 +100,7 @@ def _import_path() -> Restore:
 
     def restore() -> None:
         if sys.path is not path or path != before:
+            # The same list again: importers and the author's code may hold a reference to it.
             path[:] = before
             sys.path = path
 
@@ -133,7 +141,7 @@ def _described(logger: logging.Logger) -> _Logger:
 
 
 def _reset(logger: logging.Logger, before: _Logger | None) -> None:
-    """Put one logger back; of a new one, only the handlers go that a step has added."""
+    """Restore one logger; a new logger only loses the handlers that a step has added."""
     if before is None:
         added = [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]
         for handler in added:
@@ -144,12 +152,13 @@ def _reset(logger: logging.Logger, before: _Logger | None) -> None:
 
 
 def _settings() -> Restore:
-    """Put back matplotlib's settings, if it was imported by the setup."""
+    """Restore matplotlib's settings, if the setup has imported it."""
     matplotlib = sys.modules.get("matplotlib")
     parameters = getattr(matplotlib, "rcParams", None)
     before = dict.copy(parameters) if isinstance(parameters, dict) else {}
 
     def restore() -> None:
+        # The methods of `dict` itself: those of `rcParams` validate each value and warn of some.
         if isinstance(parameters, dict) and not dict.__eq__(parameters, before):
             dict.clear(parameters)
             dict.update(parameters, before)
@@ -181,72 +190,72 @@ def _numpy_random() -> Any:
 
 
 def _numpy_legacy(*, renew: bool) -> Restore:
-    """Put numpy's legacy state back; it is made new too where a step has imported numpy."""
+    """Restore numpy's legacy state, or seed it anew, also if only a step has imported numpy."""
     known = _numpy_random()
     state = None if renew or known is None else known.get_state(legacy=False)
-    mark = _numpy_mark()
+    known_bytes = _numpy_state_bytes()
 
     def restore() -> None:
-        # To write the state takes longer than all the rest, and most steps don't use it.
-        nonlocal mark
-        now = _numpy_mark()
-        if _numpy_random() is None or (now is not None and now == mark):
+        # Writing the state takes longer than all other parts together, and most steps don't use it.
+        nonlocal known_bytes
+        now = _numpy_state_bytes()
+        if _numpy_random() is None or (now is not None and now == known_bytes):
             return
         if state is None:
             _numpy_random().seed()
-            mark = _numpy_mark()
+            known_bytes = _numpy_state_bytes()
         else:
             _numpy_random().set_state(state)
 
     return restore
 
 
-def _numpy_mark() -> bytes | None:
-    """Read the bytes of numpy's state, which tell whether it was used; None if they can't be."""
+def _numpy_state_bytes() -> bytes | None:
+    """Return the bytes of numpy's legacy state, which tell whether it was used, or None."""
     try:
         generator = _numpy_random().mtrand._rand._bit_generator
         return ctypes.string_at(generator.ctypes.state_address, _MT19937_BYTES)
-    except Exception:  # noqa: BLE001  private names, and whatever generator the author has set
+    except Exception:  # noqa: BLE001  private names, or a generator of the author's
         return None
 
 
-def _stream(stream: Any) -> Restore:
-    if isinstance(stream, random.Random):
-        state = stream.getstate()
-        return lambda: stream.setstate(state)
-    if hasattr(stream, "bit_generator"):
-        numpy_state = stream.bit_generator.state
-        return lambda: setattr(stream.bit_generator, "state", numpy_state)
-    legacy = stream.get_state(legacy=False)
-    return lambda: stream.set_state(legacy)
+def _generator(generator: Any) -> Restore:
+    if isinstance(generator, random.Random):
+        state = generator.getstate()
+        return lambda: generator.setstate(state)
+    if hasattr(generator, "bit_generator"):
+        numpy_state = generator.bit_generator.state
+        return lambda: setattr(generator.bit_generator, "state", numpy_state)
+    legacy = generator.get_state(legacy=False)
+    return lambda: generator.set_state(legacy)
 
 
-ATTRIBUTE = "pdflow_kept"
+# --- names that are kept --------------------------------------------------------------
 
 
 def keep(shell: Any, line: str) -> None:
-    """Add the names of a ``%keep`` line to those that are kept in this kernel.
+    """Add the names of a ``%keep`` line to the kept names of this kernel.
 
     Raises
     ------
     BadRequestError
-        The line holds none, or something that is no name.
+        The line has no name, or a word that is not an identifier.
     """
     names = line.replace(",", " ").split()
     bad = [name for name in names if not name.isidentifier()]
     if bad or not names:
-        what = f"{bad[0]!r} is not one" if bad else "there is none"
+        what = f"{bad[0]!r} is not a name" if bad else "the line has no name"
         msg = f"`%keep` takes the names of variables, as in `%keep session cache`; {what}."
         raise BadRequestError(msg)
-    setattr(shell, ATTRIBUTE, kept_names(shell) | frozenset(names))
+    setattr(shell, KEPT_ATTRIBUTE, kept_names(shell) | frozenset(names))
 
 
 def kept_names(shell: Any) -> frozenset[str]:
-    """Get the names that are kept in this kernel."""
-    return getattr(shell, ATTRIBUTE, frozenset())
+    """Return the names whose objects steps may change in this kernel."""
+    return getattr(shell, KEPT_ATTRIBUTE, frozenset())
 
 
-SETUP = "the setup"
+# --- the state that steps start from --------------------------------------------------
 
 
 class Baseline:
@@ -255,13 +264,13 @@ class Baseline:
     Parameters
     ----------
     namespace : mapping of str to object
-        The names that the setup has made.
+        The names that the setup has defined.
     is_local : callable
-        Whether the module of a name is local, see `jupyter_pdflow.kernels.inside.watch.Watch`.
+        Returns whether a module name is local, see `jupyter_pdflow.kernels.inside.watch.Watch`.
     keep : collection of str
         Names whose objects may change.
     renew : bool
-        Whether random states are made new after a step instead of being put back.
+        Whether random states are seeded anew after a step instead of restored.
     """
 
     def __init__(
@@ -278,35 +287,35 @@ class Baseline:
         self.add(namespace, SETUP)
 
     def add(self, namespace: Mapping[str, Any], maker: str) -> None:
-        """Note more names, and the local modules that have been imported since."""
+        """Add more names, and the local modules that have been imported since."""
         modules = {name: module for name, module in sys.modules.items() if self._is_module(name)}
         self._watch.add({**modules, **namespace}, maker)
-        self._process.add(self._watch.streams)
-        self._watch.streams.clear()
+        self._process.add(self._watch.random_generators)
+        self._watch.random_generators.clear()
 
     def changes(self) -> list[str]:
-        """Say what a step has changed, a sentence for each name."""
-        return [_sentence(change) for change in self._watch.changes()]
+        """Return a sentence for each name whose object a step has changed."""
+        return [_change_warning(change) for change in self._watch.changes()]
 
     def restore(self) -> None:
-        """Put back what belongs to the whole process."""
+        """Restore the state of the process."""
         self._process.restore()
 
     def _is_module(self, name: str) -> bool:
         return name != "__main__" and self._is_local(name)
 
 
-def left_running(leftovers: Leftovers) -> list[str]:
-    """Say what a step has left running, a sentence for each."""
+def leftover_warnings(leftovers: Leftovers) -> list[str]:
+    """Return a sentence for each thread, task or process that a step has left running."""
     return [
-        f"This step has left {what} running; later steps and runs get another kernel. End it in the "
-        "handler."
+        f"This step has left {what} running; later steps and runs get another kernel. End it in "
+        "the handler."
         for what in leftovers.found()
     ]
 
 
-def set_globals(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say which globals a handler has set, a sentence for each."""
+def global_warnings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each global that a handler has set."""
     missing = object()
     names = [name for name, value in before.items() if now.get(name, missing) is not value]
     names += [name for name in now if name not in before]
@@ -317,7 +326,7 @@ def set_globals(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _sentence(change: Change) -> str:
+def _change_warning(change: Change) -> str:
     where = f" (in `{change.path}`)" if change.path != change.name else ""
     return (
         f"`{change.name}` was made by {change.maker} and changed by this step{where}; later steps "

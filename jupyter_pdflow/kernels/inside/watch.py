@@ -1,10 +1,11 @@
-"""What the setup has made, compared with what is there after a step.
+"""Find the objects of the setup that a step has changed in place.
 
-A kernel serves many steps, and each of them has to start from what the setup left. Names that a step
-sets are put back by the worker; this module finds the objects that a step has changed in place. Of
-every container that can be reached from the names a shallow copy is kept, and a look later tells
-whether it still holds the same objects. Arrays are compared by their bytes, large ones by samples.
-Nothing is pickled, and nothing but plain values is asked whether it is equal.
+A kernel executes many steps, and each of them has to start from what the setup left. The worker
+restores the names that a step sets; this module finds changed objects. It keeps a shallow copy of
+each container that can be reached from the names, and compares later whether the container still
+holds the same objects. Arrays are compared by their bytes, large ones by samples. Nothing is
+pickled, and no ``__eq__`` is called except that of plain values: the author's may be slow, or
+raise.
 
 ======================================  ================================================
 compared                                not compared
@@ -45,36 +46,36 @@ from typing import Any, NamedTuple, TypeAlias
 OBJECTS_LIMIT = 20_000
 """Maximum number of objects that are watched."""
 
-TAKE_SECONDS = 0.2
-"""How long it may take to note them."""
+ADD_SECONDS = 0.2
+"""How long it may take to add them; what is left then is not watched."""
 
 COMPARE_SECONDS = 0.005
 """How long a comparison may take; what is left then is not compared."""
 
 CLOCK_EVERY = 64
-"""Number of objects between two looks at the clock."""
+"""Number of objects that are compared before the clock is read again."""
 
 WHOLE_BYTES = 1 << 20
-"""Arrays up to this size are compared as a whole."""
+"""Maximum size of an array that is compared completely."""
 
 SAMPLE_BYTES, SAMPLES = 1 << 12, 64
-"""Of larger ones, this number of samples of that size, the first and the last bytes included."""
+"""Size and number of the samples of a larger array; the first and the last bytes are among them."""
 
 CELLS_LIMIT = 10_000
-"""Cells of an array of objects that are compared."""
+"""Maximum number of cells of an array of objects that are compared."""
 
-Read: TypeAlias = Callable[[Any], Any]
-"""Describes an object: a list or dict of what it holds, or a plain value that tells it apart."""
+Describe: TypeAlias = Callable[[Any], Any]
+"""Describes an object: a list or dict of what it holds, or a plain value that changes with it."""
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), range, slice})
 _IMMUTABLE = (*_PLAIN, BuiltinFunctionType, CodeType, CellType)
-_OPAQUE = frozenset({"matplotlib", "logging", "threading", "asyncio", "concurrent", "IPython"})
-_OF_CLASSES = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl"})
-_OF_PANDAS_ARRAYS = ("_ndarray", "_pa_array", "_data", "_mask", "_codes")
+_NOT_WATCHED = frozenset({"matplotlib", "logging", "threading", "asyncio", "concurrent", "IPython"})
+_CLASS_INTERNALS = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl"})
+_PANDAS_ARRAY_ATTRIBUTES = ("_ndarray", "_pa_array", "_data", "_mask", "_codes")
 
 
 class Change(NamedTuple):
-    """Something that has changed: the name that leads to it, who made that, and the whole path."""
+    """A changed object: the name that leads to it, the maker of the name, and the path."""
 
     name: str
     maker: str
@@ -85,7 +86,7 @@ class _Watched(NamedTuple):
     name: str
     maker: str
     path: str
-    read: Read
+    describe: Describe
     value: Any
     before: Any
 
@@ -96,14 +97,14 @@ class Watch:
     Parameters
     ----------
     is_local : callable
-        Whether the module of a name is local.
+        Returns whether a module name is local.
     keep : collection of str
         Names whose objects may change, such as caches and connections.
 
     Attributes
     ----------
-    streams : list
-        The generators of random numbers that were found; they are not compared.
+    random_generators : list
+        The generators of random numbers that were found. They are restored, not compared.
     """
 
     def __init__(self, is_local: Callable[[str], bool], keep: Collection[str] = ()) -> None:
@@ -111,22 +112,22 @@ class Watch:
         self._keep = frozenset(keep)
         self._watched: list[_Watched] = []
         self._seen: dict[int, Any] = {}
-        self.streams: list[Any] = []
+        self.random_generators: list[Any] = []
 
     def add(self, namespace: Mapping[str, Any], maker: str) -> None:
-        """Note what can be reached from these names, as far as the limits allow.
+        """Add what can be reached from these names, as far as the limits allow.
 
         Parameters
         ----------
         namespace : mapping of str to object
-            Names and what they stand for.
+            Names and their objects.
         maker : str
-            Who has made them, for messages.
+            The code that has defined them, for messages.
         """
-        ends = perf_counter() + TAKE_SECONDS
+        ends = perf_counter() + ADD_SECONDS
         for name in self._keep & namespace.keys():
             self._seen[id(namespace[name])] = namespace[name]
-        # Breadth first: what is near to a name is compared before the depths of another.
+        # Breadth first: if a limit is reached, each name has its nearest objects watched.
         queue = deque(
             (name, name, value) for name, value in namespace.items() if not _is_internal(name)
         )
@@ -134,7 +135,7 @@ class Watch:
             name, path, value = queue.popleft()
             if type(value) not in _IMMUTABLE and id(value) not in self._seen:
                 self._seen[id(value)] = value
-                queue.extend(self._take(name, maker, path, value))
+                queue.extend(self._add(name, maker, path, value))
 
     def changes(self) -> list[Change]:
         """Find what has changed since it was added, at most one change for each name."""
@@ -147,47 +148,47 @@ class Watch:
                 found[watched.name] = Change(watched.name, watched.maker, watched.path)
         return list(found.values())
 
-    def _take(self, name: str, maker: str, path: str, value: Any) -> Iterator[tuple[str, str, Any]]:
-        """Note one object; gives what it holds."""
-        if _is_stream(value):
-            self.streams.append(value)
+    def _add(self, name: str, maker: str, path: str, value: Any) -> Iterator[tuple[str, str, Any]]:
+        """Add one object; yield what it holds."""
+        if _is_random_generator(value):
+            self.random_generators.append(value)
             return
-        for read in self._reads(value):
+        for describe in self._descriptions(value):
             try:
-                before = read(value)
-            except Exception:  # noqa: BLE001, S112  objects of others may raise anything
+                before = describe(value)
+            except Exception:  # noqa: BLE001, S112  the author's objects may raise anything
                 continue
-            self._watched.append(_Watched(name, maker, path, read, value, before))
+            self._watched.append(_Watched(name, maker, path, describe, value, before))
             for part, item in _parts(before):
                 yield name, path + part, item
 
-    def _reads(self, value: Any) -> list[Read]:
-        """Choose how an object is described; not at all where it is a library's own affair."""
+    def _descriptions(self, value: Any) -> list[Describe]:
+        """Return how to describe an object; empty if it is not watched."""
         kind = type(value)
         if isinstance(value, FunctionType | type | ModuleType):
-            return [_read_definition] if self._is_local(_module_of(value)) else []
-        if (read := _read_of_library(value)) is not None:
-            return [read]
-        reads = [_CONTAINERS[base] for base in kind.__mro__ if base in _CONTAINERS][:1]
+            return [_definition] if self._is_local(_module_of(value)) else []
+        if (describe := _library_description(value)) is not None:
+            return [describe]
+        found = [_CONTAINERS[base] for base in kind.__mro__ if base in _CONTAINERS][:1]
         if self._is_local(kind.__module__):
-            reads.append(_attributes)
-        elif kind not in _CONTAINERS and kind.__module__.partition(".")[0] not in _OPAQUE:
-            reads.append(_public_attributes)
-        return reads
+            found.append(_attributes)
+        elif kind not in _CONTAINERS and kind.__module__.partition(".")[0] not in _NOT_WATCHED:
+            found.append(_public_attributes)
+        return found
 
 
 class _Names(dict[str, Any]):
-    """What an object holds by names."""
+    """A description by names."""
 
 
 class _Inner(list[Any]):
-    """What an object holds that has no path of its own."""
+    """A description by parts whose paths are that of the object."""
 
 
 def _has_changed(watched: _Watched) -> bool:
     try:
-        now = watched.read(watched.value)
-    except Exception:  # noqa: BLE001  it could be read before
+        now = watched.describe(watched.value)
+    except Exception:  # noqa: BLE001  it could be described before
         return True
     return not _same(watched.before, now)
 
@@ -216,11 +217,13 @@ def _is_same_item(before: Any, now: Any) -> bool:
         return False
     if type(before) is tuple:
         return len(before) == len(now) and all(map(_is_same_item, before, now))
-    return type(before) in _PLAIN and (before == now or (before != before and now != now))  # noqa: PLR0124
+    return type(before) in _PLAIN and (
+        before == now or (before != before and now != now)  # noqa: PLR0124  NaN
+    )
 
 
 def _parts(before: Any) -> Iterator[tuple[str, Any]]:
-    """Give what a description holds, with its path."""
+    """Yield the parts of a description, each with its part of the path."""
     if isinstance(before, _Names):
         for name, item in before.items():
             yield f".{name}", item
@@ -246,11 +249,11 @@ def _module_of(value: FunctionType | type | ModuleType) -> str:
 # --- how objects are described --------------------------------------------------------
 
 
-def _read_definition(value: Any) -> Any:
+def _definition(value: Any) -> Any:
     """Describe a function, a class or a module."""
     if isinstance(value, FunctionType):
         return _function(value)
-    internal = _OF_CLASSES if isinstance(value, type) else frozenset()
+    internal = _CLASS_INTERNALS if isinstance(value, type) else frozenset()
     found = vars(value).items()
     return _Names({n: v for n, v in found if n not in internal and not _is_generated(n)})
 
@@ -285,7 +288,7 @@ def _attributes(value: Any) -> _Names:
 
 
 def _public_attributes(value: Any) -> _Names:
-    """Describe an object of a library: what begins with _ and what is cached is its own affair."""
+    """Describe an object of a library by its public attributes, cached properties excepted."""
     found = getattr(value, "__dict__", None) or {}
     kind = type(value)
     return _Names(
@@ -310,7 +313,7 @@ def _buffer(value: Any) -> tuple[int, int]:
     return len(value), zlib.crc32(value)
 
 
-_CONTAINERS: dict[type, Read] = {
+_CONTAINERS: dict[type, Describe] = {
     **dict.fromkeys((list, tuple, deque, frozenset), list),
     **dict.fromkeys((dict, MappingProxyType), dict),
     set: frozenset,
@@ -324,20 +327,20 @@ _CONTAINERS: dict[type, Read] = {
 # --- objects of libraries -------------------------------------------------------------
 
 
-def _is_stream(value: Any) -> bool:
-    """Whether an object is a generator of random numbers, which is put back, not compared."""
+def _is_random_generator(value: Any) -> bool:
+    """Whether an object is a generator of random numbers, which is restored, not compared."""
     kind = type(value)
     if kind.__module__.startswith("numpy.random"):
         return hasattr(value, "bit_generator") or hasattr(value, "get_state")
     return isinstance(value, random.Random) and not isinstance(value, random.SystemRandom)
 
 
-def _read_of_library(value: Any) -> Read | None:
-    """Choose how an object is described whose type a library has in C; None for any other."""
+def _library_description(value: Any) -> Describe | None:
+    """Return how to describe an object of a type that a library has in C; None for other types."""
     for kind in type(value).__mro__:
-        read = _LIBRARY.get((kind.__module__.partition(".")[0], kind.__name__))
-        if read is not None:
-            return read
+        describe = _LIBRARY.get((kind.__module__.partition(".")[0], kind.__name__))
+        if describe is not None:
+            return describe
     return None
 
 
@@ -348,7 +351,7 @@ def _numpy_array(value: Any) -> Any:
 
 
 def _bytes_of(value: Any) -> int | None:
-    """Reduce the bytes of an array to a checksum: of all of them, or of samples."""
+    """Return a checksum of the bytes of an array: of all of them, or of samples."""
     if value.nbytes <= WHOLE_BYTES:
         return zlib.crc32(value.tobytes())
     if not value.flags.forc:
@@ -368,18 +371,18 @@ def _pandas_frame(value: Any) -> _Inner:
 
 
 def _pandas_array(value: Any) -> _Inner:
-    return _Inner(getattr(value, name, None) for name in _OF_PANDAS_ARRAYS)
+    return _Inner(getattr(value, name, None) for name in _PANDAS_ARRAY_ATTRIBUTES)
 
 
 def _nothing(_value: Any) -> None:
-    """Describe what can't change."""
+    """Describe an object that can't change."""
 
 
 def _tensor(value: Any) -> tuple[Any, ...]:
     return value._version, value.data_ptr(), tuple(value.shape)
 
 
-_LIBRARY: dict[tuple[str, str], Read] = {
+_LIBRARY: dict[tuple[str, str], Describe] = {
     ("numpy", "ndarray"): _numpy_array,
     ("pandas", "NDFrame"): _pandas_frame,
     ("pandas", "ExtensionArray"): _pandas_array,
@@ -387,4 +390,8 @@ _LIBRARY: dict[tuple[str, str], Read] = {
     ("polars", "DataFrame"): _nothing,
     ("torch", "Tensor"): _tensor,
 }
-"""By package and name of a type: ``_mgr`` of pandas and ``_version`` of torch are private names."""
+"""By package and name of a type.
+
+``_mgr`` of pandas and ``_version`` of torch are private names. If one
+disappears, changes of these objects are no longer found, and nothing else happens.
+"""

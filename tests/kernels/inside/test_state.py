@@ -1,4 +1,4 @@
-"""Every step starts from the state right after the setup, and who leaves another is told."""
+"""Every step starts from the state right after the setup, and a step that changes it is warned."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def remember(item, seen=[]):
 async def run(kernel: Kernel, flow: Workflow, step: str = "a", **fields: Any) -> tuple[Any, str]:
     outcome, outputs = await kernel.execute(execution(flow, step, **fields))
     assert outcome.error is None, outcome.error
-    told = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
-    return outcome.exports.get("$return_value"), told
+    warnings = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
+    return outcome.exports.get("$return_value"), warnings
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ async def run(kernel: Kernel, flow: Workflow, step: str = "a", **fields: Any) ->
         ("remember(1)", "remember"),
     ],
 )
-async def test_a_change_is_told_and_makes_the_kernel_stale(
+async def test_a_change_causes_a_warning_and_makes_the_kernel_stale(
     pool: KernelPool, code: str, name: str
 ) -> None:
     flow = workflow(handler(code), setup=(SETUP,))
     kernel = await pool.acquire(flow, "")
-    _, told = await run(kernel, flow)
+    _, warnings = await run(kernel, flow)
     assert kernel.is_stale
-    assert told.startswith(f"Warning: `{name}` was made by the setup and changed by this step")
-    assert "Export it, or save it below `pd.files`." in told
+    assert warnings.startswith(f"Warning: `{name}` was made by the setup and changed by this step")
+    assert "Export it, or save it below `pd.files`." in warnings
     pool.release(kernel)
     fresh = await pool.acquire(flow, "")
     assert fresh is not kernel
@@ -91,7 +91,9 @@ async def test_a_change_is_told_and_makes_the_kernel_stale(
         "from concurrent.futures import ThreadPoolExecutor as P\nwith P(2) as p: p.submit(int).result()",
     ],
 )
-async def test_what_is_put_back_leaves_the_kernel_as_it_was(pool: KernelPool, code: str) -> None:
+async def test_changes_that_are_restored_leave_the_kernel_as_it_was(
+    pool: KernelPool, code: str
+) -> None:
     look = """
     h = [type(h).__name__ for h in logging.getLogger().handlers + logging.getLogger("new").handlers]
     return [os.getcwd(), dict(os.environ), sys.path, h, [str(f) for f in warnings.filters], names, config]
@@ -99,8 +101,8 @@ async def test_what_is_put_back_leaves_the_kernel_as_it_was(pool: KernelPool, co
     flow = workflow(handler(look), handler(code), setup=(SETUP,))
     kernel = await pool.acquire(flow, "")
     before, _ = await run(kernel, flow, "a")
-    _, told = await run(kernel, flow, "b", steps={"a": {}})
-    assert told == ""
+    _, warnings = await run(kernel, flow, "b", steps={"a": {}})
+    assert warnings == ""
     assert not kernel.is_stale
     after, _ = await run(kernel, flow, "a")
     assert after == before
@@ -110,7 +112,7 @@ async def test_what_is_put_back_leaves_the_kernel_as_it_was(pool: KernelPool, co
 DRAW = "return [random.random(), np.random.rand(), np.random.randn(), rng.random()]"
 
 
-async def test_random_states_that_the_setup_has_set_are_put_back(pool: KernelPool) -> None:
+async def test_random_states_that_the_setup_has_set_are_restored(pool: KernelPool) -> None:
     flow = workflow(handler(DRAW), setup=(SETUP, "random.seed(3); np.random.seed(3)"))
     kernel = await pool.acquire(flow, "")
     draws = [(await run(kernel, flow))[0] for _ in range(3)]
@@ -119,7 +121,7 @@ async def test_random_states_that_the_setup_has_set_are_put_back(pool: KernelPoo
     pool.release(kernel)
 
 
-async def test_random_states_that_nobody_has_set_stay_random(pool: KernelPool) -> None:
+async def test_random_states_that_the_setup_has_not_set_are_seeded_anew(pool: KernelPool) -> None:
     again = handler("random.seed(7); np.random.seed(7)")
     flow = workflow(handler(DRAW), again, setup=(SETUP,))
     kernel = await pool.acquire(flow, "")
@@ -146,16 +148,18 @@ async def test_random_states_that_nobody_has_set_stay_random(pool: KernelPool) -
         ),
     ],
 )
-async def test_what_is_left_running_is_told(pool: KernelPool, code: str, left: str) -> None:
+async def test_threads_and_processes_left_running_cause_a_warning(
+    pool: KernelPool, code: str, left: str
+) -> None:
     flow = workflow(handler(code), setup=(SETUP,))
     kernel = await pool.acquire(flow, "")
-    _, told = await run(kernel, flow)
-    assert f"Warning: This step has left {left}" in told
+    _, warnings = await run(kernel, flow)
+    assert f"Warning: This step has left {left}" in warnings
     assert kernel.is_stale
     pool.release(kernel)
 
 
-async def test_a_task_that_is_left_is_told_and_threads_of_the_loop_are_not(
+async def test_a_task_that_is_left_causes_a_warning_and_threads_of_the_loop_do_not(
     pool: KernelPool,
 ) -> None:
     tasks = """
@@ -169,17 +173,19 @@ async def test_a_task_that_is_left_is_told_and_threads_of_the_loop_are_not(
     kernel = await pool.acquire(flow, "")
     assert await run(kernel, flow) == (None, "")
     assert not kernel.is_stale
-    _, told = await run(kernel, flow, event={"leave": True})
-    assert "This step has left the task 'mine' running" in told
+    _, warnings = await run(kernel, flow, event={"leave": True})
+    assert "This step has left the task 'mine' running" in warnings
     pool.release(kernel)
 
 
-async def test_a_global_that_a_handler_sets_is_told_and_gone(pool: KernelPool) -> None:
+async def test_a_global_that_a_handler_sets_causes_a_warning_and_is_removed(
+    pool: KernelPool,
+) -> None:
     first = "def handler(pd):\n    global limit, extra\n    limit, extra = 5, 6"
     flow = workflow(first, handler("return [limit, 'extra' in globals()]"), setup=("limit = 1",))
     kernel = await pool.acquire(flow, "")
-    _, told = await run(kernel, flow)
-    assert [line.partition(";")[0] for line in told.splitlines()] == [
+    _, warnings = await run(kernel, flow)
+    assert [line.partition(";")[0] for line in warnings.splitlines()] == [
         "Warning: The handler has set the global `limit`",
         "Warning: The handler has set the global `extra`",
     ]
@@ -197,13 +203,13 @@ async def test_names_that_are_kept_may_change(pool: KernelPool) -> None:
     pool.release(kernel)
 
 
-async def test_what_the_cell_of_a_step_makes_is_watched_too(pool: KernelPool) -> None:
+async def test_names_that_the_cell_of_a_step_defines_are_watched_too(pool: KernelPool) -> None:
     first = "cache = []\ndef handler(pd): pass"
     flow = workflow(first, handler("cache.append(1); return len(cache)"))
     kernel = await pool.acquire(flow, "")
-    value, told = await run(kernel, flow, "b", steps={"a": {}})
+    value, warnings = await run(kernel, flow, "b", steps={"a": {}})
     assert value == 1
-    assert "`cache` was made by the cell of step 'a' and changed by this step" in told
+    assert "`cache` was made by the cell of step 'a' and changed by this step" in warnings
     pool.release(kernel)
 
 
@@ -212,12 +218,12 @@ async def test_a_cell_that_changes_the_setup_does_so_once_in_each_kernel(pool: K
     flow = workflow(first, handler("return list(names)"), setup=("names = ['a']",))
     for _ in range(2):
         kernel = await pool.acquire(flow, "")
-        value, told = await run(kernel, flow, "b", steps={"a": {}})
-        assert (value, told, kernel.is_stale) == (["a", "b"], "", True)
+        value, warnings = await run(kernel, flow, "b", steps={"a": {}})
+        assert (value, warnings, kernel.is_stale) == (["a", "b"], "", True)
         pool.release(kernel)
 
 
-async def test_local_modules_are_watched_and_those_of_a_step_are_imported_anew(
+async def test_local_modules_are_watched_and_those_of_a_step_are_imported_again(
     pool: KernelPool, tmp_path: Path
 ) -> None:
     helpers = ModuleSource(
@@ -245,8 +251,10 @@ async def test_local_modules_are_watched_and_those_of_a_step_are_imported_anew(
     kernel = await pool.acquire(flow, "")
     for _ in range(2):
         assert await run(kernel, flow) == ([1], "")
-    _, told = await run(kernel, flow, "b", steps={"a": {}})
-    assert "`helpers` was made by the setup and changed by this step (in `helpers.cache`)" in told
+    _, warnings = await run(kernel, flow, "b", steps={"a": {}})
+    assert (
+        "`helpers` was made by the setup and changed by this step (in `helpers.cache`)" in warnings
+    )
     pool.release(kernel)
 
 
@@ -264,7 +272,7 @@ async def test_a_fresh_kernel_is_prepared_in_the_background(make_pool: Any) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="daemons are found on Linux only")
-async def test_what_a_step_has_started_ends_when_it_is_interrupted(
+async def test_processes_of_a_step_end_when_it_is_interrupted(
     pool: KernelPool, tmp_path: Path
 ) -> None:
     code = f"""
@@ -273,14 +281,14 @@ async def test_what_a_step_has_started_ends_when_it_is_interrupted(
     group = subprocess.Popen(["sleep", "601"], start_new_session=True)
     os.system("setsid sleep 602 >/dev/null 2>&1 &")
     time.sleep(0.2)
-    open({str(tmp_path / "begun")!r}, "w").write(f"{{child.pid}} {{group.pid}}")
+    open({str(tmp_path / "started")!r}, "w").write(f"{{child.pid}} {{group.pid}}")
     time.sleep(60)
     """
     flow = workflow(handler(code))
     kernel = await pool.acquire(flow, "")
     executing = asyncio.create_task(kernel.execute(execution(flow, "a")))
-    await until((tmp_path / "begun").exists, 20)
-    pids = [int(pid) for pid in (tmp_path / "begun").read_text().split()]
+    await until((tmp_path / "started").exists, 20)
+    pids = [int(pid) for pid in (tmp_path / "started").read_text().split()]
     daemons = [p.pid for p in process_of(kernel).children() if p.cmdline() == ["sleep", "602"]]
     assert len(daemons) == 1
     await kernel.interrupt()

@@ -1,4 +1,4 @@
-"""Which changes of what the setup has made are seen."""
+"""Which changes of the setup's objects are found."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ cycle.append(cycle)
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a look take as long as it does on a machine that does other things."""
-    monkeypatch.setattr(watch_module, "TAKE_SECONDS", 60)
+    monkeypatch.setattr(watch_module, "ADD_SECONDS", 60)
     monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 60)
 
 
@@ -169,7 +169,7 @@ def watching(names: dict[str, Any], **options: Any) -> Watch:
         ("helpers.level = 2", "helpers"),
     ],
 )
-def test_a_change_is_seen(names: dict[str, Any], code: str, path: str) -> None:
+def test_a_change_is_found(names: dict[str, Any], code: str, path: str) -> None:
     watch = watching(names)
     exec(code, names)
     (change,) = watch.changes()
@@ -197,7 +197,7 @@ def test_a_change_is_seen(names: dict[str, Any], code: str, path: str) -> None:
         "np.random.rand(); np.linalg.inv(np.eye(2))",
     ],
 )
-def test_what_is_no_change_is_not_reported(names: dict[str, Any], code: str) -> None:
+def test_code_that_changes_nothing_is_not_reported(names: dict[str, Any], code: str) -> None:
     watch = watching(names)
     exec(code, dict(names))
     assert watch.changes() == []
@@ -225,7 +225,7 @@ def test_names_added_later_have_their_own_maker(names: dict[str, Any]) -> None:
     assert [(change.name, change.maker) for change in watch.changes()] == [("later", "step load")]
 
 
-def test_objects_that_cant_be_read_are_left_out(names: dict[str, Any]) -> None:
+def test_objects_that_cant_be_described_are_left_out(names: dict[str, Any]) -> None:
     exec(
         dedent("""
         class Odd:
@@ -247,7 +247,9 @@ def test_objects_that_cant_be_read_are_left_out(names: dict[str, Any]) -> None:
     assert [change.name for change in watch.changes()] == ["holder"]
 
 
-def test_there_is_a_limit(names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_watched_objects_is_limited(
+    names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     names["many"] = [[number] for number in range(100_000)]
     watch = watching(names)
     assert len(watch._watched) <= watch_module.OBJECTS_LIMIT
@@ -255,16 +257,16 @@ def test_there_is_a_limit(names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     assert [change.name for change in watch.changes()] == ["names"]
 
 
-def test_streams_of_random_numbers_are_found(names: dict[str, Any]) -> None:
+def test_generators_of_random_numbers_are_found(names: dict[str, Any]) -> None:
     exec(
-        "import random; streams = {'a': random.Random(1), 'b': np.random.default_rng(1)};"
+        "import random; generators = {'a': random.Random(1), 'b': np.random.default_rng(1)};"
         "old = np.random.RandomState(1)",
         names,
     )
     watch = watching(names)
-    exec("streams['a'].random(); streams['b'].random(); old.rand()", names)
+    exec("generators['a'].random(); generators['b'].random(); old.rand()", names)
     assert watch.changes() == []
-    assert sorted(type(stream).__name__ for stream in watch.streams) == [
+    assert sorted(type(generator).__name__ for generator in watch.random_generators) == [
         "Generator",
         "Random",
         "RandomState",

@@ -1,4 +1,4 @@
-"""Steps in real kernels: what they see, what comes of them."""
+"""Steps in real kernels: what they see, their outcomes and their outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ async def value_of(pool: KernelPool, flow: Workflow, step: str = "a", **fields: 
     return result.outcome.exports.get("$return_value")
 
 
-async def test_handler_sees_event_and_links_and_gives_everything_back(pool: KernelPool) -> None:
+async def test_handler_sees_event_and_links_and_everything_is_in_its_outcome(
+    pool: KernelPool,
+) -> None:
     body = handler(
         """
         links = pd.flow.suspend(5000, on_timeout="fail")
@@ -48,7 +50,7 @@ async def test_handler_sees_event_and_links_and_gives_everything_back(pool: Kern
     assert outputs == [{"output_type": "stream", "name": "stdout", "text": "hello 3\n"}]
 
 
-async def test_plot(pool: KernelPool) -> None:
+async def test_plot_is_an_output(pool: KernelPool) -> None:
     flow = workflow("import matplotlib.pyplot as plt\n" + handler("plt.plot([1, 2])"))
     outcome, outputs = await run(pool, flow)
     assert outcome.error is None
@@ -69,7 +71,7 @@ async def test_async_handler_and_top_level_await(pool: KernelPool) -> None:
     assert await value_of(pool, flow) == ["started", "slept"]
 
 
-async def test_magics_of_this_package_are_inert(pool: KernelPool) -> None:
+async def test_magics_of_this_package_have_no_effect(pool: KernelPool) -> None:
     setup = ("%load_ext jupyter_pdflow\n%pdflow production\nx = 1", "y = x + 1")
     assert await value_of(pool, workflow(handler("return y"), setup=setup)) == 2
 
@@ -89,7 +91,7 @@ LAYERED = (
 )
 
 
-async def test_each_step_sees_its_own_names_and_those_of_steps_before(pool: KernelPool) -> None:
+async def test_each_step_sees_its_own_names_and_those_of_earlier_steps(pool: KernelPool) -> None:
     flow = workflow(*LAYERED)
     for step, expected in [("a", "a"), ("b", "bb"), ("c", ["bb", "b", 1]), ("a", "a")]:
         assert await value_of(pool, flow, step) == expected
@@ -103,7 +105,7 @@ async def test_cold_kernel_at_a_later_step_has_what_earlier_cells_define(pool: K
     assert outputs == []
 
 
-async def test_globals_of_one_run_are_gone_in_the_next(pool: KernelPool) -> None:
+async def test_globals_of_one_run_are_removed_before_the_next(pool: KernelPool) -> None:
     body = handler(
         """
         global count, limit, made
@@ -118,7 +120,7 @@ async def test_globals_of_one_run_are_gone_in_the_next(pool: KernelPool) -> None
     assert await value_of(pool, flow, "b") == 0
 
 
-async def test_handler_of_another_step_is_not_taken_over(pool: KernelPool) -> None:
+async def test_handler_of_another_step_is_not_used(pool: KernelPool) -> None:
     flow = workflow(handler("return 1"), "x = 1")
     assert await value_of(pool, flow) == 1
     outcome, outputs = await run(pool, flow, "b")
@@ -146,15 +148,16 @@ async def test_error_shows_the_authors_frames_only(pool: KernelPool) -> None:
     error = outcome.error
     assert error is not None
     assert (error.ename, error.evalue) == ("ValueError", "no")
-    places = [line.strip() for line in error.traceback if line.startswith("  File")]
-    assert [place.rpartition(" ")[2] for place in places] == ["handler", "inner", "handler"]
-    assert all("step a" in place for place in places)
+    frames = [line.strip() for line in error.traceback if line.startswith("  File")]
+    assert [frame.rpartition(" ")[2] for frame in frames] == ["handler", "inner", "handler"]
+    assert all("step a" in frame for frame in frames)
     assert "\x1b" not in "".join(error.traceback)
     assert outcome.exports == {"before": 1}
     assert [email.subject for email in outcome.emails] == ["Still sent"]
-    [shown] = outputs
-    assert (shown["output_type"], shown["ename"], shown["evalue"]) == ("error", "ValueError", "no")
-    text = "\n".join(shown["traceback"])
+    [output] = outputs
+    assert output["output_type"] == "error"
+    assert (output["ename"], output["evalue"]) == ("ValueError", "no")
+    text = "\n".join(output["traceback"])
     assert "\x1b[" in text
     assert "inner" in text
     assert "jupyter_pdflow" not in text
@@ -191,10 +194,10 @@ async def test_error_in_a_body_is_the_steps_error(pool: KernelPool) -> None:
         ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
     ],
 )
-async def test_whatever_a_handler_raises_is_an_error_and_the_kernel_goes_on(
+async def test_any_exception_is_the_error_of_the_step_and_the_kernel_stays(
     pool: KernelPool, line: str, ename: str
 ) -> None:
-    flow = workflow(handler(line), handler("return 'well'"))
+    flow = workflow(handler(line), handler("return 'ok'"))
     kernel = await pool.acquire(flow, "")
     outcome, outputs = await kernel.execute(execution(flow))
     assert outcome.error is not None
@@ -202,7 +205,7 @@ async def test_whatever_a_handler_raises_is_an_error_and_the_kernel_goes_on(
     assert outputs[-1]["output_type"] == "error"
     assert outputs[-1]["ename"] == ename
     outcome, _ = await kernel.execute(execution(flow, "b"))
-    assert outcome.exports == {"$return_value": "well"}
+    assert outcome.exports == {"$return_value": "ok"}
     pool.release(kernel)
 
 
@@ -210,7 +213,7 @@ async def test_whatever_a_handler_raises_is_an_error_and_the_kernel_goes_on(
     ("cell", "ename"),
     [("1 / 0", "ZeroDivisionError"), ("exit()", "SystemExit"), ("(", "SyntaxError")],
 )
-async def test_failing_setup_names_the_cell(pool: KernelPool, cell: str, ename: str) -> None:
+async def test_error_of_the_setup_names_the_cell(pool: KernelPool, cell: str, ename: str) -> None:
     flow = workflow(handler("pass"), setup=("x = 1", cell))
     with pytest.raises(KernelError, match=rf"Setup cell 2 failed: {ename}") as caught:
         await pool.acquire(flow, "")
@@ -218,13 +221,13 @@ async def test_failing_setup_names_the_cell(pool: KernelPool, cell: str, ename: 
     assert "jupyter_pdflow" not in "\n".join(caught.value.error.traceback)
 
 
-async def test_four_megabytes_there_and_back(pool: KernelPool) -> None:
+async def test_event_and_export_of_four_megabytes(pool: KernelPool) -> None:
     event = {"text": "ü" * 1_000_000, "rows": list(range(300_000))}
     flow = workflow(handler("return pd.steps.trigger.event"))
     assert await value_of(pool, flow, event=event) == event
 
 
-async def test_too_much_to_export_fails_the_step(pool: KernelPool) -> None:
+async def test_exports_above_the_limit_fail_the_step(pool: KernelPool) -> None:
     outcome, _ = await run(pool, workflow(handler("return 'x' * 50_000_000")))
     assert outcome.exports == {}
     assert outcome.error is not None
@@ -240,7 +243,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("path", ["sub folder", "sub folder/w.ipynb"])
-async def test_kernel_runs_in_the_directory_it_was_given(
+async def test_kernel_runs_in_the_given_directory(
     pool: KernelPool, folder: Path, path: str
 ) -> None:
     (folder / "helpers.py").write_text("ANSWER = 42")
@@ -251,12 +254,12 @@ async def test_kernel_runs_in_the_directory_it_was_given(
     assert outcome.exports == {"$return_value": [str(folder), 42]}
 
 
-async def test_kernel_that_has_not_the_directory_works_in_its_own(
+async def test_kernel_that_lacks_the_directory_stays_in_its_own(
     manager: Any, app: Any, tmp_path: Path
 ) -> None:
     flow = workflow(handler("return os.getcwd()"), setup=("import os",))
     kernel = await Kernel.start(manager, "python3", "")
-    await kernel.prepare(flow, str(tmp_path / "not here"))
+    await kernel.prepare(flow, str(tmp_path / "missing"))
     outcome, _ = await kernel.execute(execution(flow))
     await kernel.close()
     assert outcome.exports == {"$return_value": str(tmp_path)}
