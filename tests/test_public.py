@@ -38,11 +38,13 @@ def mypy_output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(600)  # mypy's first run, without its cache, reads all that we import
 def test_handler_type_checks(mypy_output: str) -> None:
     assert "correct.py" not in mypy_output
     assert "checked 2 source files" in mypy_output
 
 
+@pytest.mark.timeout(600)
 def test_types_find_a_wrong_argument(mypy_output: str) -> None:
     assert 'wrong.py:5: error: Argument "on_timeout" to "suspend"' in mypy_output
 
