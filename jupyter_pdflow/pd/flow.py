@@ -115,7 +115,7 @@ class Flow(PdPart):
         Parameters
         ----------
         ms : int
-            Milliseconds until the run continues by itself, from 1 to one year.
+            Milliseconds until the run continues by itself, from 0 to one year.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Flow(PdPart):
         StepOverError
             The step is over.
         """
-        return self._pause(PauseCall(kind="delay", ms=check_ms("ms", ms)))
+        return self._pause(PauseCall(kind="delay", ms=check_ms("ms", ms, lowest=0)))
 
     def exit(self, reason: str | None = None) -> None:
         """End the run as succeeded when this step has ended; no later step runs.
@@ -181,7 +181,7 @@ class Flow(PdPart):
             )
 
 
-def check_ms(name: str, value: object) -> int:
+def check_ms(name: str, value: object, *, lowest: int = 1) -> int:
     """Return `value` as whole milliseconds.
 
     Parameters
@@ -189,7 +189,8 @@ def check_ms(name: str, value: object) -> int:
     name : str
         The argument that `value` was given for, as the error message calls it.
     value : object
-        A number of milliseconds from 1 to `YEAR_MS`.
+        A number of milliseconds from `lowest` to `YEAR_MS`.
+    lowest : int
 
     Raises
     ------
@@ -199,8 +200,8 @@ def check_ms(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = f"{name} must be a number of milliseconds, not {value!r}"
         raise ValueError(msg)  # noqa: TRY004  one error for all bad times, as the docs say
-    if not 1 <= value <= YEAR_MS:
-        msg = f"{name} must be from 1 to {YEAR_MS:,} milliseconds (one year), not {value!r}"
+    if not lowest <= value <= YEAR_MS:
+        msg = f"{name} must be from {lowest} to {YEAR_MS:,} milliseconds (one year), not {value!r}"
         raise ValueError(msg)
     return int(value)
 

@@ -137,6 +137,7 @@ DAY = 86_400_000
             PauseCall(kind="rerun", ms=10, max_retries=0),
         ),
         (lambda flow: flow.delay(1.5), PauseCall(kind="delay", ms=1)),
+        (lambda flow: flow.delay(0), PauseCall(kind="delay", ms=0)),
     ],
 )
 def test_pause_calls(pd: Pd, call: Any, record: PauseCall) -> None:

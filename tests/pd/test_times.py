@@ -18,3 +18,9 @@ def test_good(value: float) -> None:
 def test_bad_names_the_argument(value: object) -> None:
     with pytest.raises(ValueError, match=r"^timeout must be"):
         check_ms("timeout", value)
+
+
+def test_a_delay_may_be_zero() -> None:
+    assert check_ms("ms", 0, lowest=0) == 0
+    with pytest.raises(ValueError, match=r"^ms must be from 0 to"):
+        check_ms("ms", -1, lowest=0)

@@ -110,7 +110,7 @@ def test_a_page_shows_how_the_pause_was_decided(
     action: Action, how: Resolution, by: Actor | None, message: str
 ) -> None:
     target = LinkTarget(action=action, workflow="approval", step="ask")
-    decision = Decision(step="ask", execution=1, how=how, by=by, at=AT)
+    decision = Decision(step="ask", execution=1, resolution=how, by=by, at=AT)
     html = render(decided_page(target, decision), "n", scripts=True)
     assert "Step “ask” of workflow “approval” " in html
     assert message in html
