@@ -1,10 +1,10 @@
 """The slots of a pool, and which of the requests that wait gets the next kernel.
 
-A slot is permission for one kernel. A request for a version of a workflow is granted an idle kernel
-that is warm for this version, or a free slot to start a kernel in. Versions take turns, so that no
-version waits for the many runs of another. A kernel's turn lasts some seconds: within it, the
-kernel serves the requests for its own version first, since starting another kernel takes as long as
-hundreds of short steps.
+A slot is the right to have one kernel. A request for a version of a workflow is granted an idle
+kernel that is warm for this version, or a free slot to start a kernel in. Versions take turns, so
+that no version waits for the many runs of another. A kernel's turn lasts some seconds: within it,
+the kernel serves the requests for its own version first, since starting another kernel takes as
+long as hundreds of short steps.
 """
 
 from __future__ import annotations
