@@ -31,7 +31,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import is_
-from time import perf_counter
+from time import thread_time
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -47,10 +47,13 @@ OBJECTS_LIMIT = 20_000
 """Maximum number of objects that are watched."""
 
 ADD_SECONDS = 0.2
-"""How long it may take to add them; what is left then is not watched."""
+"""CPU time that adding them may take; what is left then is not watched.
+
+Not wall time: on a machine that does much else, changes would not be found.
+"""
 
 COMPARE_SECONDS = 0.005
-"""How long a comparison may take; what is left then is not compared."""
+"""CPU time that a comparison may take; what is left then is not compared."""
 
 CLOCK_EVERY = 64
 """Number of objects that are compared before the clock is read again."""
@@ -124,14 +127,14 @@ class Watch:
         maker : str
             The code that has defined them, for messages.
         """
-        ends = perf_counter() + ADD_SECONDS
+        ends = thread_time() + ADD_SECONDS
         for name in self._keep & namespace.keys():
             self._seen[id(namespace[name])] = namespace[name]
         # Breadth first: if a limit is reached, each name has its nearest objects watched.
         queue = deque(
             (name, name, value) for name, value in namespace.items() if not _is_internal(name)
         )
-        while queue and len(self._watched) < OBJECTS_LIMIT and perf_counter() < ends:
+        while queue and len(self._watched) < OBJECTS_LIMIT and thread_time() < ends:
             name, path, value = queue.popleft()
             if type(value) not in _IMMUTABLE and id(value) not in self._seen:
                 self._seen[id(value)] = value
@@ -139,10 +142,10 @@ class Watch:
 
     def changes(self) -> list[Change]:
         """Find what has changed since it was added, at most one change for each name."""
-        ends = perf_counter() + COMPARE_SECONDS
+        ends = thread_time() + COMPARE_SECONDS
         found: dict[str, Change] = {}
         for number, watched in enumerate(self._watched):
-            if number % CLOCK_EVERY == 0 and perf_counter() > ends:
+            if number % CLOCK_EVERY == 0 and thread_time() > ends:
                 break
             if watched.name not in found and _has_changed(watched):
                 found[watched.name] = Change(watched.name, watched.maker, watched.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from textwrap import dedent
 from types import ModuleType
@@ -89,8 +90,8 @@ cycle.append(cycle)
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a look take as long as it does on a machine that does other things."""
+def no_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift the limits of CPU time, which a slow machine may reach."""
     monkeypatch.setattr(watch_module, "ADD_SECONDS", 60)
     monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 60)
 
@@ -255,6 +256,28 @@ def test_number_of_watched_objects_is_limited(
     assert len(watch._watched) <= watch_module.OBJECTS_LIMIT
     names["names"].append("c")
     assert [change.name for change in watch.changes()] == ["names"]
+
+
+def test_time_limits_are_cpu_time_as_the_machine_may_be_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch_module, "ADD_SECONDS", 0.2)
+    monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 0.2)
+
+    class Waiting(dict[str, int]):
+        def __iter__(self) -> Iterator[str]:
+            time.sleep(0.3)
+            return super().__iter__()
+
+        def keys(self) -> Any:
+            time.sleep(0.3)
+            return super().keys()
+
+    many = {f"name_{number}": [] for number in range(2 * watch_module.CLOCK_EVERY)}
+    names: dict[str, Any] = {"waiting": Waiting(a=1), **many, "last": []}
+    watch = watching(names)
+    names["last"].append(1)
+    assert [change.name for change in watch.changes()] == ["last"]
 
 
 def test_generators_of_random_numbers_are_found(names: dict[str, Any]) -> None:
