@@ -14,7 +14,7 @@ import pytest
 from tests.servers import JupyterServer
 
 STARTERS = {
-    "server": "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|Lived",
+    "server": "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|ServerData",
     "browser": "sync_playwright",
 }
 """The names in a test's code that make it get a mark: it starts a server or a browser."""

@@ -17,7 +17,6 @@ from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
@@ -43,7 +42,7 @@ from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, Ru
 from jupyter_pdflow.rules.transitions import Transition, apply, new_run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Output, RunSummary, Store
+from jupyter_pdflow.stores.base import Email, Output, RunSummary, Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_slices
 

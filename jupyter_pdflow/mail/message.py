@@ -1,74 +1,20 @@
-"""Emails as stored records, as messages to send, and what an attempt to send one changes."""
+"""Emails as messages to send, and what an attempt to send one changes."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import UndeliverableError
 from jupyter_pdflow.mail.smtp import Envelope, Refusal
 from jupyter_pdflow.rules.addresses import check_address
-from jupyter_pdflow.stores.tinydb.records import RecordType
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_values
+from jupyter_pdflow.stores.base import Email
 
 ERROR_LIMIT = 1_000
 """Maximum number of characters of a stored error."""
-
-
-class Email(Struct, frozen=True, kw_only=True):
-    """An email and its delivery.
-
-    Attributes
-    ----------
-    status : str
-        ``queued`` until it is ``sent`` to all recipients or has ``failed`` for at least one;
-        ``kept`` as a file if no SMTP server is configured.
-    error : str or None
-        Why the latest attempt failed.
-    attempts : int
-        Number of attempts to send it.
-    answers : dict
-        The recipients that need no further attempt, with None if they have the email, or with the
-        server's reason for the refusal.
-    """
-
-    id: str
-    run_id: str
-    step: str
-    to: list[str]
-    subject: str
-    text: str
-    html: str | None
-    created_at: datetime
-    status: Literal["queued", "sent", "failed", "kept"] = "queued"
-    error: str | None = None
-    attempts: int = 0
-    answers: dict[str, str | None] = {}
-
-
-def flaw_of_email(email: Email) -> str | None:
-    """Return what is wrong with a stored email, or None.
-
-    An email that can't be sent is not wrong: it becomes ``failed``, with the reason.
-    """
-    flaw = flaw_of_values(email)
-    if flaw is None and run_of(email.id) != email.run_id:
-        flaw = "its id is not one of its run's emails"
-    return flaw
-
-
-EMAIL = RecordType(Email, "mail", flaw_of_email)
-
-
-def run_of(email_id: str) -> str:
-    """Return the id of an email's run."""
-    return email_id.rsplit("-", 3)[0]
 
 
 def envelope_of(email: Email, sender: str) -> Envelope:

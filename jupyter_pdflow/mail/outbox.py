@@ -18,17 +18,18 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError, UndeliverableError
-from jupyter_pdflow.mail.message import (
-    EMAIL,
-    Email,
-    delivered,
-    envelope_of,
-    run_of,
-    undelivered,
-)
+from jupyter_pdflow.mail.message import delivered, envelope_of, undelivered
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
+from jupyter_pdflow.stores.base import Email, run_of
+from jupyter_pdflow.stores.tinydb.layout import (
+    DONE_EMAILS,
+    EMAIL,
+    MESSAGE,
+    MESSAGES,
+    QUEUED_EMAILS,
+)
 from jupyter_pdflow.stores.tinydb.records import QUOTED, Records
 from jupyter_pdflow.stores.tinydb.storage import (
     in_reader,
@@ -51,27 +52,22 @@ GIVE_UP_AFTER = timedelta(days=3)
 SENDING_AT_ONCE = 4
 """Maximum number of emails that are being sent at a time."""
 
-DONE = "done"
-"""The folder of emails that are not queued any more."""
-
-MESSAGE = ".eml"
-"""Suffix of the files that hold emails if no SMTP server is configured."""
-
 
 class EmailFiles(NamedTuple):
     """A listing of the files of emails.
 
     Attributes
     ----------
-    directory : Path
-        The folder ``mail/``.
+    messages, done : Path
+        The folders of the emails that are kept as files, and of the records that are done.
     waiting : set of str
         The ids of runs that have a queued email.
     names : list of str
         The files of emails that are not queued, sorted, so that those of a run are neighbours.
     """
 
-    directory: Path
+    messages: Path
+    done: Path
     waiting: set[str]
     names: list[str]
 
@@ -80,7 +76,7 @@ class EmailFiles(NamedTuple):
         position = bisect_left(self.names, f"{run_id}-")
         while position < len(self.names) and run_of(self.names[position]) == run_id:
             name = self.names[position]
-            yield self.directory / name if name.endswith(MESSAGE) else self.directory / DONE / name
+            yield (self.messages if name.endswith(MESSAGE) else self.done) / name
             position += 1
 
 
@@ -117,9 +113,9 @@ class Outbox:
     ) -> None:
         self._limits = limits
         self._first_retry = timedelta(seconds=limits.email_retry_seconds)
-        self._queued = Records(data_dir / "mail" / "queued", EMAIL)
-        self._done = Records(data_dir / "mail" / DONE, EMAIL)
-        self._directory = data_dir / "mail"
+        self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL)
+        self._done = Records(data_dir / DONE_EMAILS.name, EMAIL)
+        self._messages = data_dir / MESSAGES
         self._transport = transport
         self._from = mail_from
         self._to = mail_to
@@ -198,9 +194,9 @@ class Outbox:
 
     def _files(self) -> EmailFiles:
         waiting = {run_of(email_id) for email_id in self._queued.ids()}
-        folders = (self._directory, self._done.directory)
+        folders = (self._messages, self._done.directory)
         names = (entry.name for folder in folders for entry in os.scandir(folder))
-        return EmailFiles(self._directory, waiting, sorted_in_turns(names))
+        return EmailFiles(*folders, waiting, sorted_in_turns(names))
 
     def _ids_by_time(self) -> list[str]:
         """Return the ids of the emails that were written last, oldest first."""
@@ -278,7 +274,7 @@ class Outbox:
             logger.warning("Email %s can't be kept as a file: %s", email.id, error)
             email = undelivered(email, error, late=True)
         else:
-            path = self._directory / f"{email.id}{MESSAGE}"
+            path = self._messages / f"{email.id}{MESSAGE}"
             await in_thread(replace_file, path, envelope.content)
             email = replace(email, status="kept")
         await self._done.put(email.id, email)

@@ -1,5 +1,13 @@
-"""What can be done to a data directory while no server works on it: check, mend, export, import.
+"""What the commands do to a data directory while no server holds it: doctor, export and import.
 
-This is a room of its own because it knows all that lies in a data directory, mails and link keys
-included, where ``store`` knows runs and workflows only; and no server ever needs it.
+`doctor` checks and repairs, `transfer` exports and imports runs, `archive` is the file that carries
+them. Which files these are is declared in `jupyter_pdflow.stores.tinydb.layout`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+Watch = Callable[[Sequence[Any]], Iterable[Any]]
+"""Passes items on one by one, for a progress bar."""

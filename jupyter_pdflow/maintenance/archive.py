@@ -1,8 +1,8 @@
-"""The archive that carries runs from one machine to another.
+"""The archive that carries runs to another machine: its format, its writer and its checks.
 
-A zip file. Its files lie where they lie in a data directory, beside `MANIFEST`, which says what
-made it, and `LINK_KEYS`. What is read from one is not trusted: a `RunArchive` gives
-only files whose names are ours and whose sizes are bearable.
+An archive is a zip file. Its members are named like the files of a data directory; beside them are
+`MANIFEST`, which says what made it, and `LINK_KEYS`. An archive may be damaged or made to do harm:
+`open_archive` has checked all of it before it yields anything.
 """
 
 from __future__ import annotations
@@ -16,114 +16,87 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 import orjson
+from msgspec import MsgspecError, Struct
+from msgspec.json import decode
 
 from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import ArchiveError
-from jupyter_pdflow.maintenance.datadir import MESSAGES, ROOMS
-from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS
-from jupyter_pdflow.stores.tinydb.folders import FILES, flaw_of_path
+from jupyter_pdflow.maintenance import Watch, doctor
+from jupyter_pdflow.rules.workflow import version_of
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
+from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores.tinydb import layout
+from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders, flaw_of_path, flaw_of_paths
+from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"
-"""The keys that verify links of all runs of the archive."""
+"""The keys that verify the links of all runs of the archive."""
 
-ARCHIVE_FORMAT = 3
-KEYS_FORMAT = 2
-"""That of an archive without files of runs, which older versions can read too."""
+PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT = 1, 2, 3
+"""Formats: without `IMPORTED_KEYS` and files of runs, without files of runs, with both."""
 
-PLAIN_FORMAT = 1
-"""That of an archive without `IMPORTED_KEYS` too."""
+COPIED_AT_ONCE = 2**20  # bytes
+LONGEST_KEY = 200
 
-FILE_LIMIT = 256 * 2**20
-"""Bytes that one file of an archive may have, but for the files of runs."""
+_RUN_ID = r"0[0-9A-HJKMNP-TV-Z]{25}"  # a ULID of the years 1970 to 3084
+_EMAIL_ID = rf"{_RUN_ID}(?:-\d{{1,16}}){{3}}"
+_WORKFLOW_ID = r"[a-z0-9][a-z0-9-]{0,99}"
+_IDS = {"run": _RUN_ID, "outputs": _RUN_ID, "workflow": _WORKFLOW_ID, "mail": _EMAIL_ID}
+_NAMES = [
+    *map(re.escape, (MANIFEST, LINK_KEYS, IMPORTED_KEYS)),
+    rf"{layout.MESSAGES}/{_EMAIL_ID}\{layout.MESSAGE}",
+    *(rf"{folder.name}/{_IDS[folder.type.table]}\.json" for folder in layout.FOLDERS),
+]
+_NAME = re.compile("|".join(_NAMES), re.ASCII)
+_RUN_FILE = re.compile(rf"{FILES}/({_RUN_ID})/(.*)", re.ASCII | re.DOTALL)
+_FILE_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: the system that made the zip file has none
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-COPIED_AT_ONCE = 2**20
-"""Bytes of a run's file that are in memory at once."""
-
-SMALL_LIMIT = 16 * 2**20
-"""Bytes that the manifest and the files of keys may have."""
-
-RUN_ID = r"0[0-9A-HJKMNP-TV-Z]{25}"
-"""A ULID of the years 1970 to 3084."""
-
-_RUN_FILE = re.compile(rf"{FILES}/({RUN_ID})/(.*)", re.ASCII | re.DOTALL)
-_NUMBER = r"\d{1,16}"
-_LETTER_ID = rf"{RUN_ID}-{_NUMBER}-{_NUMBER}-{_NUMBER}"
-_IDS = {
-    "run": RUN_ID,
-    "outputs": RUN_ID,
-    "workflow": r"[a-z0-9][a-z0-9-]{0,99}",
-    "mail": _LETTER_ID,
-}
-_NAME = re.compile(
-    "|".join(
-        [
-            re.escape(MANIFEST),
-            re.escape(LINK_KEYS),
-            re.escape(IMPORTED_KEYS),
-            rf"{MESSAGES}/{_LETTER_ID}\.eml",
-            *(rf"{room.folder}/{_IDS[room.kind.table]}\.json" for room in ROOMS),
-        ]
-    ),
-    re.ASCII,
-)
-_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
-"""What a file of a run may be besides a link, where its archive tells."""
-
-_TROUBLE = (
+_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
+    struct.error,
     EOFError,
-    NotImplementedError,
     OSError,
     RuntimeError,
     ValueError,
-    struct.error,
 )
+"""What `zipfile` raises for an archive that is damaged or not one."""
 
 
-class Member(NamedTuple):
-    """A file of an archive: its content, or what opens the file that is copied."""
-
-    name: str
-    content: bytes | Callable[[], BinaryIO]
+# --- writing --------------------------------------------------------------------------
 
 
-def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FORMAT) -> None:
+Member: TypeAlias = tuple[str, bytes | Callable[[], BinaryIO]]
+"""The name of a member, and its content or a function that opens the file to copy."""
+
+
+def write_archive(path: Path, members: Iterable[Member]) -> None:
     """Write an archive that only its owner can read; durable when this returns.
 
-    Parameters
-    ----------
-    path : Path
-        The file to make.
-    members : iterable of Member
-        What it holds.
-    version : int
-        Its format.
+    Its format is the lowest one possible, so that older versions can read it.
 
     Raises
     ------
     FileExistsError
-        There is a file of that name.
+        There is a file at `path`. After any other error, no archive is left.
     """
-    made = {
-        "archive": version,
-        "made_by": f"jupyter_pdflow {__version__}",
-        "created_at": datetime.now(UTC),
-    }
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(fd, "w+b") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                for member in chain([Member(MANIFEST, orjson.dumps(made))], members):
-                    _write(archive, member)
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, content in members:
+                    _write(archive, name, content)
+                _write(archive, MANIFEST, orjson.dumps(_manifest(archive.namelist())))
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -131,164 +104,217 @@ def write_archive(path: Path, members: Iterable[Member], version: int = PLAIN_FO
         raise
 
 
-def _write(archive: zipfile.ZipFile, member: Member) -> None:
-    info = _private(member.name)
-    if isinstance(member.content, bytes):
-        archive.writestr(info, member.content, zipfile.ZIP_DEFLATED)
-        return
+def _manifest(names: list[str]) -> dict[str, Any]:
+    version = KEYS_FORMAT if IMPORTED_KEYS in names else PLAIN_FORMAT
+    return {
+        "archive": FILES_FORMAT if any(map(_RUN_FILE.match, names)) else version,
+        "made_by": f"jupyter_pdflow {__version__}",
+        "created_at": datetime.now(UTC),
+    }
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes | Callable[[], BinaryIO]) -> None:
+    info = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
+    mode = stat.S_IFDIR | 0o700 if info.is_dir() else stat.S_IFREG | 0o600
+    info.external_attr = mode << 16  # its owner's only, also when it is unpacked by hand
     info.compress_type = zipfile.ZIP_DEFLATED
-    with member.content() as file, archive.open(info, "w", force_zip64=True) as to:
+    if isinstance(content, bytes):
+        archive.writestr(info, content)
+        return
+    with content() as file, archive.open(info, "w", force_zip64=True) as to:
         shutil.copyfileobj(file, to, COPIED_AT_ONCE)
 
 
-def _private(name: str) -> zipfile.ZipInfo:
-    """Describe a file or folder that is its owner's only, also when it is unpacked by hand."""
-    info = zipfile.ZipInfo(name, datetime.now(UTC).timetuple()[:6])
-    mode = stat.S_IFDIR | 0o700 if name.endswith("/") else stat.S_IFREG | 0o600
-    info.external_attr = mode << 16
-    return info
+# --- reading --------------------------------------------------------------------------
 
 
-class RunArchive:
-    """An archive that was checked as far as its names and sizes go.
+class ArchiveLimits(NamedTuple):
+    """Maximum numbers of bytes: of all records, of all members, of one record, of the keys."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    free : int
-        Bytes that all that is not a file of a run may have.
-    free_for_files : int
-        Bytes that all may have together.
+    records: int
+    total: int
+    record: int = 256 * 2**20
+    keys: int = 16 * 2**20
+
+
+@contextmanager
+def open_archive(path: Path, limits: ArchiveLimits, watch: Watch = iter) -> Iterator[Archive]:
+    """Open an archive and check all of it.
 
     Raises
     ------
     ArchiveError
-        It can't be read, or is none that an export wrote.
+        It can't be read, or holds something that no export writes.
+    """
+    try:
+        file = zipfile.ZipFile(path)
+    except _DAMAGE as error:
+        raise _refusal(path, f"can't be read as an archive ({error})") from error
+    with file:
+        archive = Archive(path, file, limits)
+        for flaw in archive.flaws(watch):
+            raise _refusal(path, f"can't be used: {flaw}")
+        yield archive
+
+
+def _refusal(path: Path, reason: str) -> ArchiveError:
+    return ArchiveError(f"{path} {reason.removesuffix('.')}; nothing was imported.")
+
+
+class _Manifest(Struct):
+    archive: int
+
+
+class Archive(layout.DataDir):
+    """An archive, which is read like a data directory; `ArchiveError` if it is damaged.
+
+    `files` are the names of files by run id and path; `keys` the ids of their runs by link key.
     """
 
-    def __init__(self, path: Path, free: int, free_for_files: int) -> None:
-        self._path = path
-        self._free = free
-        self._free_for_files = free_for_files
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except _TROUBLE as error:
-            self.refuse(f"can't be read as an archive ({error})", error)
-        try:
-            self._infos = self._checked()
-            self._check_manifest()
-        except BaseException:
-            self._zip.close()
-            raise
+    def __init__(self, path: Path, file: zipfile.ZipFile, limits: ArchiveLimits) -> None:
+        super().__init__(path)
+        self._zip = file
+        infos = file.infolist()
+        for flaw in _flaws_of_members(infos, limits):
+            raise _refusal(path, flaw)
+        self._members = {info.filename: info for info in infos}
+        self._check_format()
+        self.files: dict[str, dict[str, str]] = defaultdict(dict)
+        self._names: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(self._members):
+            self._names[name.rpartition("/")[0]].append(name)
+            if file_name := _RUN_FILE.fullmatch(name):
+                self.files[file_name[1]][file_name[2]] = name
+        self.keys = self._read_keys()
 
-    def __enter__(self) -> Self:
-        return self
+    def names(self, folder: str) -> list[str]:
+        """List the names of the members in a folder, in order."""
+        return self._names[folder]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._zip.close()
+    def exists(self, name: str) -> bool:
+        """Whether there is a member of that name."""
+        return name in self._members
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._infos
-
-    def names(self, folder: str) -> Iterator[str]:
-        """List the names of the files in a folder, in order."""
-        return (name for name in sorted(self._infos) if name.rpartition("/")[0] == folder)
-
-    def files(self) -> dict[str, dict[str, str]]:
-        """Give the names of the runs' files by run and path; the path of a folder ends with a /."""
-        found: dict[str, dict[str, str]] = defaultdict(dict)
-        for name in sorted(self._infos):
-            match = _RUN_FILE.fullmatch(name)
-            if match is not None:
-                found[match[1]][match[2]] = name
-        return dict(found)
-
-    def crc(self, name: str) -> int:
-        """Tell the checksum of a file, as `zlib.crc32` makes it."""
-        return self._infos[name].CRC
+    def content(self, name: str) -> bytes:
+        """Read a member."""
+        return b"".join(self.parts(name))
 
     def parts(self, name: str) -> Iterator[bytes]:
-        """Read a file part by part; `ArchiveError` where it is damaged."""
+        """Read a member part by part; `zipfile` compares the checksum at the end."""
         try:
-            with self._zip.open(self._infos[name]) as file:
+            with self._zip.open(self._members[name]) as file:
                 while part := file.read(COPIED_AT_ONCE):
                     yield part
-        except _TROUBLE as error:
-            self.refuse(f"is damaged at {name} ({error})", error)
+        except _DAMAGE as error:
+            raise _refusal(self.path, f"is damaged at {name} ({error})") from error
 
-    def read(self, name: str) -> bytes:
-        """Read a file; `ArchiveError` where it is damaged."""
+    def runs_with_files(self) -> set[str]:
+        """Return the ids of the runs that have files here."""
+        return set(self.files)
+
+    def has_same_files(self, run_id: str, folders: RunFolders) -> bool:
+        """Whether the folder of a run has the files that it has here, by their checksums."""
+        names, errors = self.files.get(run_id, {}), list[OSError]()
+        here = {file.path for file in folders.walk(run_id, errors.append)}
+        return (
+            not errors
+            and here == names.keys()
+            and all(
+                _checksum(folders.read(run_id, path)) == self._members[name].CRC
+                for path, name in names.items()
+                if path and not path.endswith("/")
+            )
+        )
+
+    def flaws(self, watch: Watch) -> Iterator[str]:
+        """Read all members, and find what no export can have written."""
+        inventory = doctor.take_inventory(self, watch)
+        yield from (finding.problem for finding in doctor.check_records(inventory))
+        for known in inventory.workflows.values():
+            for version, workflow in known.versions.items():
+                if version_of(workflow.source) != version:
+                    yield f"version {version!r} of {known.id!r} has other code than its name says"
+        yield from self._flaws_of_emails(inventory.emails)
+        for name in watch([name for name in self._members if layout.folder_of(name) is None]):
+            for _ in self.parts(name):
+                pass
+        for names in self.files.values():
+            flaw = flaw_of_paths(names)
+            if flaw is not None:
+                yield f"{names[flaw[0]]}: {flaw[1]}"
+
+    def _flaws_of_emails(self, emails: list[Email]) -> Iterator[str]:
+        for email in emails:
+            if email.status == "queued" and self.has(DONE_EMAILS, email.id):
+                yield f"email {email.id} is still to be delivered, and done"
+        for name in self.names(layout.MESSAGES):
+            if not self.has(DONE_EMAILS, PurePosixPath(name).stem):
+                yield f"{name} has no email that it belongs to"
+
+    def _check_format(self) -> None:
         try:
-            return self._zip.read(self._infos[name])
-        except _TROUBLE as error:
-            self.refuse(f"is damaged at {name} ({error})", error)
+            version = decode(self.content(MANIFEST), type=_Manifest).archive
+        except (KeyError, MsgspecError, ValueError, RecursionError):
+            version = 0
+        flaw = f"is not an export of jupyter_pdflow (it has no {MANIFEST} of ours)"
+        if version > FILES_FORMAT:
+            flaw = f"was made by a newer jupyter_pdflow (format {version}); upgrade this one"
+        if version not in (PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT):
+            raise _refusal(self.path, flaw)
 
-    def json(self, name: str) -> Any:
-        """Read a file that holds JSON; `ArchiveError` where it does not."""
-        try:
-            return orjson.loads(self.read(name))
-        except orjson.JSONDecodeError as error:
-            self.refuse(f"holds {name}, which is not JSON ({error})", error)
-
-    def refuse(self, what: str, cause: Exception | None = None) -> NoReturn:
-        """Raise the `ArchiveError` that says what is wrong with this archive."""
-        msg = f"{self._path} {what.removesuffix('.')}; nothing was imported."
-        raise ArchiveError(msg) from cause
-
-    def _checked(self) -> dict[str, zipfile.ZipInfo]:
-        infos = self._zip.infolist()
-        for info in infos:
-            self._check(info)
-        records = sum(info.file_size for info in infos if not _RUN_FILE.match(info.filename))
-        whole = sum(info.file_size for info in infos)
-        if records > self._free or whole > self._free_for_files:
-            self.refuse("unpacks to more than the disk has room for")
-        found = {info.filename: info for info in infos}
-        if len(found) < len(infos):
-            self.refuse("holds two files of the same name")
+    def _read_keys(self) -> ImportedKeys:
+        """Return the keys of all runs here, and those that single runs were imported with."""
+        runs = set(self.run_ids())
+        imported = self._json(IMPORTED_KEYS, ImportedKeys)
+        found = {key: runs & of_key for key, of_key in imported.items()}
+        found |= dict.fromkeys(self._json(LINK_KEYS, list[str]), runs)
+        if not all(is_key(key) and len(key) <= LONGEST_KEY for key in found):
+            raise _refusal(self.path, "holds a key that is none")
         return found
 
-    def _check(self, info: zipfile.ZipInfo) -> None:
-        name, is_file = info.orig_filename, _is_run_file(info)
-        if name != info.filename or not (is_file or _NAME.fullmatch(name)):
-            self.refuse(f"holds {name[:100]!r}, which no export writes")
-        if info.flag_bits & 1 or info.compress_type not in (
-            zipfile.ZIP_STORED,
-            zipfile.ZIP_DEFLATED,
-        ):
-            self.refuse(f"holds {name} in a form that no export writes")
-        if not is_file and info.file_size > (FILE_LIMIT if "/" in name else SMALL_LIMIT):
-            self.refuse(f"holds {name} of {info.file_size:,} bytes, too many to be one of ours")
+    def _json(self, name: str, kind: Callable[[], T]) -> T:
+        try:
+            found: T = decode(self.content(name), type=kind) if self.exists(name) else kind()
+        except (MsgspecError, ValueError, RecursionError) as error:
+            raise _refusal(self.path, f"can't be used: {name}: {error}") from error
+        return found
 
-    def _check_manifest(self) -> None:
-        made = self.json(MANIFEST) if MANIFEST in self else None
-        version = made.get("archive") if isinstance(made, dict) else None
-        if type(version) is not int or version < 1:
-            self.refuse(f"is not an export of jupyter_pdflow (it has no {MANIFEST} of ours)")
-        if version > ARCHIVE_FORMAT:
-            self.refuse(
-                f"was made by a newer jupyter_pdflow (archive format {version}); upgrade this one"
-            )
+
+def _checksum(file: BinaryIO) -> int:
+    crc = 0
+    with file:
+        while part := file.read(COPIED_AT_ONCE):
+            crc = zlib.crc32(part, crc)
+    return crc
+
+
+def _flaws_of_members(infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> Iterator[str]:
+    yield from filter(None, (_flaw_of_member(info, limits) for info in infos))
+    records = sum(info.file_size for info in infos if not _RUN_FILE.match(info.filename))
+    if records > limits.records or sum(info.file_size for info in infos) > limits.total:
+        yield "unpacks to more than the disk has room for"
+    if len({info.filename for info in infos}) < len(infos):
+        yield "holds two files of the same name"
+
+
+def _flaw_of_member(info: zipfile.ZipInfo, limits: ArchiveLimits) -> str | None:
+    """Return what is wrong with the name, the kind or the size of a member, or None."""
+    # `filename` ends at a NUL and has other slashes on Windows; `orig_filename` is as stored.
+    name, is_file = info.orig_filename, _is_run_file(info)
+    if name != info.filename or not (is_file or _NAME.fullmatch(name)):
+        return f"holds {name[:100]!r}, which no export writes"
+    if info.flag_bits & 1 or info.compress_type not in _COMPRESSIONS:
+        return f"holds {name} in a form that no export writes"
+    if not is_file and info.file_size > (limits.record if "/" in name else limits.keys):
+        return f"holds {name} of {info.file_size:,} bytes, too many to be one of ours"
+    return None
 
 
 def _is_run_file(info: zipfile.ZipInfo) -> bool:
-    """Whether this can be a file of a run, or an empty folder, and is no link."""
+    """Whether a member can be a file of a run, or an empty folder, and is no link."""
     match = _RUN_FILE.fullmatch(info.filename)
-    if match is None or stat.S_IFMT(info.external_attr >> 16) not in _KINDS:
+    if match is None or stat.S_IFMT(info.external_attr >> 16) not in _FILE_KINDS:
         return False
-    path = match[2]
-    if path.endswith("/") or not path:
-        return info.file_size == 0 and (not path or flaw_of_path(path[:-1]) is None)
-    return flaw_of_path(path) is None
-
-
-def free_bytes(path: Path) -> int:
-    """Tell how much room the disk of a path has, which may still have to be made."""
-    there = next(place for place in (path, *path.parents) if place.exists())
-    return shutil.disk_usage(there).free
+    path, is_folder = match[2], match[2].endswith("/") or not match[2]
+    flawless = not path or flaw_of_path(path.removesuffix("/")) is None
+    return flawless and not (is_folder and info.file_size)

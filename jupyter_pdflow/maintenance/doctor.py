@@ -1,31 +1,60 @@
-"""Examines a data directory, and mends what is safe to mend."""
+"""Checks a data directory, and repairs what can be repaired without risk."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-from jupyter_pdflow.exceptions import StoredFileError
-from jupyter_pdflow.maintenance import checks, environment_checks, files
-from jupyter_pdflow.maintenance.archive import free_bytes
-from jupyter_pdflow.maintenance.datadir import (
-    ACTIVE,
-    FINISHED,
-    MAIL_ROOMS,
-    ROOMS,
-    WORKFLOWS,
-    DataDir,
-    Room,
-)
-from jupyter_pdflow.maintenance.findings import Finding, Inventory
+from jupyter_client.kernelspec import KernelSpecManager
 
-Watch = Callable[[Sequence[Any]], Iterable[Any]]
-"""Passes what is read on, one by one, for a progress bar."""
+from jupyter_pdflow.exceptions import KeyFileError, NewerFormatError, StoredFileError
+from jupyter_pdflow.formatting import format_duration
+from jupyter_pdflow.maintenance import Watch
+from jupyter_pdflow.pd.inputs import INPUTS
+from jupyter_pdflow.pd.pd import FILES_ID_NAME
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.links import tokens
+from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
+from jupyter_pdflow.server.services import DataLock
+from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores.tinydb import layout, storage
+from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, EXPORTED, FINISHED, OUTPUTS, DataDir
+from jupyter_pdflow.stores.tinydb.records import QUOTED, SUFFIX, UNREADABLE, quarantine
+from jupyter_pdflow.stores.tinydb.validation import is_id
+
+SECRETS = (tokens.LINK_KEYS, tokens.IMPORTED_KEYS, INPUTS)
+NEEDED_BYTES = 100 * 10**6
+LATE = timedelta(minutes=1)  # after a pause's deadline
+NAMED = 3  # runs in one finding
+
+
+class Fix(NamedTuple):
+    """A repair that can do no harm, and what to report when it is done."""
+
+    apply: Callable[[], object]
+    done: str
+
+
+class Finding(NamedTuple):
+    """Something that was found; one that is not `grave` is only worth knowing."""
+
+    problem: str
+    advice: str
+    fix: Fix | None = None
+    grave: bool = True
 
 
 class Report(NamedTuple):
-    """What an examination came to; `counts` has the active runs by status, and other things."""
+    """The result of an examination; `counts` has the active runs by status, and other things."""
 
     holder: str | None
     counts: dict[str, int]
@@ -33,88 +62,342 @@ class Report(NamedTuple):
     findings: list[Finding]
 
 
-def examine(data: DataDir, watch: Watch = iter) -> Report:
-    """Look at all that lies in a data directory, and change nothing."""
-    return _examine(data, data.lock.holder(), watch)
+@dataclass
+class Inventory:
+    """The records of a data directory by id; None for a run that can't be read.
+
+    Also None is a finished run that has ended and is not active: there may be many.
+    """
+
+    data: DataDir
+    holder: str | None = None
+    active: dict[str, Run | None] = field(default_factory=dict)
+    finished: dict[str, Run | None] = field(default_factory=dict)
+    workflows: dict[str, layout.Versions] = field(default_factory=dict)
+    emails: list[Email] = field(default_factory=list)
+    unreadable: list[Finding] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> list[Run]:
+        """The active runs that have not ended."""
+        return [run for run in self.active.values() if run is not None and not run.ended]
+
+
+def examine(data: DataDir, watch: Watch = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
+    """Check all of a data directory of which `needed_bytes` should be free, and change nothing."""
+    inventory = take_inventory(data, watch, DataLock(data.path).holder())
+    free, findings = shutil.disk_usage(data.path).free, _findings(inventory)
+    if free < needed_bytes:
+        problem = f"The disk of {data.path} has {free / 1e6:.0f} MB left."
+        findings.append(Finding(problem, "Make room: no run continues while the disk is full."))
+    waiting = Counter(run.status for run in inventory.waiting)
+    counts = {status: waiting[status] for status in ("queued", "running", "paused")}
+    counts |= {"finished": len(inventory.finished), "workflows": len(inventory.workflows)}
+    return Report(inventory.holder, {**counts, "mails": len(inventory.emails)}, free, findings)
 
 
 def repair(data: DataDir, watch: Watch = iter) -> list[str]:
-    """Mend what can be mended without risk, and tell what was done.
+    """Repair what can be repaired without risk, and return what was done.
 
     Raises
     ------
     DataDirLockedError
-        A server is at work here; nothing was done.
+        A server or a command holds the directory; nothing was done.
     """
-    with data.held("jupyter pdflow doctor"):
-        return [_mend(finding) for finding in _examine(data, None, watch).findings if finding.fix]
+    with DataLock(data.path).held("jupyter pdflow doctor"):
+        findings = _findings(take_inventory(data, watch))
+        return [_apply(finding.fix, finding.problem) for finding in findings if finding.fix]
 
 
-def _mend(finding: Finding) -> str:
-    assert finding.fix is not None  # noqa: S101  only those are mended
+def _apply(fix: Fix, problem: str) -> str:
     try:
-        finding.fix.do()
+        fix.apply()
     except OSError as error:
-        return f"This could not be mended ({error}): {finding.problem}"
-    return finding.fix.done
+        return f"This could not be repaired ({error}): {problem}"
+    return fix.done
 
 
-def _examine(data: DataDir, holder: str | None, watch: Watch) -> Report:
-    inventory, bad = _read(data, holder, watch)
-    findings = [
-        *files.modes(data),
-        *files.folders(data),
-        *files.mark(data),
-        *(files.leftovers(data) if holder is None else ()),
-        *bad,
-        *checks.misplaced(inventory),
-        *checks.unsound(inventory),
-        *checks.overdue(inventory),
-        *checks.orphans(inventory),
-        *environment_checks.keys(inventory),
-        *environment_checks.imported_keys(data),
-        *environment_checks.inputs(data),
-        *environment_checks.address(data),
-        *environment_checks.room(data),
-        *environment_checks.kernels(inventory),
-        *environment_checks.mail(inventory),
-        *checks.exported(inventory),
-    ]
-    return Report(holder, _counts(inventory), free_bytes(data.path), findings)
-
-
-def _read(data: DataDir, holder: str | None, watch: Watch) -> tuple[Inventory, list[Finding]]:
-    inventory, bad = Inventory(data, holder), list[Finding]()
-    rooms: tuple[Room[Any], ...] = ROOMS
-    for room, record_id in watch([(each, name) for each in rooms for name in data.ids(each)]):
+def take_inventory(data: DataDir, watch: Watch, holder: str | None = None) -> Inventory:
+    """Read all records of a data directory, or of an archive."""
+    inventory = Inventory(data, holder)
+    found = [(folder, each) for folder in layout.FOLDERS for each in data.ids(folder)]
+    for folder, record_id in watch(found):
         try:
-            record = data.read(room, record_id)
+            record = data.read(folder, record_id)
         except FileNotFoundError:  # a server has moved it meanwhile
             continue
         except (StoredFileError, OSError) as error:
-            bad.append(files.unreadable(data, room.name(record_id), error))
+            inventory.unreadable.append(_unreadable(data, folder.file(record_id), error))
             record = None
-        _put(inventory, room, record_id, record)
-    return inventory, bad
+        if folder == ACTIVE:
+            inventory.active[record_id] = record
+        elif folder == FINISHED:
+            keep = record is not None and (not record.ended or record_id in inventory.active)
+            inventory.finished[record_id] = record if keep else None
+        elif isinstance(record, layout.Versions):
+            inventory.workflows[record_id] = record
+        elif isinstance(record, Email):
+            inventory.emails.append(record)
+    return inventory
 
 
-def _put(inventory: Inventory, room: Room[Any], record_id: str, record: Any) -> None:
-    if room is ACTIVE:
-        inventory.active[record_id] = record
-    elif room is FINISHED:
-        wanted = record is not None and (not record.ended or record_id in inventory.active)
-        inventory.finished[record_id] = record if wanted else None
-    elif room is WORKFLOWS and record is not None:
-        inventory.workflows[record_id] = record
-    elif room in MAIL_ROOMS and record is not None:
-        inventory.emails.append(record)
+def _unreadable(data: DataDir, name: str, error: StoredFileError | OSError) -> Finding:
+    if isinstance(error, NewerFormatError):
+        return Finding(f"{name}: {error}", "Upgrade jupyter_pdflow; servers leave it alone.")
+    advice = "Correct it, or put a copy from a backup in its place; servers set it aside."
+    return Finding(f"{name}: {error}", advice, _quarantine(data.path / name))
 
 
-def _counts(inventory: Inventory) -> dict[str, int]:
-    waiting = Counter(run.status for run in inventory.waiting)
-    return {
-        **{status: waiting[status] for status in ("queued", "running", "paused")},
-        "finished": len(inventory.finished),
-        "workflows": len(inventory.workflows),
-        "mails": len(inventory.emails),
+def _findings(inventory: Inventory) -> list[Finding]:
+    files = (_modes, _replaced, _leftovers)
+    others = (_overdue, _link_keys, _settings, _kernelspecs, _queued_emails, _exported)
+    checks: tuple[Callable[[Inventory], Iterable[Finding]], ...] = (*files, check_records, *others)
+    return [finding for check in checks for finding in check(inventory)]
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def _modes(inventory: Inventory) -> Iterator[Finding]:
+    """Find what other users of the machine can read."""
+    path = inventory.data.path
+    for each, mode in ((path, 0o700), *((path / name, 0o600) for name in SECRETS)):
+        found = each.stat().st_mode & 0o777 if os.name == "posix" and each.exists() else mode
+        if found & 0o077:
+            yield Finding(
+                f"{each} can be used by others (mode {found:o}).",
+                f"Make it yours alone: chmod {mode:o} {each}",
+                Fix(partial(each.chmod, mode), f"Made {each} yours alone."),
+            )
+
+
+def _replaced(inventory: Inventory) -> Iterator[Finding]:
+    """Find what stands in the place of a folder, or of the mark that kernels look for."""
+    data = inventory.data
+    right = {folder.name: data.at(folder.name).is_dir() for folder in layout.FOLDERS}
+    right |= {
+        FILES: data.folders.path.is_dir(),
+        f"{FILES}/{FILES_ID_NAME}": is_marked(data.folders.path),
     }
+    for name in (name for name in right if not right[name] and os.path.lexists(data.at(name))):
+        problem = f"{name} is not {'a mark' if name.endswith(FILES_ID_NAME) else 'a folder'}."
+        advice = "Put a copy from a backup in its place; servers set it aside."
+        yield Finding(problem, advice, _quarantine(data.at(name)))
+
+
+def _leftovers(inventory: Inventory) -> Iterator[Finding]:
+    """Find files that a crash left, that were set aside, or that have no name of a record."""
+    data = inventory.data
+    if inventory.holder is not None:  # its temporary files are in use
+        return
+    records = [folder.name for folder in layout.FOLDERS]
+    for folder in (".", layout.MESSAGES, storage.FOLDER, *records, FILES):
+        for name in data.names(folder):
+            path, printable = data.at(name), ascii(name)[1:-1]
+            if name.endswith(storage.TEMPORARY):
+                cause = "by an import that was cut short" if folder == FILES else "by a crash"
+                problem = f"{printable} was left half-written {cause}."
+                fix = Fix(partial(remove_tree, path), f"Removed {printable}.")
+                yield Finding(problem, "It is of no use.", fix)
+            elif UNREADABLE in name:
+                yield _set_aside(data, name, printable)
+            elif folder in records and path.suffix == SUFFIX and not is_id(path.stem):
+                problem = f"{printable} is not the name of a record."
+                advice = "Give it its own name again, or delete it; servers set it aside."
+                yield Finding(problem, advice, _quarantine(path))
+
+
+def _set_aside(data: DataDir, name: str, printable: str) -> Finding:
+    """Return why a file was set aside, or the fix that puts it back if it can be used."""
+    path, right = data.at(name), data.at(name.partition(UNREADABLE)[0])
+    folder, pairs = layout.folder_of(name), (layout.RUN_FOLDERS, layout.EMAIL_FOLDERS)
+    same = next((pair for pair in pairs if folder in pair), (folder,) if folder else ())
+    taken = any(os.path.lexists(data.path / each.name / right.name) for each in same)
+    reason = "." if folder else ": it is not a record."
+    try:
+        if folder is not None:
+            folder.file(right.stem)
+            folder.parse(data.content(name), right.name)
+    except (StoredFileError, OSError) as error:
+        reason = f": {error}"
+    if taken or reason != ".":
+        problem = f"{printable} was set aside, as it could not be used{reason}"
+        return Finding(problem, f"Correct it and name it {right.name!a}, or delete it.")
+    fix = Fix(partial(path.rename, right), f"Put {printable} back in its place.")
+    return Finding(f"{printable} was set aside, but it can be used.", f"Name it {right}.", fix)
+
+
+def _quarantine(path: Path) -> Fix:
+    return Fix(partial(quarantine, path), f"Set {ascii(str(path))[1:-1]} aside.")
+
+
+# --- records --------------------------------------------------------------------------
+
+
+def check_records(inventory: Inventory) -> Iterator[Finding]:
+    """Find records that can't be used, or that do not fit each other."""
+    yield from inventory.unreadable
+    yield from check_runs(inventory)
+    yield from _orphans(inventory)
+
+
+def check_runs(inventory: Inventory) -> Iterator[Finding]:
+    """Find runs in the wrong folder, and runs without their version of a workflow."""
+    for run_id in sorted(inventory.active.keys() | inventory.finished.keys()):
+        yield from _misplaced(inventory, run_id)
+    for run in inventory.waiting:
+        known = inventory.workflows.get(run.workflow_id)
+        workflow = known.versions.get(run.version) if known else None
+        if workflow is None or workflow.step_names != [step.name for step in run.steps]:
+            version = f"version {run.version[:QUOTED]!r} of workflow {run.workflow_id!r}"
+            problem = f"Run {run.id} can't continue: {version} is missing, or has other steps."
+            file = layout.WORKFLOWS.file(run.workflow_id)
+            yield Finding(problem, f"Put a copy of {file} from a backup in its place.")
+
+
+def _misplaced(inventory: Inventory, run_id: str) -> Iterator[Finding]:
+    data, holder = inventory.data, inventory.holder
+    active, finished = inventory.active.get(run_id), inventory.finished.get(run_id)
+    if active and finished:
+        yield _in_both(data, active, finished)
+    elif active and active.ended and run_id not in inventory.finished and holder is None:
+        file, folder = data.file(ACTIVE, run_id), data.path / FINISHED.name
+        fix = Fix(partial(storage.move_file, file, folder), f"Moved run {run_id} to {folder}.")
+        problem = f"Run {run_id} has ended, but lies among the active ones."
+        yield Finding(problem, "A server moves it when it starts.", fix)
+    elif finished and not finished.ended and run_id not in inventory.active:
+        problem = f"Run {run_id} is {finished.status}, but lies among the finished ones."
+        advice = f"Move its file from {FINISHED.name} to {ACTIVE.name} while no server runs."
+        yield Finding(problem, advice)
+
+
+def _in_both(data: DataDir, active: Run, finished: Run) -> Finding:
+    wrong = ACTIVE if finished.ended else FINISHED
+    fix = Fix(data.file(wrong, active.id).unlink, f"Removed {wrong.file(active.id)}.")
+    problem = f"Run {active.id} lies in {ACTIVE.name} and in {FINISHED.name}."
+    if finished.ended:
+        return Finding(problem, "The next start of a server removes the active one.", fix)
+    advice = f"Neither has ended, and servers use the one in {ACTIVE.name}. Delete the wrong one."
+    return Finding(problem, advice, fix if active == finished else None)
+
+
+def _orphans(inventory: Inventory) -> Iterator[Finding]:
+    """Find outputs, emails and files of runs that do not exist."""
+    data, elsewhere = inventory.data, _ids_elsewhere(inventory.data)
+    known = inventory.active.keys() | inventory.finished.keys() | elsewhere
+    # A run that was set aside under a name that is not its id may be the owner.
+    sure = all(map(is_id, elsewhere))
+    for run_id in data.ids(OUTPUTS) if inventory.holder is None else ():
+        if run_id not in known:
+            problem = f"There are outputs of run {run_id}, which is gone."
+            fix = Fix(data.file(OUTPUTS, run_id).unlink, f"Removed {OUTPUTS.file(run_id)}.")
+            yield Finding(problem, f"Delete {OUTPUTS.file(run_id)}.", fix if sure else None)
+    advice = "They do no harm; delete them if you don't want to keep them"
+    if lost := {email.run_id for email in inventory.emails} - known:
+        problem = f"There are mails of runs that are gone: {_some(lost)}."
+        yield Finding(problem, f"{advice}.", grave=False)
+    if lost := data.runs_with_files() - known:
+        problem = f"There are files of runs that are gone, or of another server: {_some(lost)}."
+        yield Finding(problem, f"{advice}: {data.folders.path}.", grave=False)
+
+
+def _ids_elsewhere(data: DataDir) -> set[str]:
+    """Return the ids of runs that an export has moved out, or that were set aside."""
+    folders = (*(folder.name for folder in layout.RUN_FOLDERS), f"{EXPORTED}/{ACTIVE.name}")
+    names = (name.rpartition("/")[2] for folder in folders for name in data.names(folder))
+    return {name.partition(".")[0] for name in names}
+
+
+def _exported(inventory: Inventory) -> Iterator[Finding]:
+    """Find runs that an export has moved out."""
+    data = inventory.data
+    names = map(Path, data.names(f"{EXPORTED}/{ACTIVE.name}"))
+    found = [name.stem for name in names if name.suffix == SUFFIX and is_id(name.stem)]
+    if found:
+        yield Finding(
+            f"Moved out by an export: {_some(found)}.",
+            "They continue where its archive is imported; importing it here brings them back. Then "
+            f"{data.path / EXPORTED} and {data.folders.path / EXPORTED} can be deleted.",
+            grave=False,
+        )
+
+
+def _overdue(inventory: Inventory) -> Iterator[Finding]:
+    """Find pauses that should have ended."""
+    now = datetime.now(UTC)
+    pauses = ((run.pause.deadline, run.id) for run in inventory.waiting if run.pause)
+    late = sorted(pair for pair in pauses if pair[0] < now - LATE)
+    if late:
+        since = late[0][0]
+        first = f"{since:%Y-%m-%d %H:%M} UTC, {format_duration(now - since)} ago"
+        runs = _some(run_id for _, run_id in late)
+        problem = f"Overdue pauses: {runs}; the first should have ended at {first}."
+        advice = "A Jupyter server resumes them when it starts; if one runs here, see its log."
+        yield Finding(problem, advice)
+
+
+def _queued_emails(inventory: Inventory) -> Iterator[Finding]:
+    queued = [email for email in inventory.emails if email.status == "queued"]
+    errors = [f"; the latest error: {email.error}" for email in queued if email.error]
+    if queued:
+        problem = f"Mails still to be delivered: {len(queued)}{errors[-1] if errors else '.'}"
+        advice = "A server delivers them by PDFlow.smtp_url; without it, it keeps them as files."
+        yield Finding(problem, advice, grave=False)
+
+
+def _some(run_ids: Iterable[str]) -> str:
+    found = sorted(run_ids)
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    return f"{', '.join(found[:NAMED])}{more}"
+
+
+# --- what a server will need ----------------------------------------------------------
+
+
+def _link_keys(inventory: Inventory) -> Iterator[Finding]:
+    """Find out whether the links that were made still work."""
+    own, imported = map(inventory.data.at, (tokens.LINK_KEYS, tokens.IMPORTED_KEYS))
+    runs, backup = {run.id for run in inventory.waiting}, "Put a copy from a backup in its place"
+    try:
+        runs -= set().union(*tokens.read_imported_keys(imported).values())
+    except KeyFileError as error:
+        problem = f"{error} Links that imported runs came with don't work."
+        yield Finding(problem, f"{backup}; servers set it aside.", _quarantine(imported))
+    try:
+        if own.exists():
+            tokens.stored_keys(own)
+        elif runs:
+            problem = "The file of link keys is missing: no link of a run that has not ended works."
+            yield Finding(problem, f"{backup}: {own}. Buttons work without.")
+    except KeyFileError:
+        problem = f"{own} can't be used, so that no server starts on it."
+        yield Finding(problem, f"{backup}. Deleting it makes all links invalid that were made.")
+
+
+def _settings(inventory: Inventory) -> Iterator[Finding]:
+    """Find out whether ``pd.inputs`` and the address of links can be read."""
+    inputs, address = map(inventory.data.at, (INPUTS, ORIGIN_FILE))
+    try:
+        if inputs.exists():
+            tomllib.loads(storage.read_file(str(inputs)).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        yield Finding(f"{inputs} can't be read: {error}.", "Correct it; steps that use it fail.")
+    if address.exists() and read_origin(address) is None:
+        problem = f"{address} holds no address that links can start with."
+        yield Finding(problem, "The next server learns it from its first request.", grave=False)
+
+
+def _kernelspecs(inventory: Inventory) -> Iterator[Finding]:
+    """Find versions of workflows whose kernelspec is not installed."""
+    installed = KernelSpecManager().find_kernel_specs()
+    used = {(run.workflow_id, run.version) for run in inventory.waiting}
+    for known in inventory.workflows.values():
+        for version, workflow in known.versions.items():
+            kernel = workflow.source.kernel_name
+            needed = version == known.newest or (known.id, version) in used
+            if needed and kernel not in installed:
+                problem = (
+                    f"Workflow {known.id!r}, version {version}, needs the kernelspec {kernel!r}"
+                )
+                advice = "Install it; or run this in the environment of the server."
+                yield Finding(f"{problem}, which is not there.", advice)

@@ -16,6 +16,9 @@ from jupyter_pdflow.exceptions import InputsError
 from jupyter_pdflow.pd.attrs import Attrs, missing
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE
 
+INPUTS = "inputs.toml"
+"""The file in the data directory with the secrets of `pd.inputs`."""
+
 
 def data_dir() -> Path:
     """Return the server's data directory, which holds ``inputs.toml``."""
@@ -200,7 +203,7 @@ def _is_data_store(key: object) -> bool:
 
 
 def _file() -> Path:
-    return data_dir() / "inputs.toml"
+    return data_dir() / INPUTS
 
 
 def _text(path: Path) -> str:

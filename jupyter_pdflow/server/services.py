@@ -11,8 +11,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.configuration import smtp_transport
-from jupyter_pdflow.server.links.tokens import Links
+from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores.tinydb import writer as writer_process
@@ -107,6 +107,25 @@ class DataLock:
         except OSError:
             self._lock.release()
             raise
+
+    @contextmanager
+    def held(self, command: str) -> Iterator[None]:
+        """Hold the lock for a command that needs no server.
+
+        Raises
+        ------
+        DataDirLockedError
+            A server or another command has it; the message says which one.
+        """
+        holder = self.holder()  # asked first, as `acquire` changes the directory's mode
+        if holder is not None:
+            msg = f"{self._data_dir} is in use by {holder}; stop that first, then do this again."
+            raise DataDirLockedError(msg)
+        self.acquire(command)
+        try:
+            yield
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Release the lock if this process holds it."""
@@ -204,7 +223,7 @@ def build_services(
         serverapp.base_url,
         settings.data_dir / ORIGIN_FILE,
     )
-    links = Links(settings.data_dir / "link_keys", address)
+    links = Links(settings.data_dir / LINK_KEYS, address)
     outbox = Outbox(
         settings.data_dir,
         smtp_transport(settings.smtp_url),

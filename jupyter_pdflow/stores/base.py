@@ -1,10 +1,10 @@
-"""The protocol of a store, and the summaries of runs that lists show."""
+"""The protocol of a store, the summaries of runs that lists show, and emails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct, convert, field
 
@@ -59,6 +59,42 @@ def summary_of(run: Run) -> RunSummary:
 
 Output = dict[str, Any]
 """An output of a notebook cell, as nbformat has it."""
+
+
+class Email(Struct, frozen=True, kw_only=True):
+    """An email and its delivery.
+
+    Attributes
+    ----------
+    status : str
+        ``queued`` until it is ``sent`` to all recipients or has ``failed`` for at least one;
+        ``kept`` as a file if no SMTP server is configured.
+    error : str or None
+        Why the latest attempt failed.
+    attempts : int
+        Number of attempts to send it.
+    answers : dict
+        The recipients that need no further attempt, with None if they have the email, or with the
+        server's reason for the refusal.
+    """
+
+    id: str
+    run_id: str
+    step: str
+    to: list[str]
+    subject: str
+    text: str
+    html: str | None
+    created_at: datetime
+    status: Literal["queued", "sent", "failed", "kept"] = "queued"
+    error: str | None = None
+    attempts: int = 0
+    answers: dict[str, str | None] = {}
+
+
+def run_of(email_id: str) -> str:
+    """Return the id of the run that an email belongs to; its own id begins with it."""
+    return email_id.rsplit("-", 3)[0]
 
 
 class Store(Protocol):

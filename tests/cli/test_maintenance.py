@@ -38,7 +38,7 @@ def there(tmp_path: Path) -> Iterator[JupyterServer]:
 
 
 def stopped(folder: Path) -> Iterator[JupyterServer]:
-    """Give a server that is not running yet, and stop it in the end."""
+    """Yield a server that is not running yet, and stop it at the end."""
     server = JupyterServer(folder)
     server.root.mkdir(parents=True)
     yield server
@@ -46,15 +46,15 @@ def stopped(folder: Path) -> Iterator[JupyterServer]:
     server.http.close()
 
 
-def keep(server: JupyterServer, command: str, *arguments: object, status: int = 0) -> str:
-    """Carry out a command on a server's data directory."""
+def run_command(server: JupyterServer, command: str, *arguments: object, status: int = 0) -> str:
+    """Run a command on a server's data directory, and return what it writes."""
     done = call(server, command, *map(str, arguments), f"--data-dir={server.data_dir}")
     assert done.returncode == status, done
     assert "Traceback" not in done.stderr
     return done.stderr if status == 2 else done.stdout
 
 
-def shown(server: JupyterServer, run: dict[str, Any]) -> list[Any]:
+def outputs_of(server: JupyterServer, run: dict[str, Any]) -> list[Any]:
     cells = server.api("GET", f"/runs/{run['id']}/notebook").json()["cells"]
     return [output for cell in cells for output in cell.get("outputs", [])]
 
@@ -73,17 +73,17 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
         here.wait_run(here.run(workflow, {"ms": HOUR})["id"], "paused") for _ in range(2)
     )
     ended = here.wait_run(here.run(workflow, {"ms": 10})["id"], "succeeded")
-    outputs, mails = shown(here, waiting), here.api("GET", "/mail").json()
+    outputs, mails = outputs_of(here, waiting), here.api("GET", "/mail").json()
     assert outputs[0]["text"] == ["asked\n"]
     assert len(mails) == 3
-    assert "In use by the server at" in keep(here, "doctor")
-    assert "stop that first" in keep(here, "export", "runs.zip", status=2)
+    assert "In use by the server at" in run_command(here, "doctor")
+    assert "stop that first" in run_command(here, "export", "runs.zip", status=2)
     here.stop()
 
     make_overdue(here, late)
-    assert "should have gone on at 2026-01-01 00:00 UTC" in keep(here, "doctor", status=1)
-    assert "Copied 1 run and moved 2 runs" in keep(here, "export", "runs.zip")
-    assert "Imported 3 runs" in keep(there, "import", here.root / "runs.zip")
+    assert "should have ended at 2026-01-01 00:00 UTC" in run_command(here, "doctor", status=1)
+    assert "Copied 1 run and moved 2 runs" in run_command(here, "export", "runs.zip")
+    assert "Imported 3 runs" in run_command(there, "import", here.root / "runs.zip")
 
     here.start()
     there.start()
@@ -91,7 +91,7 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
     run = there.get_run(waiting["id"])
     assert run["pause"]["deadline"] == waiting["pause"]["deadline"]
     assert run["usage"]["credits"] == waiting["usage"]["credits"] == 1
-    assert shown(there, run) == outputs
+    assert outputs_of(there, run) == outputs
     assert there.get_run(ended["id"]) == ended
     assert there.api("GET", "/mail").json() == mails
 
@@ -128,13 +128,13 @@ def test_files_move_with_their_run_from_wherever_they_are(
     assert "file models/best.bin (1.5 MB)\n" in call(here, "show", run["id"]).stdout
     here.stop()
 
-    said = keep(here, "export", "runs.zip")
-    assert "Copied 0 runs and moved 1 run" in said
-    assert "with 0 mails and 1 file." in said
-    assert f"files in {shared / 'exported'}" in said
+    output = run_command(here, "export", "runs.zip")
+    assert "Copied 0 runs and moved 1 run" in output
+    assert "with 0 mails and 1 file." in output
+    assert f"files in {shared / 'exported'}" in output
     assert not (shared / run["id"]).exists()
     elsewhere = tmp_path / "elsewhere"
-    keep(there, "import", here.root / "runs.zip", f"--files-dir={elsewhere}")
+    run_command(there, "import", here.root / "runs.zip", f"--files-dir={elsewhere}")
     there.args.append(f"--PDFlow.files_dir={elsewhere}")
     there.start()
     assert there.api("POST", f"/runs/{run['id']}/resume", {}).status_code == 200
@@ -158,16 +158,16 @@ def test_runs_that_were_executing_begin_when_that_is_asked_for(
     running = here.run(workflow, "begun")
     wait_until((here.root / "begun").exists, "a step is executing")
     here.kill()
-    keep(here, "export", "runs.zip", running["id"])
+    run_command(here, "export", "runs.zip", running["id"])
     archive = here.root / "runs.zip"
 
-    said = keep(there, "import", archive)
-    assert "Imported 0 runs" in said
-    assert f"at once: 1 run ({running['id']}). Import the archive again with --start" in said
+    output = run_command(there, "import", archive)
+    assert "Imported 0 runs" in output
+    assert f"at once: 1 run ({running['id']}). Import the archive again with --start" in output
     there.start()
     assert there.api("GET", "/runs").json() == []
     there.stop()
-    assert "Imported 1 run" in keep(there, "import", archive, "--start")
+    assert "Imported 1 run" in run_command(there, "import", archive, "--start")
     there.start()
     wait_until((there.root / "begun").exists, "it has begun here")
 
@@ -177,7 +177,7 @@ def test_an_archive_that_climbs_is_refused(here: JupyterServer, there: JupyterSe
     run = here.wait_run(here.run(here.deploy("ask", [ASK, TELL]), {"ms": HOUR})["id"], "paused")
     here.stop()
     file = here.data_dir / "active" / f"{run['id']}.json"
-    keep(here, "export", "right.zip")
+    run_command(here, "export", "right.zip")
     mail = {"id": "../../../pwn", "run_id": "x", "step": "ask", "mail": {"subject": "s"}}
     with (
         zipfile.ZipFile(here.root / "right.zip") as right,
@@ -190,7 +190,7 @@ def test_an_archive_that_climbs_is_refused(here: JupyterServer, there: JupyterSe
                 stored["run"]["1"]["outbox"] = [{**mail, "created_at": run["created_at"]}]
                 content = json.dumps(stored).encode()
             wrong.writestr(name, content)
-    error = keep(there, "import", here.root / "wrong.zip", status=2)
+    error = run_command(there, "import", here.root / "wrong.zip", status=2)
     assert error.count("\n") == 1
     assert "it has emails with ids that are not its own; nothing was imported." in error
     there.start()
@@ -203,17 +203,17 @@ def test_repair(here: JupyterServer) -> None:
     here.data_dir.chmod(0o755)
     (here.data_dir / "active" / "x.json.tmp").touch()
     (here.data_dir / "active" / "y.json").write_text("{")
-    found = keep(here, "doctor", status=1)
+    found = run_command(here, "doctor", status=1)
     assert "Problem: active/x.json.tmp was left half-written by a crash.\n  It is of no" in found
-    assert "\n3 problems.\n3 of them can be mended by: jupyter pdflow doctor --repair\n" in found
-    mended = keep(here, "doctor", "--repair", status=1)
-    assert "Repaired: Removed active/x.json.tmp.\n" in mended
-    assert mended.endswith("\n1 problem.\n")
+    assert "\n3 problems.\n3 of them can be repaired by: jupyter pdflow doctor --repair\n" in found
+    repaired = run_command(here, "doctor", "--repair", status=1)
+    assert "Repaired: Removed active/x.json.tmp.\n" in repaired
+    assert repaired.endswith("\n1 problem.\n")
     assert (
-        "Problem: active/y.json.unreadable was set aside, as it could not be used: y.js" in mended
+        "Problem: active/y.json.unreadable was set aside, as it could not be used: y.js" in repaired
     )
     (here.data_dir / "active" / "y.json.unreadable").unlink()
-    report = json.loads(keep(here, "doctor", "--json"))
+    report = json.loads(run_command(here, "doctor", "--json"))
     assert (report["findings"], report["held_by"]) == ([], None)
 
 
@@ -223,7 +223,7 @@ def test_errors_are_one_line(here: JupyterServer) -> None:
         (["import", "nope.zip"], "There is no archive 'nope.zip'."),
         (["export", "no/runs.zip", "01X"], "There is no run '01X' in "),
     ):
-        error = keep(here, *arguments, status=2)
+        error = run_command(here, *arguments, status=2)
         assert error.startswith("jupyter pdflow: ")
         assert error.count("\n") == 1
         assert words in error

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_pdflow.maintenance.datadir import DataDir
 from jupyter_pdflow.maintenance.doctor import examine, repair
+from jupyter_pdflow.stores.tinydb.layout import DataDir
 from tests.faults.disks import without_root_override
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until

@@ -1,4 +1,4 @@
-"""A data directory whenever a test needs one."""
+"""Fixtures: data directories, made with and without real servers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.maintenance.lived import Lived, live
-from tests.maintenance.support import Filled, fill
+from tests.maintenance.sample_data import SampleData, make_sample_data
+from tests.maintenance.server_data import ServerData, make_server_data
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Filled:
+def sample(tmp_path: Path) -> SampleData:
     """Make a data directory with a paused and a finished run."""
-    return fill(tmp_path / "data")
+    return make_sample_data(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Have real servers make a data directory; copy it, and leave it as it is."""
-    return live(tmp_path_factory.mktemp("lived"))
+def server_data(tmp_path_factory: pytest.TempPathFactory) -> ServerData:
+    """Return a data directory that real servers have made; tests copy it and do not change it."""
+    return make_server_data(tmp_path_factory.mktemp("server_data"))

@@ -1,4 +1,4 @@
-"""Whatever an archive holds: it is refused, or what comes of it is as good as what is here."""
+"""Archives with any content are refused, or their runs work like those that were made here."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.maintenance.datadir import ACTIVE, FINISHED, DataDir
-from jupyter_pdflow.maintenance.exporting import export_runs
-from jupyter_pdflow.maintenance.importing import Imported, import_runs
-from tests.maintenance.lived import Lived, damaged
-from tests.maintenance.opened import Log, decide_all, look_at_all, opened
+from jupyter_pdflow.maintenance.transfer import Imported, export_runs, import_runs
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
+from tests.maintenance.open_services import Log, decide_all, open_services, read_all
+from tests.maintenance.server_data import ServerData, damaged
 
 Files = dict[str, bytes]
 FUZZ = settings(
@@ -30,10 +29,10 @@ FUZZ = settings(
 
 
 @pytest.fixture(scope="session")
-def archive(lived: Lived, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(server_data: ServerData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export all that real servers have left."""
     folder = tmp_path_factory.mktemp("archive")
-    path = Path(shutil.copytree(lived.path, folder / "data"))
+    path = Path(shutil.copytree(server_data.path, folder / "data"))
     export_runs(DataDir(path), folder / "runs.zip", [])
     return folder / "runs.zip"
 
@@ -115,7 +114,7 @@ def check(given: Files | bytes, *, start: bool) -> None:
         if done is None:
             assert everything(folder) == before
         else:
-            asyncio.run(go_on(target, done))
+            asyncio.run(open_and_check(target, done))
             outside = {path for path in everything(folder) if not path.startswith(f"{target}/")}
             assert outside == set(before)
 
@@ -130,7 +129,7 @@ def import_or_refuse(target: Path, source: Path, *, start: bool) -> Imported | N
     return None
 
 
-async def go_on(target: Path, done: Imported) -> None:
+async def open_and_check(target: Path, done: Imported) -> None:
     with Log() as log:
         await open_and_decide(target, done)
     said = "\n".join(log.lines)
@@ -139,16 +138,16 @@ async def go_on(target: Path, done: Imported) -> None:
 
 
 async def open_and_decide(target: Path, done: Imported) -> None:
-    async with opened(target) as services:
+    async with open_services(target) as services:
         runs = await services.service.runs(limit=500)
         assert sorted(run.id for run in runs) == sorted(done.new)
-        await look_at_all(services)
+        await read_all(services)
         await decide_all(services)
-        await look_at_all(services)
+        await read_all(services)
 
 
 def test_an_archive_as_it_is(archive: Path) -> None:
     check(read(archive), start=True)
     check(read(archive), start=False)
-    assert os.listdir(archive.parent / "data" / FINISHED.folder)
-    assert not os.listdir(archive.parent / "data" / ACTIVE.folder)
+    assert os.listdir(archive.parent / "data" / FINISHED.name)
+    assert not os.listdir(archive.parent / "data" / ACTIVE.name)

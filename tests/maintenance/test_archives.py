@@ -1,4 +1,4 @@
-"""Archives from strangers: one clear sentence, and nothing is imported."""
+"""Archives that no export has written are refused in one sentence, and nothing is imported."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from typing import Any
 import pytest
 
 from jupyter_pdflow.exceptions import ArchiveError
-from jupyter_pdflow.maintenance import archive as archive_module
-from jupyter_pdflow.maintenance.datadir import DataDir
-from jupyter_pdflow.maintenance.exporting import export_runs
-from jupyter_pdflow.maintenance.importing import import_runs
-from tests.maintenance.support import Filled
+from jupyter_pdflow.maintenance.archive import ArchiveLimits
+from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
+from jupyter_pdflow.stores.tinydb.layout import DataDir
+from tests.maintenance.sample_data import SampleData
 
 Files = dict[str, bytes]
 Change = Callable[[Files], object]
 
 
 @pytest.fixture
-def files(filled: Filled, tmp_path: Path) -> Files:
-    """Take the files of an archive as an export makes it."""
-    export_runs(filled.data, tmp_path / "right.zip", [])
+def files(sample: SampleData, tmp_path: Path) -> Files:
+    """Return the files of an archive that an export has made."""
+    export_runs(sample.data, tmp_path / "right.zip", [])
     with zipfile.ZipFile(tmp_path / "right.zip") as found:
         return {name: found.read(name) for name in found.namelist()}
 
@@ -45,9 +44,9 @@ def write(path: Path, files: Files) -> Path:
     return path
 
 
-def refuse(target: DataDir, path: Path) -> str:
+def refuse(target: DataDir, path: Path, limits: ArchiveLimits | None = None) -> str:
     with pytest.raises(ArchiveError) as refused:
-        import_runs(target, path)
+        import_runs(target, path, limits=limits)
     assert [name for name in os.listdir(target.path) if not name.startswith("lock")] == []
     message = str(refused.value)
     assert message.startswith(str(path))
@@ -279,7 +278,7 @@ def test_more_keys_than_there_can_be(files: Files, target: DataDir, tmp_path: Pa
 
 
 def test_a_bomb(files: Files, target: DataDir, tmp_path: Path) -> None:
-    """300 MB of nothing, in 300 KB."""
+    """300 MB of spaces are packed into 300 KB."""
     files[find(files, "outputs")] = b" " * (300 * 2**20)
     path = write(tmp_path / "a.zip", files)
     assert path.stat().st_size < 2**20
@@ -296,18 +295,10 @@ def test_a_bomb_that_lies_about_its_size(files: Files, target: DataDir, tmp_path
     assert "is damaged at outputs/" in refuse(target, path)
 
 
-def test_more_than_the_disk_holds(
-    files: Files, target: DataDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_than_the_disk_holds(files: Files, target: DataDir, tmp_path: Path) -> None:
     path = write(tmp_path / "a.zip", files)
-    with monkeypatch.context() as patch:
-        for full in (target.path, target.folders.path):
-            patch.setattr(
-                "jupyter_pdflow.maintenance.importing.free_bytes",
-                lambda path, full=full: 1000 if path == full else 10**9,
-            )
-            assert "more than the disk has room for" in refuse(target, path)
-    assert archive_module.free_bytes(target.path) > 1000
+    for limits in (ArchiveLimits(records=1000, total=10**9), ArchiveLimits(10**9, total=1000)):
+        assert "more than the disk has room for" in refuse(target, path, limits)
 
 
 def test_another_way_of_packing(files: Files, target: DataDir, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Export and import, whatever comes in between."""
+"""Export and import, also when they are cut short."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from jupyter_pdflow.exceptions import (
     NotFoundError,
     StoredFileError,
 )
-from jupyter_pdflow.maintenance.datadir import (
-    ACTIVE,
-    EXPORTED,
-    FINISHED,
-    KEYS,
-    OUTPUTS,
-    WORKFLOWS,
-    DataDir,
-)
 from jupyter_pdflow.maintenance.doctor import examine
-from jupyter_pdflow.maintenance.exporting import export_runs
-from jupyter_pdflow.maintenance.importing import import_runs
+from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
 from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.server.links.tokens import (
     IMPORTED_KEYS,
+    LINK_KEYS,
     Links,
     _serializer,
     read_imported_keys,
     read_keys,
 )
+from jupyter_pdflow.server.services import DataLock
+from jupyter_pdflow.stores.tinydb.layout import (
+    ACTIVE,
+    EXPORTED,
+    FINISHED,
+    OUTPUTS,
+    WORKFLOWS,
+    DataDir,
+)
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.maintenance.support import SOURCE, Filled, add_mail, fill
+from tests.maintenance.sample_data import SOURCE, SampleData, add_email, make_sample_data
 
 
-def killed(command: str, paths: list[Path]) -> int:
-    """Do it in each directory, killed at every moment in turn; how often it was."""
+def run_killed(command: str, paths: list[Path]) -> int:
+    """Run a command once per directory, killed a little later in each; return how many were killed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.maintenance.killed", command, *map(str, paths)],
+        [sys.executable, "-m", "tests.maintenance.kill_at_renames", command, *map(str, paths)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -62,8 +62,8 @@ def killed(command: str, paths: list[Path]) -> int:
 
 
 def with_imported_keys(files: list[str]) -> list[str]:
-    """Tell which files are there when these were imported: keys are kept apart."""
-    return sorted({*files, IMPORTED_KEYS} - {KEYS})
+    """Return which files an import makes of these: link keys are in a file of their own."""
+    return sorted({*files, IMPORTED_KEYS} - {LINK_KEYS})
 
 
 @pytest.fixture
@@ -77,106 +77,110 @@ def other(tmp_path: Path) -> DataDir:
     return DataDir(tmp_path / "other")
 
 
-def test_what_has_ended_is_copied_and_the_rest_is_moved(filled: Filled, archive: Path) -> None:
-    queued = add_mail(filled.data, filled.ended, number=1)
-    before = filled.files()
-    done = export_runs(filled.data, archive, [])
-    assert (done.copied, done.moved) == ([filled.ended.id], [filled.paused.id])
-    assert (done.mails, done.files, done.keys) == (3, 2, 1)
+def test_what_has_ended_is_copied_and_the_rest_is_moved(sample: SampleData, archive: Path) -> None:
+    queued = add_email(sample.data, sample.ended, number=1)
+    before = sample.files()
+    done = export_runs(sample.data, archive, [])
+    assert (done.copied, done.moved) == ([sample.ended.id], [sample.paused.id])
+    assert (done.emails, done.files, done.keys) == (3, 2, 1)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
-    taken = [name for name in before if filled.paused.id in name]
+    taken = [name for name in before if sample.paused.id in name]
     taken.append(f"mail/queued/{queued.id}.json")
     kept = [name for name in before if name not in taken]
     there = [name.replace("files/", "files/exported/") for name in taken if "files/" in name]
     there += [f"exported/{name}" for name in taken if "files/" not in name]
-    assert filled.files() == sorted(kept + there)
+    assert sample.files() == sorted(kept + there)
     with zipfile.ZipFile(archive) as found:
-        names = {name for name in before if name != KEYS} | {"manifest.json", "link_keys.json"}
+        names = {name for name in before if name != LINK_KEYS} | {"manifest.json", "link_keys.json"}
         assert set(found.namelist()) == names
 
 
-def test_all_arrives(filled: Filled, archive: Path, other: DataDir) -> None:
-    add_mail(filled.data, filled.ended, number=1)
-    before = filled.files()
-    token = Links(filled.path / KEYS, str).token("resume", filled.paused.id, "a", 1)
-    export_runs(filled.data, archive, [])
+def test_all_arrives(sample: SampleData, archive: Path, other: DataDir) -> None:
+    add_email(sample.data, sample.ended, number=1)
+    before = sample.files()
+    token = Links(sample.path / LINK_KEYS, str).token("resume", sample.paused.id, "a", 1)
+    export_runs(sample.data, archive, [])
     done = import_runs(other, archive)
-    assert sorted(done.new) == sorted([filled.paused.id, filled.ended.id])
+    assert sorted(done.new) == sorted([sample.paused.id, sample.ended.id])
     assert (done.same, done.other, done.waiting, done.keys) == ([], [], 1, 1)
-    there = Filled(other, filled.paused, filled.ended)
+    there = SampleData(other, sample.paused, sample.ended)
     assert there.files() == with_imported_keys(before)
-    assert other.read(ACTIVE, filled.paused.id) == filled.paused
-    assert other.read(FINISHED, filled.ended.id) == filled.ended
+    assert other.read(ACTIVE, sample.paused.id) == sample.paused
+    assert other.read(FINISHED, sample.ended.id) == sample.ended
     for name in there.files():
         assert stat.S_IMODE((other.path / name).stat().st_mode) == 0o600, name
     assert [finding for finding in examine(other).findings if finding.grave] == []
-    links = Links(other.path / KEYS, str)
-    assert links.read("resume", token) == (filled.paused.id, "a", 1)
-    assert links.token("resume", filled.paused.id, "a", 1) != token
+    links = Links(other.path / LINK_KEYS, str)
+    assert links.read("resume", token) == (sample.paused.id, "a", 1)
+    assert links.token("resume", sample.paused.id, "a", 1) != token
     assert [finding for finding in examine(other).findings if finding.grave] == []
 
 
-def test_a_finished_run_is_as_old_as_before(filled: Filled, archive: Path, other: DataDir) -> None:
-    export_runs(filled.data, archive, [])
+def test_a_finished_run_is_as_old_as_before(
+    sample: SampleData, archive: Path, other: DataDir
+) -> None:
+    export_runs(sample.data, archive, [])
     import_runs(other, archive)
-    assert filled.ended.ended_at is not None
-    written = other.file(FINISHED, filled.ended.id).stat().st_mtime
-    assert written == pytest.approx(filled.ended.ended_at.timestamp(), abs=0.001)
+    assert sample.ended.ended_at is not None
+    written = other.file(FINISHED, sample.ended.id).stat().st_mtime
+    assert written == pytest.approx(sample.ended.ended_at.timestamp(), abs=0.001)
 
 
-def test_only_the_runs_that_were_named(filled: Filled, archive: Path, other: DataDir) -> None:
-    done = export_runs(filled.data, archive, [filled.ended.id])
+def test_only_the_runs_that_were_named(sample: SampleData, archive: Path, other: DataDir) -> None:
+    done = export_runs(sample.data, archive, [sample.ended.id])
     assert (done.moved, done.keys) == ([], 0)
-    assert filled.data.has(ACTIVE, filled.paused.id)
-    assert import_runs(other, archive).new == [filled.ended.id]
-    assert not (other.path / KEYS).exists()
+    assert sample.data.has(ACTIVE, sample.paused.id)
+    assert import_runs(other, archive).new == [sample.ended.id]
+    assert not (other.path / LINK_KEYS).exists()
 
 
-def test_importing_again_changes_nothing(filled: Filled, archive: Path, other: DataDir) -> None:
-    export_runs(filled.data, archive, [])
+def test_importing_again_changes_nothing(sample: SampleData, archive: Path, other: DataDir) -> None:
+    export_runs(sample.data, archive, [])
     import_runs(other, archive)
     files = {path: path.read_bytes() for path in other.path.rglob("*") if path.is_file()}
     done = import_runs(other, archive)
     assert (done.new, sorted(done.same), done.other) == (
         [],
-        sorted([filled.paused.id, filled.ended.id]),
+        sorted([sample.paused.id, sample.ended.id]),
         [],
     )
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_what_is_there_is_not_overwritten(filled: Filled, archive: Path, other: DataDir) -> None:
-    export_runs(filled.data, archive, [])
+def test_what_is_there_is_not_overwritten(
+    sample: SampleData, archive: Path, other: DataDir
+) -> None:
+    export_runs(sample.data, archive, [])
     import_runs(other, archive)
-    went_on = replace(filled.paused, event="went on")
+    went_on = replace(sample.paused, event="went on")
     other.write(ACTIVE, went_on.id, went_on)
-    other.file(FINISHED, filled.ended.id).unlink()
-    other.file(OUTPUTS, filled.ended.id).unlink()
+    other.file(FINISHED, sample.ended.id).unlink()
+    other.file(OUTPUTS, sample.ended.id).unlink()
     done = import_runs(other, archive)
-    assert (done.new, done.same, done.other) == ([filled.ended.id], [], [filled.paused.id])
+    assert (done.new, done.same, done.other) == ([sample.ended.id], [], [sample.paused.id])
     assert other.read(ACTIVE, went_on.id) == went_on
 
 
-def test_importing_at_home_brings_the_runs_back(filled: Filled, archive: Path) -> None:
-    before = filled.files()
-    export_runs(filled.data, archive, [])
-    done = import_runs(filled.data, archive)
-    assert (done.new, done.same, done.keys) == ([filled.paused.id], [filled.ended.id], 0)
-    assert filled.files() == before
+def test_importing_at_home_brings_the_runs_back(sample: SampleData, archive: Path) -> None:
+    before = sample.files()
+    export_runs(sample.data, archive, [])
+    done = import_runs(sample.data, archive)
+    assert (done.new, done.same, done.keys) == ([sample.paused.id], [sample.ended.id], 0)
+    assert sample.files() == before
 
 
 def test_what_would_begin_at_once_is_left_out(
-    filled: Filled, archive: Path, other: DataDir
+    sample: SampleData, archive: Path, other: DataDir
 ) -> None:
-    store = TinyDBStore(filled.path)
+    store = TinyDBStore(sample.path)
     list(store.active())
-    queued = add_queued(filled, store)
-    running = add_queued(filled, store)
-    filled.data.write(ACTIVE, running.id, apply(running, Begin(), running.created_at).run)
-    export_runs(filled.data, archive, [])
+    queued = add_queued(sample, store)
+    running = add_queued(sample, store)
+    sample.data.write(ACTIVE, running.id, apply(running, Begin(), running.created_at).run)
+    export_runs(sample.data, archive, [])
     done = import_runs(other, archive)
     assert sorted(done.held) == sorted([queued.id, running.id])
-    assert sorted(done.new) == sorted([filled.paused.id, filled.ended.id])
+    assert sorted(done.new) == sorted([sample.paused.id, sample.ended.id])
     assert not [path for path in other.path.rglob("*") if queued.id in path.name]
     done = import_runs(other, archive, start=True)
     assert (sorted(done.new), done.held) == (sorted([queued.id, running.id]), [])
@@ -184,159 +188,159 @@ def test_what_would_begin_at_once_is_left_out(
     assert other.read(ACTIVE, running.id).status == "running"
 
 
-def add_queued(filled: Filled, store: TinyDBStore) -> Run:
+def add_queued(sample: SampleData, store: TinyDBStore) -> Run:
     run = new_run(str(ULID()), store.workflow("flow"), None, datetime.now(UTC)).run
-    filled.data.write(ACTIVE, run.id, run)
-    add_mail(filled.data, run)
+    sample.data.write(ACTIVE, run.id, run)
+    add_email(sample.data, run)
     return run
 
 
 class TestKeys:
     """A key that came with an archive is good for the runs that came with it, wherever they go."""
 
-    def token(self, filled: Filled, run_id: str) -> str:
-        """Sign a link with the key of a data directory, for whatever run."""
-        return Links(filled.path / KEYS, str).token("cancel", run_id, "a", 1)
+    def token(self, sample: SampleData, run_id: str) -> str:
+        """Sign a link of any run with the key of a data directory."""
+        return Links(sample.path / LINK_KEYS, str).token("cancel", run_id, "a", 1)
 
     def read(self, data: DataDir, token: str) -> tuple[str, str, int] | None:
         try:
-            return Links(data.path / KEYS, str).read("cancel", token)
+            return Links(data.path / LINK_KEYS, str).read("cancel", token)
         except NotFoundError:
             return None
 
     def test_it_forges_no_link_of_another_run(
-        self, filled: Filled, archive: Path, tmp_path: Path
+        self, sample: SampleData, archive: Path, tmp_path: Path
     ) -> None:
-        other = fill(tmp_path / "other", replace(SOURCE, setup=("import os",)))
-        export_runs(filled.data, archive, [])
+        other = make_sample_data(tmp_path / "other", replace(SOURCE, setup=("import os",)))
+        export_runs(sample.data, archive, [])
         import_runs(other.data, archive)
-        mine, forged = self.token(filled, filled.paused.id), self.token(filled, other.paused.id)
-        assert self.read(other.data, mine) == (filled.paused.id, "a", 1)
+        mine, forged = self.token(sample, sample.paused.id), self.token(sample, other.paused.id)
+        assert self.read(other.data, mine) == (sample.paused.id, "a", 1)
         assert self.read(other.data, forged) is None
 
     def test_it_goes_on_with_its_runs(
-        self, filled: Filled, archive: Path, tmp_path: Path, other: DataDir
+        self, sample: SampleData, archive: Path, tmp_path: Path, other: DataDir
     ) -> None:
-        between = fill(tmp_path / "between", replace(SOURCE, setup=("import os",)))
-        export_runs(filled.data, archive, [])
+        between = make_sample_data(tmp_path / "between", replace(SOURCE, setup=("import os",)))
+        export_runs(sample.data, archive, [])
         import_runs(between.data, archive)
-        made_there = self.token(between, filled.paused.id)
+        made_there = self.token(between, sample.paused.id)
         export_runs(between.data, archive.with_name("again.zip"), [])
         assert import_runs(other, archive.with_name("again.zip")).keys == 2
-        assert self.read(other, self.token(filled, filled.paused.id)) is not None
+        assert self.read(other, self.token(sample, sample.paused.id)) is not None
         assert self.read(other, made_there) is not None
         assert self.read(other, self.token(between, between.paused.id)) is not None
-        assert self.read(other, self.token(filled, between.paused.id)) is None
+        assert self.read(other, self.token(sample, between.paused.id)) is None
 
-    def test_those_of_an_older_import_stay(self, filled: Filled) -> None:
-        """They lie among the server's own, and are as good as before."""
+    def test_those_of_an_older_import_stay(self, sample: SampleData) -> None:
+        """They are among the server's own keys, and verify links as before."""
         old = "old-" * 11
-        path = filled.path / KEYS
+        path = sample.path / LINK_KEYS
         path.write_text(path.read_text() + old)
         serializer = _serializer("cancel", [old])
-        token = str(serializer.dumps([filled.paused.id, "a", 1]))
-        assert self.read(filled.data, token) == (filled.paused.id, "a", 1)
+        token = str(serializer.dumps([sample.paused.id, "a", 1]))
+        assert self.read(sample.data, token) == (sample.paused.id, "a", 1)
 
     def test_damaged_ones_stop_an_import_before_it_begins(
-        self, filled: Filled, archive: Path, other: DataDir
+        self, sample: SampleData, archive: Path, other: DataDir
     ) -> None:
-        export_runs(filled.data, archive, [])
+        export_runs(sample.data, archive, [])
         (other.path / IMPORTED_KEYS).write_text("[]")
         with pytest.raises(KeyFileError):
             import_runs(other, archive)
-        assert Filled(other, filled.paused, filled.ended).files() == [IMPORTED_KEYS]
+        assert SampleData(other, sample.paused, sample.ended).files() == [IMPORTED_KEYS]
 
 
 def test_versions_are_added_to_a_workflow_that_is_there(
-    filled: Filled, archive: Path, tmp_path: Path
+    sample: SampleData, archive: Path, tmp_path: Path
 ) -> None:
-    other = fill(tmp_path / "other", replace(SOURCE, setup=("import os",)))
+    other = make_sample_data(tmp_path / "other", replace(SOURCE, setup=("import os",)))
     newest = other.data.read(WORKFLOWS, "flow").newest
-    first = read_keys(other.path / KEYS)
-    export_runs(filled.data, archive, [])
+    first = read_keys(other.path / LINK_KEYS)
+    export_runs(sample.data, archive, [])
     import_runs(other.data, archive)
     known = other.data.read(WORKFLOWS, "flow")
     assert known.newest == newest
-    assert known.versions.keys() == {newest, filled.paused.version}
-    assert read_keys(other.path / KEYS) == first
-    (key,) = read_keys(filled.path / KEYS)
+    assert known.versions.keys() == {newest, sample.paused.version}
+    assert read_keys(other.path / LINK_KEYS) == first
+    (key,) = read_keys(sample.path / LINK_KEYS)
     imported = read_imported_keys(other.path / IMPORTED_KEYS)
-    assert imported == {key: {filled.paused.id, filled.ended.id}}
+    assert imported == {key: {sample.paused.id, sample.ended.id}}
 
 
-def test_refusals(filled: Filled, archive: Path) -> None:
+def test_refusals(sample: SampleData, archive: Path) -> None:
     with pytest.raises(NotFoundError, match="no run 'nope'"):
-        export_runs(filled.data, archive, ["nope"])
+        export_runs(sample.data, archive, ["nope"])
     archive.touch()
     with pytest.raises(NotExportedError, match="exists already"):
-        export_runs(filled.data, archive, [])
+        export_runs(sample.data, archive, [])
     archive.unlink()
-    with filled.data.held("another command"):
+    with DataLock(sample.path).held("another command"):
         for command in (export_runs, import_runs):
             with pytest.raises(DataDirLockedError, match="in use by `another command`"):
-                command(DataDir(filled.path), archive, [])  # type: ignore[operator]
+                command(DataDir(sample.path), archive, [])  # type: ignore[operator]
     assert not archive.exists()
 
 
-def test_what_can_not_go_on_elsewhere_is_not_exported(filled: Filled, archive: Path) -> None:
-    before = filled.files()
-    filled.data.file(OUTPUTS, filled.paused.id).write_bytes(b"{")
+def test_what_can_not_go_on_elsewhere_is_not_exported(sample: SampleData, archive: Path) -> None:
+    before = sample.files()
+    sample.data.file(OUTPUTS, sample.paused.id).write_bytes(b"{")
     with pytest.raises(StoredFileError, match="is not JSON"):
-        export_runs(filled.data, archive, [])
-    filled.data.file(OUTPUTS, filled.paused.id).unlink()
-    filled.data.write(ACTIVE, filled.paused.id, replace(filled.paused, version="gone"))
-    with pytest.raises(NotExportedError, match="version gone of 'flow'"):
-        export_runs(filled.data, archive, [])
-    filled.data.write(ACTIVE, filled.paused.id, replace(filled.paused, position=7))
+        export_runs(sample.data, archive, [])
+    sample.data.file(OUTPUTS, sample.paused.id).unlink()
+    sample.data.write(ACTIVE, sample.paused.id, replace(sample.paused, version="gone"))
+    with pytest.raises(NotExportedError, match="version 'gone' of workflow 'flow'"):
+        export_runs(sample.data, archive, [])
+    sample.data.write(ACTIVE, sample.paused.id, replace(sample.paused, position=7))
     with pytest.raises(StoredFileError, match="a step that it does not have"):
-        export_runs(filled.data, archive, [])
-    before.remove(OUTPUTS.name(filled.paused.id))
-    assert filled.files() == before
+        export_runs(sample.data, archive, [])
+    before.remove(OUTPUTS.file(sample.paused.id))
+    assert sample.files() == before
     assert not list(archive.parent.glob("runs.zip*"))
 
 
-def test_an_export_that_fails_puts_everything_back(filled: Filled, archive: Path) -> None:
-    before = filled.files()
-    (filled.path / "exported" / "mail" / "done").mkdir(parents=True)
-    (filled.path / "exported" / "mail" / "done" / f"{filled.paused.id}-1-0-0.json").mkdir()
+def test_an_export_that_fails_puts_everything_back(sample: SampleData, archive: Path) -> None:
+    before = sample.files()
+    (sample.path / "exported" / "mail" / "done").mkdir(parents=True)
+    (sample.path / "exported" / "mail" / "done" / f"{sample.paused.id}-1-0-0.json").mkdir()
     with pytest.raises(OSError, match="directory"):
-        export_runs(filled.data, archive, [])
-    assert filled.files() == before
+        export_runs(sample.data, archive, [])
+    assert sample.files() == before
     assert not list(archive.parent.glob("runs.zip*"))
 
 
 @pytest.mark.kills
-def test_a_killed_export_leaves_each_run_in_one_place(filled: Filled, tmp_path: Path) -> None:
+def test_a_killed_export_leaves_each_run_in_one_place(sample: SampleData, tmp_path: Path) -> None:
     """Whenever it is killed, a run that has not ended is here, or in an archive, never in both."""
-    before = filled.files()
-    paths = [Path(shutil.copytree(filled.path, tmp_path / f"{n}")) for n in range(30)]
-    times = killed("export", paths)
+    before = sample.files()
+    paths = [Path(shutil.copytree(sample.path, tmp_path / f"{n}")) for n in range(30)]
+    times = run_killed("export", paths)
     assert times > 8
     for path in paths[:times]:
         archive = path.with_name(f"{path.name}.zip")
         draft = archive.with_name(f"{archive.name}.tmp")
-        here = filled.at(path)
-        stays = here.data.has(ACTIVE, filled.paused.id)
-        assert stays != (path / EXPORTED / ACTIVE.name(filled.paused.id)).exists()
+        here = sample.at(path)
+        stays = here.data.has(ACTIVE, sample.paused.id)
+        assert stays != (path / EXPORTED / ACTIVE.file(sample.paused.id)).exists()
         assert not (stays and archive.exists())
         import_runs(here.data, archive if archive.exists() else draft)
         assert here.files() == before
 
 
 @pytest.mark.kills
-def test_a_killed_import_goes_on_where_it_stopped(filled: Filled, tmp_path: Path) -> None:
-    before = filled.files()
+def test_a_killed_import_goes_on_where_it_stopped(sample: SampleData, tmp_path: Path) -> None:
+    before = sample.files()
     paths = [tmp_path / f"{n}" for n in range(40)]
-    export_runs(filled.data, paths[0].with_suffix(".zip"), [])
+    export_runs(sample.data, paths[0].with_suffix(".zip"), [])
     for path in paths:
         path.mkdir()
         if path is not paths[0]:
             shutil.copy(paths[0].with_suffix(".zip"), path.with_suffix(".zip"))
-    times = killed("import", paths)
+    times = run_killed("import", paths)
     assert times > 12
     for path in paths[:times]:
-        there = filled.at(path)
-        for run, room in ((filled.paused, ACTIVE), (filled.ended, FINISHED)):
+        there = sample.at(path)
+        for run, room in ((sample.paused, ACTIVE), (sample.ended, FINISHED)):
             is_there = there.data.has(room, run.id)
             assert there.data.has(OUTPUTS, run.id) or not is_there
             assert there.data.has(WORKFLOWS, run.workflow_id) or not is_there
@@ -345,8 +349,8 @@ def test_a_killed_import_goes_on_where_it_stopped(filled: Filled, tmp_path: Path
         assert here == with_imported_keys(before)
 
 
-def test_a_full_disk(filled: Filled, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = filled.files()
+def test_a_full_disk(sample: SampleData, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sample.files()
 
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
@@ -354,6 +358,6 @@ def test_a_full_disk(filled: Filled, archive: Path, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
-            export_runs(filled.data, archive, [])
-    assert filled.files() == before
+            export_runs(sample.data, archive, [])
+    assert sample.files() == before
     assert not list(archive.parent.glob("runs.zip*"))

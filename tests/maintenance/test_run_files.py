@@ -1,4 +1,4 @@
-"""The files of runs: exported, imported, and never anywhere else than in their run's folder."""
+"""The files of runs are exported and imported, and stay in their run's folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import NotExportedError
-from jupyter_pdflow.maintenance import archive as archive_module
-from jupyter_pdflow.maintenance.datadir import ACTIVE, FINISHED, DataDir
+from jupyter_pdflow.maintenance.archive import ArchiveLimits
 from jupyter_pdflow.maintenance.doctor import examine, repair
-from jupyter_pdflow.maintenance.exporting import export_runs
-from jupyter_pdflow.maintenance.importing import import_runs
-from tests.maintenance.support import Filled, add_file
+from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
+from tests.maintenance.sample_data import SampleData, add_file
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def folder(data: DataDir, run_id: str) -> Path:
 
 
 def content(place: Path) -> dict[str, bytes | None]:
-    """Read all that is below a folder."""
+    """Return the content of all files below a folder; None for a folder."""
     paths = sorted(place.rglob("*"))
     return {
         str(path.relative_to(place)): path.read_bytes() if path.is_file() else None
@@ -44,14 +43,14 @@ def content(place: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_all_arrives_for_its_owner_only(filled: Filled, archive: Path, other: DataDir) -> None:
-    run_id = filled.paused.id
-    add_file(filled.data, filled.paused, "Model.bin", os.urandom(3 * 2**20)).chmod(0o644)
-    (folder(filled.data, run_id) / "empty" / "one").mkdir(parents=True)
-    before = content(folder(filled.data, run_id))
-    export_runs(filled.data, archive, [])
-    assert not folder(filled.data, run_id).exists()
-    assert content(filled.data.exported(f"files/{run_id}")) == before
+def test_all_arrives_for_its_owner_only(sample: SampleData, archive: Path, other: DataDir) -> None:
+    run_id = sample.paused.id
+    add_file(sample.data, sample.paused, "Model.bin", os.urandom(3 * 2**20)).chmod(0o644)
+    (folder(sample.data, run_id) / "empty" / "one").mkdir(parents=True)
+    before = content(folder(sample.data, run_id))
+    export_runs(sample.data, archive, [])
+    assert not folder(sample.data, run_id).exists()
+    assert content(sample.data.at(f"files/{run_id}", exported=True)) == before
     import_runs(other, archive)
     assert content(folder(other, run_id)) == before
     for path in (other.folders.path, folder(other, run_id)):
@@ -61,110 +60,114 @@ def test_all_arrives_for_its_owner_only(filled: Filled, archive: Path, other: Da
     assert not (other.path / "files").exists()
 
 
-def test_the_format_says_whether_there_are_files(filled: Filled, tmp_path: Path) -> None:
+def test_the_format_says_whether_there_are_files(sample: SampleData, tmp_path: Path) -> None:
     def exported(name: str) -> int:
-        export_runs(filled.data, tmp_path / name, [filled.ended.id])
+        export_runs(sample.data, tmp_path / name, [sample.ended.id])
         with zipfile.ZipFile(tmp_path / name) as found:
             return int(json.loads(found.read("manifest.json"))["archive"])
 
     assert exported("with.zip") == 3
-    shutil.rmtree(folder(filled.data, filled.ended.id))
+    shutil.rmtree(folder(sample.data, sample.ended.id))
     assert exported("without.zip") == 1
 
 
-def test_an_empty_folder_of_a_run_arrives(filled: Filled, archive: Path, other: DataDir) -> None:
-    place = folder(filled.data, filled.ended.id)
+def test_an_empty_folder_of_a_run_arrives(
+    sample: SampleData, archive: Path, other: DataDir
+) -> None:
+    place = folder(sample.data, sample.ended.id)
     (place / "sub dir" / "ü.bin").unlink()
     (place / "sub dir").rmdir()
-    export_runs(filled.data, archive, [])
+    export_runs(sample.data, archive, [])
     import_runs(other, archive)
-    assert content(folder(other, filled.ended.id)) == {}
+    assert content(folder(other, sample.ended.id)) == {}
 
 
 def test_links_are_never_followed_out_of_the_folder(
-    filled: Filled, archive: Path, other: DataDir
+    sample: SampleData, archive: Path, other: DataDir
 ) -> None:
-    place = folder(filled.data, filled.paused.id)
+    place = folder(sample.data, sample.paused.id)
     (place / "inside").symlink_to("sub dir/ü.bin")
-    (place / "outside").symlink_to(filled.path / "link_keys")
+    (place / "outside").symlink_to(sample.path / "link_keys")
     (place / "loop").symlink_to("loop")
     (place / "folder").symlink_to("/etc")
     os.mkfifo(place / "pipe")
-    export_runs(filled.data, archive, [])
+    export_runs(sample.data, archive, [])
     import_runs(other, archive)
-    found = content(folder(other, filled.paused.id))
+    found = content(folder(other, sample.paused.id))
     assert found.keys() == {"inside", "sub dir", "sub dir/ü.bin"}
     assert found["inside"] == found["sub dir/ü.bin"]
-    assert not (folder(other, filled.paused.id) / "inside").is_symlink()
+    assert not (folder(other, sample.paused.id) / "inside").is_symlink()
 
 
 @pytest.mark.parametrize("path", ["a\nb", "a\\b", os.fsdecode(b"\xff"), "SUB DIR", "sub dir/Ü.BIN"])
 def test_names_that_can_not_go_everywhere_are_refused_in_words(
-    filled: Filled, archive: Path, path: str
+    sample: SampleData, archive: Path, path: str
 ) -> None:
-    add_file(filled.data, filled.paused, path)
-    before = filled.files()
+    add_file(sample.data, sample.paused, path)
+    before = sample.files()
     with pytest.raises(NotExportedError, match="Rename or remove that file") as refused:
-        export_runs(filled.data, archive, [])
+        export_runs(sample.data, archive, [])
     assert str(refused.value).isprintable()
-    assert filled.files() == before
+    assert sample.files() == before
     assert not archive.exists()
 
 
 def test_a_file_may_be_larger_than_a_record(
-    filled: Filled, archive: Path, other: DataDir, monkeypatch: pytest.MonkeyPatch
+    sample: SampleData, archive: Path, other: DataDir
 ) -> None:
-    monkeypatch.setattr(archive_module, "FILE_LIMIT", 20_000)
-    monkeypatch.setattr(archive_module, "COPIED_AT_ONCE", 1_000)
-    add_file(filled.data, filled.paused, "large", bytes(50_000))
-    export_runs(filled.data, archive, [])
-    import_runs(other, archive)
-    assert (folder(other, filled.paused.id) / "large").stat().st_size == 50_000
+    add_file(sample.data, sample.paused, "large", bytes(50_000))
+    export_runs(sample.data, archive, [])
+    limits = ArchiveLimits(records=10**6, total=10**6, record=20_000)
+    import_runs(other, archive, limits=limits)
+    assert (folder(other, sample.paused.id) / "large").stat().st_size == 50_000
 
 
 def test_files_that_are_there_and_differ_are_left(
-    filled: Filled, archive: Path, other: DataDir
+    sample: SampleData, archive: Path, other: DataDir
 ) -> None:
-    export_runs(filled.data, archive, [])
-    for run, path in ((filled.paused, "sub dir/ü.bin"), (filled.ended, "more")):
+    export_runs(sample.data, archive, [])
+    for run, path in ((sample.paused, "sub dir/ü.bin"), (sample.ended, "more")):
         add_file(other, run, path, b"mine")
     done = import_runs(other, archive)
-    assert (done.new, sorted(done.other)) == ([], sorted([filled.paused.id, filled.ended.id]))
-    assert not other.has(ACTIVE, filled.paused.id)
-    assert content(folder(other, filled.ended.id)) == {"more": b"mine"}
+    assert (done.new, sorted(done.other)) == ([], sorted([sample.paused.id, sample.ended.id]))
+    assert not other.has(ACTIVE, sample.paused.id)
+    assert content(folder(other, sample.ended.id)) == {"more": b"mine"}
 
 
 def test_a_disk_that_is_full_leaves_nothing(
-    filled: Filled, archive: Path, other: DataDir, monkeypatch: pytest.MonkeyPatch
+    sample: SampleData, archive: Path, other: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_runs(filled.data, archive, [])
+    export_runs(sample.data, archive, [])
 
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("jupyter_pdflow.maintenance.importing.os.fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             import_runs(other, archive)
     assert [path for path in other.folders.path.rglob("*") if path.is_file()] == []
     assert len(import_runs(other, archive).new) == 2
 
 
-def test_an_import_at_home_brings_them_back(filled: Filled, archive: Path) -> None:
-    before = filled.files()
-    export_runs(filled.data, archive, [])
-    import_runs(filled.data, archive)
-    assert filled.files() == before
-    assert not list((filled.path / "files" / "exported").iterdir())
+def test_an_import_at_home_brings_them_back(sample: SampleData, archive: Path) -> None:
+    before = sample.files()
+    export_runs(sample.data, archive, [])
+    import_runs(sample.data, archive)
+    assert sample.files() == before
+    assert not list((sample.path / "files" / "exported").iterdir())
 
 
-def test_the_doctor_names_folders_of_runs_that_are_gone(filled: Filled) -> None:
-    filled.data.file(FINISHED, filled.ended.id).unlink()
-    (filled.path / "files" / f"{filled.paused.id}.tmp" / "half").mkdir(parents=True)
-    findings = [finding.problem for finding in examine(filled.data).findings]
-    assert f"files/{filled.paused.id}.tmp was left by an import that was cut short." in findings
-    gone = f"There are files of runs that are gone, or of another server: {filled.ended.id}."
+def test_the_doctor_names_folders_of_runs_that_are_gone(sample: SampleData) -> None:
+    sample.data.file(FINISHED, sample.ended.id).unlink()
+    (sample.path / "files" / f"{sample.paused.id}.tmp" / "half").mkdir(parents=True)
+    findings = [finding.problem for finding in examine(sample.data).findings]
+    assert (
+        f"files/{sample.paused.id}.tmp was left half-written by an import that was cut short."
+        in findings
+    )
+    gone = f"There are files of runs that are gone, or of another server: {sample.ended.id}."
     assert gone in findings
-    assert f"Removed files/{filled.paused.id}.tmp." in repair(filled.data)
-    assert not (filled.path / "files" / f"{filled.paused.id}.tmp").exists()
-    assert folder(filled.data, filled.ended.id).exists()
+    assert f"Removed files/{sample.paused.id}.tmp." in repair(sample.data)
+    assert not (sample.path / "files" / f"{sample.paused.id}.tmp").exists()
+    assert folder(sample.data, sample.ended.id).exists()

@@ -11,10 +11,9 @@ import nbformat
 from tornado.web import HTTPError
 
 from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.mail.message import Email
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores.base import PauseSummary, RunSummary, StepSummary
+from jupyter_pdflow.stores.base import Email, PauseSummary, RunSummary, StepSummary
 from jupyter_pdflow.stores.tinydb.folders import RunFile
 
 View: TypeAlias = dict[str, Any]

@@ -161,6 +161,9 @@ def _canonical(token: str) -> str:
 
 # --- keys ---
 
+LINK_KEYS = "link_keys"
+"""The file of the data directory that holds the keys of this server."""
+
 IMPORTED_KEYS = "imported_keys.json"
 """The name of the file with the keys that came with imported runs."""
 

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -21,7 +21,13 @@ from uuid import uuid4
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, sorted_in_turns
+from jupyter_pdflow.stores.tinydb.storage import (
+    TEMPORARY,
+    read_file,
+    replace_file,
+    sorted_in_turns,
+    sync_directory,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +121,23 @@ def clash_of(paths: Iterable[str]) -> str | None:
     return None
 
 
+def flaw_of_paths(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Return a path that a run's folder can't have beside the others, and why; None if it can.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Paths of files, and of empty folders with a slash at the end; empty for the run's folder.
+    """
+    found = list(paths)
+    for path in filter(None, found):
+        flaw = flaw_of_path(path.removesuffix("/"))
+        if flaw is not None:
+            return path, flaw
+    clash = clash_of(found)
+    return None if clash is None else (clash, SAME_NAME)
+
+
 class RunFolders:
     """The folder that holds the folders of all runs.
 
@@ -192,6 +215,31 @@ class RunFolders:
         msg = "The run has no such file."
         raise NotFoundError(msg)
 
+    def write(self, run_id: str, files: Mapping[str, Iterable[bytes]]) -> None:
+        """Write the folder of a run that has none, for its owner only; durable when this returns.
+
+        It is written under another name and renamed last: a crash leaves it whole or not at all.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        files : mapping
+            The parts of each file by path, and empty folders, as `flaw_of_paths` checks them.
+        """
+        draft = self.path / (run_id + TEMPORARY)
+        remove_tree(draft)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.mkdir(mode=0o700)
+        try:
+            for path, parts in files.items():
+                _write_file(draft / path, parts, is_folder=not path or path.endswith("/"))
+            draft.rename(self.path / run_id)
+        except BaseException:
+            remove_tree(draft)
+            raise
+        sync_directory(self.path)
+
     def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
         """Remove the folders of runs; return the runs for which that failed."""
         failed = {}
@@ -251,6 +299,18 @@ def remove_tree(folder: Path) -> None:
     except RecursionError as error:
         msg = f"{folder} has folders that are nested too deeply; remove it by `rm -r`"
         raise OSError(msg) from error
+
+
+def _write_file(path: Path, parts: Iterable[bytes], *, is_folder: bool) -> None:
+    folder = path if is_folder else path.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_folder:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+    sync_directory(folder)
 
 
 def _make_writable(folder: Path) -> None:

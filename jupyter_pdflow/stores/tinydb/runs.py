@@ -15,9 +15,10 @@ from typing import NamedTuple
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import ENDED, Run, RunStatus
 from jupyter_pdflow.stores.base import RunSummary, summary_of
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, RUN
 from jupyter_pdflow.stores.tinydb.records import QUOTED, Records, RecordType
 from jupyter_pdflow.stores.tinydb.storage import in_reader, in_slices
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, flaw_of_values, is_id
+from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import Write
 
 logger = logging.getLogger(__name__)
@@ -106,9 +107,6 @@ def _downwards(ids: list[str], before: str | None) -> Iterator[str]:
         yield ids[position]
 
 
-RUN = RecordType(Run, "run", flaw_of_run)
-"""The record type of runs."""
-
 SUMMARY = RecordType(RunSummary, "run", flaw_of_values)
 """The record type that reads of a run's file only what lists show."""
 
@@ -125,10 +123,10 @@ class Runs:
     """
 
     def __init__(self, data_dir: Path, write: Write) -> None:
-        self._active = Records(data_dir / "active", RUN, write)
-        self._finished = Records(data_dir / "finished", RUN, write)
-        self._active_summaries = Records(data_dir / "active", SUMMARY)
-        self._finished_summaries = Records(data_dir / "finished", SUMMARY)
+        self._active = Records(data_dir / ACTIVE.name, RUN, write)
+        self._finished = Records(data_dir / FINISHED.name, RUN, write)
+        self._active_summaries = Records(data_dir / ACTIVE.name, SUMMARY)
+        self._finished_summaries = Records(data_dir / FINISHED.name, SUMMARY)
         self._active_ids: set[str] = set()
         self._index = RunIndex()
         self._finished_indexed = False

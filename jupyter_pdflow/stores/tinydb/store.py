@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from msgspec import Struct
 from msgspec.structs import replace
 from slugify import slugify
 
@@ -17,10 +16,18 @@ from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
 from jupyter_pdflow.stores.base import Output, RunSummary
-from jupyter_pdflow.stores.tinydb.records import Records, RecordType
+from jupyter_pdflow.stores.tinydb.layout import (
+    OUTPUTS,
+    RUN_OUTPUTS,
+    WORKFLOW,
+    WORKFLOWS,
+    ExecutionOutputs,
+    RunOutputs,
+    Versions,
+)
+from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.storage import in_thread
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, flaw_of_workflow, is_writable
 from jupyter_pdflow.stores.tinydb.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -29,37 +36,11 @@ EXECUTIONS_KEPT = 20
 """Maximum number of executions of one step whose outputs are kept."""
 
 
-class ExecutionOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of one execution of a step."""
-
-    step: str
-    execution: int
-    outputs: list[Output]
-
-
-class RunOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of a run: executions, oldest first, and the number of dropped ones by step."""
-
-    id: str
-    shown: list[ExecutionOutputs] = []
-    dropped: dict[str, int] = {}
-
-
-def flaw_of_outputs(kept: RunOutputs) -> str | None:
-    """Return what is wrong with stored outputs, or None."""
-    writable = is_writable([execution.outputs for execution in kept.shown])
-    return flaw_of_values(kept) or (None if writable else "its data can't be written again")
-
-
-RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
-"""The record type of a run's outputs."""
-
-
 class StepOutputs:
     """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._records = Records(data_dir / "outputs", RUN_OUTPUTS)
+        self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS)
 
     def get(self, run_id: str) -> dict[str, list[Output]]:
         """Return a run's outputs by step name, with a note if some were dropped."""
@@ -113,36 +94,11 @@ def _dropped_note(count: int) -> Output:
     return {"output_type": "stream", "name": "stderr", "text": text}
 
 
-class Versions(Struct, frozen=True, kw_only=True):
-    """All versions of one workflow; `newest` is the version that new runs use."""
-
-    id: str
-    newest: str
-    versions: dict[str, Workflow]
-
-
-def flaw_of_versions(known: Versions) -> str | None:
-    """Return what is wrong with a stored workflow, or None."""
-    if known.newest not in known.versions:
-        return "its newest version is missing"
-    for version, workflow in known.versions.items():
-        if (workflow.id, workflow.version) != (known.id, version):
-            return f"version {version[:80]!r} is that of another workflow, or another version"
-        flaw = flaw_of_workflow(workflow)
-        if flaw is not None:
-            return f"version {version!r}: {flaw}"
-    return None
-
-
-WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
-"""The record type of workflows."""
-
-
 class Workflows:
     """The workflows of a data directory: ``workflows/<id>.json``, and all of them in memory."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._records = Records(data_dir / "workflows", WORKFLOW)
+        self._records = Records(data_dir / WORKFLOWS.name, WORKFLOW)
         self._known = {known.id: known for known in self._records.all()}
         self._deploying = asyncio.Lock()
 

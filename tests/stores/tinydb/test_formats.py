@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.mail.message import EMAIL
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores.tinydb import storage as formats
+from jupyter_pdflow.stores.tinydb.layout import EMAIL
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import parse_record, write_record
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jupyter_pdflow.mail.message import Email, flaw_of_email
 from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
-from jupyter_pdflow.stores.tinydb.store import (
+from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores.tinydb.layout import (
     ExecutionOutputs,
     RunOutputs,
     Versions,
+    flaw_of_email,
     flaw_of_outputs,
     flaw_of_versions,
 )

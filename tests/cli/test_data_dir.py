@@ -1,4 +1,4 @@
-"""Which data directory is meant."""
+"""How the commands find the data directory and the folder of files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.maintenance.place import configured, find_data_dir, find_files_dir
+from jupyter_pdflow.cli.maintenance import find_data_dir, find_files_dir
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 
 
@@ -19,12 +19,8 @@ def test_what_was_given_wins_then_the_environment_then_the_configuration(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("JUPYTER_PDFLOW_DATA_DIR", raising=False)
     assert find_data_dir(None) == tmp_path / "share" / "pdflow"
-    assert configured() == ("", "", "")
-    (tmp_path / "config" / "jupyter_server_config.py").write_text(
-        "c.PDFlow.data_dir = '~/runs'\nc.PDFlow.smtp_url = 'smtp://localhost'"
-    )
+    (tmp_path / "config" / "jupyter_server_config.py").write_text("c.PDFlow.data_dir = '~/runs'")
     assert find_data_dir(None) == tmp_path / "home" / "runs"
-    assert configured().smtp_url == "smtp://localhost"
     monkeypatch.setenv("JUPYTER_PDFLOW_DATA_DIR", "/environment")
     assert find_data_dir(None) == Path("/environment")
     assert find_data_dir("given") == Path.cwd() / "given"

@@ -40,7 +40,7 @@ SETUP = f"LONG = {LONG}"
 DEAD_PORT = "smtp://127.0.0.1:9"
 
 
-class Lived(NamedTuple):
+class ServerData(NamedTuple):
     """A data directory; `last` are two runs that wait in their last step."""
 
     path: Path
@@ -53,7 +53,7 @@ class Lived(NamedTuple):
         return [list(found) for _, found in groupby(names, lambda name: name.rpartition("/")[0])]
 
 
-def live(folder: Path) -> Lived:
+def make_server_data(folder: Path) -> ServerData:
     """Have servers make runs of all kinds; the last server is killed while a step executes."""
     server = JupyterServer(folder)
     with server:
@@ -76,7 +76,7 @@ def live(folder: Path) -> Lived:
         wait_until(lambda: server.get_run(hanging)["status"] == "running", "a step executes")
         server.kill()
         (server.data_dir / "inputs.toml").write_text('[slack]\ntoken = "x"\n')
-    return Lived(server.data_dir, last)
+    return ServerData(server.data_dir, last)
 
 
 # --- damage ---------------------------------------------------------------------------

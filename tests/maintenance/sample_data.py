@@ -1,4 +1,4 @@
-"""Data directories as servers leave them, made without one."""
+"""Data directories as servers leave them, made without a server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from ulid import ULID
 
-from jupyter_pdflow.mail.message import Email
-from jupyter_pdflow.maintenance.datadir import DONE, KEYS, QUEUED, DataDir
 from jupyter_pdflow.rules.events import Begin, Finish
 from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
-from jupyter_pdflow.server.links.tokens import read_keys
+from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys
+from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, QUEUED_EMAILS, DataDir
 from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
@@ -25,8 +25,8 @@ SOURCE = Source(
 SUSPEND = PauseCall(kind="suspend", ms=3_600_000)
 
 
-class Filled(NamedTuple):
-    """A data directory with a paused and a finished run, each with outputs, a mail and files."""
+class SampleData(NamedTuple):
+    """A data directory with a paused and a finished run, each with outputs, an email and files."""
 
     data: DataDir
     paused: Run
@@ -36,9 +36,9 @@ class Filled(NamedTuple):
     def path(self) -> Path:
         return self.data.path
 
-    def at(self, path: Path) -> Filled:
-        """Tell of the same runs in another data directory."""
-        return Filled(DataDir(path), self.paused, self.ended)
+    def at(self, path: Path) -> SampleData:
+        """Return the same runs in another data directory."""
+        return SampleData(DataDir(path), self.paused, self.ended)
 
     def files(self, folder: str = "") -> list[str]:
         """List all files below a folder, but the lock's."""
@@ -47,14 +47,14 @@ class Filled(NamedTuple):
         return sorted(name for name in found if not name.startswith("lock"))
 
 
-def fill(path: Path, source: Source = SOURCE) -> Filled:
+def make_sample_data(path: Path, source: Source = SOURCE) -> SampleData:
     path.mkdir(mode=0o700)
     store = TinyDBStore(path)
     list(store.active())
     asyncio.run(store.deploy("flow.ipynb", source, datetime.now(UTC)))
-    read_keys(path / KEYS)
+    read_keys(path / LINK_KEYS)
     data = DataDir(path)
-    return Filled(data, make_run(data, store, SUSPEND), make_run(data, store, None))
+    return SampleData(data, make_run(data, store, SUSPEND), make_run(data, store, None))
 
 
 def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
@@ -63,8 +63,8 @@ def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
     run = apply(run, Begin(), now).run
     finish = Finish(step="a", execution=1, attempt=1, outcome=Outcome(flow=pause))
     run = apply(run, finish, now).run
-    asyncio.run(keep(store, run))
-    add_mail(data, run, status="kept")
+    asyncio.run(store_run(store, run))
+    add_email(data, run, status="kept")
     add_file(data, run, "sub dir/\N{LATIN SMALL LETTER U WITH DIAERESIS}.bin", bytes(range(256)))
     return run
 
@@ -77,7 +77,7 @@ def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
     return file
 
 
-async def keep(store: TinyDBStore, run: Run) -> None:
+async def store_run(store: TinyDBStore, run: Run) -> None:
     await store.put(run)
     output = {"output_type": "stream", "name": "stdout", "text": "t"}
     await store.put_outputs(run.id, "a", 1, [output])
@@ -85,7 +85,7 @@ async def keep(store: TinyDBStore, run: Run) -> None:
         await store.finish(run)
 
 
-def add_mail(data: DataDir, run: Run, number: int = 0, **fields: Any) -> Email:
+def add_email(data: DataDir, run: Run, number: int = 0, **fields: Any) -> Email:
     email = Email(
         id=f"{run.id}-1-0-{number}",
         run_id=run.id,
@@ -97,7 +97,7 @@ def add_mail(data: DataDir, run: Run, number: int = 0, **fields: Any) -> Email:
         created_at=datetime.now(UTC),
         **fields,
     )
-    data.write(QUEUED if email.status == "queued" else DONE, email.id, email)
+    data.write(QUEUED_EMAILS if email.status == "queued" else DONE_EMAILS, email.id, email)
     if email.status == "kept":
         replace_file(data.path / "mail" / f"{email.id}.eml", b"Subject: s\r\n\r\nt")
     return email

@@ -1,4 +1,4 @@
-"""Opens a data directory as a server does, in this process, and looks at all that it shows."""
+"""Opens a data directory as a server does, in this process, and reads all that it shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOW = timedelta()
 
 
 class Log(logging.Handler):
-    """Keeps what is logged; a traceback is a failure, as nobody has foreseen it."""
+    """Keeps what is logged; tests look for tracebacks in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,13 +55,15 @@ class Log(logging.Handler):
         logging.getLogger("jupyter_pdflow").removeHandler(self)
 
 
-class Opened(NamedTuple):
+class OpenServices(NamedTuple):
     service: Service
     links: Links
 
 
 @asynccontextmanager
-async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIterator[Opened]:
+async def open_services(
+    path: Path, smtp: str = "", later: timedelta = NOW
+) -> AsyncIterator[OpenServices]:
     """Open a data directory, now or later; its queued runs find no kernel, and wait."""
 
     def clock() -> datetime:
@@ -81,25 +83,25 @@ async def opened(path: Path, smtp: str = "", later: timedelta = NOW) -> AsyncIte
     )
     try:
         await engine.open()
-        yield Opened(engine, links)
+        yield OpenServices(engine, links)
     finally:
         await engine.close()
         lock.release()
 
 
-async def look_at_all(services: Opened) -> None:
-    """Show all lists, and each run, email and workflow in every way."""
+async def read_all(services: OpenServices) -> None:
+    """Read all lists, and each run, email and workflow in every form."""
     engine, urls = services.service, services.links.urls
     runs = await engine.runs(limit=500)
     for run in runs:
         with suppress(StoredFileError):  # what lists show of it may be right all the same
-            look_at(services, engine.run(run.id))
+            read_run(services, engine.run(run.id))
     encode([run_item(run, urls) for run in runs])
     encode([email_view(email) for email in await engine.emails()])
     encode([workflow_view(workflow) for workflow in engine.workflows()])
 
 
-def look_at(services: Opened, run: Run) -> None:
+def read_run(services: OpenServices, run: Run) -> None:
     encode(run_view(run, services.links.urls))
     run_event(run)
     with suppress(PDFlowError):
@@ -107,8 +109,8 @@ def look_at(services: Opened, run: Run) -> None:
         notebook_text(executed_notebook(run, workflow, services.service.outputs(run.id)))
 
 
-async def decide_all(services: Opened) -> None:
-    """Use the links of each pause, twice, and cancel what is left."""
+async def decide_all(services: OpenServices) -> None:
+    """Use both links of each pause, and cancel the runs that have not ended."""
     engine = services.service
     for run in await engine.runs(limit=500):
         if run.pause is not None:
@@ -117,10 +119,10 @@ async def decide_all(services: Opened) -> None:
             await engine.cancel(run.id, "api", "x")
 
 
-async def use_links(services: Opened, run_id: str, step: str, execution: int) -> None:
-    """Do what both links of a pause do, which may be decided already."""
+async def use_links(services: OpenServices, run_id: str, step: str, execution: int) -> None:
+    """Resume and cancel a pause as its links do; it may be decided already."""
     engine = services.service
-    for move in (engine.resume_pause, engine.cancel_pause):
+    for use in (engine.resume_pause, engine.cancel_pause):
         with suppress(PDFlowError):
-            await move(run_id, step, execution, "link", {"body": 1})
+            await use(run_id, step, execution, "link", {"body": 1})
     await asyncio.sleep(0)

@@ -1,0 +1,246 @@
+"""What lies where in a data directory: folders of records, and what belongs to which run.
+
+The store writes by this table; the commands of ``jupyter_pdflow.maintenance`` read by it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+from msgspec.json import encode
+
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.workflow import Workflow
+from jupyter_pdflow.stores.base import Email, Output, run_of
+from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name
+from jupyter_pdflow.stores.tinydb.storage import read_file, write_record
+from jupyter_pdflow.stores.tinydb.validation import (
+    flaw_of_run,
+    flaw_of_values,
+    flaw_of_workflow,
+    is_id,
+    is_writable,
+)
+
+R = TypeVar("R", bound=Struct)
+
+
+# --- the types of records -------------------------------------------------------------
+
+
+class ExecutionOutputs(Struct, frozen=True, kw_only=True):
+    """The outputs of one execution of a step."""
+
+    step: str
+    execution: int
+    outputs: list[Output]
+
+
+class RunOutputs(Struct, frozen=True, kw_only=True):
+    """The outputs of a run: executions, oldest first, and the number of dropped ones by step."""
+
+    id: str
+    shown: list[ExecutionOutputs] = []
+    dropped: dict[str, int] = {}
+
+
+class Versions(Struct, frozen=True, kw_only=True):
+    """All versions of one workflow; `newest` is the version that new runs use."""
+
+    id: str
+    newest: str
+    versions: dict[str, Workflow]
+
+
+def flaw_of_outputs(kept: RunOutputs) -> str | None:
+    """Return what is wrong with stored outputs, or None."""
+    writable = is_writable([execution.outputs for execution in kept.shown])
+    return flaw_of_values(kept) or (None if writable else "its data can't be written again")
+
+
+def flaw_of_versions(known: Versions) -> str | None:
+    """Return what is wrong with a stored workflow, or None."""
+    if known.newest not in known.versions:
+        return "its newest version is missing"
+    for version, workflow in known.versions.items():
+        if (workflow.id, workflow.version) != (known.id, version):
+            return f"version {version[:80]!r} is that of another workflow, or another version"
+        flaw = flaw_of_workflow(workflow)
+        if flaw is not None:
+            return f"version {version!r}: {flaw}"
+    return None
+
+
+def flaw_of_email(email: Email) -> str | None:
+    """Return what is wrong with a stored email, or None.
+
+    An email that can't be sent has no flaw: it becomes `failed`, and its `error` says why.
+    """
+    flaw = flaw_of_values(email)
+    if flaw is None and run_of(email.id) != email.run_id:
+        flaw = "its id is not one of its run's emails"
+    return flaw
+
+
+RUN = RecordType(Run, "run", flaw_of_run)
+RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
+WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
+EMAIL = RecordType(Email, "mail", flaw_of_email)
+
+
+# --- the folders ----------------------------------------------------------------------
+
+
+class RecordFolder(NamedTuple, Generic[R]):
+    """A folder of a data directory, and the type of its records."""
+
+    name: str
+    type: RecordType[R]
+
+    def file(self, record_id: str) -> str:
+        """Return the name of a record's file, below the data directory.
+
+        Raises
+        ------
+        StoredFileError
+            The id is not one.
+        """
+        return f"{self.name}/{file_name(record_id)}"
+
+    def parse(self, content: bytes, name: str) -> R:
+        """Return the record in the content of a file; `StoredFileError` if it has a flaw."""
+        return self.type.parse(content, PurePosixPath(name).name)
+
+
+ACTIVE = RecordFolder("active", RUN)
+FINISHED = RecordFolder("finished", RUN)
+OUTPUTS = RecordFolder("outputs", RUN_OUTPUTS)
+WORKFLOWS = RecordFolder("workflows", WORKFLOW)
+QUEUED_EMAILS = RecordFolder("mail/queued", EMAIL)
+DONE_EMAILS = RecordFolder("mail/done", EMAIL)
+
+RUN_FOLDERS = (ACTIVE, FINISHED)
+EMAIL_FOLDERS = (QUEUED_EMAILS, DONE_EMAILS)
+FOLDERS: tuple[RecordFolder[Any], ...] = (*RUN_FOLDERS, OUTPUTS, WORKFLOWS, *EMAIL_FOLDERS)
+
+MESSAGES = "mail"
+"""The folder of the emails that were kept as files."""
+
+MESSAGE = ".eml"
+
+EXPORTED = "exported"
+"""What an export moved out: a folder of the data directory, and one of the folder of files."""
+
+
+def folder_of(name: str) -> RecordFolder[Any] | None:
+    """Return the folder that a file's name, below the data directory, is in; None if in none."""
+    parent = str(PurePosixPath(name).parent)
+    return next((folder for folder in FOLDERS if folder.name == parent), None)
+
+
+def owner_of(name: str) -> str | None:
+    """Return the id of the run whose outputs or email the file of that name holds, or None."""
+    path = PurePosixPath(name)
+    parent, kind = str(path.parent), path.suffix
+    if parent == OUTPUTS.name and kind == SUFFIX:
+        return path.stem
+    emails = (*((folder.name, SUFFIX) for folder in EMAIL_FOLDERS), (MESSAGES, MESSAGE))
+    return run_of(path.stem) if (parent, kind) in emails else None
+
+
+class DataDir:
+    """The records of a data directory, read without a server; reading changes nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+    files_dir : Path, optional
+        ``PDFlow.files_dir``; by default in the directory.
+    """
+
+    def __init__(self, path: Path, files_dir: Path | None = None) -> None:
+        self.path = path
+        self.folders = RunFolders(files_dir or path / FILES)
+
+    def names(self, folder: str) -> list[str]:
+        """List the names, below the data directory, of what is in a folder, in order."""
+        above = "" if folder == "." else f"{folder}/"
+        return sorted(f"{above}{path.name}" for path in self.at(folder).glob("*"))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return (self.path / name).exists()
+
+    def content(self, name: str) -> bytes:
+        """Read a file; `OSError` if that is not possible."""
+        return read_file(str(self.path / name))
+
+    def runs_with_files(self) -> set[str]:
+        """Return the ids of the runs whose steps have saved files."""
+        found = {path.name for path in self.folders.path.glob("*") if path.is_dir()}
+        return set(filter(is_id, found)) - {EXPORTED}
+
+    def ids(self, folder: RecordFolder[R]) -> list[str]:
+        """List the ids of the records in a folder, in order."""
+        names = (PurePosixPath(name) for name in self.names(folder.name))
+        return [name.stem for name in names if name.suffix == SUFFIX and is_id(name.stem)]
+
+    def has(self, folder: RecordFolder[R], record_id: str) -> bool:
+        """Whether there is a file for that record."""
+        return self.exists(folder.file(record_id))
+
+    def run_ids(self) -> list[str]:
+        """List the ids of all runs, in order."""
+        return sorted({run_id for folder in RUN_FOLDERS for run_id in self.ids(folder)})
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is a run with that id, readable or not."""
+        return any(self.has(folder, run_id) for folder in RUN_FOLDERS)
+
+    def read_run(self, run_id: str) -> Run:
+        """Return a run, active or finished; errors as of `read`."""
+        return self.read(ACTIVE if self.has(ACTIVE, run_id) else FINISHED, run_id)
+
+    def read(self, folder: RecordFolder[R], record_id: str) -> R:
+        """Return a record; `StoredFileError` if it has a flaw, `OSError` if it can't be read."""
+        name = folder.file(record_id)
+        return folder.parse(self.content(name), name)
+
+    def names_by_run(self) -> dict[str, list[str]]:
+        """Return the names of the files with outputs and emails, by the run they belong to."""
+        found = defaultdict(list)
+        for folder in (OUTPUTS.name, *(folder.name for folder in EMAIL_FOLDERS), MESSAGES):
+            for name in self.names(folder):
+                owner = owner_of(name)
+                if owner is not None and is_id(PurePosixPath(name).stem):
+                    found[owner].append(name)
+        return found
+
+    def file(self, folder: RecordFolder[R], record_id: str) -> Path:
+        """Return the path of a record's file."""
+        return self.path / folder.file(record_id)
+
+    def at(self, name: str, *, exported: bool = False) -> Path:
+        """Return the path of a file, or of the folder ``files/<run>`` wherever it is.
+
+        Parameters
+        ----------
+        name : str
+            Its name below the data directory.
+        exported : bool
+            Whether to return where an export moves it, on the same disk.
+        """
+        folder, _, run_id = name.partition("/")
+        above, below = (self.folders.path, run_id) if folder == FILES else (self.path, name)
+        return above / EXPORTED / below if exported else above / below
+
+    def write(self, folder: RecordFolder[R], record_id: str, record: R) -> None:
+        """Write a record; durable when this returns."""
+        path = self.file(folder, record_id)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_record(path, encode(record), folder.type.table)
