@@ -264,7 +264,8 @@ def _misplaced(inventory: Inventory, run_id: str) -> Iterator[Finding]:
         file, folder = data.file(ACTIVE, run_id), data.path / FINISHED.name
         fix = Fix(partial(storage.move_file, file, folder), f"Moved run {run_id} to {folder}.")
         problem = f"Run {run_id} has ended, but lies among the active ones."
-        yield Finding(problem, "A server moves it when it starts.", fix)
+        # A server delivers the emails of active runs only: it has to move a run that has some.
+        yield Finding(problem, "A server moves it when it starts.", None if active.outbox else fix)
     elif finished and not finished.ended and run_id not in inventory.active:
         problem = f"Run {run_id} is {finished.status}, but lies among the finished ones."
         advice = f"Move its file from {FINISHED.name} to {ACTIVE.name} while no server runs."

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import DataDirLockedError
 from jupyter_pdflow.maintenance.doctor import Report, examine, repair
 from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
+from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
 from jupyter_pdflow.server.links.tokens import LINK_KEYS
 from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.layout import (
@@ -215,6 +216,21 @@ def test_what_is_repaired(what: str, sample: SampleData) -> None:
     assert len(repair(sample.data)) == 1
     assert examine(sample.data).findings == []
     assert sample.files() == before
+
+
+def test_an_ended_run_with_emails_to_hand_over_stays_active(sample: SampleData) -> None:
+    email = OutboxMessage(
+        id=f"{sample.ended.id}-1-0-9",
+        run_id=sample.ended.id,
+        step="a",
+        email=EmailRequest(subject="s"),
+        created_at=sample.ended.created_at,
+    )
+    sample.data.write(ACTIVE, sample.ended.id, replace(sample.ended, outbox=[email]))
+    sample.data.file(FINISHED, sample.ended.id).unlink()
+    (problem,) = problems(examine(sample.data))
+    assert "has ended, but lies among the active" in problem
+    assert repair(sample.data) == []
 
 
 @pytest.mark.parametrize("what", REPORTED)
