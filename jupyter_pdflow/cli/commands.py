@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from rich.table import Table
 
 from jupyter_pdflow import formatting
-from jupyter_pdflow.cli.arguments import parse
 from jupyter_pdflow.cli.running import (
     STYLES,
     TemporaryServer,
@@ -29,37 +26,8 @@ from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
 from jupyter_pdflow.settings import URL_VARIABLE
 
-DONE, REFUSED, INTERRUPTED = 0, 2, 130
+DONE = 0
 EXIT_STATUSES = {"succeeded": DONE, "failed": 1, "canceled": 3}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command, and return its exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command line without the program's name; by default that of this process.
-
-    Returns
-    -------
-    int
-        The exit status: 0, 1 (the run failed), 2 (refused), 3 (canceled), 130 (interrupted).
-    """
-    # SIGTERM would end the process at once, and leave a server running that was started for a run.
-    signal.signal(signal.SIGTERM, _raise_interrupt)
-    try:
-        options = parse(arguments)
-        return COMMANDS[options.command](options)
-    except PDFlowError as error:
-        echo_error(f"jupyter pdflow: {error}")
-        return REFUSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes standard output at exit, and would print this error once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED
 
 
 # --- run ------------------------------------------------------------------------------
@@ -308,10 +276,6 @@ def _check_notebook(notebook: str) -> Path:
         msg = f"There is no notebook {notebook!r}; give the path of an .ipynb file."
         raise UsageError(msg)
     return path
-
-
-def _raise_interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _compact(value: Any) -> str:

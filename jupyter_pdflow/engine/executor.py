@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
-from jupyter_pdflow.engine.pending_writes import StorageHealth
-from jupyter_pdflow.engine.queue import Admission, Slot
+from jupyter_pdflow.engine.queue import Admission, Slot, StorageHealth
 from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
@@ -18,7 +17,7 @@ from jupyter_pdflow.rules.execution import is_alone
 from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Output
+from jupyter_pdflow.stores import Output
 
 logger = logging.getLogger(__name__)
 

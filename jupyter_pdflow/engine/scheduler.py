@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.mail.outbox import EmailFiles, Outbox
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Store
+from jupyter_pdflow.stores import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 

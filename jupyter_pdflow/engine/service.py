@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.executor import Executor
-from jupyter_pdflow.engine.pending_writes import Ids, PendingWrites, RunLocks, StorageHealth
+from jupyter_pdflow.engine.queue import Ids, PendingWrites, RunLocks, StorageHealth
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
@@ -42,7 +42,7 @@ from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, Ru
 from jupyter_pdflow.rules.transitions import Transition, apply, new_run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Email, Output, RunSummary, Store
+from jupyter_pdflow.stores import Email, Output, RunSummary, Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.storage import in_slices
 

@@ -18,11 +18,10 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.clock import Timers
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError, UndeliverableError
-from jupyter_pdflow.mail.message import delivered, envelope_of, undelivered
-from jupyter_pdflow.mail.smtp import SMTPTransport
+from jupyter_pdflow.mail.smtp import SMTPTransport, delivered, envelope_of, undelivered
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Email, run_of
+from jupyter_pdflow.stores import Email, run_of
 from jupyter_pdflow.stores.tinydb.layout import (
     DONE_EMAILS,
     EMAIL,

@@ -30,7 +30,7 @@ from jupyter_pdflow.exceptions import ArchiveError
 from jupyter_pdflow.maintenance import Watch, doctor
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
-from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders, flaw_of_path, flaw_of_paths
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS
@@ -138,7 +138,7 @@ class ArchiveLimits(NamedTuple):
 
 
 @contextmanager
-def open_archive(path: Path, limits: ArchiveLimits, watch: Watch = iter) -> Iterator[Archive]:
+def open_archive(path: Path, limits: ArchiveLimits, watch: Watch = iter) -> Iterator[ExportArchive]:
     """Open an archive and check all of it.
 
     Raises
@@ -151,7 +151,7 @@ def open_archive(path: Path, limits: ArchiveLimits, watch: Watch = iter) -> Iter
     except _DAMAGE as error:
         raise _refusal(path, f"can't be read as an archive ({error})") from error
     with file:
-        archive = Archive(path, file, limits)
+        archive = ExportArchive(path, file, limits)
         for flaw in archive.flaws(watch):
             raise _refusal(path, f"can't be used: {flaw}")
         yield archive
@@ -165,7 +165,7 @@ class _Manifest(Struct):
     archive: int
 
 
-class Archive(layout.DataDir):
+class ExportArchive(layout.DataDir):
     """An archive, which is read like a data directory; `ArchiveError` if it is damaged.
 
     `files` are the names of files by run id and path; `keys` the ids of their runs by link key.

@@ -24,11 +24,11 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotExportedError, NotFoundError, StoredFileError
 from jupyter_pdflow.maintenance import Watch, archive, doctor
-from jupyter_pdflow.maintenance.archive import Archive, ArchiveLimits
+from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.server.services import DataLock
-from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
@@ -291,7 +291,7 @@ def _free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _state(data: DataDir, brought: Archive, run_id: str) -> State:
+def _state(data: DataDir, brought: ExportArchive, run_id: str) -> State:
     """Compare a run with what the directory has of it, perhaps from an import that was cut short."""
     try:
         if data.has_run(run_id):
@@ -306,7 +306,9 @@ def _state(data: DataDir, brought: Archive, run_id: str) -> State:
     return "other" if has_files and not brought.has_same_files(run_id, data.folders) else "new"
 
 
-def _merged_versions(data: DataDir, brought: Archive, runs: list[Run]) -> list[layout.Versions]:
+def _merged_versions(
+    data: DataDir, brought: ExportArchive, runs: list[Run]
+) -> list[layout.Versions]:
     """Add versions to the workflows here, whose newest version stays; return the changed ones."""
     changed = []
     for workflow_id in sorted({run.workflow_id for run in runs} & set(brought.ids(WORKFLOWS))):
@@ -330,7 +332,7 @@ def _add_keys(data: DataDir, brought: tokens.ImportedKeys, run_ids: set[str]) ->
     return len(merged.keys() - known.keys())
 
 
-def _import_run(data: DataDir, brought: Archive, run: Run, names: list[str]) -> None:
+def _import_run(data: DataDir, brought: ExportArchive, run: Run, names: list[str]) -> None:
     for name in names:
         _import_record(data, brought, name)
     files = brought.files.get(run.id)
@@ -347,7 +349,7 @@ def _import_run(data: DataDir, brought: Archive, run: Run, names: list[str]) -> 
     remove_tree(data.at(f"{FILES}/{run.id}", exported=True))
 
 
-def _import_record(data: DataDir, brought: Archive, name: str) -> None:
+def _import_record(data: DataDir, brought: ExportArchive, name: str) -> None:
     """Write outputs or an email, unless the directory has them."""
     path, folder = data.at(name), layout.folder_of(name)
     if folder is None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from jupyter_pdflow.client import Client, connect, run_path
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
+from jupyter_pdflow.formatting import NO_RUNS, View, run_fallback
 from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.notebook.session import (
     ExecutedStep,
@@ -20,7 +21,6 @@ from jupyter_pdflow.notebook.session import (
 )
 from jupyter_pdflow.notebook.source import code_cells, read_source
 from jupyter_pdflow.pd.attrs import Attrs, attrs
-from jupyter_pdflow.widgets.fallback import NO_RUNS, View, run_fallback
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView

@@ -20,9 +20,9 @@ from ipywidgets.widgets.widget_box import VBox
 
 from jupyter_pdflow.client import run_path
 from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
-from jupyter_pdflow.formatting import Fallback
-from jupyter_pdflow.widgets.fallback import (
+from jupyter_pdflow.formatting import (
     NO_RUNS,
+    Fallback,
     View,
     run_fallback,
     runs_fallback,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.engine.pending_writes import PendingWrites, RunLocks, StorageHealth
+from jupyter_pdflow.engine.queue import PendingWrites, RunLocks, StorageHealth
 from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores.tinydb.storage import in_thread, replace_file
 from tests.engine.support import until

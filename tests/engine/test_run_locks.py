@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from jupyter_pdflow.engine.pending_writes import RunLocks
+from jupyter_pdflow.engine.queue import RunLocks
 
 
 async def test_changes_of_one_run_take_turns_and_those_of_others_do_not_wait() -> None:

@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.exceptions import NotFoundError, UndeliverableError
-from jupyter_pdflow.mail.message import ERROR_LIMIT, envelope_of
 from jupyter_pdflow.mail.outbox import Outbox
-from jupyter_pdflow.mail.smtp import SMTPTransport
+from jupyter_pdflow.mail.smtp import ERROR_LIMIT, SMTPTransport, envelope_of
 from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores import Email
 from tests.engine.support import Inbox, smtp_server, until
 
 FLAWS: list[dict[str, Any]] = [

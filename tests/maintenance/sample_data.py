@@ -14,7 +14,7 @@ from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys
-from jupyter_pdflow.stores.base import Email
+from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, QUEUED_EMAILS, DataDir
 from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore

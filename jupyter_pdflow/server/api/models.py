@@ -13,7 +13,7 @@ from tornado.web import HTTPError
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores.base import Email, PauseSummary, RunSummary, StepSummary
+from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary
 from jupyter_pdflow.stores.tinydb.folders import RunFile
 
 View: TypeAlias = dict[str, Any]

@@ -14,7 +14,7 @@ from msgspec.json import encode
 
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores.base import Email, Output, run_of
+from jupyter_pdflow.stores import Email, Output, run_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name
 from jupyter_pdflow.stores.tinydb.storage import read_file, write_record

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import ENDED, Run, RunStatus
-from jupyter_pdflow.stores.base import RunSummary, summary_of
+from jupyter_pdflow.stores import RunSummary, summary_of
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, RUN
 from jupyter_pdflow.stores.tinydb.records import QUOTED, Records, RecordType
 from jupyter_pdflow.stores.tinydb.storage import in_reader, in_slices

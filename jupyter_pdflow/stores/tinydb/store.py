@@ -15,7 +15,7 @@ from slugify import slugify
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
-from jupyter_pdflow.stores.base import Output, RunSummary
+from jupyter_pdflow.stores import Output, RunSummary
 from jupyter_pdflow.stores.tinydb.layout import (
     OUTPUTS,
     RUN_OUTPUTS,

@@ -20,7 +20,7 @@ from jupyter_pdflow.rules.run import Error, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.server.api.models import run_item, run_view
-from jupyter_pdflow.stores.base import summary_of
+from jupyter_pdflow.stores import summary_of
 from jupyter_pdflow.stores.tinydb import storage
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.store import EXECUTIONS_KEPT, TinyDBStore
