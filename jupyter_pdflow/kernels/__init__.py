@@ -1,1 +1,1 @@
-"""Kernels of production runs: `worker` is what runs in them, the rest is outside."""
+"""Kernels of production runs: `inside` is what runs in them, the rest starts and drives them."""

@@ -47,10 +47,7 @@ OBJECTS_LIMIT = 20_000
 """Maximum number of objects that are watched."""
 
 ADD_SECONDS = 0.2
-"""CPU time that adding them may take; what is left then is not watched.
-
-Not wall time: on a machine that does much else, changes would not be found.
-"""
+"""CPU time that adding them may take (wall time runs out on a busy machine); the rest is left."""
 
 COMPARE_SECONDS = 0.005
 """CPU time that a comparison may take; what is left then is not compared."""
