@@ -84,7 +84,7 @@ class Inventory:
 
 
 def examine(data: DataDir, watch: Watch = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
-    """Check all of a data directory of which `needed_bytes` should be free, and change nothing."""
+    """Check all of a data directory, whose disk should have `needed_bytes`, and change nothing."""
     inventory = take_inventory(data, watch, DataLock(data.path).holder())
     free, findings = shutil.disk_usage(data.path).free, _findings(inventory)
     if free < needed_bytes:
@@ -164,23 +164,19 @@ def _modes(inventory: Inventory) -> Iterator[Finding]:
     for each, mode in ((path, 0o700), *((path / name, 0o600) for name in SECRETS)):
         found = each.stat().st_mode & 0o777 if os.name == "posix" and each.exists() else mode
         if found & 0o077:
-            yield Finding(
-                f"{each} can be used by others (mode {found:o}).",
-                f"Make it yours alone: chmod {mode:o} {each}",
-                Fix(partial(each.chmod, mode), f"Made {each} yours alone."),
-            )
+            problem = f"{each} can be used by others (mode {found:o})."
+            fix = Fix(partial(each.chmod, mode), f"Made {each} yours alone.")
+            yield Finding(problem, f"Make it yours alone: chmod {mode:o} {each}", fix)
 
 
 def _replaced(inventory: Inventory) -> Iterator[Finding]:
-    """Find what stands in the place of a folder, or of the mark that kernels look for."""
-    data = inventory.data
-    right = {folder.name: data.at(folder.name).is_dir() for folder in layout.FOLDERS}
-    right |= {
-        FILES: data.folders.path.is_dir(),
-        f"{FILES}/{FILES_ID_NAME}": is_marked(data.folders.path),
-    }
+    """Find what is in the place of a folder, or of the id that kernels look for in one."""
+    data, id_name = inventory.data, f"{FILES}/{FILES_ID_NAME}"
+    folders = (*(folder.name for folder in layout.FOLDERS), FILES)
+    right = {name: data.at(name).is_dir() for name in folders}
+    right[id_name] = is_marked(data.folders.path)
     for name in (name for name in right if not right[name] and os.path.lexists(data.at(name))):
-        problem = f"{name} is not {'a mark' if name.endswith(FILES_ID_NAME) else 'a folder'}."
+        problem = f"{name} is not {'the id of a folder' if name == id_name else 'a folder'}."
         advice = "Put a copy from a backup in its place; servers set it aside."
         yield Finding(problem, advice, _quarantine(data.at(name)))
 

@@ -124,10 +124,7 @@ def clash_of(paths: Iterable[str]) -> str | None:
 def flaw_of_paths(paths: Iterable[str]) -> tuple[str, str] | None:
     """Return a path that a run's folder can't have beside the others, and why; None if it can.
 
-    Parameters
-    ----------
-    paths : iterable of str
-        Paths of files, and of empty folders with a slash at the end; empty for the run's folder.
+    Paths of folders, which are empty, end with a slash; that of the run's own folder is empty.
     """
     found = list(paths)
     for path in filter(None, found):
@@ -218,14 +215,8 @@ class RunFolders:
     def write(self, run_id: str, files: Mapping[str, Iterable[bytes]]) -> None:
         """Write the folder of a run that has none, for its owner only; durable when this returns.
 
-        It is written under another name and renamed last: a crash leaves it whole or not at all.
-
-        Parameters
-        ----------
-        run_id : str
-            The run.
-        files : mapping
-            The parts of each file by path, and empty folders, as `flaw_of_paths` checks them.
+        `files` has the parts of each file by path, and empty folders as for `flaw_of_paths`. The
+        folder gets its name last: a crash leaves all of it or nothing.
         """
         draft = self.path / (run_id + TEMPORARY)
         remove_tree(draft)
