@@ -85,13 +85,17 @@ def export_runs(
         _move_out(data, [name for each in parts for name in each.moved], draft)
         draft.rename(target)
         storage.sync_directory(target.parent)
+    return _exported(parts, sum(map(len, keys)))
+
+
+def _exported(parts: list[RunParts], keys: int) -> Exported:
     names = [name for each in parts for name in each.names]
     return Exported(
         copied=[each.run.id for each in parts if each.run.ended],
         moved=[each.run.id for each in parts if not each.run.ended],
         emails=sum(layout.folder_of(name) in layout.EMAIL_FOLDERS for name in names),
         files=sum(not file.is_folder for each in parts for file in each.files),
-        keys=sum(map(len, keys)),
+        keys=keys,
     )
 
 
@@ -264,23 +268,30 @@ def import_runs(
     limits = limits or ArchiveLimits(_free_bytes(data.path), _free_bytes(data.folders.path))
     with (
         DataLock(data.path).held("jupyter pdflow import"),
-        archive.open_archive(source, limits, watch) as brought,
+        archive.open_archive(source, limits, watch) as incoming,
     ):
-        states = {run_id: _state(data, brought, run_id) for run_id in brought.run_ids()}
-        found = [brought.read_run(run_id) for run_id, state in states.items() if state == "new"]
-        runs = [run for run in found if start or run.status not in AT_ONCE]
-        versions = _merged_versions(data, brought, runs)
-        keys = _add_keys(data, brought.keys, {run.id for run in runs})
-        for known in versions:
-            data.write(WORKFLOWS, known.id, known)
-        names = brought.names_by_run()
-        for run in watch(runs):
-            _import_run(data, brought, run, names[run.id])
+        return _import_runs(data, incoming, watch, start=start)
+
+
+def _import_runs(data: DataDir, incoming: ExportArchive, watch: Watch, *, start: bool) -> Imported:
+    ids: dict[State, list[str]] = {"new": [], "same": [], "other": []}
+    for run_id in incoming.run_ids():
+        ids[_state(data, incoming, run_id)].append(run_id)
+    found = list(map(incoming.read_run, ids["new"]))
+    runs = [run for run in found if start or run.status not in AT_ONCE]
+    versions = _merged_versions(data, incoming, runs)
+    keys = _add_keys(data, incoming.keys, {run.id for run in runs})
+    for known in versions:
+        data.write(WORKFLOWS, known.id, known)
+    names = incoming.names_by_run()
+    for run in watch(runs):
+        _import_run(data, incoming, run, names[run.id])
+    new = [run.id for run in runs]
     return Imported(
-        new=[run.id for run in runs],
-        same=[run_id for run_id, state in states.items() if state == "same"],
-        other=[run_id for run_id, state in states.items() if state == "other"],
-        held=[run.id for run in found if run not in runs],
+        new=new,
+        same=ids["same"],
+        other=ids["other"],
+        held=sorted(set(ids["new"]).difference(new)),
         waiting=sum(not run.ended for run in runs),
         keys=keys,
     )
@@ -291,28 +302,28 @@ def _free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _state(data: DataDir, brought: ExportArchive, run_id: str) -> State:
+def _state(data: DataDir, incoming: ExportArchive, run_id: str) -> State:
     """Compare a run with what the directory has of it, perhaps from an import that was cut short."""
     try:
         if data.has_run(run_id):
-            return "same" if data.read_run(run_id) == brought.read_run(run_id) else "other"
+            return "same" if data.read_run(run_id) == incoming.read_run(run_id) else "other"
     except (StoredFileError, OSError):
         return "other"
-    has_outputs = brought.has(OUTPUTS, run_id)
-    outputs = brought.read(OUTPUTS, run_id) if has_outputs else None
+    has_outputs = incoming.has(OUTPUTS, run_id)
+    outputs = incoming.read(OUTPUTS, run_id) if has_outputs else None
     if data.has(OUTPUTS, run_id) and data.read(OUTPUTS, run_id) != outputs:
         return "other"
     has_files = data.at(f"{FILES}/{run_id}").exists()
-    return "other" if has_files and not brought.has_same_files(run_id, data.folders) else "new"
+    return "other" if has_files and not incoming.has_same_files(run_id, data.folders) else "new"
 
 
 def _merged_versions(
-    data: DataDir, brought: ExportArchive, runs: list[Run]
+    data: DataDir, incoming: ExportArchive, runs: list[Run]
 ) -> list[layout.Versions]:
     """Add versions to the workflows here, whose newest version stays; return the changed ones."""
     changed = []
-    for workflow_id in sorted({run.workflow_id for run in runs} & set(brought.ids(WORKFLOWS))):
-        added = brought.read(WORKFLOWS, workflow_id)
+    for workflow_id in sorted({run.workflow_id for run in runs} & set(incoming.ids(WORKFLOWS))):
+        added = incoming.read(WORKFLOWS, workflow_id)
         known = data.read(WORKFLOWS, workflow_id) if data.has(WORKFLOWS, workflow_id) else added
         versions = {**added.versions, **known.versions}
         if known is added or versions.keys() != known.versions.keys():
@@ -320,24 +331,24 @@ def _merged_versions(
     return changed
 
 
-def _add_keys(data: DataDir, brought: tokens.ImportedKeys, run_ids: set[str]) -> int:
+def _add_keys(data: DataDir, incoming: tokens.ImportedKeys, run_ids: set[str]) -> int:
     """Keep keys for the links of the runs that they came with; return how many are new here."""
     own_path, path = map(data.at, (tokens.LINK_KEYS, tokens.IMPORTED_KEYS))
     own = tokens.read_keys(own_path) if own_path.exists() else []
     known = tokens.read_imported_keys(path)
-    used = {key: runs & run_ids for key, runs in brought.items() if key not in own}
+    used = {key: runs & run_ids for key, runs in incoming.items() if key not in own}
     merged = {key: known.get(key, set()) | runs for key, runs in used.items() if runs}
     if merged:
         tokens.write_imported_keys(path, {**known, **merged})
     return len(merged.keys() - known.keys())
 
 
-def _import_run(data: DataDir, brought: ExportArchive, run: Run, names: list[str]) -> None:
+def _import_run(data: DataDir, incoming: ExportArchive, run: Run, names: list[str]) -> None:
     for name in names:
-        _import_record(data, brought, name)
-    files = brought.files.get(run.id)
+        _import_record(data, incoming, name)
+    files = incoming.files.get(run.id)
     if files is not None and not data.at(f"{FILES}/{run.id}").exists():
-        data.folders.write(run.id, {path: brought.parts(name) for path, name in files.items()})
+        data.folders.write(run.id, {path: incoming.parts(name) for path, name in files.items()})
     folder = FINISHED if run.ended else ACTIVE
     data.write(folder, run.id, run)
     if run.ended_at is not None:  # PDFlow.keep_days counts from the file's time
@@ -349,15 +360,15 @@ def _import_run(data: DataDir, brought: ExportArchive, run: Run, names: list[str
     remove_tree(data.at(f"{FILES}/{run.id}", exported=True))
 
 
-def _import_record(data: DataDir, brought: ExportArchive, name: str) -> None:
+def _import_record(data: DataDir, incoming: ExportArchive, name: str) -> None:
     """Write outputs or an email, unless the directory has them."""
     path, folder = data.at(name), layout.folder_of(name)
     if folder is None:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            storage.replace_file(path, brought.content(name))
+            storage.replace_file(path, incoming.content(name))
         return
-    record: Any = brought.read(folder, path.stem)
+    record: Any = incoming.read(folder, path.stem)
     same: tuple[layout.RecordFolder[Any], ...] = (folder,)
     if isinstance(record, Email):  # one that was sent just before a crash is among the queued ones
         folder = layout.QUEUED_EMAILS if record.status == "queued" else layout.DONE_EMAILS
