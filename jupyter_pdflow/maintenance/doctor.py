@@ -23,11 +23,17 @@ from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
-from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import ACTIVE, EXPORTED, FINISHED, OUTPUTS, DataDir
+from jupyter_pdflow.stores.tinydb.layout import (
+    ACTIVE,
+    EXPORTED,
+    FINISHED,
+    OUTPUTS,
+    DataDir,
+    DataLock,
+)
 from jupyter_pdflow.stores.tinydb.records import QUOTED, SUFFIX, UNREADABLE, quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 

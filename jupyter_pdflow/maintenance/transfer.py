@@ -27,11 +27,17 @@ from jupyter_pdflow.maintenance import Watch, archive, doctor
 from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.server.links import tokens
-from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
+from jupyter_pdflow.stores.tinydb.layout import (
+    ACTIVE,
+    FINISHED,
+    OUTPUTS,
+    WORKFLOWS,
+    DataDir,
+    DataLock,
+)
 from jupyter_pdflow.stores.tinydb.records import QUOTED
 
 # --- export ---------------------------------------------------------------------------

@@ -35,13 +35,13 @@ from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.public_url import fixed_address, host_of
 from jupyter_pdflow.server.services import (
-    DataLock,
     RefusingServiceManager,
     ServiceManager,
     build_services,
 )
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE, Settings
 from jupyter_pdflow.stores.tinydb.folders import FILES
+from jupyter_pdflow.stores.tinydb.layout import DataLock
 
 SCHEMA = Path(__file__).parent / "run-event.yaml"
 SCHEMA_ID = "https://schema.jupyter.org/jupyter_pdflow/run/v1"

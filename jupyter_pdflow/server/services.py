@@ -8,17 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-from filelock import FileLock, Timeout
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_pdflow.clock import utc_now
@@ -32,148 +25,16 @@ from jupyter_pdflow.server.configuration import smtp_transport
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
-from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
-from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import in_thread, read_file
+from jupyter_pdflow.stores.tinydb.layout import DataLock
+from jupyter_pdflow.stores.tinydb.storage import in_thread
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 logger = logging.getLogger(__name__)
 
-WRITER_SECONDS = 1.0
-"""How long to wait for the writer process of a server that was killed."""
 
 RETRY_SECONDS = 2.0
 """Time between two attempts to take the lock of the data directory."""
-
-
-class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that holds a data directory; the ``url`` of a command is its name."""
-
-    pid: int
-    host: str
-    url: str
-    started_at: datetime
-
-
-class DataLock:
-    """The lock of a data directory; the operating system releases it when the process ends.
-
-    Parameters
-    ----------
-    data_dir : Path
-        The data directory. `acquire` makes it, for this user only, if it does not exist.
-    """
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
-        self._writer_lock = FileLock(data_dir / writer_process.LOCK, mode=0o600)
-        self._holder_file = data_dir / "lock.json"
-
-    def holder(self) -> str | None:
-        """Return a description of the process that holds the lock, or None if the lock is free."""
-        if not Path(self._lock.lock_file).exists():
-            return None
-        try:
-            with self._lock.acquire(timeout=0):
-                return None
-        except Timeout:
-            return self._describe_holder()
-
-    def acquire(self, url: str) -> None:
-        """Acquire the lock, and store who holds it.
-
-        Parameters
-        ----------
-        url : str
-            The address of this server, or the name of this command.
-
-        Raises
-        ------
-        DataDirLockedError
-            Another process holds the lock; the message describes it.
-        OSError
-            The directory can't be written.
-        """
-        _make_private_folder(self._data_dir)
-        self._acquire_lock()
-        now = datetime.now(UTC)
-        holder = LockHolder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
-        try:
-            if os.path.lexists(self._holder_file) and not self._holder_file.is_file():
-                quarantine(self._holder_file)
-            self._holder_file.write_bytes(msgspec.json.encode(holder))
-        except OSError:
-            self._lock.release()
-            raise
-
-    @contextmanager
-    def held(self, command: str) -> Iterator[None]:
-        """Hold the lock for a command that needs no server.
-
-        Raises
-        ------
-        DataDirLockedError
-            A server or another command has it; the message says which one.
-        """
-        holder = self.holder()  # asked first, as `acquire` changes the directory's mode
-        if holder is not None:
-            msg = f"{self._data_dir} is in use by {holder}; stop that first, then do this again."
-            raise DataDirLockedError(msg)
-        self.acquire(command)
-        try:
-            yield
-        finally:
-            self.release()
-
-    def release(self) -> None:
-        """Release the lock if this process holds it."""
-        if self._lock.is_locked:
-            # Before the release: afterwards the file may be the next holder's.
-            with suppress(OSError):
-                self._holder_file.unlink()
-            self._lock.release()
-
-    def _acquire_lock(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            msg = (
-                f"{self._data_dir} is in use by {self._describe_holder()}; "
-                "stop that one, or set PDFlow.data_dir."
-            )
-            raise DataDirLockedError(msg) from error
-        # The writer process of a killed server may outlive it, and still write what it was sent.
-        try:
-            self._wait_for_writer()
-        except Timeout as error:
-            self._lock.release()
-            msg = (
-                f"A server that has ended is still writing to {self._data_dir}; "
-                "try again in a few seconds."
-            )
-            raise DataDirLockedError(msg) from error
-
-    def _wait_for_writer(self) -> None:
-        if Path(self._writer_lock.lock_file).exists():
-            with self._writer_lock.acquire(timeout=WRITER_SECONDS):
-                pass
-
-    def _describe_holder(self) -> str:
-        try:
-            holder = msgspec.json.decode(read_file(str(self._holder_file)), type=LockHolder)
-        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
-            return "another server"
-        since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        name = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"
-        return f"{name} (process {holder.pid} on {holder.host}, {since})"
-
-
-def _make_private_folder(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o700)
 
 
 class Services(NamedTuple):
@@ -224,14 +85,6 @@ def build_services(
         settings.data_dir / ORIGIN_FILE,
     )
     links = Links(settings.data_dir / LINK_KEYS, address)
-    outbox = Outbox(
-        settings.data_dir,
-        smtp_transport(settings.smtp_url),
-        mail_from=settings.mail_from,
-        mail_to=settings.mail_to,
-        clock=utc_now,
-        limits=settings.limits,
-    )
     folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
     kernel_manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(
@@ -244,7 +97,7 @@ def build_services(
     service = Service(
         TinyDBStore(settings.data_dir),
         pool,
-        outbox,
+        _build_outbox(settings),
         links.urls,
         on_change,
         folders=folders,
@@ -259,6 +112,17 @@ def build_services(
         pool=pool,
         kernel_manager=kernel_manager,
         folders=folders,
+    )
+
+
+def _build_outbox(settings: Settings) -> Outbox:
+    return Outbox(
+        settings.data_dir,
+        smtp_transport(settings.smtp_url),
+        mail_from=settings.mail_from,
+        mail_to=settings.mail_to,
+        clock=utc_now,
+        limits=settings.limits,
     )
 
 

@@ -30,8 +30,8 @@ from jupyter_pdflow.server.api.models import (
 )
 from jupyter_pdflow.server.app import run_event
 from jupyter_pdflow.server.links.tokens import Links
-from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 NOW = timedelta()

@@ -35,7 +35,6 @@ from jupyter_pdflow.server.links.tokens import (
     read_imported_keys,
     read_keys,
 )
-from jupyter_pdflow.server.services import DataLock
 from jupyter_pdflow.stores.tinydb.layout import (
     ACTIVE,
     EXPORTED,
@@ -43,6 +42,7 @@ from jupyter_pdflow.stores.tinydb.layout import (
     OUTPUTS,
     WORKFLOWS,
     DataDir,
+    DataLock,
 )
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.maintenance.sample_data import SOURCE, SampleData, add_email, make_sample_data

@@ -100,6 +100,8 @@ class Watch:
         Returns whether a module name is local.
     keep : collection of str
         Names whose objects may change, such as caches and connections.
+    add_seconds, compare_seconds : float
+        CPU time that each call of `add` and of `changes` may take.
 
     Attributes
     ----------
@@ -107,7 +109,15 @@ class Watch:
         The generators of random numbers that were found. They are restored, not compared.
     """
 
-    def __init__(self, is_local: Callable[[str], bool], keep: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        is_local: Callable[[str], bool],
+        keep: Collection[str] = (),
+        *,
+        add_seconds: float = ADD_SECONDS,
+        compare_seconds: float = COMPARE_SECONDS,
+    ) -> None:
+        self._add_seconds, self._compare_seconds = add_seconds, compare_seconds
         self._is_local = is_local
         self._keep = frozenset(keep)
         self._watched: list[_Watched] = []
@@ -124,7 +134,7 @@ class Watch:
         maker : str
             The code that has defined them, for messages.
         """
-        ends = thread_time() + ADD_SECONDS
+        ends = thread_time() + self._add_seconds
         for name in self._keep & namespace.keys():
             self._seen[id(namespace[name])] = namespace[name]
         # Breadth first: if a limit is reached, each name has its nearest objects watched.
@@ -139,7 +149,7 @@ class Watch:
 
     def changes(self) -> list[Change]:
         """Find what has changed since it was added, at most one change for each name."""
-        ends = thread_time() + COMPARE_SECONDS
+        ends = thread_time() + self._compare_seconds
         found: dict[str, Change] = {}
         for number, watched in enumerate(self._watched):
             if number % CLOCK_EVERY == 0 and thread_time() > ends:

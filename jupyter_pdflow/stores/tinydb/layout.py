@@ -1,22 +1,31 @@
-"""What lies where in a data directory: folders of records, and what belongs to which run.
+"""A data directory: what lies where, what belongs to which run, and its lock.
 
 The store writes by this table; the commands of ``jupyter_pdflow.maintenance`` read by it.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import msgspec
+from filelock import FileLock, Timeout
 from msgspec import Struct
 from msgspec.json import encode
 
+from jupyter_pdflow.exceptions import DataDirLockedError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, Output, run_of
+from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name
+from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name, quarantine
 from jupyter_pdflow.stores.tinydb.storage import read_file, write_record
 from jupyter_pdflow.stores.tinydb.validation import (
     flaw_of_run,
@@ -244,3 +253,138 @@ class DataDir:
         path = self.file(folder, record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_record(path, encode(record), folder.type.table)
+
+
+# --- the lock -------------------------------------------------------------------------
+
+WRITER_SECONDS = 1.0
+"""How long to wait for the writer process of a server that was killed."""
+
+
+class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that holds a data directory; the ``url`` of a command is its name."""
+
+    pid: int
+    host: str
+    url: str
+    started_at: datetime
+
+
+class DataLock:
+    """The lock of a data directory; the operating system releases it when the process ends.
+
+    Parameters
+    ----------
+    data_dir : Path
+        The data directory. `acquire` makes it, for this user only, if it does not exist.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
+        self._writer_lock = FileLock(data_dir / writer_process.LOCK, mode=0o600)
+        self._holder_file = data_dir / "lock.json"
+
+    def holder(self) -> str | None:
+        """Return a description of the process that holds the lock, or None if the lock is free."""
+        if not Path(self._lock.lock_file).exists():
+            return None
+        try:
+            with self._lock.acquire(timeout=0):
+                return None
+        except Timeout:
+            return self._describe_holder()
+
+    def acquire(self, url: str) -> None:
+        """Acquire the lock, and store who holds it.
+
+        Parameters
+        ----------
+        url : str
+            The address of this server, or the name of this command.
+
+        Raises
+        ------
+        DataDirLockedError
+            Another process holds the lock; the message describes it.
+        OSError
+            The directory can't be written.
+        """
+        _make_private_folder(self._data_dir)
+        self._acquire_lock()
+        now = datetime.now(UTC)
+        holder = LockHolder(pid=os.getpid(), host=socket.gethostname(), url=url, started_at=now)
+        try:
+            if os.path.lexists(self._holder_file) and not self._holder_file.is_file():
+                quarantine(self._holder_file)
+            self._holder_file.write_bytes(msgspec.json.encode(holder))
+        except OSError:
+            self._lock.release()
+            raise
+
+    @contextmanager
+    def held(self, command: str) -> Iterator[None]:
+        """Hold the lock for a command that needs no server.
+
+        Raises
+        ------
+        DataDirLockedError
+            A server or another command has it; the message says which one.
+        """
+        holder = self.holder()  # asked first, as `acquire` changes the directory's mode
+        if holder is not None:
+            msg = f"{self._data_dir} is in use by {holder}; stop that first, then do this again."
+            raise DataDirLockedError(msg)
+        self.acquire(command)
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Release the lock if this process holds it."""
+        if self._lock.is_locked:
+            # Before the release: afterwards the file may be the next holder's.
+            with suppress(OSError):
+                self._holder_file.unlink()
+            self._lock.release()
+
+    def _acquire_lock(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            msg = (
+                f"{self._data_dir} is in use by {self._describe_holder()}; "
+                "stop that one, or set PDFlow.data_dir."
+            )
+            raise DataDirLockedError(msg) from error
+        # The writer process of a killed server may outlive it, and still write what it was sent.
+        try:
+            self._wait_for_writer()
+        except Timeout as error:
+            self._lock.release()
+            msg = (
+                f"A server that has ended is still writing to {self._data_dir}; "
+                "try again in a few seconds."
+            )
+            raise DataDirLockedError(msg) from error
+
+    def _wait_for_writer(self) -> None:
+        if Path(self._writer_lock.lock_file).exists():
+            with self._writer_lock.acquire(timeout=WRITER_SECONDS):
+                pass
+
+    def _describe_holder(self) -> str:
+        try:
+            holder = msgspec.json.decode(read_file(str(self._holder_file)), type=LockHolder)
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
+            return "another server"
+        since = f"{holder.started_at:%Y-%m-%d %H:%M:%S} UTC"
+        name = f"the server at {holder.url}" if "://" in holder.url else f"`{holder.url}`"
+        return f"{name} (process {holder.pid} on {holder.host}, {since})"
+
+
+def _make_private_folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)

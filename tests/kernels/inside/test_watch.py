@@ -89,13 +89,6 @@ cycle.append(cycle)
 """
 
 
-@pytest.fixture(autouse=True)
-def no_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lift the limits of CPU time, which a slow machine may reach."""
-    monkeypatch.setattr(watch_module, "ADD_SECONDS", 60)
-    monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 60)
-
-
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
     helpers = ModuleType("helpers")
@@ -108,7 +101,12 @@ def names() -> Iterator[dict[str, Any]]:
 
 
 def watching(names: dict[str, Any], **options: Any) -> Watch:
-    found = Watch(lambda name: name in ("__main__", "helpers"), **options)
+    limits = {
+        "add_seconds": 60.0,
+        "compare_seconds": 60.0,
+        **options,
+    }  # a slow machine may reach them
+    found = Watch(lambda name: name in ("__main__", "helpers"), **limits)
     found.add(names, "the setup")
     assert found.changes() == []
     return found
@@ -248,9 +246,7 @@ def test_objects_that_cant_be_described_are_left_out(names: dict[str, Any]) -> N
     assert [change.name for change in watch.changes()] == ["holder"]
 
 
-def test_number_of_watched_objects_is_limited(
-    names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_number_of_watched_objects_is_limited(names: dict[str, Any]) -> None:
     names["many"] = [[number] for number in range(100_000)]
     watch = watching(names)
     assert len(watch._watched) <= watch_module.OBJECTS_LIMIT
@@ -258,12 +254,7 @@ def test_number_of_watched_objects_is_limited(
     assert [change.name for change in watch.changes()] == ["names"]
 
 
-def test_time_limits_are_cpu_time_as_the_machine_may_be_busy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(watch_module, "ADD_SECONDS", 0.2)
-    monkeypatch.setattr(watch_module, "COMPARE_SECONDS", 0.2)
-
+def test_time_limits_are_cpu_time_as_the_machine_may_be_busy() -> None:
     class Waiting(dict[str, int]):
         def __iter__(self) -> Iterator[str]:
             time.sleep(0.3)
@@ -275,7 +266,7 @@ def test_time_limits_are_cpu_time_as_the_machine_may_be_busy(
 
     many = {f"name_{number}": [] for number in range(2 * watch_module.CLOCK_EVERY)}
     names: dict[str, Any] = {"waiting": Waiting(a=1), **many, "last": []}
-    watch = watching(names)
+    watch = watching(names, add_seconds=0.2, compare_seconds=0.2)
     names["last"].append(1)
     assert [change.name for change in watch.changes()] == ["last"]
 
