@@ -162,7 +162,7 @@ class RunEndedError(PDFlowError):
 
 
 class AlreadyDecidedError(PDFlowError):
-    """The pause of a link is settled.
+    """The pause of a link is decided.
 
     Attributes
     ----------

@@ -104,13 +104,15 @@ def _totals(report: Report) -> str:
     runs = ", ".join([*active, f"{counts['finished']} finished"])
     return (
         f"runs: {runs}; {_count(counts['workflows'], 'workflow')}, "
-        f"{_count(counts['mails'], 'mail')}; {report.free / 1e9:.1f} GB free"
+        f"{_count(counts['emails'], 'email')}; {report.free / 1e9:.1f} GB free"
     )
 
 
 def _export_lines(done: Exported, data: DataDir, target: Path) -> list[str]:
     copied, moved = _count(len(done.copied), "run"), _count(len(done.moved), "run")
-    extent = _count(done.emails, "mail") + (f" and {_count(done.files, 'file')}" * bool(done.files))
+    extent = _count(done.emails, "email") + (
+        f" and {_count(done.files, 'file')}" * bool(done.files)
+    )
     lines = [f"Copied {copied} and moved {moved} to {target}, with {extent}."]
     if done.moved:
         lines.append(

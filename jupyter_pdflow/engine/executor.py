@@ -50,7 +50,7 @@ class RunUpdates(Protocol):
         ...
 
     async def begin(self, run_id: str) -> Run:
-        """Store that a kernel takes up the run's current step."""
+        """Store that a kernel has begun the run's current step."""
         ...
 
     async def finish(
@@ -197,9 +197,13 @@ class Executor:
         except GatewayError as error:
             self._retry(run.id, error)
         except PDFlowError as error:
-            logger.error("Run %s can't continue; the next start tries again. %s", run.id, error)
+            logger.error(
+                "Run %s can't continue; the server tries again at its next start. %s", run.id, error
+            )
         except Exception:
-            logger.exception("Run %s stops here; the next start takes it up again.", run.id)
+            logger.exception(
+                "Run %s failed unexpectedly; the server continues it at its next start.", run.id
+            )
         finally:
             del self._tasks[run.id]
 

@@ -1,4 +1,4 @@
-"""What waits in memory: runs for a kernel, changes of a run for its lock, writes for the storage."""
+"""Locks of runs, new ids, the health of the storage, pending writes, and admission to execute."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ class Admission:
 class Slot:
     """Leave for one kernel of the pool, and the kernel in it, or None if none was started yet.
 
-    ``owned`` tells whether the executor has to give the slot back.
+    ``owned``: whether the executor has to give the slot back.
     """
 
     kernel: Kernel | None

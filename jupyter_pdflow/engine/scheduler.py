@@ -139,12 +139,12 @@ class Pruning:
 
     async def _remove(self, emails: EmailFiles, run_ids: list[str]) -> None:
         """Remove runs with their emails, files and outputs; log those for which that failed."""
-        settled = [run_id for run_id in run_ids if run_id not in emails.waiting]
-        failed = await in_thread(_unlink, emails, settled)
+        removable = [run_id for run_id in run_ids if run_id not in emails.waiting]
+        failed = await in_thread(_unlink, emails, removable)
         self._outbox.forget_list()
-        failed |= await in_thread(self._folders.remove, settled)
+        failed |= await in_thread(self._folders.remove, removable)
         # Last, and without those that failed: a run that is gone would never be looked at again.
-        removable = [run_id for run_id in settled if run_id not in failed]
+        removable = [run_id for run_id in removable if run_id not in failed]
         failed |= await self._store.remove(removable)
         for run_id, error in failed.items():
             logger.error("Run %s can't be removed; trying again later: %s", run_id, error)

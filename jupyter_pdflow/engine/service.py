@@ -138,7 +138,7 @@ class Service:
         except OSError:
             raise
         except Exception:
-            logger.exception("Run %s can't be taken up; the other runs continue.", run.id)
+            logger.exception("Run %s could not be recovered; the other runs continue.", run.id)
 
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for outcomes. Stored: those that came."""
@@ -343,7 +343,7 @@ class Service:
         return run
 
     async def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
-        # A start takes up active runs only. So a run is not stored as finished before its emails
+        # A start recovers active runs only. So a run is not stored as finished before its emails
         # are handed over: a crash in between would lose them.
         to_deliver = any(isinstance(effect, Deliver) for effect in effects)
         put = self._store.finish if run.ended and not to_deliver else self._store.put
@@ -378,7 +378,7 @@ class Service:
                 await self._pending.do(run.id, partial(self._store.finish, run))
 
     async def _expire(self, run_id: str) -> None:
-        """Apply that a run's time has come; the scheduler calls this and expects no error."""
+        """Apply `Expire` to a run that is due; raise nothing, as the scheduler requires."""
         try:
             run = self._store.get(run_id)
             await self.apply_events(run_id, Expire(step=run.current.name, execution=run.execution))

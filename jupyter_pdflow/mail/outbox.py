@@ -137,7 +137,9 @@ class Outbox:
                 await self._keep(email)
                 self._queued.path(email.id).unlink()
             except OSError as error:
-                logger.error("Email %s stays queued until the next start: %s", email.id, error)
+                logger.error(
+                    "Email %s stays queued until the server starts again: %s", email.id, error
+                )
 
     async def close(self) -> None:
         """Stop delivering. Emails that are queued stay queued."""
@@ -295,7 +297,7 @@ class Outbox:
         try:
             await self._deliver(email_id)
         except Exception:
-            logger.exception("Email %s stays queued until the next start.", email_id)
+            logger.exception("Email %s stays queued until the server starts again.", email_id)
 
     async def _deliver(self, email_id: str) -> None:
         email = await self._attempt(self._queued.read(email_id))

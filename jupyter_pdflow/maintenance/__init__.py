@@ -9,5 +9,5 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-Watch = Callable[[Sequence[Any]], Iterable[Any]]
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
 """Passes items on one by one, for a progress bar."""

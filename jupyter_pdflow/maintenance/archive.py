@@ -27,7 +27,7 @@ from msgspec.json import decode
 
 from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import ArchiveError
-from jupyter_pdflow.maintenance import Watch, doctor
+from jupyter_pdflow.maintenance import Progress, doctor
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
 from jupyter_pdflow.stores import Email
@@ -138,7 +138,9 @@ class ArchiveLimits(NamedTuple):
 
 
 @contextmanager
-def open_archive(path: Path, limits: ArchiveLimits, watch: Watch = iter) -> Iterator[ExportArchive]:
+def open_archive(
+    path: Path, limits: ArchiveLimits, watch: Progress = iter
+) -> Iterator[ExportArchive]:
     """Open an archive and check all of it.
 
     Raises
@@ -226,7 +228,7 @@ class ExportArchive(layout.DataDir):
             )
         )
 
-    def flaws(self, watch: Watch) -> Iterator[str]:
+    def flaws(self, watch: Progress) -> Iterator[str]:
         """Read all members, and find what no export can have written."""
         inventory = doctor.take_inventory(self, watch)
         yield from (finding.problem for finding in doctor.check_records(inventory))
@@ -269,7 +271,7 @@ class ExportArchive(layout.DataDir):
         found = {key: runs & of_key for key, of_key in imported.items()}
         found |= dict.fromkeys(self._json(LINK_KEYS, list[str]), runs)
         if not all(is_key(key) and len(key) <= LONGEST_KEY for key in found):
-            raise _refusal(self.path, "holds a key that is none")
+            raise _refusal(self.path, "holds a text that is not a key")
         return found
 
     def _json(self, name: str, kind: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 
 from jupyter_pdflow.exceptions import KeyFileError, NewerFormatError, StoredFileError
 from jupyter_pdflow.formatting import format_duration
-from jupyter_pdflow.maintenance import Watch
+from jupyter_pdflow.maintenance import Progress
 from jupyter_pdflow.pd.inputs import INPUTS
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.rules.run import Run
@@ -89,7 +89,7 @@ class Inventory:
         return [run for run in self.active.values() if run is not None and not run.ended]
 
 
-def examine(data: DataDir, watch: Watch = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
+def examine(data: DataDir, watch: Progress = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
     """Check all of a data directory, whose disk should have `needed_bytes`, and change nothing."""
     inventory = take_inventory(data, watch, DataLock(data.path).holder())
     free, findings = shutil.disk_usage(data.path).free, _findings(inventory)
@@ -99,10 +99,10 @@ def examine(data: DataDir, watch: Watch = iter, *, needed_bytes: int = NEEDED_BY
     waiting = Counter(run.status for run in inventory.waiting)
     counts = {status: waiting[status] for status in ("queued", "running", "paused")}
     counts |= {"finished": len(inventory.finished), "workflows": len(inventory.workflows)}
-    return Report(inventory.holder, {**counts, "mails": len(inventory.emails)}, free, findings)
+    return Report(inventory.holder, {**counts, "emails": len(inventory.emails)}, free, findings)
 
 
-def repair(data: DataDir, watch: Watch = iter) -> list[str]:
+def repair(data: DataDir, watch: Progress = iter) -> list[str]:
     """Repair what can be repaired without risk, and return what was done.
 
     Raises
@@ -123,7 +123,7 @@ def _apply(fix: Fix, problem: str) -> str:
     return fix.done
 
 
-def take_inventory(data: DataDir, watch: Watch, holder: str | None = None) -> Inventory:
+def take_inventory(data: DataDir, watch: Progress, holder: str | None = None) -> Inventory:
     """Read all records of a data directory, or of an archive."""
     inventory = Inventory(data, holder)
     found = [(folder, each) for folder in layout.FOLDERS for each in data.ids(folder)]
@@ -297,7 +297,7 @@ def _orphans(inventory: Inventory) -> Iterator[Finding]:
             yield Finding(problem, f"Delete {OUTPUTS.file(run_id)}.", fix if sure else None)
     advice = "They do no harm; delete them if you don't want to keep them"
     if lost := {email.run_id for email in inventory.emails} - known:
-        problem = f"There are mails of runs that are gone: {_some(lost)}."
+        problem = f"There are emails of runs that no longer exist: {_some(lost)}."
         yield Finding(problem, f"{advice}.", grave=False)
     if lost := data.runs_with_files() - known:
         problem = f"There are files of runs that are gone, or of another server: {_some(lost)}."
@@ -319,7 +319,7 @@ def _exported(inventory: Inventory) -> Iterator[Finding]:
     if found:
         yield Finding(
             f"Moved out by an export: {_some(found)}.",
-            "They continue where its archive is imported; importing it here brings them back. Then "
+            "They continue on the server that imports the archive; importing it here brings them back. Then "
             f"{data.path / EXPORTED} and {data.folders.path / EXPORTED} can be deleted.",
             grave=False,
         )
@@ -343,7 +343,7 @@ def _queued_emails(inventory: Inventory) -> Iterator[Finding]:
     queued = [email for email in inventory.emails if email.status == "queued"]
     errors = [f"; the latest error: {email.error}" for email in queued if email.error]
     if queued:
-        problem = f"Mails still to be delivered: {len(queued)}{errors[-1] if errors else '.'}"
+        problem = f"Emails still to be delivered: {len(queued)}{errors[-1] if errors else '.'}"
         advice = "A server delivers them by PDFlow.smtp_url; without it, it keeps them as files."
         yield Finding(problem, advice, grave=False)
 
@@ -364,7 +364,7 @@ def _link_keys(inventory: Inventory) -> Iterator[Finding]:
     try:
         runs -= set().union(*tokens.read_imported_keys(imported).values())
     except KeyFileError as error:
-        problem = f"{error} Links that imported runs came with don't work."
+        problem = f"{error} The original links of imported runs don't work."
         yield Finding(problem, f"{backup}; servers set it aside.", _quarantine(imported))
     try:
         if own.exists():
@@ -373,7 +373,7 @@ def _link_keys(inventory: Inventory) -> Iterator[Finding]:
             problem = "The file of link keys is missing: no link of a run that has not ended works."
             yield Finding(problem, f"{backup}: {own}. Buttons work without.")
     except KeyFileError:
-        problem = f"{own} can't be used, so that no server starts on it."
+        problem = f"{own} can't be used, so no server can open this data directory."
         yield Finding(problem, f"{backup}. Deleting it makes all links invalid that were made.")
 
 

@@ -23,7 +23,7 @@ import orjson
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotExportedError, NotFoundError, StoredFileError
-from jupyter_pdflow.maintenance import Watch, archive, doctor
+from jupyter_pdflow.maintenance import Progress, archive, doctor
 from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.server.links import tokens
@@ -69,7 +69,7 @@ class RunParts(NamedTuple):
 
 
 def export_runs(
-    data: DataDir, target: Path, run_ids: Sequence[str], watch: Watch = iter
+    data: DataDir, target: Path, run_ids: Sequence[str], watch: Progress = iter
 ) -> Exported:
     """Export the runs with these ids, or all, and pass them on to `watch` as they are read.
 
@@ -172,7 +172,7 @@ def _members(
     parts: list[RunParts],
     chosen: doctor.Inventory,
     keys: tuple[list[str], tokens.ImportedKeys],
-    watch: Watch,
+    watch: Progress,
 ) -> Iterator[archive.Member]:
     for run, names, files in watch(parts):
         for name in names:
@@ -256,7 +256,7 @@ class Imported(NamedTuple):
 def import_runs(
     data: DataDir,
     source: Path,
-    watch: Watch = iter,
+    watch: Progress = iter,
     *,
     start: bool = False,
     limits: ArchiveLimits | None = None,
@@ -279,7 +279,9 @@ def import_runs(
         return _import_runs(data, incoming, watch, start=start)
 
 
-def _import_runs(data: DataDir, incoming: ExportArchive, watch: Watch, *, start: bool) -> Imported:
+def _import_runs(
+    data: DataDir, incoming: ExportArchive, watch: Progress, *, start: bool
+) -> Imported:
     ids: dict[State, list[str]] = {"new": [], "same": [], "other": []}
     for run_id in incoming.run_ids():
         ids[_state(data, incoming, run_id)].append(run_id)

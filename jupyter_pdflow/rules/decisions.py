@@ -1,4 +1,4 @@
-"""Decisions: what settles a pause, and how it was settled.
+"""Decisions: what ends a pause, and how it ended.
 
 A link, a button, a cancel and a timer may all come for the same pause. The first event that is
 stored decides: its `Decision` is recorded, and the run is no longer paused. An event that could
@@ -22,7 +22,7 @@ runs. The first such request is kept as `Run.pending_request` and decides when t
 To the requests after it, it is a decision already.
 
 An event names its pause by step and execution. The execution grows when a pause ends, so a link
-or a timer of an earlier pause never settles a later one. A button and the API name only a run:
+or a timer of an earlier pause never decides a later one. A button and the API name only a run:
 under the lock they get the pause that the run has then, or raise `NotPausedError`.
 """
 
@@ -40,7 +40,7 @@ DECISIONS_KEPT = 100
 
 
 def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
-    """Return the paused run with its pause settled and the paused time counted."""
+    """Return the paused run with its pause decided and the paused time counted."""
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
     decision = Decision(
@@ -56,12 +56,12 @@ def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
 
 
 def check_undecided(run: Run, step: str, execution: int) -> None:
-    """Raise an error if the pause of one execution of a step is settled.
+    """Raise an error if the pause of one execution of a step is decided.
 
     Raises
     ------
     AlreadyDecidedError
-        The pause is settled, the execution did not pause, or a request is pending for it.
+        The pause is decided, the execution did not pause, or a request is pending for it.
     """
     decision = decision_on(run, step, execution)
     if decision is not None:
@@ -69,7 +69,7 @@ def check_undecided(run: Run, step: str, execution: int) -> None:
 
 
 def current_pause(run: Run) -> Pause:
-    """Return the pause that a resume by the run's id would settle.
+    """Return the pause that a resume by the run's id would decide.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def current_pause(run: Run) -> Pause:
 
 
 def decision_on(run: Run, step: str, execution: int) -> Decision | None:
-    """Return how the pause of one execution of a step was settled.
+    """Return how the pause of one execution of a step was decided.
 
     Returns
     -------
@@ -103,8 +103,8 @@ def decision_on(run: Run, step: str, execution: int) -> Decision | None:
 
 
 def decision_message(decision: Decision) -> str:
-    """Return one sentence about how, by what and when a pause was settled."""
-    settled = {
+    """Return one sentence about how, by what and when a pause was decided."""
+    how = {
         "resumed": "was already resumed",
         "canceled": "was already canceled",
         "timed_out": "timed out",
@@ -115,7 +115,7 @@ def decision_message(decision: Decision) -> str:
     }[decision.resolution]
     by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
     by = by if decision.by and decision.resolution != "timed_out" else ""
-    return f"Step {decision.step!r} {settled}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
+    return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def is_paused_at(run: Run, step: str, execution: int) -> bool:
@@ -145,7 +145,7 @@ def _pending_decision(run: Run) -> Decision | None:
 
 
 def _unrecorded_decision(run: Run, step: str, execution: int) -> Decision:
-    """Return what is known of an execution that never paused, or was settled long ago."""
+    """Return what is known of an execution that never paused, or was decided long ago."""
     at = run.ended_at or run.updated_at
     return Decision(
         step=step, execution=execution, resolution=_resolution_by_status(run), by=None, at=at

@@ -38,7 +38,7 @@ class Expire(Struct, frozen=True, kw_only=True):
     """A timer of an execution went off: of its pause, or of its wait after a crash.
 
     The rules compare the deadline with the clock: a timer may go off early, or after its pause
-    was settled.
+    was decided.
     """
 
     step: str

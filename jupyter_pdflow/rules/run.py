@@ -247,7 +247,7 @@ class Pause(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """How, by what and when the pause of one execution of a step was settled."""
+    """How, by what and when the pause of one execution of a step was decided."""
 
     step: str
     execution: int
@@ -312,7 +312,7 @@ class Run(Struct, frozen=True, kw_only=True):
     pending_request : PendingRequest or None
         A resume or cancel that is applied when the current step ends.
     decisions : tuple of Decision
-        The newest settled pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
+        The newest decided pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
     outbox : list of OutboxMessage
         Emails of the latest outcome. They are stored with it and delivered afterwards, again after
         a restart.

@@ -25,7 +25,7 @@ Finish, Resume, CancelPause and Expire name an execution and count only for that
 its attempt as well. An event that does not count leaves the run as it is. If a client sent it
 (Resume, CancelPause, Cancel), `apply` raises an error. If a timer, a kernel or the server sent it,
 it is ignored; but Expire before its time sets the timer again, and Recover repeats the effects that
-may not have been performed. `jupyter_pdflow.rules.decisions` explains which event settles a pause.
+may not have been performed. `jupyter_pdflow.rules.decisions` explains which event decides a pause.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def apply(run: Run, event: Event, now: datetime) -> Transition:
     Raises
     ------
     AlreadyDecidedError
-        A `Resume` or `CancelPause` came for a pause that is settled.
+        A `Resume` or `CancelPause` came for a pause that is decided.
     RunEndedError
         A `Cancel` came for a run that has ended.
     """
@@ -311,7 +311,7 @@ def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
 def _next_step(run: Run, now: datetime) -> Transition:
     run = replace(run, context=None, called_back=False, callback_request=None, pending_request=None)
     if run.position + 1 == len(run.steps):
-        # A resume of the last step is a reawakening too: its segment costs one credit.
+        # A resume of the last step begins a segment too, which costs one credit.
         run = replace(run, segment_started_at=run.segment_started_at or now)
         return _end(run, "succeeded", now)
     run = replace(run, status="queued", position=run.position + 1, attempt=1, crashes=0)

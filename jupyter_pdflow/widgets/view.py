@@ -272,7 +272,7 @@ class FallbackBox(VBox):
 
 
 class Notice(FallbackBox):
-    """The notice that a step would have paused, with buttons to settle the pause.
+    """The notice that a step would have paused, with buttons to decide the pause.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def test_waiting_and_failing(server: JupyterServer, page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/pdflow/resume/forged", "This link leads nowhere"),
+        ("/pdflow/resume/forged", "This link is not valid"),
         ("/pdflow/resume/test", "A link of test mode"),
     ],
 )

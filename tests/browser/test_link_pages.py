@@ -352,7 +352,7 @@ def test_an_unknown_link_says_nothing(server: JupyterServer, page: Page) -> None
     answer = page.goto(f"{server.url}/pdflow/resume/forged")
     assert answer is not None
     assert answer.status == 404
-    expect(page.get_by_role("heading")).to_have_text("This link leads nowhere")
+    expect(page.get_by_role("heading")).to_have_text("This link is not valid")
 
 
 def test_a_link_of_test_mode_says_what_it_is(server: JupyterServer, page: Page) -> None:

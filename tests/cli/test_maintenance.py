@@ -130,7 +130,7 @@ def test_files_move_with_their_run_from_wherever_they_are(
 
     output = run_command(here, "export", "runs.zip")
     assert "Copied 0 runs and moved 1 run" in output
-    assert "with 0 mails and 1 file." in output
+    assert "with 0 emails and 1 file." in output
     assert f"files in {shared / 'exported'}" in output
     assert not (shared / run["id"]).exists()
     elsewhere = tmp_path / "elsewhere"

@@ -147,7 +147,7 @@ CHANGES: dict[str, Change] = {
         f, source={"kernel_name": "a\nb", "setup": [], "steps": []}
     ),
     "outputs of another id": lambda f: edit(f, "outputs", "outputs", id="../../pwn"),
-    "a mail of another id": lambda f: edit(f, "mail/done", "mail", id="../../pwn"),
+    "an email of another id": lambda f: edit(f, "mail/done", "mail", id="../../pwn"),
     "a message that is damaged": lambda f: f.update({"mail/../pwn.eml": b""}),
     "a name in other letters": lambda f: rename(f, "active", f"active/{ULID.lower()}.json"),
     "a name in wide letters": lambda f: rename(f, "active", f"active/{ULID[:-1]}\uff22.json"),
@@ -181,11 +181,11 @@ CHANGES: dict[str, Change] = {
     "outputs of another run": lambda f: rename(f, "outputs", f"outputs/{ULID}.json"),
     "outputs that are none": lambda f: edit(f, "outputs", "outputs", shown=[{"step": 1}]),
     "a mail of another run": lambda f: rename(f, "mail/done", f"mail/done/{ULID}-1-0-0.json"),
-    "a mail that names another": lambda f: edit(f, "mail/done", "mail", run_id=ULID),
-    "a done mail to be delivered": lambda f: edit(f, "mail/done", "mail", status="queued"),
+    "an email that names another": lambda f: edit(f, "mail/done", "mail", run_id=ULID),
+    "a done email to be delivered": lambda f: edit(f, "mail/done", "mail", status="queued"),
     "a message without a mail": lambda f: drop(f, "mail/done"),
     "keys that are no list": lambda f: f.update({"link_keys.json": b'{"a": 1}'}),
-    "a key that is none": lambda f: f.update({"link_keys.json": b"[1]"}),
+    "an invalid key": lambda f: f.update({"link_keys.json": b"[1]"}),
     "a short key": lambda f: f.update({"link_keys.json": b'["short"]'}),
     "a key of two lines": lambda f: f.update(
         {"link_keys.json": json.dumps(["a" * 40 + "\n" + "b" * 40]).encode()}

@@ -48,7 +48,7 @@ def test_nothing_is_wrong_and_nothing_is_changed(sample: SampleData) -> None:
     assert report.findings == []
     assert report.holder is None
     assert report.counts == {
-        "queued": 0, "running": 0, "paused": 1, "finished": 1, "workflows": 1, "mails": 2,
+        "queued": 0, "running": 0, "paused": 1, "finished": 1, "workflows": 1, "emails": 2,
     }  # fmt: skip
     assert {path: path.stat().st_mtime_ns for path in sample.path.rglob("*")} == before
 
@@ -262,7 +262,7 @@ def test_outputs_whose_run_is_gone_are_removed(sample: SampleData) -> None:
     report = examine(sample.data)
     assert problems(report) == [f"There are outputs of run {sample.ended.id}, which is gone."]
     assert notes(report) == [
-        f"There are mails of runs that are gone: {sample.ended.id}.",
+        f"There are emails of runs that no longer exist: {sample.ended.id}.",
         f"There are files of runs that are gone, or of another server: {sample.ended.id}.",
     ]
     repair(sample.data)
@@ -287,7 +287,7 @@ def test_outputs_of_a_run_that_was_set_aside_stay(sample: SampleData, tmp_path: 
 def test_what_a_server_will_need(sample: SampleData, tmp_path: Path) -> None:
     assert "MB left" in problems(examine(sample.data, needed_bytes=10**18))[0]
     add_email(sample.data, sample.ended, number=1, error="451 busy")
-    assert notes(examine(sample.data)) == ["Mails still to be delivered: 1; the latest error: 451 busy"]  # fmt: skip
+    assert notes(examine(sample.data)) == ["Emails still to be delivered: 1; the latest error: 451 busy"]  # fmt: skip
     other = make_sample_data(tmp_path / "other", replace(SOURCE, kernel_name="fortran"))
     (problem,) = problems(examine(other.data))
     assert "needs the kernelspec 'fortran'" in problem

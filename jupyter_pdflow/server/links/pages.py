@@ -184,7 +184,7 @@ def error_page(status: int, message: str) -> Page:
     The message of a server error is replaced by `UNAVAILABLE_MESSAGE`.
     """
     if status == NOT_FOUND:
-        return plain_page("unknown", "This link leads nowhere", message)
+        return plain_page("unknown", "This link is not valid", message)
     if status >= SERVER_ERROR:
         return plain_page("unavailable", "Not possible right now", UNAVAILABLE_MESSAGE)
     return plain_page("refused", "Not possible", message)

@@ -271,7 +271,7 @@ def _usable_imported_keys(path: Path) -> ImportedKeys:
     try:
         return read_imported_keys(path)
     except KeyFileError as error:
-        message = f"{error} Links that imported runs came with don't work."
+        message = f"{error} The original links of imported runs don't work."
     with suppress(OSError):
         message += f" It is set aside as {quarantine(path)}."
     logger.error(message)
@@ -352,7 +352,7 @@ class LinkHider:
     def feed(self, chunk: bytes) -> bytes:
         """Take the next chunk; return what can be sent so far."""
         content = self._rest + chunk
-        # A link may go on in the next chunk, so the last bytes that can be of a link wait.
+        # A link may continue in the next chunk, so the last bytes that may belong to a link are held back.
         end = len(content.rstrip(_LINK_BYTES))
         if len(content) - end > MAX_HELD_BACK:
             end = len(content)

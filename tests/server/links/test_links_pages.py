@@ -120,7 +120,7 @@ def test_a_page_shows_how_the_pause_was_decided(
 @pytest.mark.parametrize(
     ("status", "heading", "again"),
     [
-        (404, "This link leads nowhere", False),
+        (404, "This link is not valid", False),
         (413, "Not possible", False),
         (503, "Not possible right now", True),
         (500, "Not possible right now", True),

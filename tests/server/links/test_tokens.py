@@ -211,7 +211,7 @@ class TestImportedKeys:
         links = links_at(tmp_path / "link_keys")
         assert links.read("resume", links.token("resume", *PAUSE)) == PAUSE
         assert (tmp_path / f"{IMPORTED_KEYS}.unreadable").read_bytes() == content
-        assert "Links that imported runs came with don't work" in caplog.text
+        assert "The original links of imported runs don't work" in caplog.text
 
 
 def test_a_dangling_symbolic_link_is_refused(tmp_path: Path) -> None:
