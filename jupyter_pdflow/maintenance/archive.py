@@ -7,6 +7,7 @@ An archive is a zip file. Its members are named like the files of a data directo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -215,14 +216,14 @@ class ExportArchive(layout.DataDir):
         return set(self.files)
 
     def has_same_files(self, run_id: str, folders: RunFolders) -> bool:
-        """Whether the folder of a run has the files that it has here, by their checksums."""
+        """Whether the folder of a run has the files that it has here."""
         names, errors = self.files.get(run_id, {}), list[OSError]()
         here = {file.path for file in folders.walk(run_id, errors.append)}
         return (
             not errors
             and here == names.keys()
             and all(
-                _checksum(folders.read(run_id, path)) == self._members[name].CRC
+                _digest(folders.read(run_id, path)) == _digest(self._zip.open(name))
                 for path, name in names.items()
                 if path and not path.endswith("/")
             )
@@ -282,12 +283,9 @@ class ExportArchive(layout.DataDir):
         return found
 
 
-def _checksum(file: BinaryIO) -> int:
-    crc = 0
+def _digest(file: Any) -> bytes:
     with file:
-        while part := file.read(COPIED_AT_ONCE):
-            crc = zlib.crc32(part, crc)
-    return crc
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _flaws_of_members(infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> Iterator[str]:
