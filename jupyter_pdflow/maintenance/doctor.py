@@ -26,14 +26,7 @@ from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import (
-    ACTIVE,
-    EXPORTED,
-    FINISHED,
-    OUTPUTS,
-    DataDir,
-    DataLock,
-)
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir
 from jupyter_pdflow.stores.tinydb.records import QUOTED, SUFFIX, UNREADABLE, quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
@@ -91,7 +84,7 @@ class Inventory:
 
 def examine(data: DataDir, watch: Progress = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
     """Check all of a data directory, whose disk should have `needed_bytes`, and change nothing."""
-    inventory = take_inventory(data, watch, DataLock(data.path).holder())
+    inventory = take_inventory(data, watch, layout.DataLock(data.path).holder())
     free, findings = shutil.disk_usage(data.path).free, _findings(inventory)
     if free < needed_bytes:
         problem = f"The disk of {data.path} has {free / 1e6:.0f} MB left."
@@ -110,7 +103,7 @@ def repair(data: DataDir, watch: Progress = iter) -> list[str]:
     DataDirLockedError
         A server or a command holds the directory; nothing was done.
     """
-    with DataLock(data.path).held("jupyter pdflow doctor"):
+    with layout.DataLock(data.path).held("jupyter pdflow doctor"):
         findings = _findings(take_inventory(data, watch))
         return [_apply(finding.fix, finding.problem) for finding in findings if finding.fix]
 
@@ -306,7 +299,7 @@ def _orphans(inventory: Inventory) -> Iterator[Finding]:
 
 def _ids_elsewhere(data: DataDir) -> set[str]:
     """Return the ids of runs that an export has moved out, or that were set aside."""
-    folders = (*(folder.name for folder in layout.RUN_FOLDERS), f"{EXPORTED}/{ACTIVE.name}")
+    folders = (*(folder.name for folder in layout.RUN_FOLDERS), f"{layout.EXPORTED}/{ACTIVE.name}")
     names = (name.rpartition("/")[2] for folder in folders for name in data.names(folder))
     return {name.partition(".")[0] for name in names}
 
@@ -314,15 +307,13 @@ def _ids_elsewhere(data: DataDir) -> set[str]:
 def _exported(inventory: Inventory) -> Iterator[Finding]:
     """Find runs that an export has moved out."""
     data = inventory.data
-    names = map(Path, data.names(f"{EXPORTED}/{ACTIVE.name}"))
+    names = map(Path, data.names(f"{layout.EXPORTED}/{ACTIVE.name}"))
     found = [name.stem for name in names if name.suffix == SUFFIX and is_id(name.stem)]
     if found:
-        yield Finding(
-            f"Moved out by an export: {_some(found)}.",
-            "They continue on the server that imports the archive; importing it here brings them back. Then "
-            f"{data.path / EXPORTED} and {data.folders.path / EXPORTED} can be deleted.",
-            grave=False,
-        )
+        folders = f"{data.path / layout.EXPORTED} and {data.folders.path / layout.EXPORTED}"
+        advice = "They continue on the server that imports the archive, which can be this one."
+        problem = f"Moved out by an export: {_some(found)}."
+        yield Finding(problem, f"{advice} Then {folders} can be deleted.", grave=False)
 
 
 def _overdue(inventory: Inventory) -> Iterator[Finding]:

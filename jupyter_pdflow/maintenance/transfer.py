@@ -30,14 +30,7 @@ from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import (
-    ACTIVE,
-    FINISHED,
-    OUTPUTS,
-    WORKFLOWS,
-    DataDir,
-    DataLock,
-)
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
 from jupyter_pdflow.stores.tinydb.records import QUOTED
 
 # --- export ---------------------------------------------------------------------------
@@ -82,7 +75,7 @@ def export_runs(
         Nothing was changed.
     """
     draft = target.with_name(target.name + storage.TEMPORARY)
-    with DataLock(data.path).held("jupyter pdflow export"):
+    with layout.DataLock(data.path).held("jupyter pdflow export"):
         _check_target(target, draft)
         chosen = _chosen(data, run_ids)
         parts = _parts_of(data, chosen)
@@ -273,7 +266,7 @@ def import_runs(
     """
     limits = limits or ArchiveLimits(_free_bytes(data.path), _free_bytes(data.folders.path))
     with (
-        DataLock(data.path).held("jupyter pdflow import"),
+        layout.DataLock(data.path).held("jupyter pdflow import"),
         archive.open_archive(source, limits, watch) as incoming,
     ):
         return _import_runs(data, incoming, watch, start=start)
