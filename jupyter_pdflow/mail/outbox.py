@@ -39,6 +39,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     sorted_in_turns,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,8 @@ class Outbox:
         Returns the current time.
     limits : Limits
         How soon delivery is tried again, and how many emails a list shows.
+    writer : WriterThread, optional
+        Makes the writes.
     """
 
     def __init__(
@@ -109,11 +112,13 @@ class Outbox:
         mail_to: list[str],
         clock: Callable[[], datetime],
         limits: Limits = LIMITS,
+        writer: WriterThread | None = None,
     ) -> None:
+        writer = writer or WriterThread()
         self._limits = limits
         self._first_retry = timedelta(seconds=limits.email_retry_seconds)
-        self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL)
-        self._done = Records(data_dir / DONE_EMAILS.name, EMAIL)
+        self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL, writer)
+        self._done = Records(data_dir / DONE_EMAILS.name, EMAIL, writer)
         self._messages = data_dir / MESSAGES
         self._transport = transport
         self._from = mail_from

@@ -32,7 +32,7 @@ from jupyter_pdflow.maintenance import Progress, doctor
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
 from jupyter_pdflow.stores import Email
-from jupyter_pdflow.stores.tinydb import layout
+from jupyter_pdflow.stores.tinydb import appended, layout
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders, flaw_of_path, flaw_of_paths
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS
 
@@ -42,8 +42,9 @@ MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"
 """The keys that verify the links of all runs of the archive."""
 
-PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT = 1, 2, 3
-"""Formats: without `IMPORTED_KEYS` and files of runs, without files of runs, with both."""
+PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT, HISTORY_FORMAT = 1, 2, 3, 4
+"""Formats: without `IMPORTED_KEYS` and files of runs, without files of runs, with both; the last
+with runs in files that are appended."""
 
 COPIED_AT_ONCE = 2**20  # bytes
 LONGEST_KEY = 200
@@ -55,7 +56,11 @@ _IDS = {"run": _RUN_ID, "outputs": _RUN_ID, "workflow": _WORKFLOW_ID, "mail": _E
 _NAMES = [
     *map(re.escape, (MANIFEST, LINK_KEYS, IMPORTED_KEYS)),
     rf"{layout.MESSAGES}/{_EMAIL_ID}\{layout.MESSAGE}",
-    *(rf"{folder.name}/{_IDS[folder.type.table]}\.json" for folder in layout.FOLDERS),
+    *(
+        rf"{folder.name}/{_IDS[folder.type.table]}{re.escape(suffix)}"
+        for folder in layout.FOLDERS
+        for suffix in folder.type.suffixes
+    ),
 ]
 _NAME = re.compile("|".join(_NAMES), re.ASCII)
 _RUN_FILE = re.compile(rf"{FILES}/({_RUN_ID})/(.*)", re.ASCII | re.DOTALL)
@@ -107,8 +112,11 @@ def write_archive(path: Path, members: Iterable[Member]) -> None:
 
 def _manifest(names: list[str]) -> dict[str, Any]:
     version = KEYS_FORMAT if IMPORTED_KEYS in names else PLAIN_FORMAT
+    version = FILES_FORMAT if any(map(_RUN_FILE.match, names)) else version
     return {
-        "archive": FILES_FORMAT if any(map(_RUN_FILE.match, names)) else version,
+        "archive": HISTORY_FORMAT
+        if any(name.endswith(appended.SUFFIX) for name in names)
+        else version,
         "made_by": f"jupyter_pdflow {__version__}",
         "created_at": datetime.now(UTC),
     }
@@ -260,9 +268,9 @@ class ExportArchive(layout.DataDir):
         except (KeyError, MsgspecError, ValueError, RecursionError):
             version = 0
         flaw = f"is not an export of jupyter_pdflow (it has no {MANIFEST} of ours)"
-        if version > FILES_FORMAT:
+        if version > HISTORY_FORMAT:
             flaw = f"was made by a newer jupyter_pdflow (format {version}); upgrade this one"
-        if version not in (PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT):
+        if version not in (PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT, HISTORY_FORMAT):
             raise _refusal(self.path, flaw)
 
     def _read_keys(self) -> ImportedKeys:

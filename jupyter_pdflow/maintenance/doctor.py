@@ -26,8 +26,15 @@ from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir
-from jupyter_pdflow.stores.tinydb.records import QUOTED, SUFFIX, UNREADABLE, quarantine
+from jupyter_pdflow.stores.tinydb.layout import (
+    ACTIVE,
+    EXPORTED,
+    FINISHED,
+    OUTPUTS,
+    DataDir,
+    DataLock,
+)
+from jupyter_pdflow.stores.tinydb.records import QUOTED, UNREADABLE, quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
 SECRETS = (tokens.LINK_KEYS, tokens.IMPORTED_KEYS, INPUTS)
@@ -126,7 +133,7 @@ def take_inventory(data: DataDir, watch: Progress, holder: str | None = None) ->
         except FileNotFoundError:  # a server has moved it meanwhile
             continue
         except (StoredFileError, OSError) as error:
-            inventory.unreadable.append(_unreadable(data, folder.file(record_id), error))
+            inventory.unreadable.append(_unreadable(data, data.name(folder, record_id), error))
             record = None
         if folder == ACTIVE:
             inventory.active[record_id] = record
@@ -185,8 +192,8 @@ def _leftovers(inventory: Inventory) -> Iterator[Finding]:
     data = inventory.data
     if inventory.holder is not None:  # its temporary files are in use
         return
-    records = [folder.name for folder in layout.FOLDERS]
-    for folder in (".", layout.MESSAGES, storage.FOLDER, *records, FILES):
+    suffixes = {folder.name: folder.type.suffixes for folder in layout.FOLDERS}
+    for folder in (".", layout.MESSAGES, *suffixes, FILES):
         for name in data.names(folder):
             path, printable = data.at(name), ascii(name)[1:-1]
             if name.endswith(storage.TEMPORARY):
@@ -196,7 +203,7 @@ def _leftovers(inventory: Inventory) -> Iterator[Finding]:
                 yield Finding(problem, "It is of no use.", fix)
             elif UNREADABLE in name:
                 yield _set_aside(data, name, printable)
-            elif folder in records and path.suffix == SUFFIX and not is_id(path.stem):
+            elif path.suffix in suffixes.get(folder, ()) and not is_id(path.stem):
                 problem = f"{printable} is not the name of a record."
                 advice = "Give it its own name again, or delete it; servers set it aside."
                 yield Finding(problem, advice, _quarantine(path))
@@ -207,7 +214,8 @@ def _set_aside(data: DataDir, name: str, printable: str) -> Finding:
     path, right = data.at(name), data.at(name.partition(UNREADABLE)[0])
     folder, pairs = layout.folder_of(name), (layout.RUN_FOLDERS, layout.EMAIL_FOLDERS)
     same = next((pair for pair in pairs if folder in pair), (folder,) if folder else ())
-    taken = any(os.path.lexists(data.path / each.name / right.name) for each in same)
+    taken = is_id(right.stem) and any(data.has(each, right.stem) for each in same)
+    taken = taken or os.path.lexists(right)
     reason = "." if folder else ": it is not a record."
     try:
         if folder is not None:
@@ -269,7 +277,7 @@ def _misplaced(inventory: Inventory, run_id: str) -> Iterator[Finding]:
 
 def _in_both(data: DataDir, active: Run, finished: Run) -> Finding:
     wrong = ACTIVE if finished.ended else FINISHED
-    fix = Fix(data.file(wrong, active.id).unlink, f"Removed {wrong.file(active.id)}.")
+    fix = Fix(data.file(wrong, active.id).unlink, f"Removed {data.name(wrong, active.id)}.")
     problem = f"Run {active.id} lies in {ACTIVE.name} and in {FINISHED.name}."
     if finished.ended:
         return Finding(problem, "The next start of a server removes the active one.", fix)
@@ -307,8 +315,10 @@ def _ids_elsewhere(data: DataDir) -> set[str]:
 def _exported(inventory: Inventory) -> Iterator[Finding]:
     """Find runs that an export has moved out."""
     data = inventory.data
-    names = map(Path, data.names(f"{layout.EXPORTED}/{ACTIVE.name}"))
-    found = [name.stem for name in names if name.suffix == SUFFIX and is_id(name.stem)]
+    names = map(Path, data.names(f"{EXPORTED}/{ACTIVE.name}"))
+    found = [
+        name.stem for name in names if name.suffix in ACTIVE.type.suffixes and is_id(name.stem)
+    ]
     if found:
         folders = f"{data.path / layout.EXPORTED} and {data.folders.path / layout.EXPORTED}"
         advice = "They continue on the server that imports the archive, which can be this one."

@@ -136,8 +136,10 @@ def _parts_of(data: DataDir, chosen: doctor.Inventory) -> list[RunParts]:
         flaw = flaw_of_paths(file.path for file in files)
         if flaw is not None:
             raise _refusal(run.id, *flaw)
-        folder = FINISHED if run.ended else ACTIVE
-        parts.append(RunParts(run, [folder.file(run.id), *names[run.id]], files))
+        name = data.name_of_run(run.id)
+        if run.ended:  # also if it was not filed as finished yet
+            name = f"{FINISHED.name}/{Path(name).name}"
+        parts.append(RunParts(run, [name, *names[run.id]], files))
     return parts
 
 
@@ -351,12 +353,12 @@ def _import_run(data: DataDir, incoming: ExportArchive, run: Run, names: list[st
     if files is not None and not data.at(f"{FILES}/{run.id}").exists():
         data.folders.write(run.id, {path: incoming.parts(name) for path, name in files.items()})
     folder = FINISHED if run.ended else ACTIVE
-    data.write(folder, run.id, run)
+    data.write(folder, run.id, run, incoming.history_of_run(run.id))
     if run.ended_at is not None:  # PDFlow.keep_days counts from the file's time
         ended_at = run.ended_at.timestamp()
         os.utime(data.file(folder, run.id), (ended_at, ended_at))
     # The run is back: what an export from here has kept of it is not needed any more.
-    for name in (folder.file(run.id), *names):
+    for name in (*folder.files(run.id), *names):
         data.at(name, exported=True).unlink(missing_ok=True)
     remove_tree(data.at(f"{FILES}/{run.id}", exported=True))
 

@@ -29,6 +29,7 @@ from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +95,11 @@ def build_services(
         prestarted_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
+    writer = WriterThread()
     service = Service(
-        TinyDBStore(settings.data_dir),
+        TinyDBStore(settings.data_dir, writer),
         pool,
-        _build_outbox(settings),
+        _build_outbox(settings, writer),
         links.urls,
         on_change,
         folders=folders,
@@ -115,7 +117,7 @@ def build_services(
     )
 
 
-def _build_outbox(settings: Settings) -> Outbox:
+def _build_outbox(settings: Settings, writer: WriterThread) -> Outbox:
     return Outbox(
         settings.data_dir,
         smtp_transport(settings.smtp_url),
@@ -123,6 +125,7 @@ def _build_outbox(settings: Settings) -> Outbox:
         mail_to=settings.mail_to,
         clock=utc_now,
         limits=settings.limits,
+        writer=writer,
     )
 
 

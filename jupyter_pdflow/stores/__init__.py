@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, convert, field
 
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Error, OnTimeout, PauseKind, Run, RunStatus, StepStatus, Usage
 from jupyter_pdflow.rules.workflow import Source, Workflow
 
@@ -111,11 +112,14 @@ class Store(Protocol):
     def get(self, run_id: str) -> Run:
         """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
 
-    async def put(self, run: Run) -> None:
+    async def put(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
         """Store a run that has not ended, or whose emails are not handed over."""
 
-    async def finish(self, run: Run) -> None:
+    async def finish(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
         """Store a run that has ended, so that `active` returns it no more; may be repeated."""
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
 
     async def page(
         self,

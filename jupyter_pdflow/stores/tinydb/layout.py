@@ -20,13 +20,20 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from jupyter_pdflow.exceptions import DataDirLockedError
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, Output, run_of
-from jupyter_pdflow.stores.tinydb import writer as writer_process
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.records import SUFFIX, RecordType, file_name, quarantine
-from jupyter_pdflow.stores.tinydb.storage import read_file, write_record
+from jupyter_pdflow.stores.tinydb.records import (
+    SUFFIX,
+    RecordType,
+    file_name,
+    history_in,
+    line_of,
+    quarantine,
+)
+from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, write_record
 from jupyter_pdflow.stores.tinydb.validation import (
     flaw_of_run,
     flaw_of_values,
@@ -95,7 +102,7 @@ def flaw_of_email(email: Email) -> str | None:
     return flaw
 
 
-RUN = RecordType(Run, "run", flaw_of_run)
+RUN = RecordType(Run, "run", flaw_of_run, appended=True)
 RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
 WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
 EMAIL = RecordType(Email, "mail", flaw_of_email)
@@ -118,7 +125,11 @@ class RecordFolder(NamedTuple, Generic[R]):
         StoredFileError
             The id is not one.
         """
-        return f"{self.name}/{file_name(record_id)}"
+        return self.files(record_id)[0]
+
+    def files(self, record_id: str) -> list[str]:
+        """Return the names that a record's file may have, that of a new file first."""
+        return [f"{self.name}/{file_name(record_id, suffix)}" for suffix in self.type.suffixes]
 
     def parse(self, content: bytes, name: str) -> R:
         """Return the record in the content of a file; `StoredFileError` if it has a flaw."""
@@ -197,11 +208,16 @@ class DataDir:
     def ids(self, folder: RecordFolder[R]) -> list[str]:
         """List the ids of the records in a folder, in order."""
         names = (PurePosixPath(name) for name in self.names(folder.name))
-        return [name.stem for name in names if name.suffix == SUFFIX and is_id(name.stem)]
+        suffixes = folder.type.suffixes
+        return sorted({name.stem for name in names if name.suffix in suffixes and is_id(name.stem)})
 
     def has(self, folder: RecordFolder[R], record_id: str) -> bool:
         """Whether there is a file for that record."""
-        return self.exists(folder.file(record_id))
+        return any(map(self.exists, folder.files(record_id)))
+
+    def name(self, folder: RecordFolder[R], record_id: str) -> str:
+        """Return the name of the file of that record, or that of a new one if there is none."""
+        return next(filter(self.exists, folder.files(record_id)), folder.file(record_id))
 
     def run_ids(self) -> list[str]:
         """List the ids of all runs, in order."""
@@ -213,12 +229,28 @@ class DataDir:
 
     def read_run(self, run_id: str) -> Run:
         """Return a run, active or finished; errors as of `read`."""
-        return self.read(ACTIVE if self.has(ACTIVE, run_id) else FINISHED, run_id)
+        return self.read(self._folder_of_run(run_id), run_id)
+
+    def name_of_run(self, run_id: str) -> str:
+        """Return the name of the file of a run, active or finished."""
+        return self.name(self._folder_of_run(run_id), run_id)
+
+    def history_of_run(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the history entries of a run, active or finished, by number."""
+        return self.history(self._folder_of_run(run_id), run_id)
+
+    def _folder_of_run(self, run_id: str) -> RecordFolder[Run]:
+        return ACTIVE if self.has(ACTIVE, run_id) else FINISHED
 
     def read(self, folder: RecordFolder[R], record_id: str) -> R:
         """Return a record; `StoredFileError` if it has a flaw, `OSError` if it can't be read."""
-        name = folder.file(record_id)
+        name = self.name(folder, record_id)
         return folder.parse(self.content(name), name)
+
+    def history(self, folder: RecordFolder[R], record_id: str) -> dict[int, HistoryEntry]:
+        """Return the history entries of a run that can be read, by number."""
+        name = self.name(folder, record_id)
+        return {} if name.endswith(SUFFIX) else history_in(self.content(name), name)
 
     def names_by_run(self) -> dict[str, list[str]]:
         """Return the names of the files with outputs and emails, by the run they belong to."""
@@ -231,8 +263,8 @@ class DataDir:
         return found
 
     def file(self, folder: RecordFolder[R], record_id: str) -> Path:
-        """Return the path of a record's file."""
-        return self.path / folder.file(record_id)
+        """Return the path of a record's file, or of a new one if there is none."""
+        return self.path / self.name(folder, record_id)
 
     def at(self, name: str, *, exported: bool = False) -> Path:
         """Return the path of a file, or of the folder ``files/<run>`` wherever it is.
@@ -248,17 +280,23 @@ class DataDir:
         above, below = (self.folders.path, run_id) if folder == FILES else (self.path, name)
         return above / EXPORTED / below if exported else above / below
 
-    def write(self, folder: RecordFolder[R], record_id: str, record: R) -> None:
-        """Write a record; durable when this returns."""
-        path = self.file(folder, record_id)
+    def write(
+        self,
+        folder: RecordFolder[R],
+        record_id: str,
+        record: R,
+        history: dict[int, HistoryEntry] | None = None,
+    ) -> None:
+        """Write a new file with a record, and its history; durable when this returns."""
+        path = self.path / folder.file(record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_record(path, encode(record), folder.type.table)
+        if folder.type.appended:
+            replace_file(path, line_of(folder.type, record, history or {}) + b"\n")
+        else:
+            write_record(path, encode(record), folder.type.table)
 
 
 # --- the lock -------------------------------------------------------------------------
-
-WRITER_SECONDS = 1.0
-"""How long to wait for the writer process of a server that was killed."""
 
 
 class LockHolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,7 +320,6 @@ class DataLock:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._lock = FileLock(data_dir / "lock", thread_local=False, mode=0o600)
-        self._writer_lock = FileLock(data_dir / writer_process.LOCK, mode=0o600)
         self._holder_file = data_dir / "lock.json"
 
     def holder(self) -> str | None:
@@ -358,21 +395,6 @@ class DataLock:
                 "stop that one, or set PDFlow.data_dir."
             )
             raise DataDirLockedError(msg) from error
-        # The writer process of a killed server may outlive it, and still write what it was sent.
-        try:
-            self._wait_for_writer()
-        except Timeout as error:
-            self._lock.release()
-            msg = (
-                f"A server that has ended is still writing to {self._data_dir}; "
-                "try again in a few seconds."
-            )
-            raise DataDirLockedError(msg) from error
-
-    def _wait_for_writer(self) -> None:
-        if Path(self._writer_lock.lock_file).exists():
-            with self._writer_lock.acquire(timeout=WRITER_SECONDS):
-                pass
 
     def _describe_holder(self) -> str:
         try:

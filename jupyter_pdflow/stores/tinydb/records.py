@@ -7,16 +7,18 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from heapq import nlargest
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from msgspec import MsgspecError, Raw, Struct, convert
+from msgspec import MsgspecError, Struct, convert, defstruct
 from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
     beginning,
@@ -26,7 +28,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     sorted_in_turns,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_id
-from jupyter_pdflow.stores.tinydb.writer import Order, Stamp, Write, stamp_of, write_in_thread
+from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,11 @@ class RecordCache:
             return None
         self._cached.move_to_end(path)
         return cached[1]
+
+    def stamp(self, path: str) -> Stamp | None:
+        """Return the stamp of a file whose record is cached, or None."""
+        cached = self._cached.get(path)
+        return None if cached is None else cached[0]
 
     def put(self, path: str, stamp: Stamp, record: Any) -> None:
         """Cache the record of a file with that stamp, and drop the oldest ones beyond the limit."""
@@ -105,11 +112,20 @@ class RecordType(NamedTuple, Generic[R]):
         The name of the table in a record's file.
     flaw : callable
         Returns what is wrong with a record, or None.
+    appended : bool
+        Whether the files are appended. Such records are read from replaced files too, as all were
+        in format 1.
     """
 
     kind: type[R]
     table: str
     flaw: Callable[[R], str | None]
+    appended: bool = False
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """How names of files end; the first one is that of new files."""
+        return (appended.SUFFIX, SUFFIX) if self.appended else (SUFFIX,)
 
     def parse(self, content: bytes, name: str) -> R:
         """Return the record in the content of a file of that name.
@@ -119,6 +135,12 @@ class RecordType(NamedTuple, Generic[R]):
         StoredFileError
             The content is not a record of this type, has another id than the name, or a flaw.
         """
+        if name.endswith(appended.SUFFIX):
+            content = appended.last_line(content, name)
+        return self.parse_record(content, name)
+
+    def parse_record(self, content: bytes, name: str) -> R:
+        """Return the record in one state of a file; `StoredFileError` as for `parse`."""
         fields = parse_record(content, self.table, name)
         try:
             record = convert(fields, self.kind)
@@ -129,7 +151,7 @@ class RecordType(NamedTuple, Generic[R]):
 
     def checked(self, record: R, name: str) -> R:
         """Return a record of the file of that name if it is valid; `StoredFileError` if not."""
-        if getattr(record, "id", None) != name.removesuffix(SUFFIX):
+        if getattr(record, "id", None) != id_of(name):
             msg = f"{name} is a copy of another record."
             raise StoredFileError(msg)
         flaw = self.flaw(record)
@@ -143,7 +165,12 @@ class RecordType(NamedTuple, Generic[R]):
         return dump_record(encode(record), self.table)
 
 
-def file_name(record_id: str) -> str:
+def id_of(name: str) -> str:
+    """Return the id of the record that the file of that name holds."""
+    return name.removesuffix(appended.SUFFIX).removesuffix(SUFFIX)
+
+
+def file_name(record_id: str, suffix: str = SUFFIX) -> str:
     """Return the name of a record's file.
 
     Every path that is made from an id uses this, so that no id leads to another folder.
@@ -156,7 +183,7 @@ def file_name(record_id: str) -> str:
     if not is_id(record_id):
         msg = f"{record_id[:QUOTED]!a} is not the id of a record."
         raise StoredFileError(msg)
-    return f"{record_id}{SUFFIX}"
+    return f"{record_id}{suffix}"
 
 
 def quarantine(path: Path) -> Path:
@@ -182,24 +209,20 @@ class Records(Generic[R]):
     Parameters
     ----------
     directory : Path
-        The folder of the files; made, for its owner only, if it is missing.
+        Where the files are; made, for its owner only, if it does not exist.
     kind : RecordType
-        The type of the records.
-    write : Write
-        Makes writes; by default, in threads.
+        What they are.
+    writer : WriterThread
+        Carries out writes.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        kind: RecordType[R],
-        write: Write = write_in_thread,
-    ) -> None:
+    def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
         self.directory = directory
         self._kind = kind
-        self._write = write
+        self._writer = writer
         self._prefix = beginning(kind.table)
-        self._decoder = Decoder(dict[str, dict[str, kind.kind]])  # type: ignore[name-defined]
+        document = defstruct("Document", [(kind.table, dict[str, kind.kind])])  # type: ignore[name-defined]
+        self._decoder = Decoder(document)
         self._previous: dict[str, R] = {}
         self._made_at = time.time()
         if os.path.lexists(directory) and not directory.is_dir():
@@ -207,117 +230,108 @@ class Records(Generic[R]):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, record_id: str) -> Path:
-        """Return the path of a record's file; `StoredFileError` if the id is not valid."""
-        return self.directory / file_name(record_id)
+        """Return the file that holds the record of that id, or is to hold it.
+
+        Raises
+        ------
+        StoredFileError
+            The text is no id.
+        """
+        return self.directory / file_name(record_id, self._kind.suffixes[0])
 
     def has(self, record_id: str) -> bool:
-        """Return whether an id has a file, readable or not."""
-        return is_id(record_id) and self.path(record_id).exists()
+        """Whether there is a file for that id, readable or not."""
+        return is_id(record_id) and any(path.exists() for path in self._paths(record_id))
 
     def ids(self) -> list[str]:
-        """Return the ids that have a file, sorted."""
-        found = (name.removesuffix(SUFFIX) for name in self._names(SUFFIX))
-        return sorted_in_turns(filter(is_id, found))
+        """Return the ids that have a file, in order."""
+        return sorted_in_turns({found for name in self._names() if is_id(found := id_of(name))})
 
     def recover(self) -> list[str]:
-        """Remove temporary files, quarantine files with invalid names, and return the `ids`.
+        """Remove what a crash left half-written, set aside what has no valid name; then as `ids`.
 
-        May be called while records are written.
+        What is written by now is left alone.
         """
         for name in self._names(TEMPORARY):
             path = self.directory / name
             with suppress(OSError):  # a folder, for instance
-                # A newer one belongs to a write that is under way, not to a crash.
                 if path.lstat().st_mtime < self._made_at:
                     path.unlink()
-        found = [name.removesuffix(SUFFIX) for name in self._names(SUFFIX)]
-        valid = sorted_in_turns(filter(is_id, found))
-        for invalid in set(found).difference(valid) if len(valid) < len(found) else ():
-            path = self.directory / f"{invalid}{SUFFIX}"
-            self._quarantine(path, f"{path.name!a} is not a name of a record.")
-        return valid
+        names = self._names()
+        for name in names:
+            if not is_id(id_of(name)):
+                self._quarantine(self.directory / name, f"{name!a} is not a name of a record.")
+        return sorted_in_turns({found for name in names if is_id(found := id_of(name))})
 
-    def _names(self, suffix: str) -> list[str]:
+    def _names(self, *suffixes: str) -> list[str]:
         with os.scandir(self.directory) as entries:
-            return [entry.name for entry in entries if entry.name.endswith(suffix)]
+            return [
+                entry.name
+                for entry in entries
+                if entry.name.endswith(suffixes or self._kind.suffixes)
+            ]
 
     def newest(self, limit: int) -> list[tuple[float, str]]:
-        """Return the time and the id of the records that were written last, newest first."""
+        """Return the records that were written last, newest first: when, and the id."""
         return nlargest(limit, self._written())
 
     def written_before(self, moment: float) -> list[str]:
-        """Return the ids whose files were last written before a time in seconds, sorted."""
+        """Return the ids whose files were last written before a time in seconds, in order."""
         return sorted_in_turns(name for written, name in self._written() if written < moment)
 
     def _written(self) -> Iterator[tuple[float, str]]:
         with os.scandir(self.directory) as entries:
             for entry in entries:
-                record_id = entry.name.removesuffix(SUFFIX)
-                if entry.name.endswith(SUFFIX) and is_id(record_id):
-                    with suppress(FileNotFoundError):  # moved or removed meanwhile
+                record_id = id_of(entry.name)
+                if entry.name.endswith(self._kind.suffixes) and is_id(record_id):
+                    with suppress(FileNotFoundError):  # moved just now
                         yield entry.stat().st_mtime, record_id
 
     def get(self, record_id: str) -> R:
-        """Return one record; one that is being written is as it was before the write.
+        """Return one record; one that is being written is as it was before.
 
         Raises
         ------
         StoredFileError
-            The file is missing or can't be read.
+            Its file is missing or can't be read.
         OSError
-            The system lacks the resources to read any file.
+            The system has no room to read any file.
         """
         if record_id in self._previous:
             return self._previous[record_id]
-        path = self.path(record_id)
-        try:
-            stamp = stamp_of(path)
-        except OSError as error:
-            raise _unreadable(path.name, error) from error
-        cached: R | None = CACHE.get(str(path), stamp)
-        if cached is not None:
-            return cached
-        record = self._load(path.name)
-        CACHE.put(str(path), stamp, record)
+        path, stamp = self._found(record_id)
+        known: R | None = CACHE.get(path, stamp)
+        if known is not None:
+            return known
+        record = self._load(os.path.basename(path))  # noqa: PTH119
+        CACHE.put(path, stamp, record)
         return record
 
     def read(self, record_id: str) -> R:
-        """Return one record from its file, not from the cache; any thread may call this.
+        """Read one record from its file, whatever is at hand; any thread may do so.
 
         Raises
         ------
         StoredFileError, OSError
             As `get`.
         """
-        return self._load(file_name(record_id))
+        return self._load(os.path.basename(self._found(record_id)[0]))  # noqa: PTH119
 
-    async def put(self, record_id: str, record: R, leaving: Path | None = None) -> None:
-        """Write one record, of which no other write is under way; durable when this returns.
-
-        Parameters
-        ----------
-        record_id : str
-            The id.
-        record : Struct
-            The record.
-        leaving : Path, optional
-            A file that is removed when the record is written.
-        """
-        path, old = self.path(record_id), None if leaving is None else str(leaving)
+    async def put(self, record_id: str, record: R) -> None:
+        """Write one record, of which no other write is under way; durable when this returns."""
+        path = str(self.path(record_id))
+        content = self._kind.dump(record)
         with self.hold_previous(record_id):
-            stamp = await self._write(Order(str(path), self._kind.table, Raw(encode(record)), old))
-        CACHE.put(str(path), stamp, record)
+            stamp = await self._writer.write(Write(path, content))
+        CACHE.put(path, stamp, record)
 
     def previous(self, record_id: str) -> R | None:
-        """Return a record as it was before a write that is under way, or None if there is none."""
+        """Return a record as it was before the write that is under way, if there is one."""
         return self._previous.get(record_id)
 
     @contextmanager
     def hold_previous(self, record_id: str) -> Iterator[None]:
-        """Let `get` return a record as it is now, until the block ends.
-
-        A renamed file is visible before it is durable, and must not be read then.
-        """
+        """Meanwhile, `get` returns a record as it now is, if there is one."""
         with suppress(StoredFileError):
             self._previous[record_id] = self.get(record_id)
         try:
@@ -326,41 +340,65 @@ class Records(Generic[R]):
             self._previous.pop(record_id, None)
 
     def all(self, ids: Iterable[str] | None = None) -> Iterator[R]:
-        """Yield every record when a server starts; quarantine files that can't be read.
+        """Read every record when a server starts; a file that can't be read is set aside.
 
         Parameters
         ----------
         ids : iterable of str, optional
-            The ids from `recover`, if that was called already.
+            What `recover` returned, if it was called before.
         """
         for record_id in self.recover() if ids is None else ids:
             try:
-                yield self._load(f"{record_id}{SUFFIX}")
+                yield self.read(record_id)
             except NewerFormatError as error:
                 logger.error("%s It is left alone.", error)
             except StoredFileError as error:
-                self._quarantine(self.path(record_id), error)
+                self.quarantine(record_id, error)
+
+    def quarantine(self, record_id: str, why: object) -> None:
+        """Rename the file of a record that can't be used, and log why."""
+        for path in self._paths(record_id):
+            if os.path.lexists(path):
+                self._quarantine(path, why)
+
+    def unlink(self, record_id: str) -> None:
+        """Remove the file of a record, if there is one."""
+        for path in self._paths(record_id):
+            path.unlink(missing_ok=True)
+
+    def _paths(self, record_id: str) -> list[Path]:
+        return [self.directory / file_name(record_id, suffix) for suffix in self._kind.suffixes]
+
+    def _found(self, record_id: str) -> tuple[str, Stamp]:
+        """Find the file of a record, and its state."""
+        for suffix in self._kind.suffixes:
+            name = file_name(record_id, suffix)
+            path = f"{self.directory}{os.sep}{name}"
+            try:
+                return path, stamp_of(path)
+            except FileNotFoundError as error:
+                missing = error
+            except OSError as error:
+                raise _unreadable(name, error) from error
+        raise _unreadable(file_name(record_id, self._kind.suffixes[0]), missing) from missing
 
     def _load(self, name: str) -> R:
-        """Read a file without TinyDB, which would take five times as long."""
+        """Read a file in the leanest way: a TinyDB for each would take five times as long."""
+        path = f"{self.directory}{os.sep}{name}"
         try:
-            content = read_file(f"{self.directory}{os.sep}{name}")
+            content = _content_of(path, name)
         except OSError as error:
             raise _unreadable(name, error) from error
         record = self._decode(content) if content.startswith(self._prefix) else None
         if record is None:
-            return self._kind.parse(content, name)
+            return self._kind.parse_record(content, name)
         return self._kind.checked(record, name)
 
     def _decode(self, content: bytes) -> R | None:
         with suppress(MsgspecError, RecursionError, LookupError, ValueError):
-            record: R = self._decoder.decode(content)[self._kind.table]["1"]
+            record: R = getattr(self._decoder.decode(content), self._kind.table)["1"]
             return record
         return None
-
-    def quarantine(self, record_id: str, why: object) -> None:
-        """Rename a file that can't be used to ``….unreadable``, and log that."""
-        self._quarantine(self.path(record_id), why)
 
     def _quarantine(self, path: Path, why: object) -> None:
         try:
@@ -369,6 +407,131 @@ class Records(Generic[R]):
             logger.error("%s It can't be set aside: %s.", why, error)
         else:
             logger.error("%s It is set aside as %s.", why, aside)
+
+
+def _content_of(path: str, name: str) -> bytes:
+    """Read a file, or the last whole line of one that is appended."""
+    if not name.endswith(appended.SUFFIX):
+        return read_file(path)
+    line = appended.read_tail(path).line
+    if not line:
+        msg = f"{name} has no whole line."
+        raise StoredFileError(msg)
+    return line
+
+
+def line_of(kind: RecordType[R], record: R, history: Mapping[int, HistoryEntry]) -> bytes:
+    """Return a record, and entries of its history by number, as a line of its file."""
+    line = kind.dump(record)
+    if not history:
+        return line
+    return b'%b,"%b":%b}' % (line[:-1], appended.HISTORY.encode(), encode(history))
+
+
+def history_in(content: bytes, name: str) -> dict[int, HistoryEntry]:
+    """Return the history entries in the content of a file, as far as they can be used."""
+    found = {}
+    for number, entry in appended.history_of(content, name).items():
+        with suppress(MsgspecError, ValueError):
+            found[number] = convert(entry, HistoryEntry)
+    return found
+
+
+class AppendedRecords(Records[R]):
+    """Records whose files are appended; those of format 1, which were replaced, are read too.
+
+    A file of format 1 goes when its record is written next.
+    """
+
+    def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
+        super().__init__(directory, kind, writer)
+        self._entries: dict[str, int] = {}
+
+    def recover(self) -> list[str]:
+        """As `Records.recover`; a file without a whole line was never answered for, and goes."""
+        for name in self._names(appended.SUFFIX):
+            with suppress(OSError):
+                path = self.directory / name
+                if is_id(id_of(name)) and self._was_never_whole(path):
+                    path.unlink()
+        return super().recover()
+
+    async def append(
+        self,
+        record_id: str,
+        record: R,
+        entries: Sequence[HistoryEntry] = (),
+        to: Path | None = None,
+    ) -> None:
+        """Append the newest state of a record, of which no other write is under way.
+
+        It is durable when this returns.
+
+        Parameters
+        ----------
+        record_id : str
+        record : Struct
+        entries : sequence of HistoryEntry
+            What has happened to it, for its history.
+        to : Path, optional
+            The directory to which its file is moved then; that need not be synced.
+        """
+        path, older = self.path(record_id), self.directory / file_name(record_id)
+        known = CACHE.stamp(str(path))
+        is_stored = to is not None and not entries and self._is_stored(str(path), record)
+        first = self._last_entry(record_id) + 1
+        write = Write(
+            str(path),
+            b"" if is_stored else line_of(self._kind, record, dict(enumerate(entries, first))),
+            append=True,
+            move_to=None if to is None else str(to / path.name),
+            remove=str(older) if known is None and older.exists() else None,
+            known=known,
+        )
+        with self.hold_previous(record_id):
+            stamp = await self._writer.write(write)
+        CACHE.put(write.move_to or write.path, stamp, record)
+        self._entries[record_id] = first + len(entries) - 1
+        if to is not None:
+            del self._entries[record_id]
+
+    def history(self, record_id: str) -> dict[int, HistoryEntry]:
+        """Return the entries of a record's history by number; any thread may do so.
+
+        Raises
+        ------
+        StoredFileError
+            Its file can't be read.
+        """
+        path, _ = self._found(record_id)
+        if not path.endswith(appended.SUFFIX):
+            return {}
+        name = os.path.basename(path)  # noqa: PTH119
+        try:
+            return history_in(read_file(path), name)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+
+    def _is_stored(self, path: str, record: R) -> bool:
+        """Whether the last line of a file is known to hold this record."""
+        try:
+            return CACHE.get(path, stamp_of(path)) is record
+        except OSError:
+            return False
+
+    def _last_entry(self, record_id: str) -> int:
+        """Return the number of the newest history entry; 0 if there is none."""
+        if record_id not in self._entries:
+            numbers: Iterable[int] = ()
+            with suppress(StoredFileError):
+                numbers = self.history(record_id)
+            self._entries[record_id] = max(numbers, default=0)
+        return self._entries[record_id]
+
+    def _was_never_whole(self, path: Path) -> bool:
+        """Whether a crash cut off the first line of a file, as far as that can be told."""
+        content = read_file(str(path))
+        return b"\n" not in content and self._prefix.startswith(content[: len(self._prefix)])
 
 
 def _unreadable(name: str, error: OSError) -> Exception:

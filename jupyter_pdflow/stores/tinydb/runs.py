@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from heapq import merge
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import ENDED, Run, RunStatus
 from jupyter_pdflow.stores import RunSummary, summary_of
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, RUN
-from jupyter_pdflow.stores.tinydb.records import QUOTED, Records, RecordType
+from jupyter_pdflow.stores.tinydb.records import QUOTED, AppendedRecords, RecordType
 from jupyter_pdflow.stores.tinydb.storage import in_reader, in_slices
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
-from jupyter_pdflow.stores.tinydb.writer import Write
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def _downwards(ids: list[str], before: str | None) -> Iterator[str]:
         yield ids[position]
 
 
-SUMMARY = RecordType(RunSummary, "run", flaw_of_values)
+SUMMARY = RecordType(RunSummary, "run", flaw_of_values, appended=True)
 """The record type that reads of a run's file only what lists show."""
 
 READ_AT_ONCE = 200
@@ -122,11 +123,11 @@ class Runs:
     their files. Both happen beside the event loop.
     """
 
-    def __init__(self, data_dir: Path, write: Write) -> None:
-        self._active = Records(data_dir / ACTIVE.name, RUN, write)
-        self._finished = Records(data_dir / FINISHED.name, RUN, write)
-        self._active_summaries = Records(data_dir / ACTIVE.name, SUMMARY)
-        self._finished_summaries = Records(data_dir / FINISHED.name, SUMMARY)
+    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+        self._active = AppendedRecords(data_dir / ACTIVE.name, RUN, writer)
+        self._finished = AppendedRecords(data_dir / FINISHED.name, RUN, writer)
+        self._active_summaries = AppendedRecords(data_dir / ACTIVE.name, SUMMARY, writer)
+        self._finished_summaries = AppendedRecords(data_dir / FINISHED.name, SUMMARY, writer)
         self._active_ids: set[str] = set()
         self._index = RunIndex()
         self._finished_indexed = False
@@ -160,21 +161,26 @@ class Runs:
             logger.error("Run %s can't be read: %s", run_id, error)
             raise
 
-    async def put(self, run: Run) -> None:
-        """Store a run in ``active/``."""
-        await self._active.put(run.id, run)
+    async def put(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
+        """Store a run in ``active/``, with what has happened to it."""
+        await self._active.append(run.id, run, entries)
         self._note(run, active=True)
 
-    async def finish(self, run: Run) -> None:
-        """Store a run that has ended in ``finished/``, and remove it from ``active/``.
+    async def finish(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
+        """Store a run that has ended, and move its file to ``finished/``; may be called again.
 
-        The removal comes last and is not synced. If it fails or is lost, `active` repeats it.
+        The move is not synced: the last line says that the run has ended. If the move is lost, the
+        next start repeats it.
         """
         if run.id in self._active_ids or run.id not in self._index:  # else it has moved already
-            # The run is still in `_active_ids`, so `get` asks `_active`, whose file is about to go.
-            with self._active.hold_previous(run.id):
-                await self._finished.put(run.id, run, leaving=self._active.path(run.id))
+            await self._active.append(run.id, run, entries, to=self._finished.directory)
             self._note(run, active=False)
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the history entries of a run by number; `NotFoundError` if there is no run."""
+        run = self.get(run_id)
+        records = self._active if run.id in self._active_ids else self._finished
+        return await in_reader(records.history, run.id)
 
     async def page(
         self,
@@ -203,7 +209,7 @@ class Runs:
 
     def unlink(self, run_id: str) -> None:
         """Remove the file of a finished run, in any thread; call `forget` afterwards."""
-        self._finished.path(run_id).unlink(missing_ok=True)
+        self._finished.unlink(run_id)
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Remove runs whose files were removed from the index."""
@@ -232,7 +238,7 @@ class Runs:
             return False
         if has_ended:
             with suppress(OSError):  # if it stays, the next start ignores it again
-                self._active.path(run_id).unlink()
+                self._active.unlink(run_id)
         else:
             logger.error("Run %s is in finished/ too, where it has not ended.", run_id)
         return has_ended

@@ -6,13 +6,11 @@ import asyncio
 import os
 import stat
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from heapq import merge
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 from msgspec import MsgspecError
@@ -23,13 +21,19 @@ from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 
 Fields = dict[str, Any]
 
-FORMAT = 1
+FORMAT = 2
 """The version of the format that is written. Files of a newer version are not touched."""
 
 OLDEST = 1
 """The oldest version that is read: that of the first release."""
 
-MIGRATIONS: dict[int, Callable[[str, Fields], Fields]] = {}
+
+def _unchanged(_table: str, fields: Fields) -> Fields:
+    """Return a record of version 1: in version 2 only the files of runs are other ones."""
+    return fields
+
+
+MIGRATIONS: dict[int, Callable[[str, Fields], Fields]] = {1: _unchanged}
 """By version n, the function that makes version n + 1 of a record, given its table and fields.
 
 There is one for each version from `OLDEST` to the one before `FORMAT`. A record is migrated when
@@ -130,115 +134,6 @@ async def held(working: asyncio.Future[T]) -> T:
 TEMPORARY = ".tmp"
 """Suffix of files that are being written."""
 
-FOLDER = "spare"
-"""The folder of spare files in the data directory."""
-
-REST_SECONDS = 1.0
-"""Seconds that a replaced file is not written again: a reader may have opened it just before."""
-
-MOST = 2048
-"""Maximum number of spare files."""
-
-LARGEST = 1 << 16
-"""Maximum size of a spare file in bytes."""
-
-OURS = stat.S_IFREG | 0o600
-"""The mode of a file that this package has written."""
-
-
-class Spare(NamedTuple):
-    """A file that is not needed any more, since a time of the monotonic clock."""
-
-    name: str
-    since: float
-
-
-class Spares:
-    """Replaced files of a data directory, for a process that writes much.
-
-    On ext4 a new file takes the longer the more files were removed within the last minute
-    (``recently_deleted`` in the kernel's fs/ext4/ialloc.c): under load that is half the time of a
-    write. A file that is written again is neither new nor removed.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of spare files, on the same disk as the files that are replaced.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._folder = os.fspath(folder)
-        self._number = 0
-        self._resting: deque[Spare] = deque()
-
-    def take(self) -> str:
-        """Return the path of a spare file to write, or of a new file if none has rested."""
-        rested = time.monotonic() - REST_SECONDS
-        while self._resting and self._resting[0].since < rested:
-            name = self._resting.popleft().name
-            if _is_ours(name):
-                return name
-            Path(name).unlink(missing_ok=True)
-        return self._new_name()
-
-    def hold(self, name: str) -> str | None:
-        """Link a file that is about to be replaced to a new path; return that, or None."""
-        if not self._has_use_for(name):
-            return None
-        spare = self._new_name()
-        try:
-            os.link(name, spare)
-        except OSError:
-            return None
-        return spare
-
-    def add(self, spare: str) -> None:
-        """Add the path from `hold` to the spare files, once the file was replaced."""
-        self._resting.append(Spare(spare, time.monotonic()))
-
-    def move(self, name: str) -> bool:
-        """Make a file that is not needed any more a spare file; return whether it was moved."""
-        if not self._has_use_for(name):
-            return False
-        spare = self._new_name()
-        try:
-            os.replace(name, spare)  # noqa: PTH105
-        except OSError:
-            return False
-        self.add(spare)
-        return True
-
-    def _has_use_for(self, name: str) -> bool:
-        if len(self._resting) >= MOST:
-            return False
-        try:
-            return os.lstat(name).st_size <= LARGEST
-        except OSError:
-            return False
-
-    def _new_name(self) -> str:
-        self._number += 1
-        return f"{self._folder}{os.sep}{self._number}{TEMPORARY}"
-
-
-def clear(folder: Path) -> None:
-    """Remove the spare files in a folder, and the folder."""
-    for path in folder.glob(f"*{TEMPORARY}"):
-        with suppress(OSError):  # it is a folder, for instance
-            path.unlink()
-    with suppress(OSError):  # there is none, or something else is in it
-        folder.rmdir()
-
-
-def _is_ours(name: str) -> bool:
-    """Return whether a file has one name (a backup may be another), our owner and our mode."""
-    try:
-        found = os.lstat(name)
-    except OSError:
-        return False
-    return (found.st_mode, found.st_nlink, found.st_uid) == (OURS, 1, os.geteuid())
-
 
 class AtomicJSONStorage(Storage):
     """Keep a database in one JSON file that a crash leaves either old or new.
@@ -251,13 +146,10 @@ class AtomicJSONStorage(Storage):
     ----------
     path : str or Path
         The database file; it need not exist yet, its directory has to.
-    spares : Spares, optional
-        Files to write in place of new ones.
     """
 
-    def __init__(self, path: str | Path, spares: Spares | None = None) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = path if isinstance(path, Path) else Path(path)
-        self._spares = spares
 
     def read(self) -> dict[str, dict[str, Any]] | None:
         """Return the content of the file, or None if it does not exist.
@@ -276,7 +168,7 @@ class AtomicJSONStorage(Storage):
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the file; when this returns, the new content survives a power cut."""
         content = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
-        replace_file(self._path, content, self._spares)
+        replace_file(self._path, content)
 
 
 def parse(content: bytes, name: str) -> dict[str, dict[str, Any]]:
@@ -317,26 +209,24 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def replace_file(path: Path, content: bytes, spares: Spares | None = None) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically, readable by its owner only, and sync it to disk.
 
     Paths are texts here, because pathlib would add a fifth to the time of a write.
     """
-    name, held = os.fspath(path), None
-    temporary = name + TEMPORARY if spares is None else spares.take()
+    name = os.fspath(path)
+    temporary = name + TEMPORARY
     try:
-        _write_synced(temporary, content)
-        held = None if spares is None else spares.hold(name)
+        write_synced(temporary, content)
         os.replace(temporary, name)  # noqa: PTH105
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_directory(os.path.dirname(name))  # noqa: PTH120
-    if spares is not None and held is not None:
-        spares.add(held)
 
 
-def _write_synced(name: str, content: bytes) -> None:
+def write_synced(name: str, content: bytes) -> None:
+    """Write a whole file, readable by its owner only, and sync it to disk."""
     fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         rest = memoryview(content)
@@ -346,6 +236,11 @@ def _write_synced(name: str, content: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_data(fd: int) -> None:
+    """Make durable what was written to a file, and its size; macOS and Windows have `fsync` only."""
+    getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def sync_directory(path: str | Path) -> None:
@@ -405,7 +300,7 @@ def _checked(document: object, table: str, name: str) -> dict[str, Any]:
     return migrate(document, table, name)
 
 
-def write_record(path: Path, fields: bytes, table: str, spares: Spares | None = None) -> None:
+def write_record(path: Path, fields: bytes, table: str) -> None:
     """Write a record to its TinyDB file, by one atomic write.
 
     Parameters
@@ -416,9 +311,7 @@ def write_record(path: Path, fields: bytes, table: str, spares: Spares | None = 
         The record's fields, as a JSON object, without the version of their format.
     table : str
         The record's table: ``run``, ``mail``, ….
-    spares : Spares, optional
-        Files to write instead of new ones.
     """
-    with TinyDB(path, storage=AtomicJSONStorage, spares=spares) as db:
+    with TinyDB(path, storage=AtomicJSONStorage) as db:
         # Not `upsert` or `update`: they read the file again, and may write it twice.
         db.storage.write(_tables(fields, table))

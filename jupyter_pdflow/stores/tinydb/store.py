@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from slugify import slugify
 
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
 from jupyter_pdflow.stores import Output, RunSummary
@@ -28,7 +29,7 @@ from jupyter_pdflow.stores.tinydb.layout import (
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.storage import in_thread
-from jupyter_pdflow.stores.tinydb.writer import Writer
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ EXECUTIONS_KEPT = 20
 class StepOutputs:
     """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS)
+    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+        self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS, writer)
 
     def get(self, run_id: str) -> dict[str, list[Output]]:
         """Return a run's outputs by step name, with a note if some were dropped."""
@@ -61,7 +62,7 @@ class StepOutputs:
 
     def remove(self, run_id: str) -> None:
         """Remove a run's outputs."""
-        self._records.path(run_id).unlink(missing_ok=True)
+        self._records.unlink(run_id)
 
     def _read(self, run_id: str, *, to_replace: bool = False) -> RunOutputs:
         """Return a run's outputs; if its file can't be read, none.
@@ -97,8 +98,8 @@ def _dropped_note(count: int) -> Output:
 class Workflows:
     """The workflows of a data directory: ``workflows/<id>.json``, and all of them in memory."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._records = Records(data_dir / WORKFLOWS.name, WORKFLOW)
+    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+        self._records = Records(data_dir / WORKFLOWS.name, WORKFLOW, writer)
         self._known = {known.id: known for known in self._records.all()}
         self._deploying = asyncio.Lock()
 
@@ -182,13 +183,15 @@ class TinyDBStore:
     ----------
     data_dir : Path
         The directory; made if it is missing.
+    writer : WriterThread, optional
+        Makes the writes; ended by `close`.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._writer = Writer(data_dir)
-        self._runs = Runs(data_dir, self._writer.write)
-        self._workflows = Workflows(data_dir)
-        self._outputs = StepOutputs(data_dir)
+    def __init__(self, data_dir: Path, writer: WriterThread | None = None) -> None:
+        self._writer = writer or WriterThread()
+        self._runs = Runs(data_dir, self._writer)
+        self._workflows = Workflows(data_dir, self._writer)
+        self._outputs = StepOutputs(data_dir, self._writer)
 
     def active(self) -> Iterator[Run]:
         """Read all runs that were not stored by `finish`. Call it once, before all else."""
@@ -198,13 +201,17 @@ class TinyDBStore:
         """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
         return self._runs.get(run_id)
 
-    async def put(self, run: Run) -> None:
+    async def put(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
         """Store a run that has not ended, or whose emails are not handed over."""
-        await self._runs.put(run)
+        await self._runs.put(run, entries)
 
-    async def finish(self, run: Run) -> None:
+    async def finish(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
         """Store a run that has ended, so that `active` returns it no more; may be repeated."""
-        await self._runs.finish(run)
+        await self._runs.finish(run, entries)
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
+        return await self._runs.history(run_id)
 
     async def page(
         self,

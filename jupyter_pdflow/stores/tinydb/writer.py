@@ -1,335 +1,237 @@
-"""Writes runs in threads, or under load in a process of its own.
+"""The one thread that writes: it takes all that waits, writes it, and syncs each file once.
 
-The process is ``python -P -m jupyter_pdflow.stores.tinydb.writer DATA_DIR``. It prints `READY` when
-it has the lock, carries out an `Order` for each line that it reads, and prints an `Answer`. It ends
-when its input ends, which also happens when its server dies.
+A thread for each write would cost a busy server more in turns at the interpreter's lock than the
+system calls themselves. Files of active runs stay open, a bounded number of them, so that a
+transition is two system calls: write a line, sync its file.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import signal
 import stat
-import sys
-from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import PIPE
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeAlias
 
-from filelock import FileLock, Timeout
-from msgspec import Raw, Struct
-from msgspec.json import decode, encode
+from jupyter_pdflow.stores.tinydb.appended import AppendedFile
+from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, held, sync_directory, write_synced
 
-from jupyter_pdflow.exceptions import WriterGoneError
-from jupyter_pdflow.stores.tinydb import storage as spares
-from jupyter_pdflow.stores.tinydb.storage import Spares, held, in_thread, write_record
-
-logger = logging.getLogger(__name__)
+MOST_OPEN = 256
+"""Maximum number of files that stay open."""
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""Inode, time of the last write in ns, and size of a file; differs for each of its states."""
+"""What tells one state of a file from another: inode, time of the last change, size."""
 
 
-class Order(Struct, frozen=True, array_like=True):
-    """A record to be written, and a file to be removed afterwards.
+class Write(NamedTuple):
+    """A change of one file.
 
     Attributes
     ----------
     path : str
-        The record's file.
-    table : str
-        The record's table in the file.
-    fields : Raw
-        The record's fields, as a JSON object.
-    leaving : str, optional
-        A file that is removed afterwards. The removal is not synced.
+        The file.
+    content : bytes
+        A line to append, without its newline, empty to append none; or all that the file is to
+        hold.
+    append : bool
+        Whether the content is appended.
+    move_to : str, optional
+        Where the file is moved then. That is not synced: what was written says where it belongs.
+    remove : str, optional
+        A file that is removed then, without syncing that.
+    known : Stamp, optional
+        The state of the file that is appended to, as it was last seen. Another one means that it
+        was changed by something else, and is opened anew.
     """
 
     path: str
-    table: str
-    fields: Raw
-    leaving: str | None = None
+    content: bytes
+    append: bool = False
+    move_to: str | None = None
+    remove: str | None = None
+    known: Stamp | None = None
 
 
-Write: TypeAlias = Callable[[Order], Awaitable[Stamp]]
-"""A coroutine function that carries out an order, or raises `OSError`."""
+class _Job(NamedTuple):
+    write: Write
+    loop: asyncio.AbstractEventLoop
+    written: asyncio.Future[Stamp]
 
 
-async def write_in_thread(order: Order) -> Stamp:
-    """Carry out an order beside the event loop."""
-    return await in_thread(carry_out, order)
+class WriterThread:
+    """Writes files; a write is durable when `write` returns.
 
-
-def carry_out(order: Order, spares: Spares | None = None) -> Stamp:
-    """Write the record; durable when this returns.
-
-    Parameters
-    ----------
-    order : Order
-    spares : Spares, optional
-        Files to write instead of new ones, if possible.
-
-    Raises
-    ------
-    OSError
-        The record could not be written.
+    The thread is started by the first write.
     """
-    if spares is not None:
-        with suppress(OSError):
-            return _carry_out(order, spares)
-    return _carry_out(order, None)
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._files = _OpenFiles()
+
+    async def write(self, write: Write) -> Stamp:
+        """Carry out a write, and return the state of the file then.
+
+        A task that is canceled meanwhile waits until the write is done.
+
+        Raises
+        ------
+        OSError
+            It could not be made durable. Nothing of it stays, as far as the disk can tell.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="pdflow-writer", daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[Stamp] = loop.create_future()
+        self._jobs.put(_Job(write, loop, written))
+        return await held(written)
+
+    async def close(self) -> None:
+        """End the thread when all is written."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    def _run(self) -> None:
+        with self._files:
+            while batch := _next_batch(self._jobs):
+                jobs = [job for job in batch if job is not None]
+                results = self._files.carry_out([job.write for job in jobs])
+                _answer(jobs, results)
+                if len(jobs) < len(batch):
+                    return
+                self._files.compact()
 
 
-def _carry_out(order: Order, spares: Spares | None) -> Stamp:
-    write_record(Path(order.path), bytes(order.fields), order.table, spares)
-    if order.leaving is not None:
-        with suppress(OSError):
-            _remove(order.leaving, spares)
-    return stamp_of(order.path)
+def _next_batch(jobs: SimpleQueue[_Job | None]) -> list[_Job | None]:
+    batch = [jobs.get()]
+    with suppress(Empty):
+        while batch[-1] is not None:
+            batch.append(jobs.get_nowait())
+    return batch
 
 
-def _remove(name: str, spares: Spares | None) -> None:
-    if spares is None or not spares.move(name):
-        Path(name).unlink()
+def _answer(jobs: list[_Job], results: list[Stamp | Exception]) -> None:
+    """Wake each event loop once, for all of its writes."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, Stamp | Exception]]] = {}
+    for job, result in zip(jobs, results, strict=True):
+        by_loop.setdefault(job.loop, []).append((job, result))
+    for loop, done in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: no task waits any more
+            loop.call_soon_threadsafe(_resolve, done)
+
+
+def _resolve(done: list[tuple[_Job, Stamp | Exception]]) -> None:
+    for job, result in done:
+        if job.written.done():
+            continue
+        if isinstance(result, Exception):
+            job.written.set_exception(result)
+        else:
+            job.written.set_result(result)
+
+
+class _OpenFiles:
+    """The files that are appended to, and the writes of a batch. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, AppendedFile] = OrderedDict()
+        self._large: list[AppendedFile] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def carry_out(self, writes: list[Write]) -> list[Stamp | Exception]:
+        """Write, sync, and then move and remove; a write that fails leaves the others alone."""
+        results: list[Exception | None] = [_attempt(self._write, write) for write in writes]
+        for step in (self._sync, self._finish):
+            results = [
+                _attempt(step, write) if result is None else result
+                for write, result in zip(writes, results, strict=True)
+            ]
+        self._close_oldest()
+        return [
+            self._stamp(write) if result is None else result
+            for write, result in zip(writes, results, strict=True)
+        ]
+
+    def compact(self) -> None:
+        """Replace files that have grown large by their newest state."""
+        while self._large:
+            file = self._large.pop()
+            if self._open.pop(file.path, None) is file:
+                with suppress(OSError, Exception):
+                    file.compact()
+                file.close()
+
+    def _write(self, write: Write) -> None:
+        if write.append:
+            if write.content:
+                self._file(write).append(write.content)
+        else:
+            write_synced(write.path + TEMPORARY, write.content)
+
+    def _sync(self, write: Write) -> None:
+        if write.append:
+            if write.content:
+                self._open[write.path].sync()
+        else:
+            os.replace(write.path + TEMPORARY, write.path)  # noqa: PTH105
+            sync_directory(os.path.dirname(write.path))  # noqa: PTH120
+
+    def _finish(self, write: Write) -> None:
+        if write.move_to is not None:
+            if (file := self._open.pop(write.path, None)) is not None:
+                file.close()
+            os.replace(write.path, write.move_to)  # noqa: PTH105
+        elif write.append and (appended := self._open[write.path]).has_grown_large:
+            self._large.append(appended)
+        if write.remove is not None:
+            with suppress(OSError):
+                os.unlink(write.remove)  # noqa: PTH108
+
+    def _file(self, write: Write) -> AppendedFile:
+        file = self._open.get(write.path)
+        if file is not None and (write.known is None or file.is_as(write.known)):
+            self._open.move_to_end(write.path)
+            return file
+        if file is not None:
+            self._open.pop(write.path).close()
+        self._open[write.path] = file = AppendedFile(write.path)
+        return file
+
+    def _close_oldest(self) -> None:
+        while len(self._open) > MOST_OPEN:
+            self._open.popitem(last=False)[1].close()
+
+    def _stamp(self, write: Write) -> Stamp:
+        file = self._open.get(write.path) if write.append else None
+        return file.stamp if file is not None else stamp_of(write.move_to or write.path)
+
+
+def _attempt(step: Callable[[Write], None], write: Write) -> Exception | None:
+    try:
+        step(write)
+    except Exception as error:  # noqa: BLE001  the thread must not end; who waits gets it
+        return error
+    return None
 
 
 def stamp_of(path: str | Path) -> Stamp:
-    """Return the stamp of a regular file; `OSError` if the path is not that of one."""
+    """Return the state of a file; `OSError` if it is no regular file."""
     status = os.stat(path)  # noqa: PTH116  half the time of Path.stat
     if not stat.S_ISREG(status.st_mode):
         msg = f"{os.path.basename(path)} is not a file"  # noqa: PTH119
         raise OSError(msg)
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-COMMAND = (sys.executable, "-P", "-m", "jupyter_pdflow.stores.tinydb.writer")
-LOCK = "writer.lock"
-READY = b"ready\n"
-LOCK_SECONDS = 10.0
-START_SECONDS = 30.0
-
-
-class Answer(Struct, frozen=True, array_like=True):
-    """The result of an order: the new file's stamp, or the error."""
-
-    stamp: Stamp = (0, 0, 0)
-    errno: int | None = None
-    text: str = ""
-
-
-class WriterProcess:
-    """The server's side of the process; made and ended by `running`."""
-
-    def __init__(self, orders: StreamWriter, answers: StreamReader) -> None:
-        self._orders, self._answers = orders, answers
-        self._waiting: deque[asyncio.Future[Stamp]] = deque()
-        self._reading = asyncio.create_task(self._read(), name="read a writer's answers")
-
-    async def write(self, order: Order) -> Stamp:
-        """Have the process carry out an order.
-
-        Raises
-        ------
-        OSError
-            The record could not be written.
-        WriterGoneError
-            The process has ended without an answer.
-        """
-        if self._reading.done():
-            raise WriterGoneError
-        line, written = encode(order) + b"\n", asyncio.get_running_loop().create_future()
-        self._waiting.append(written)
-        self._orders.write(line)
-        return await held(written)
-
-    async def ended(self, seconds: float | None = None) -> bool:
-        """Wait for the end of the process, at most some seconds; return whether it has ended."""
-        done, _ = await asyncio.wait([self._reading], timeout=seconds)
-        return bool(done)
-
-    async def end(self) -> None:
-        """Let the process carry out all orders, and wait for its end."""
-        self._orders.close()
-        await self.ended()
-
-    async def _read(self) -> None:
-        """Read the answers, which come in the order of the orders."""
-        try:
-            while line := await self._answers.readline():
-                self._take(decode(line, type=Answer))
-        finally:
-            while self._waiting:
-                self._waiting.popleft().set_exception(WriterGoneError())
-
-    def _take(self, answer: Answer) -> None:
-        written = self._waiting.popleft()
-        if answer.errno is None:
-            written.set_result(answer.stamp)
-        else:
-            written.set_exception(OSError(answer.errno, answer.text))
-
-
-@asynccontextmanager
-async def running(data_dir: Path) -> AsyncIterator[WriterProcess]:
-    """Start the process; at the end let it carry out all orders, and wait for its end.
-
-    Raises
-    ------
-    OSError
-        The process could not be started.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, str(data_dir), stdin=PIPE, stdout=PIPE, start_new_session=True
-    )
-    assert process.stdin is not None  # noqa: S101  it was asked for
-    assert process.stdout is not None  # noqa: S101
-    try:
-        await asyncio.wait_for(_until_ready(process.stdout), START_SECONDS)
-        writer = WriterProcess(process.stdin, process.stdout)
-        try:
-            yield writer
-        finally:
-            await writer.end()
-    finally:
-        process.stdin.close()
-        await process.wait()
-
-
-async def _until_ready(answers: StreamReader) -> None:
-    while (line := await answers.readline()) != READY:
-        if not line:
-            msg = "the process that writes has ended before it was ready"
-            raise OSError(msg)
-
-
-# --- in the process -------------------------------------------------------------------
-
-
-def main(data_dir: Path) -> None:
-    """Carry out the server's orders until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        lock = FileLock(data_dir / LOCK, mode=0o600).acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        sys.exit(f"Another process writes to {data_dir}.")
-    with lock:
-        folder = data_dir / spares.FOLDER
-        spares.clear(folder)
-        with suppress(BrokenPipeError):  # the server has died
-            _serve(sys.stdin.buffer, Spares(folder))
-        spares.clear(folder)
-        (data_dir / LOCK).unlink()
-
-
-def _serve(orders: BinaryIO, kept: Spares) -> None:
-    answer = partial(os.write, sys.stdout.fileno())
-    answer(READY)
-    for line in orders:
-        if not line.endswith(b"\n"):
-            return  # its server died while it wrote this
-        answer(encode(_answer(line, kept)) + b"\n")
-
-
-def _answer(line: bytes, kept: Spares) -> Answer:
-    try:
-        return Answer(carry_out(decode(line, type=Order), kept))
-    except OSError as error:
-        return Answer(errno=error.errno or 0, text=error.strerror or os.strerror(0))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-
-
-MANY = 100
-"""Number of writes within `WITHIN_SECONDS` from which on there is load."""
-
-WITHIN_SECONDS = 5.0
-"""The time in which `MANY` writes are counted."""
-
-IDLE_SECONDS = 10.0
-"""Seconds without a write after which the process ends."""
-
-PAUSE_SECONDS = 60.0
-"""Seconds after a failure until another process may be started."""
-
-
-class Writer:
-    """Carries out orders: in threads, or under load in a process of its own.
-
-    A thread shares the interpreter's lock with the event loop, which costs a busy server as much
-    again as the write itself. The process also uses replaced files again (`Spares`). Without the
-    process, which Windows does not have, writes are slower.
-
-    Parameters
-    ----------
-    data_dir : Path
-        The data directory, whose lock the caller holds.
-    """
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-        self._times: deque[float] = deque(maxlen=MANY)
-        self._process: WriterProcess | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._not_before = 0.0 if os.name == "posix" else float("inf")
-        spares.clear(data_dir / spares.FOLDER)
-
-    async def write(self, order: Order) -> Stamp:
-        """Carry out an order; durable when this returns.
-
-        Raises
-        ------
-        OSError
-            The record could not be written.
-        """
-        self._count()
-        if self._process is not None:
-            with suppress(WriterGoneError):
-                return await self._process.write(order)
-        return await write_in_thread(order)
-
-    async def close(self) -> None:
-        """End the process, if there is one. Nothing may be written afterwards."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
-
-    def _count(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._times.append(now)
-        under_load = len(self._times) == MANY and self._times[0] > now - WITHIN_SECONDS
-        if under_load and self._keeping is None and now >= self._not_before:
-            self._keeping = asyncio.create_task(self._keep_process(), name="keep a writer")
-
-    async def _keep_process(self) -> None:
-        """Run a process until it dies or is idle."""
-        try:
-            async with running(self._data_dir) as process:
-                self._process = process
-                if await self._has_died(process):
-                    self._pause("the process that writes has died")
-                self._process = None
-        except (OSError, NotImplementedError) as error:
-            self._pause(error)
-        finally:
-            self._process = self._keeping = None
-
-    async def _has_died(self, process: WriterProcess) -> bool:
-        """Wait until the process dies or is idle; return whether it has died."""
-        loop = asyncio.get_running_loop()
-        while (idle := loop.time() - self._times[-1]) < IDLE_SECONDS:
-            if await process.ended(IDLE_SECONDS - idle):
-                return True
-        return False
-
-    def _pause(self, why: object) -> None:
-        logger.warning("Runs are written by threads for a while, which is slower: %s", why)
-        self._not_before = asyncio.get_running_loop().time() + PAUSE_SECONDS

@@ -1,211 +1,145 @@
-"""Runs are written under load by a process of its own; nothing is lost if it dies."""
+"""The thread that writes: what it confirms is on the disk, and one bad file stays alone."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import orjson
-import psutil
 import pytest
-from filelock import FileLock
-from msgspec import Raw
-from msgspec.json import encode
 
-from jupyter_pdflow.stores.tinydb import writer
-from jupyter_pdflow.stores.tinydb import writer as writer_process
-from jupyter_pdflow.stores.tinydb.storage import parse_record
-from jupyter_pdflow.stores.tinydb.writer import Order, Writer
-
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has threads only")
-SECONDS = 10.0
-
-
-def processes() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if is_writer(child)]
-
-
-def is_writer(process: psutil.Process) -> bool:
-    try:
-        return writer_process.__name__ in process.cmdline()
-    except psutil.NoSuchProcess:  # it has ended, or is a zombie that asyncio has yet to wait for
-        return False
-
-
-def order(path: Path, number: int = 0, leaving: Path | None = None) -> Order:
-    fields = {"id": path.stem, "n": number, "text": "é\n…"}
-    return Order(
-        str(path), "run", Raw(orjson.dumps(fields)), None if leaving is None else str(leaving)
-    )
-
-
-def read(path: Path) -> dict[str, Any]:
-    return parse_record(path.read_bytes(), "run", path.name)
-
-
-async def load(busy: Writer, path: Path) -> None:
-    """Write until a process has started."""
-    async with asyncio.timeout(SECONDS):
-        while busy._process is None:
-            await busy.write(order(path))
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Writer]:
-    found = Writer(path)
-    try:
-        yield found
-    finally:
-        await found.close()
+from jupyter_pdflow.stores.tinydb import appended, storage, writer
+from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread, stamp_of
 
 
 @pytest.fixture
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MANY", 5)
+async def thread() -> AsyncIterator[WriterThread]:
+    thread = WriterThread()
+    yield thread
+    await thread.close()
+    assert not [each for each in threading.enumerate() if each.name == "pdflow-writer"]
 
 
-async def test_without_load_there_is_no_process(tmp_path: Path) -> None:
-    async with opened(tmp_path) as calm:
-        for number in range(writer.MANY - 1):
-            await calm.write(order(tmp_path / "r.json", number))
-        assert processes() == []
-        assert os.listdir(tmp_path) == ["r.json"]
+def line(path: Path, content: bytes, **more: object) -> Write:
+    return Write(str(path), content, append=True, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_under_load_a_process_writes(tmp_path: Path) -> None:
-    path, other = tmp_path / "r.json", tmp_path / "other.json"
-    async with opened(tmp_path) as busy:
-        await load(busy, path)
-        stamp = await busy.write(order(path, 7))
-        assert read(path) == {"format": 1, "id": "r", "n": 7, "text": "é\n…"}
-        status = path.stat()
-        assert stamp == (status.st_ino, status.st_mtime_ns, status.st_size)
-        await asyncio.gather(*(busy.write(order(tmp_path / f"{n}.json", n)) for n in range(50)))
-        assert all(read(tmp_path / f"{n}.json")["n"] == n for n in range(50))
-        await busy.write(order(other, 8, leaving=path))
-        assert read(other)["n"] == 8
-        assert not path.exists()
-        assert len(processes()) == 1
-    assert processes() == []
-    assert not (tmp_path / "spare").exists()
+async def test_lines_and_whole_files(thread: WriterThread, tmp_path: Path) -> None:
+    run, outputs = tmp_path / "r.jsonl", tmp_path / "o.json"
+    for number in range(3):
+        stamp = await thread.write(line(run, b"%d" % number))
+        assert stamp == stamp_of(run)
+        await thread.write(Write(str(outputs), b"%d" % number))
+    assert run.read_bytes() == b"0\n1\n2\n"
+    assert outputs.read_bytes() == b"2"
+    assert sorted(os.listdir(tmp_path)) == ["o.json", "r.jsonl"]
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_the_process_ends_when_it_is_idle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_many_at_once_wake_the_loop_seldom(
+    thread: WriterThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.1)
-    async with opened(tmp_path) as busy:
-        for _ in range(2):
-            await load(busy, tmp_path / "r.json")
-            async with asyncio.timeout(SECONDS):
-                while processes():
-                    await asyncio.sleep(0.02)
+    batches: list[int] = []
+    answer = writer._answer
+
+    def count(jobs: list, results: list) -> None:  # type: ignore[type-arg]
+        batches.append(len(jobs))
+        answer(jobs, results)
+
+    monkeypatch.setattr(writer, "_answer", count)
+    writes = [thread.write(line(tmp_path / f"{n}.jsonl", b"x")) for n in range(100)]
+    await asyncio.gather(*writes)
+    assert sum(batches) == 100
+    assert len(batches) < 50
+    assert len(os.listdir(tmp_path)) == 100
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_errors_of_the_process_are_raised_in_the_server(tmp_path: Path) -> None:
-    async with opened(tmp_path) as busy:
-        await load(busy, tmp_path / "r.json")
-        with pytest.raises(FileNotFoundError, match="No such file"):
-            await busy.write(order(tmp_path / "missing" / "r.json"))
-        await busy.write(order(tmp_path / "r.json", 3))
-    assert read(tmp_path / "r.json")["n"] == 3
-
-
-@pytest.mark.usefixtures("_soon")
-async def test_nothing_is_lost_if_the_process_dies(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_a_file_moves_when_its_last_line_is_written(
+    thread: WriterThread, tmp_path: Path
 ) -> None:
-    async with opened(tmp_path) as busy:
-        await load(busy, tmp_path / "r.json")
-        process = processes()[0]
-        process.suspend()
-        writing = [
-            asyncio.create_task(busy.write(order(tmp_path / f"{n}.json", n))) for n in range(9)
-        ]
-        await asyncio.sleep(0.05)
-        process.kill()
-        await asyncio.gather(*writing)
-        assert all(read(tmp_path / f"{n}.json")["n"] == n for n in range(9))
-        await busy.write(order(tmp_path / "r.json", 1))
-        assert processes() == []
-    assert "written by threads for a while" in caplog.text
+    (tmp_path / "finished").mkdir()
+    run, moved, old = tmp_path / "r.jsonl", tmp_path / "finished" / "r.jsonl", tmp_path / "r.json"
+    old.touch()
+    await thread.write(line(run, b"1"))
+    stamp = await thread.write(line(run, b"2", move_to=str(moved), remove=str(old)))
+    assert moved.read_bytes() == b"1\n2\n"
+    assert stamp == stamp_of(moved)
+    assert not run.exists()
+    assert not old.exists()
+    await thread.write(line(run, b"3"))
+    assert (run.read_bytes(), moved.read_bytes()) == (b"3\n", b"1\n2\n")
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_nothing_is_lost_if_the_process_can_not_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_write_that_fails_leaves_the_others_alone(
+    thread: WriterThread, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(writer_process, "COMMAND", (sys.executable, "-c", "print('no')"))
-    async with opened(tmp_path) as busy:
-        async with asyncio.timeout(SECONDS):
-            while not caplog.text:
-                await busy.write(order(tmp_path / "r.json", 5))
-                await asyncio.sleep(0.01)
-        assert read(tmp_path / "r.json")["n"] == 5
-    assert "has ended before it was ready" in caplog.text
+    results = await asyncio.gather(
+        thread.write(line(tmp_path / "missing" / "r.jsonl", b"1")),
+        thread.write(line(tmp_path / "r.jsonl", b"1")),
+        thread.write(Write(str(tmp_path / "missing" / "o.json"), b"1")),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, OSError) for result in results] == [True, False, True]
+    assert (tmp_path / "r.jsonl").read_bytes() == b"1\n"
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_a_canceled_caller_waits_until_the_record_is_written(tmp_path: Path) -> None:
-    async with opened(tmp_path) as busy:
-        await load(busy, tmp_path / "r.json")
-        process = processes()[0]
-        process.suspend()
-        writing = asyncio.create_task(busy.write(order(tmp_path / "r.json", 4)))
-        await asyncio.sleep(0.05)
-        writing.cancel()
-        await asyncio.sleep(0.05)
-        assert not writing.done()
-        process.resume()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
-        assert read(tmp_path / "r.json")["n"] == 4
+async def test_a_line_that_can_not_be_synced_is_cut_off(
+    thread: WriterThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "r.jsonl"
+    await thread.write(line(run, b"1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(appended, "sync_data", lambda fd: os.fsync(9999))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await thread.write(line(run, b"2"))
+    assert run.read_bytes() == b"1\n"
+    await thread.write(line(run, b"3"))
+    assert run.read_bytes() == b"1\n3\n"
 
 
-async def test_the_process_has_a_lock_and_ends_with_its_server_only(tmp_path: Path) -> None:
-    async with writer_process.running(tmp_path) as running:
-        process = processes()[0]
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            process.send_signal(number)
-        await running.write(order(tmp_path / "r.json"))
-        with pytest.raises(TimeoutError), FileLock(tmp_path / writer_process.LOCK).acquire(0):
-            pass
-    assert processes() == []
-    assert os.listdir(tmp_path) == ["r.json"]
+async def test_a_file_that_was_replaced_meanwhile_is_opened_anew(
+    thread: WriterThread, tmp_path: Path
+) -> None:
+    run, restored = tmp_path / "r.jsonl", tmp_path / "backup"
+    await thread.write(line(run, b"1"))
+    restored.write_bytes(b"restored\n")
+    restored.replace(run)
+    await thread.write(line(run, b"2", known=stamp_of(run)))
+    assert run.read_bytes() == b"restored\n2\n"
 
 
-def test_the_process_ends_silently_if_its_server_has_died(tmp_path: Path) -> None:
-    command = [*writer_process.COMMAND, str(tmp_path)]
-    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, **pipes)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline() == writer_process.READY
-    process.stdout.close()
-    process.stdin.write(encode(order(tmp_path / "r.json", 1)) + b"\n")
-    process.stdin.write(encode(order(tmp_path / "r.json", 2))[:-9])
-    process.stdin.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(SECONDS) == 0
-    assert read(tmp_path / "r.json")["n"] == 1
-    assert os.listdir(tmp_path) == ["r.json"]
+async def test_few_files_stay_open(thread: WriterThread, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(2 * writer.MOST_OPEN):
+        await thread.write(line(tmp_path / f"{number}.jsonl", b"1"))
+    assert len(os.listdir("/proc/self/fd")) <= before + writer.MOST_OPEN
+    await thread.write(line(tmp_path / "0.jsonl", b"2"))
+    assert (tmp_path / "0.jsonl").read_bytes() == b"1\n2\n"
 
 
-def test_spare_files_of_a_crashed_server_are_removed(tmp_path: Path) -> None:
-    left = tmp_path / "spare" / "1.tmp"
-    left.parent.mkdir()
-    left.touch()
-    Writer(tmp_path)
-    assert os.listdir(tmp_path) == []
+async def test_a_large_file_is_replaced_after_its_writes_are_answered(
+    thread: WriterThread, tmp_path: Path
+) -> None:
+    run = tmp_path / "r.jsonl"
+    state = b'{"run":{"1":{"text":"%b"}},"history":{"%d":{}}}'
+    for number in range(1, 30):
+        await thread.write(line(run, state % (b"x" * 10_000, number), known=None))
+    assert run.stat().st_size < 30 * 10_000
+    assert list(appended.history_of(run.read_bytes(), run.name)) == list(range(1, 30))
+
+
+async def test_a_task_that_is_canceled_waits_until_its_write_is_done(
+    thread: WriterThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(appended, "sync_data", lambda fd: go.wait(10))
+    writing = asyncio.create_task(thread.write(line(tmp_path / "r.jsonl", b"1")))
+    await asyncio.sleep(0.05)
+    writing.cancel()
+    await asyncio.sleep(0.05)
+    assert not writing.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert storage.read_file(str(tmp_path / "r.jsonl")) == b"1\n"

@@ -1,0 +1,281 @@
+"""A TinyDB database whose file is appended: each line is one whole state of it.
+
+The last line that ends with its newline counts. A line without one was never answered for: it is
+ignored, and cut off before the next append. A last line that is whole but can't be used makes the
+file unreadable; an earlier line is never used in its place, for that would undo what was answered.
+
+A line holds the history entries of its own change only; the history of a file is the union over
+its lines. A file that has grown large is replaced once by its newest state, atomically, with the
+newest entries of its history in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import orjson
+from tinydb import Storage
+
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.stores.tinydb.storage import (
+    parse,
+    read_file,
+    replace_file,
+    sync_data,
+    sync_directory,
+)
+
+SUFFIX = ".jsonl"
+HISTORY = "history"
+"""The table of history entries."""
+
+HISTORY_KEPT = 1_000
+"""Maximum number of history entries that a replaced file keeps."""
+
+LARGE = 64 * 1024
+"""Bytes below which a file is never replaced."""
+
+TIMES_NEWEST = 4
+"""A larger file is replaced when it has this many times the size of its newest state."""
+
+_BLOCK = 64 * 1024
+_NEWLINE = b"\n"
+
+Tables = dict[str, dict[str, Any]]
+
+
+class Tail(NamedTuple):
+    """The end of a file.
+
+    Attributes
+    ----------
+    line : bytes
+        The last whole line, without its newline; empty if there is none.
+    size : int
+        The number of bytes up to its newline; what follows was never answered for.
+    """
+
+    line: bytes
+    size: int
+
+
+def read_tail(path: str) -> Tail:
+    """Read the last whole line of a file, and as little else as possible.
+
+    Raises
+    ------
+    OSError
+        It can't be read, or is no regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"{path} is not a file"
+            raise OSError(msg)
+        return _tail_of(fd, status.st_size)
+    finally:
+        os.close(fd)
+
+
+def _tail_of(fd: int, size: int) -> Tail:
+    """Look for the ends of the last whole line first, so that nothing else is kept in memory."""
+    end = _newline_before(fd, size)
+    if end is None:
+        return Tail(b"", 0)
+    before = _newline_before(fd, end)
+    start = 0 if before is None else before + 1
+    return Tail(os.pread(fd, end - start, start), end + 1)
+
+
+def _newline_before(fd: int, end: int) -> int | None:
+    """Find the last newline before a place in a file."""
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = os.pread(fd, end - start, start).rfind(_NEWLINE)
+        if found >= 0:
+            return start + found
+        end = start
+    return None
+
+
+def last_line(content: bytes, name: str) -> bytes:
+    """Return the last whole line of the content of the file of that name.
+
+    Raises
+    ------
+    StoredFileError
+        There is none.
+    """
+    end = content.rfind(_NEWLINE)
+    if end < 0:
+        msg = f"{name} has no whole line."
+        raise StoredFileError(msg)
+    return content[content.rfind(_NEWLINE, 0, end) + 1 : end]
+
+
+def parse_tail(line: bytes, name: str) -> Tables:
+    """Return the tables of the last whole line of the file of that name.
+
+    Raises
+    ------
+    StoredFileError
+        The line is no state of a database.
+    """
+    if not line:
+        msg = f"{name} has no whole line."
+        raise StoredFileError(msg)
+    return parse(line, name)
+
+
+def history_of(content: bytes, name: str) -> dict[int, dict[str, Any]]:
+    """Return the history entries of all lines by number, the newest `HISTORY_KEPT`.
+
+    A line in the middle that can't be used has no entries: it is not what the file says now.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for line in _whole_lines(content):
+        try:
+            entries = parse(line, name).get(HISTORY, {})
+        except StoredFileError:
+            continue
+        found.update((int(number), entry) for number, entry in entries.items())
+    return dict(sorted(found.items())[-HISTORY_KEPT:])
+
+
+def _whole_lines(content: bytes) -> Iterator[bytes]:
+    return iter(content.split(_NEWLINE)[:-1])
+
+
+class AppendedJSONStorage(Storage):
+    """Keep a database in a file of lines, the last of which is the database.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it need not exist yet, its directory has to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def read(self) -> Tables | None:
+        """Return the tables of the last whole line; None if there is no file.
+
+        Raises
+        ------
+        StoredFileError
+            The last whole line is no database of ours.
+        """
+        try:
+            tail = read_tail(str(self._path))
+        except FileNotFoundError:
+            return None
+        return parse_tail(tail.line, self._path.name)
+
+    def write(self, data: Tables) -> None:
+        """Append a line; when this returns, it survives a power cut."""
+        line = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+        with AppendedFile(str(self._path)) as file:
+            file.append(line)
+            file.sync()
+
+
+class AppendedFile:
+    """An open file to append lines to.
+
+    Parameters
+    ----------
+    path : str
+        The file; made, readable by its owner only, if it does not exist.
+
+    Raises
+    ------
+    OSError
+        It can't be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._is_new = not os.path.lexists(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._inode = os.fstat(self._fd).st_ino
+        self._size = self._cut_off()
+        self._newest = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, line: bytes) -> None:
+        """Write a line behind the last whole one; it is durable after `sync`.
+
+        If that fails, nothing of the line stays.
+        """
+        rest, end = memoryview(line + _NEWLINE), self._size + len(line) + 1
+        try:
+            while rest:
+                rest = rest[os.pwrite(self._fd, rest, end - len(rest)) :]
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size, self._newest = end, len(line) + 1
+
+    def sync(self) -> None:
+        """Make the line that was appended last durable, and the name of a new file.
+
+        If that fails, the line is cut off: what is not durable must not be read.
+        """
+        try:
+            sync_data(self._fd)
+            if self._is_new:
+                sync_directory(os.path.dirname(self.path))  # noqa: PTH120  half the time of Path
+        except OSError:
+            self._size -= self._newest
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._is_new = False
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """The inode, the time of the last change and the size."""
+        status = os.fstat(self._fd)
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def is_as(self, stamp: tuple[int, int, int]) -> bool:
+        """Whether a file with that stamp is this one, as this object left it."""
+        return (self._inode, self._size) == (stamp[0], stamp[2])
+
+    @property
+    def has_grown_large(self) -> bool:
+        """Whether it is time to `compact`."""
+        return self._size > max(LARGE, TIMES_NEWEST * self._newest)
+
+    def compact(self) -> None:
+        """Replace the file by its newest state, with the newest entries of its history.
+
+        This object is of no use then but to be closed.
+        """
+        name = os.path.basename(self.path)  # noqa: PTH119
+        content = read_file(self.path)
+        tables = parse(last_line(content, name), name)
+        tables[HISTORY] = {str(n): entry for n, entry in history_of(content, name).items()}
+        replace_file(Path(self.path), orjson.dumps(tables) + _NEWLINE)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _cut_off(self) -> int:
+        """Cut off what was never answered for; return the size of the rest."""
+        size = os.fstat(self._fd).st_size
+        whole = _tail_of(self._fd, size).size if size else 0
+        if whole < size:
+            os.ftruncate(self._fd, whole)
+        return whole
