@@ -38,6 +38,7 @@ from jupyter_pdflow.rules.events import (
     SetTimer,
 )
 from jupyter_pdflow.rules.execution import execution_of
+from jupyter_pdflow.rules.history import HistoryEntry, entry_of, start_entry
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run, RunStatus
 from jupyter_pdflow.rules.transitions import Transition, apply, new_run
 from jupyter_pdflow.rules.workflow import Source, Workflow
@@ -196,11 +197,15 @@ class Service:
         workflow, now = self._store.workflow(workflow_id), self._clock()
         transition = new_run(self._ids.new(now), workflow, event, now)
         async with self._locks.of(transition.run.id):
-            return await self._commit(None, transition)
+            return await self._commit(None, transition, [start_entry(transition.run, now)])
 
     def run(self, run_id: str) -> Run:
         """Return a run as it is stored; `NotFoundError` if unknown."""
         return self._store.get(run_id)
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
+        return await self._store.history(run_id)
 
     async def runs(
         self,
@@ -320,21 +325,28 @@ class Service:
             return await self._apply(self._store.get(run_id), list(events))
 
     async def _apply(self, run: Run, events: list[Event]) -> Run:
-        now, before, effects = self._clock(), run, list[Effect]()
+        now, before = self._clock(), run
+        effects, entries = list[Effect](), list[HistoryEntry]()
         for event in events:
-            run, more = apply(run, event, now)
-            effects += more
-        return await self._commit(before, Transition(run, tuple(effects)))
+            after, more = apply(run, event, now)
+            if after is not run:
+                entries.append(entry_of(run, event, after, now))
+            run, effects = after, [*effects, *more]
+        return await self._commit(before, Transition(run, tuple(effects)), entries)
 
-    async def _commit(self, before: Run | None, transition: Transition) -> Run:
+    async def _commit(
+        self, before: Run | None, transition: Transition, entries: list[HistoryEntry]
+    ) -> Run:
         # A warm kernel is taken before the write, so that one write stores the change and the
         # begin of the step.
         kernel = self._executor.take(transition.run) if _wants_kernel(transition) else None
         run = transition.run
         if kernel is not None:
-            run = apply(run, Begin(), self._clock()).run
+            now = self._clock()
+            run = apply(transition.run, Begin(), now).run
+            entries.append(entry_of(transition.run, Begin(), run, now))
         if run is not before:
-            await self._put(run, transition.effects, kernel)
+            await self._put(run, transition.effects, kernel, entries)
         for effect in transition.effects:
             await self._perform(run, effect, kernel)
         if run is not before:
@@ -342,7 +354,13 @@ class Service:
             asyncio.get_running_loop().call_soon(self._on_change, run)
         return run
 
-    async def _put(self, run: Run, effects: tuple[Effect, ...], kernel: Kernel | None) -> None:
+    async def _put(
+        self,
+        run: Run,
+        effects: tuple[Effect, ...],
+        kernel: Kernel | None,
+        entries: list[HistoryEntry],
+    ) -> None:
         # A start recovers active runs only. So a run is not stored as finished before its emails
         # are handed over: a crash in between would lose them.
         to_deliver = any(isinstance(effect, Deliver) for effect in effects)
@@ -350,7 +368,7 @@ class Service:
         try:
             # What an earlier change left over comes first: this one replaces the run's outbox.
             await self._pending.flush(run.id)
-            await put(run)
+            await put(run, entries)
         except BaseException:  # a canceled task, too, must not keep the kernel
             self._executor.give_back(run.id, kernel)
             raise

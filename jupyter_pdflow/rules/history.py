@@ -17,7 +17,7 @@ from jupyter_pdflow.rules.events import (
     Requeue,
     Resume,
 )
-from jupyter_pdflow.rules.run import Actor, Run
+from jupyter_pdflow.rules.run import Actor, PauseCall, Run
 
 NOTE_LIMIT = 500
 """Maximum number of characters of a note."""
@@ -112,6 +112,9 @@ def _note(event: Event, before: Run, after: Run) -> str | None:
 def _how_it_ended(event: Finish, after: Run) -> str | None:
     if event.outcome.error is not None:
         return f"{event.outcome.error.ename}: {event.outcome.error.evalue}"
+    flow = event.outcome.flow
+    if isinstance(flow, PauseCall) and flow.kind == "rerun" and after.pause is None:
+        return "The reruns are used up; the run continues."
     if after.pause is not None:
         return f"It pauses: {after.pause.kind}, until {after.pause.deadline:%Y-%m-%d %H:%M:%S} UTC."
     return None

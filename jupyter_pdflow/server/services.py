@@ -22,7 +22,7 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.configuration import smtp_transport
-from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links
+from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_versions
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
@@ -86,6 +86,7 @@ def build_services(
         settings.data_dir / ORIGIN_FILE,
     )
     links = Links(settings.data_dir / LINK_KEYS, address)
+    refuse_older_versions(settings.data_dir / LINK_KEYS)
     folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
     kernel_manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(

@@ -19,6 +19,7 @@ from jupyter_pdflow.server.api.models import (
     email_view,
     executed_notebook,
     file_view,
+    history_view,
     notebook_text,
     run_item,
     run_view,
@@ -184,6 +185,18 @@ class RunNotebookHandler(PDFlowAPIHandler):
         self.finish(notebook_text(notebook), set_content_type="application/x-ipynb+json")
 
 
+class RunHistoryHandler(PDFlowAPIHandler):
+    """``/runs/{id}/history``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        """List what has happened to a run."""
+        service = await self.service()
+        history = await service.history(run_id)
+        self.answer([history_view(number, entry) for number, entry in history.items()])
+
+
 class RunFilesHandler(PDFlowAPIHandler):
     """``/runs/{id}/files``."""
 
@@ -320,6 +333,7 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs", RunsHandler),
     (r"/pdflow/api/runs/([^/]+)", RunHandler),
     (r"/pdflow/api/runs/([^/]+)/notebook", RunNotebookHandler),
+    (r"/pdflow/api/runs/([^/]+)/history", RunHistoryHandler),
     (r"/pdflow/api/runs/([^/]+)/files", RunFilesHandler),
     (r"/pdflow/api/runs/([^/]+)/files/(.+)", RunFileHandler),
     (r"/pdflow/api/runs/([^/]+)/resume", ResumeHandler),

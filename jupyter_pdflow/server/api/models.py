@@ -11,6 +11,7 @@ import nbformat
 from tornado.web import HTTPError
 
 from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary
@@ -108,6 +109,21 @@ def file_view(file: RunFile) -> View:
     seconds = min(max(file.modified, 0.0), LAST_SECOND)
     modified_at = timestamp(datetime.fromtimestamp(seconds, UTC))
     return {"path": file.path, "size": file.size, "modified_at": modified_at}
+
+
+def history_view(number: int, entry: HistoryEntry) -> View:
+    """Return an entry of a run's history."""
+    return {
+        "n": number,
+        "at": timestamp(entry.at),
+        "event": entry.event,
+        "step": entry.step,
+        "execution": entry.execution,
+        "attempt": entry.attempt,
+        "by": entry.by,
+        "via": entry.via,
+        "note": entry.note,
+    }
 
 
 def decision_view(decision: Decision, workflow_name: str) -> View:

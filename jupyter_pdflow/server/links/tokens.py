@@ -161,6 +161,7 @@ def _canonical(token: str) -> str:
 
 # --- keys ---
 
+FORMAT_NOTE = b"# Data format 2: versions of jupyter_pdflow before it can't use this directory."
 LINK_KEYS = "link_keys"
 """The file of the data directory that holds the keys of this server."""
 
@@ -215,7 +216,7 @@ def stored_keys(path: Path) -> list[str]:
         lines = read_file(str(path)).decode("ascii").split("\n")
     except (OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
-    keys = [line.strip() for line in lines if line.strip()]
+    keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not keys:
         msg = f"{path} has no key; {KEY_FILE_ADVICE}"
         raise KeyFileError(msg)
@@ -224,6 +225,21 @@ def stored_keys(path: Path) -> list[str]:
             msg = f"Key {number} in {path} is damaged; {KEY_FILE_ADVICE}"
             raise KeyFileError(msg)
     return keys
+
+
+def refuse_older_versions(path: Path) -> None:
+    """Add a comment to the file of keys, which versions before format 2 take for a damaged key.
+
+    They would see no run in files that are appended, and say nothing.
+
+    Raises
+    ------
+    OSError
+        The file can't be written.
+    """
+    content = read_file(str(path))
+    if FORMAT_NOTE not in content:
+        replace_file(path, content.rstrip(b"\n") + b"\n" + FORMAT_NOTE + b"\n")
 
 
 def read_imported_keys(path: Path) -> ImportedKeys:
