@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -203,8 +204,12 @@ class AppendedFile:
         self.path = path
         self._is_new = not os.path.lexists(path)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._inode = os.fstat(self._fd).st_ino
-        self._size = self._cut_off()
+        try:
+            self._inode = os.fstat(self._fd).st_ino
+            self._size = self._cut_off()
+        except OSError:
+            self.close()
+            raise
         self._newest = 0
 
     def __enter__(self) -> Self:
@@ -216,21 +221,22 @@ class AppendedFile:
     def append(self, line: bytes) -> None:
         """Write a line behind the last whole one; it is durable after `sync`.
 
-        If that fails, nothing of the line stays.
+        If that fails, nothing of the line stays, and the file is to be closed.
         """
         rest, end = memoryview(line + _NEWLINE), self._size + len(line) + 1
         try:
             while rest:
                 rest = rest[os.pwrite(self._fd, rest, end - len(rest)) :]
         except OSError:
-            os.ftruncate(self._fd, self._size)
+            self._cut_back()
             raise
         self._size, self._newest = end, len(line) + 1
 
     def sync(self) -> None:
         """Make the line that was appended last durable, and the name of a new file.
 
-        If that fails, the line is cut off: what is not durable must not be read.
+        If that fails, the line is cut off, because what is not durable must not be read, and the
+        file is to be closed.
         """
         try:
             sync_data(self._fd)
@@ -238,9 +244,16 @@ class AppendedFile:
                 sync_directory(os.path.dirname(self.path))  # noqa: PTH120  half the time of Path
         except OSError:
             self._size -= self._newest
-            os.ftruncate(self._fd, self._size)
+            self._cut_back()
             raise
         self._is_new = False
+
+    def take_back(self) -> None:
+        """Cut off the line that was appended and synced last; the file is to be closed then."""
+        self._size -= self._newest
+        self._cut_back()
+        with suppress(OSError):
+            sync_data(self._fd)
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -271,6 +284,17 @@ class AppendedFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+    def _cut_back(self) -> None:
+        """Cut the file to its known lines, and remove it if there are none.
+
+        An empty file must not stay: it would hide one of format 1. If the storage fails here too,
+        the error that came first is the one to raise.
+        """
+        with suppress(OSError):
+            os.ftruncate(self._fd, self._size)
+            if self._size == 0:
+                os.unlink(self.path)  # noqa: PTH108
 
     def _cut_off(self) -> int:
         """Cut off what was never answered for; return the size of the rest."""

@@ -16,10 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from jupyter_pdflow.stores.tinydb.appended import AppendedFile
 from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, held, sync_directory, write_synced
+
+T = TypeVar("T")
 
 MOST_OPEN = 256
 """Maximum number of files that stay open."""
@@ -149,31 +151,33 @@ class _OpenFiles:
         pass
 
     def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
+        for path in list(self._open):
+            self._close(path)
 
     def carry_out(self, writes: list[Write]) -> list[Stamp | Exception]:
         """Write, sync, and then move and remove; a write that fails leaves the others alone."""
-        results: list[Exception | None] = [_attempt(self._write, write) for write in writes]
-        for step in (self._sync, self._finish):
-            results = [
-                _attempt(step, write) if result is None else result
-                for write, result in zip(writes, results, strict=True)
-            ]
-        self._close_oldest()
-        return [
-            self._stamp(write) if result is None else result
-            for write, result in zip(writes, results, strict=True)
+        failed: dict[int, Exception] = {}
+        for step in (self._write, self._sync, self._finish):
+            for number, write in enumerate(writes):
+                if number not in failed and isinstance(error := _attempt(step, write), Exception):
+                    failed[number] = error
+                    self._clean_up(write)
+        stamps = [
+            failed[number] if number in failed else _attempt(self._stamp, write)
+            for number, write in enumerate(writes)
         ]
+        self._close_oldest()
+        return stamps
 
     def compact(self) -> None:
         """Replace files that have grown large by their newest state."""
         while self._large:
             file = self._large.pop()
             if self._open.pop(file.path, None) is file:
-                with suppress(OSError, Exception):
+                with suppress(Exception):  # it is tried again at the next write
                     file.compact()
-                file.close()
+                with suppress(OSError):
+                    file.close()
 
     def _write(self, write: Write) -> None:
         if write.append:
@@ -192,40 +196,59 @@ class _OpenFiles:
 
     def _finish(self, write: Write) -> None:
         if write.move_to is not None:
-            if (file := self._open.pop(write.path, None)) is not None:
-                file.close()
-            os.replace(write.path, write.move_to)  # noqa: PTH105
+            self._move(write, write.move_to)
         elif write.append and (appended := self._open[write.path]).has_grown_large:
             self._large.append(appended)
         if write.remove is not None:
             with suppress(OSError):
                 os.unlink(write.remove)  # noqa: PTH108
 
+    def _move(self, write: Write, to: str) -> None:
+        try:
+            os.replace(write.path, to)  # noqa: PTH105
+        except OSError:
+            if write.content:  # the caller is told that nothing was changed
+                self._open[write.path].take_back()
+            raise
+        self._close(write.path)
+
+    def _clean_up(self, write: Write) -> None:
+        """Leave nothing of a write that failed."""
+        if write.append:
+            self._close(write.path)
+        else:
+            with suppress(OSError):
+                os.unlink(write.path + TEMPORARY)  # noqa: PTH108
+
     def _file(self, write: Write) -> AppendedFile:
         file = self._open.get(write.path)
         if file is not None and (write.known is None or file.is_as(write.known)):
             self._open.move_to_end(write.path)
             return file
-        if file is not None:
-            self._open.pop(write.path).close()
+        self._close(write.path)
         self._open[write.path] = file = AppendedFile(write.path)
         return file
 
+    def _close(self, path: str) -> None:
+        file = self._open.pop(path, None)
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
     def _close_oldest(self) -> None:
         while len(self._open) > MOST_OPEN:
-            self._open.popitem(last=False)[1].close()
+            self._close(next(iter(self._open)))
 
     def _stamp(self, write: Write) -> Stamp:
         file = self._open.get(write.path) if write.append else None
         return file.stamp if file is not None else stamp_of(write.move_to or write.path)
 
 
-def _attempt(step: Callable[[Write], None], write: Write) -> Exception | None:
+def _attempt(step: Callable[[Write], T], write: Write) -> T | Exception:
     try:
-        step(write)
+        return step(write)
     except Exception as error:  # noqa: BLE001  the thread must not end; who waits gets it
         return error
-    return None
 
 
 def stamp_of(path: str | Path) -> Stamp:

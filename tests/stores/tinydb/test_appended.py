@@ -159,11 +159,61 @@ def test_what_can_not_be_written_leaves_nothing(
             raise OSError(errno.ENOSPC, "No space left on device")
         return pwrite(fd, data[:7], offset)
 
-    with AppendedFile(str(path)) as file:
-        with monkeypatch.context() as patched:
+    for before in (b"", line(1) + b"\n"):
+        if before:
+            path.write_bytes(before)
+        with monkeypatch.context() as patched, AppendedFile(str(path)) as file:
             patched.setattr(os, "pwrite", fail)
             with pytest.raises(OSError, match="No space"):
-                file.append(line(1))
-        assert path.read_bytes() == b""
+                file.append(line(2))
+        assert (path.read_bytes() if path.exists() else b"") == before
+    append(path, line(3))
+    assert path.read_bytes() == line(1) + b"\n" + line(3) + b"\n"
+
+
+def test_a_new_file_that_can_not_be_synced_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for name in ("sync_data", "sync_directory"):
+        with monkeypatch.context() as patched, AppendedFile(str(path)) as file:
+            patched.setattr(appended, name, fail)
+            file.append(line(1))
+            with pytest.raises(OSError, match="Input/output"):
+                file.sync()
+        assert not path.exists()
+
+
+def test_the_first_error_is_raised_if_nothing_works(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, error: int = errno.EIO) -> None:
+        raise OSError(error, os.strerror(error))
+
+    append(path, line(1))
+    with monkeypatch.context() as patched, AppendedFile(str(path)) as file:
+        patched.setattr(appended, "sync_data", fail)
+        patched.setattr(os, "ftruncate", lambda fd, size: fail(fd, errno.EROFS))
         file.append(line(2))
-    assert number_of(path) == 2
+        with pytest.raises(OSError, match="Input/output"):
+            file.sync()
+    append(path, line(3))
+    assert number_of(path) == 3
+
+
+def test_a_file_that_can_not_be_read_is_not_left_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(path, line(1))
+
+    def fail(fd: int, size: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            AppendedFile(str(path))
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -98,6 +98,55 @@ async def test_a_line_that_can_not_be_synced_is_cut_off(
     assert run.read_bytes() == b"1\n3\n"
 
 
+async def test_a_file_that_can_not_be_moved_loses_the_line_that_ended_it(
+    thread: WriterThread, tmp_path: Path
+) -> None:
+    run, moved, old = tmp_path / "r.jsonl", tmp_path / "finished" / "r.jsonl", tmp_path / "r.json"
+    ended = line(run, b"ended", move_to=str(moved), remove=str(old))
+    old.write_bytes(b"format 1")
+    with pytest.raises(FileNotFoundError):
+        await thread.write(ended)
+    assert os.listdir(tmp_path) == ["r.json"]
+    await thread.write(line(run, b"1"))
+    with pytest.raises(FileNotFoundError):
+        await thread.write(ended)
+    assert run.read_bytes() == b"1\n"
+    moved.parent.mkdir()
+    await thread.write(ended)
+    assert moved.read_bytes() == b"1\nended\n"
+    assert os.listdir(tmp_path) == ["finished"]
+
+
+async def test_a_replaced_file_that_can_not_be_written_leaves_nothing(
+    thread: WriterThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = tmp_path / "o.json"
+    await thread.write(Write(str(outputs), b"1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda fd: os.fdatasync(9999))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await thread.write(Write(str(outputs), b"2"))
+    assert os.listdir(tmp_path) == ["o.json"]
+    assert outputs.read_bytes() == b"1"
+
+
+async def test_a_write_whose_file_vanishes_at_once_does_not_end_the_thread(
+    thread: WriterThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "r.jsonl"
+
+    def vanish(path: str) -> None:
+        os.unlink(path)
+        stamp_of(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "stamp_of", vanish)
+        with pytest.raises(FileNotFoundError):
+            await thread.write(Write(str(run), b"1"))
+    await thread.write(line(run, b"2"))
+    assert run.read_bytes() == b"2\n"
+
+
 async def test_a_file_that_was_replaced_meanwhile_is_opened_anew(
     thread: WriterThread, tmp_path: Path
 ) -> None:
