@@ -26,6 +26,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     parse_record,
     read_file,
     sorted_in_turns,
+    sync_directory,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
@@ -448,12 +449,21 @@ class AppendedRecords(Records[R]):
         self._entries: dict[str, int] = {}
 
     def recover(self) -> list[str]:
-        """As `Records.recover`; a file without a whole line was never answered for, and goes."""
+        """As `Records.recover`; a file without a whole line was never answered for, and goes.
+
+        So does a file of format 1 that a crash left beside its successor.
+        """
+        # Names that a killed server made, and had no time to sync, become durable here.
+        sync_directory(self.directory)
         for name in self._names(appended.SUFFIX):
             with suppress(OSError):
                 path = self.directory / name
                 if is_id(id_of(name)) and self._was_never_whole(path):
                     path.unlink()
+        names = set(self._names())
+        for name in names:
+            if name.endswith(SUFFIX) and id_of(name) + appended.SUFFIX in names:
+                self._remove_older(id_of(name))
         return super().recover()
 
     async def append(
@@ -511,6 +521,12 @@ class AppendedRecords(Records[R]):
             return history_in(read_file(path), name)
         except OSError as error:
             raise _unreadable(name, error) from error
+
+    def _remove_older(self, record_id: str) -> None:
+        """Remove the file of format 1 of a record whose new file is valid."""
+        with suppress(StoredFileError, OSError):
+            self.read(record_id)
+            (self.directory / file_name(record_id)).unlink()
 
     def _is_stored(self, path: str, record: R) -> bool:
         """Whether the last line of a file is known to hold this record."""
