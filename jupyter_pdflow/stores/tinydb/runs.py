@@ -178,9 +178,8 @@ class Runs:
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the history entries of a run by number; `NotFoundError` if there is no run."""
-        run = self.get(run_id)
-        records = self._active if run.id in self._active_ids else self._finished
-        return await in_reader(records.history, run.id)
+        self.get(run_id)
+        return await in_reader(self._history, run_id, active=run_id in self._active_ids)
 
     async def page(
         self,
@@ -281,6 +280,13 @@ class Runs:
 
     def _read_all(self, located: list[tuple[str, bool]]) -> list[RunSummary | None]:
         return [self._read(run_id, active=active) for run_id, active in located]
+
+    def _history(self, run_id: str, *, active: bool) -> dict[int, HistoryEntry]:
+        """Read the history of a run from the folder where it was; it may have moved since then."""
+        if active:
+            with suppress(StoredFileError):
+                return self._active.history(run_id)
+        return self._finished.history(run_id)
 
     def _read(self, run_id: str, *, active: bool) -> RunSummary | None:
         """Read a run from the folder where it was, else from the other one: it may have moved."""

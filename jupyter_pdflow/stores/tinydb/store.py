@@ -269,5 +269,5 @@ class TinyDBStore:
         return self._workflows.get(workflow_id, version)
 
     async def close(self) -> None:
-        """End the process that writes, if there is one. Nothing may be written afterwards."""
+        """End the thread that writes. Nothing may be written afterwards."""
         await self._writer.close()
