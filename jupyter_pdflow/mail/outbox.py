@@ -100,7 +100,7 @@ class Outbox:
     limits : Limits
         How soon delivery is tried again, and how many emails a list shows.
     writer : WriterThread, optional
-        Makes the writes.
+        Makes the writes; by default one of its own, which `close` ends.
     """
 
     def __init__(
@@ -114,7 +114,9 @@ class Outbox:
         limits: Limits = LIMITS,
         writer: WriterThread | None = None,
     ) -> None:
-        writer = writer or WriterThread()
+        self._own_writer = None
+        if writer is None:
+            writer = self._own_writer = WriterThread()
         self._limits = limits
         self._first_retry = timedelta(seconds=limits.email_retry_seconds)
         self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL, writer)
@@ -153,6 +155,8 @@ class Outbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._own_writer is not None:
+            await self._own_writer.close()
 
     async def accept(self, emails: list[OutboxMessage]) -> None:
         """Store emails for delivery, except those that were stored before.
