@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -72,13 +72,26 @@ def read_tail(path: str) -> Tail:
     OSError
         It can't be read, or is no regular file.
     """
+    with _opened(path) as (fd, size):
+        return _tail_of(fd, size)
+
+
+def has_whole_line(path: str) -> bool:
+    """Return whether a file has a whole line; `OSError` as for `read_tail`."""
+    with _opened(path) as (fd, size):
+        return _newline_before(fd, size) is not None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, int]]:
+    """Open a regular file to read; yield its descriptor and its size."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             msg = f"{path} is not a file"
             raise OSError(msg)
-        return _tail_of(fd, status.st_size)
+        yield fd, status.st_size
     finally:
         os.close(fd)
 

@@ -448,12 +448,12 @@ class AppendedRecords(Records[R]):
         super().__init__(directory, kind, writer)
         self._entries: dict[str, int] = {}
 
-    def recover(self) -> list[str]:
-        """As `Records.recover`; a file without a whole line was never answered for, and goes.
+    def finish_writes(self) -> None:
+        """Bring writes that a crash interrupted to their end, when a server starts.
 
-        So does a file of format 1 that a crash left beside its successor.
+        A file without a whole line was never answered for, and is removed. So is a file of
+        format 1 that has a successor. New names are synced: the crash may have come before that.
         """
-        # Names that a killed server made, and had no time to sync, become durable here.
         sync_directory(self.directory)
         for name in self._names(appended.SUFFIX):
             with suppress(OSError):
@@ -464,7 +464,6 @@ class AppendedRecords(Records[R]):
         for name in names:
             if name.endswith(SUFFIX) and id_of(name) + appended.SUFFIX in names:
                 self._remove_older(id_of(name))
-        return super().recover()
 
     async def append(
         self,
@@ -546,8 +545,10 @@ class AppendedRecords(Records[R]):
 
     def _was_never_whole(self, path: Path) -> bool:
         """Whether a crash cut off the first line of a file, as far as that can be told."""
-        content = read_file(str(path))
-        return b"\n" not in content and self._prefix.startswith(content[: len(self._prefix)])
+        if appended.has_whole_line(str(path)):
+            return False
+        with path.open("rb") as file:
+            return self._prefix.startswith(file.read(len(self._prefix)))
 
 
 def _unreadable(name: str, error: OSError) -> Exception:

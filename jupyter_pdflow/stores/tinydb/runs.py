@@ -135,6 +135,7 @@ class Runs:
 
     def active(self) -> Iterator[Run]:
         """Read all runs in ``active/`` and index them."""
+        self._active.finish_writes()
         ids = (run_id for run_id in self._active.recover() if not self._is_finished(run_id))
         for run in self._active.all(ids):
             self._note(run, active=True)
