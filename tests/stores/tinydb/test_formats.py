@@ -1,27 +1,41 @@
 """Files of older formats are read.
 
 ``files/format-1`` is the data directory of a server of version 0.1. Do not change it: when a record
-changes its shape, raise `FORMAT`, add a migration, and these tests still read the old files.
+changes its shape, raise `FORMAT`, add a migration, and these tests still read the old files. In
+format 2 the files of runs are appended, and their names end with ``.jsonl``.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.rules.events import Cancel
+from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores.tinydb import storage as formats
+from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
 from jupyter_pdflow.stores.tinydb.layout import EMAIL
 from jupyter_pdflow.stores.tinydb.records import Records
-from jupyter_pdflow.stores.tinydb.storage import parse_record, write_record
+from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from tests.rules.support import resume_of
 
 FILES = Path(__file__).parent / "files" / "format-1"
 PAUSED, ENDED = "01M828N3F2GEN1A6NYMWAP04FB", "01M828N4KMDKJRF3KCM45RTRRM"
+OLD_ACTIVE, NEW_ACTIVE = f"active/{PAUSED}.json", f"active/{PAUSED}.jsonl"
+OLD_FINISHED = f"finished/{ENDED}.json"
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+ENTRY = HistoryEntry(at=NOW, event="resume", step="ask", execution=1, attempt=1, via="link")
 TOKEN = (
     "WyIwMU04MjhOM0YyR0VOMUE2TllNV0FQMDRGQiIsImFzayIsMV0"
     ".cCUpEmuNH-llUyt95HwqjI82SSXTG_8Lm8lG7DgzoTE"
@@ -44,26 +58,149 @@ def test_format_1_is_read(data_dir: Path) -> None:
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
     assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
-    emails = Records(data_dir / "mail" / "done", EMAIL)
+    emails = Records(data_dir / "mail" / "done", EMAIL, WriterThread())
     assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
     links = Links(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)
 
 
+def run_files(data_dir: Path) -> list[str]:
+    """Return what is in the folders of runs, in order."""
+    paths = [path for folder in ("active", "finished") for path in (data_dir / folder).iterdir()]
+    return sorted(str(path.relative_to(data_dir)) for path in paths)
+
+
+def opened(data_dir: Path) -> tuple[TinyDBStore, list[Run]]:
+    """Open a store; return it and its active runs."""
+    store = TinyDBStore(data_dir)
+    return store, list(store.active())
+
+
+def resumed(run: Run) -> Run:
+    return apply(run, resume_of(run, ok=1), NOW).run
+
+
+def canceled(run: Run) -> Run:
+    return apply(run, Cancel(by="api"), NOW).run
+
+
+async def test_reading_format_1_changes_nothing(data_dir: Path) -> None:
+    store, _ = opened(data_dir)
+    assert [run.id for run in await store.page()] == [ENDED, PAUSED]
+    assert await store.history(PAUSED) == await store.history(ENDED) == {}
+    for folder in ("active", "finished"):
+        for path in (FILES / folder).iterdir():
+            assert (data_dir / folder / path.name).read_bytes() == path.read_bytes()
+    assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
+
+
+async def test_an_active_run_of_format_1_continues_in_a_new_file(data_dir: Path) -> None:
+    store, (paused,) = opened(data_dir)
+    queued = resumed(paused)
+    await store.put(queued, [ENTRY])
+    assert run_files(data_dir) == [NEW_ACTIVE, OLD_FINISHED]
+    for each in (store, opened(data_dir)[0]):
+        assert each.get(PAUSED) == queued
+        assert await each.history(PAUSED) == {1: ENTRY}
+    store, (again,) = opened(data_dir)
+    await store.finish(canceled(again), [ENTRY])
+    assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
+    store, active = opened(data_dir)
+    assert active == []
+    assert store.get(PAUSED).status == "canceled"
+    assert await store.history(PAUSED) == {1: ENTRY, 2: ENTRY}
+    with TinyDB(data_dir / f"finished/{PAUSED}.jsonl", storage=AppendedJSONStorage) as db:
+        document = db.table("run").get(doc_id=1)
+    assert (document["format"], document["id"]) == (FORMAT, PAUSED)
+
+
+async def test_a_run_of_format_1_that_ends_at_once_moves_as_a_new_file(data_dir: Path) -> None:
+    store, (paused,) = opened(data_dir)
+    await store.finish(canceled(paused))
+    assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
+    assert store.get(PAUSED) == opened(data_dir)[0].get(PAUSED) == canceled(paused)
+
+
+async def test_a_finished_run_of_format_1_stays_as_it_is(data_dir: Path) -> None:
+    store, _ = opened(data_dir)
+    ended = store.get(ENDED)
+    await store.page()
+    await store.finish(ended)
+    assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
+    assert (data_dir / OLD_FINISHED).read_bytes() == (FILES / OLD_FINISHED).read_bytes()
+    assert await store.ended_before(datetime.now(UTC) + timedelta(days=1)) == [ENDED]
+    assert await store.remove([ENDED]) == {}
+    assert run_files(data_dir) == [OLD_ACTIVE]
+
+
+async def test_the_new_file_counts_if_a_crash_left_both(data_dir: Path) -> None:
+    old = (data_dir / OLD_ACTIVE).read_bytes()
+    store, (paused,) = opened(data_dir)
+    await store.put(resumed(paused), [ENTRY])
+    (data_dir / OLD_ACTIVE).write_bytes(old)
+    store, active = opened(data_dir)
+    assert active == [resumed(paused)]
+    assert store.get(PAUSED) == resumed(paused)
+    assert await store.history(PAUSED) == {1: ENTRY}
+    assert run_files(data_dir) == [NEW_ACTIVE, OLD_FINISHED]
+
+
+@pytest.mark.parametrize("length", [0, 10, 500])
+async def test_the_old_file_counts_if_a_crash_cut_off_the_first_line_of_the_new_one(
+    data_dir: Path, length: int
+) -> None:
+    old = (data_dir / OLD_ACTIVE).read_bytes()
+    store, (paused,) = opened(data_dir)
+    await store.put(resumed(paused))
+    (data_dir / OLD_ACTIVE).write_bytes(old)
+    (data_dir / NEW_ACTIVE).write_bytes((data_dir / NEW_ACTIVE).read_bytes()[:length])
+    _, active = opened(data_dir)
+    assert active == [paused]
+    assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
+
+
+async def test_an_old_file_is_not_used_in_place_of_a_new_one_that_is_damaged(
+    data_dir: Path,
+) -> None:
+    old = (data_dir / OLD_ACTIVE).read_bytes()
+    store, (paused,) = opened(data_dir)
+    await store.put(resumed(paused))
+    (data_dir / OLD_ACTIVE).write_bytes(old)
+    (data_dir / NEW_ACTIVE).write_bytes(b'{"run":{"1":{"format":2,"id":"x"\n')
+    _, active = opened(data_dir)
+    assert active == []
+    left = [f"{name}.unreadable" for name in (OLD_ACTIVE, NEW_ACTIVE)]
+    assert run_files(data_dir) == [*left, OLD_FINISHED]
+
+
+async def test_the_finished_file_counts_if_a_crash_left_the_old_one_in_active(
+    data_dir: Path,
+) -> None:
+    old = (data_dir / OLD_ACTIVE).read_bytes()
+    store, (paused,) = opened(data_dir)
+    await store.finish(canceled(paused))
+    (data_dir / OLD_ACTIVE).write_bytes(old)
+    store, active = opened(data_dir)
+    assert active == []
+    assert store.get(PAUSED) == canceled(paused)
+    assert await store.page(status="paused") == []
+    assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
+
+
 def with_two_more_formats(monkeypatch: pytest.MonkeyPatch) -> None:
-    def to_2(table: str, fields: formats.Fields) -> formats.Fields:
+    def to_3(table: str, fields: formats.Fields) -> formats.Fields:
         if table != "run":
             return fields
         return {name: value for name, value in fields.items() if name != "event"} | {
             "trigger": {"event": fields["event"]}
         }
 
-    def to_3(table: str, fields: formats.Fields) -> formats.Fields:
+    def to_4(table: str, fields: formats.Fields) -> formats.Fields:
         return {**fields, "seen": [fields["format"], table]}
 
-    assert formats.FORMAT == 1, "there are migrations now: test those, and these after them"
-    monkeypatch.setattr(formats, "FORMAT", 3)
-    monkeypatch.setattr(formats, "MIGRATIONS", {1: to_2, 2: to_3})
+    assert formats.FORMAT == 2, "there are more migrations now: these come after them"
+    monkeypatch.setattr(formats, "FORMAT", 4)
+    monkeypatch.setattr(formats, "MIGRATIONS", {**formats.MIGRATIONS, 2: to_3, 3: to_4})
 
 
 def test_an_old_file_is_migrated_when_it_is_read_and_at_its_next_write(
@@ -73,20 +210,20 @@ def test_an_old_file_is_migrated_when_it_is_read_and_at_its_next_write(
     path = data_dir / "active" / f"{PAUSED}.json"
     before = path.read_bytes()
     fields = parse_record(path.read_bytes(), "run", path.name)
-    assert (fields["format"], fields["trigger"]) == (3, {"event": {"amount": 12}})
-    assert fields["seen"] == [2, "run"]
+    assert (fields["format"], fields["trigger"]) == (4, {"event": {"amount": 12}})
+    assert fields["seen"] == [3, "run"]
     assert "event" not in fields
     assert path.read_bytes() == before
     write_record(path, json.dumps({"id": PAUSED, "trigger": None}).encode(), "run")
     stored = json.loads(path.read_bytes())["run"]["1"]
-    assert stored == {"format": 3, "id": PAUSED, "trigger": None}
+    assert stored == {"format": 4, "id": PAUSED, "trigger": None}
     assert parse_record(path.read_bytes(), "run", path.name) == stored
 
 
 @pytest.mark.parametrize(
     ("version", "error"),
     [
-        (4, NewerFormatError),
+        (5, NewerFormatError),
         (0, StoredFileError),
         (-1, StoredFileError),
         (True, StoredFileError),

@@ -50,16 +50,16 @@ def test_a_record_is_written_by_one_write(tmp_path: Path, monkeypatch: pytest.Mo
     written: list[bytes] = []
     replace = storage.replace_file
 
-    def count(path: Path, content: bytes, spares: None) -> None:
+    def count(path: Path, content: bytes) -> None:
         written.append(content)
-        replace(path, content, spares)
+        replace(path, content)
 
     monkeypatch.setattr(storage, "replace_file", count)
     for number in (1, 2):
         write_record(tmp_path / "r.json", b'{"n":%d}' % number, "run")
     assert written == [
-        b'{"run":{"1":{"format":1,"n":1}}}',
-        b'{"run":{"1":{"format":1,"n":2}}}',
+        b'{"run":{"1":{"format":2,"n":1}}}',
+        b'{"run":{"1":{"format":2,"n":2}}}',
     ]
 
 
@@ -67,7 +67,7 @@ def test_tinydb_reads_a_record(tmp_path: Path) -> None:
     write_record(tmp_path / "r.json", b'{"id":"r","n":1}', "run")
     write_record(tmp_path / "r.json", b'{"id":"r","n":2}', "run")
     with TinyDB(tmp_path / "r.json", storage=AtomicJSONStorage) as db:
-        assert db.table("run").get(doc_id=1) == {"format": 1, "id": "r", "n": 2}
+        assert db.table("run").get(doc_id=1) == {"format": 2, "id": "r", "n": 2}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,6 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, content: bytes) ->
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    path.write_bytes(b'{"run": {"1": {"format": 2, "id": "r"}}}')
+    path.write_bytes(b'{"run": {"1": {"format": 3, "id": "r"}}}')
     with pytest.raises(NewerFormatError, match="newer"):
         parse_record(path.read_bytes(), "run", path.name)

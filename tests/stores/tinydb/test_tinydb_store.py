@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -16,13 +18,15 @@ from ulid import ULID
 
 from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Begin, Cancel
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Error, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.server.api.models import run_item, run_view
 from jupyter_pdflow.stores import summary_of
-from jupyter_pdflow.stores.tinydb import storage
+from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.storage import TEMPORARY
 from jupyter_pdflow.stores.tinydb.store import EXECUTIONS_KEPT, TinyDBStore
 from tests.rules.support import START, RunDriver, suspend, workflow
 
@@ -66,17 +70,17 @@ class TestRuns:
     ) -> None:
         store = reopen()
         run = await make(store)
-        renamed, go = threading.Event(), threading.Event()
+        written, go = threading.Event(), threading.Event()
 
-        def sync(_path: object) -> None:
-            renamed.set()
+        def sync(_fd: int) -> None:
+            written.set()
             go.wait(10)
 
-        monkeypatch.setattr(storage, "sync_directory", sync)
+        monkeypatch.setattr(appended, "sync_data", sync)
         for write, change in ((store.put, Begin()), (store.finish, Cancel(by="api"))):
             changed = apply(run, change, START).run
             writing = asyncio.create_task(write(changed))
-            await asyncio.to_thread(renamed.wait, 10)
+            await asyncio.to_thread(written.wait, 10)
             assert store.get(run.id) == run
             assert [found.id for found in await store.page(status=run.status)] == [run.id]
             go.set()
@@ -84,7 +88,7 @@ class TestRuns:
             assert store.get(run.id) == changed
             assert await store.page(status=run.status) == []
             run = changed
-            renamed.clear()
+            written.clear()
             go.clear()
 
     async def test_a_run_that_a_crash_left_in_both_folders_has_ended(
@@ -92,7 +96,7 @@ class TestRuns:
     ) -> None:
         store = reopen()
         run = await make(store)
-        path = tmp_path / "active" / f"{run.id}.json"
+        path = tmp_path / "active" / f"{run.id}.jsonl"
         before = path.read_bytes()
         await store.finish(apply(run, Cancel(by="api"), START).run)
         path.write_bytes(before)
@@ -105,8 +109,8 @@ class TestRuns:
     ) -> None:
         store = reopen()
         ended, waiting = await make(store, ended=True), await make(store)
-        assert os.listdir(tmp_path / "finished") == [f"{ended.id}.json"]
-        assert os.listdir(tmp_path / "active") == [f"{waiting.id}.json"]
+        assert os.listdir(tmp_path / "finished") == [f"{ended.id}.jsonl"]
+        assert os.listdir(tmp_path / "active") == [f"{waiting.id}.jsonl"]
         again = TinyDBStore(tmp_path)
         assert [run.id for run in again.active()] == [waiting.id]
         assert again.get(ended.id) == ended
@@ -119,7 +123,7 @@ class TestRuns:
     async def test_a_deleted_file_is_an_unknown_run(self, reopen: Open, tmp_path: Path) -> None:
         store = reopen()
         run = await make(store)
-        (tmp_path / "active" / f"{run.id}.json").unlink()
+        (tmp_path / "active" / f"{run.id}.jsonl").unlink()
         with pytest.raises(NotFoundError):
             store.get(run.id)
         assert await store.page() == []
@@ -197,10 +201,10 @@ class TestRuns:
 
     async def test_a_list_does_not_block_the_event_loop(self, reopen: Open, tmp_path: Path) -> None:
         run = await make(reopen(), ended=True)
-        content = (tmp_path / "finished" / f"{run.id}.json").read_bytes()
+        content = (tmp_path / "finished" / f"{run.id}.jsonl").read_bytes()
         for _ in range(5_000):
             run_id = str(ULID())
-            path = tmp_path / "finished" / f"{run_id}.json"
+            path = tmp_path / "finished" / f"{run_id}.jsonl"
             path.write_bytes(content.replace(run.id.encode(), run_id.encode()))
         store = reopen()
         listing = asyncio.create_task(store.page(status="failed"))
@@ -243,33 +247,38 @@ class TestRuns:
     ) -> None:
         run = await make(reopen())
         active = tmp_path / "active"
-        (active / "damaged.json").write_bytes(b'{"run"')
+        content = (active / f"{run.id}.jsonl").read_bytes()
+        (active / "damaged.jsonl").write_bytes(content + b'{"run"\n')
+        (active / "other.jsonl").write_bytes(b"notes without a newline")
+        (active / "old.json").write_bytes(b'{"run"')
         (active / "empty.json").touch()
-        (active / "copy.json").write_bytes((active / f"{run.id}.json").read_bytes())
-        (active / "newer.json").write_bytes(b'{"run": {"1": {"format": 9}}}')
-        (active / "half.json.tmp").write_bytes(b"{")
+        (active / "copy.jsonl").write_bytes(content)
+        (active / "newer.jsonl").write_bytes(b'{"run": {"1": {"format": 9}}}\n')
+        (active / "half.jsonl.tmp").write_bytes(b"{")
         (active / "notes.txt").touch()
         again = TinyDBStore(tmp_path)
         assert [found.id for found in again.active()] == [run.id]
         assert sorted(os.listdir(active)) == sorted(
             [
-                f"{run.id}.json",
-                "damaged.json.unreadable",
+                f"{run.id}.jsonl",
+                "damaged.jsonl.unreadable",
+                "other.jsonl.unreadable",
+                "old.json.unreadable",
                 "empty.json.unreadable",
-                "copy.json.unreadable",
-                "newer.json",
+                "copy.jsonl.unreadable",
+                "newer.jsonl",
                 "notes.txt",
             ]
         )
-        assert (active / "damaged.json.unreadable").read_bytes() == b'{"run"'
-        assert "damaged.json is not JSON" in caplog.text
+        assert (active / "damaged.jsonl.unreadable").read_bytes() == content + b'{"run"\n'
+        assert "damaged.jsonl is not JSON" in caplog.text
 
     async def test_a_file_with_a_flaw_is_quarantined(
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = reopen()
         run, bad = await make(store), await make(store)
-        path = tmp_path / "active" / f"{bad.id}.json"
+        path = tmp_path / "active" / f"{bad.id}.jsonl"
         path.write_bytes(path.read_bytes().replace(b'"position":0', b'"position":1'))
         again = TinyDBStore(tmp_path)
         assert [found.id for found in again.active()] == [run.id]
@@ -280,7 +289,7 @@ class TestRuns:
         self, reopen: Open, tmp_path: Path
     ) -> None:
         run, bad = await make(reopen(), ended=True), await make(reopen(), ended=True)
-        path = tmp_path / "finished" / f"{bad.id}.json"
+        path = tmp_path / "finished" / f"{bad.id}.jsonl"
         path.write_bytes(path.read_bytes().replace(b'Z",', b'",'))
         store = reopen()
         assert [found.id for found in await store.page()] == [run.id]
@@ -291,13 +300,13 @@ class TestRuns:
         self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         run = await make(reopen())
-        names = ["a b.json", ".json", "\udcff.json", "x\ny.json", f"{'x' * 250}.json"]
+        names = ["a b.jsonl", ".jsonl", "\udcff.jsonl", "x\ny.json", f"{'x' * 249}.jsonl"]
         for folder in ("active", "finished"):
             for name in names:
                 (tmp_path / folder / name).write_bytes(b"{")
         assert [found.id for found in await reopen().page()] == [run.id]
         for folder in ("active", "finished"):
-            left = set(os.listdir(tmp_path / folder)) - {f"{run.id}.json"}
+            left = set(os.listdir(tmp_path / folder)) - {f"{run.id}.jsonl"}
             assert len(left) == len(names)
             assert all(".unreadable" in name for name in left)
         assert "'x\\ny.json' is not a name of a record" in caplog.text
@@ -336,6 +345,75 @@ class TestRuns:
             assert store.outputs(wrong) == {}
         assert not list(tmp_path.parent.glob("pwn*"))
 
+    async def test_a_file_whose_first_line_was_cut_off_by_a_crash_goes(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store = reopen()
+        run, other = await make(store), await make(store)
+        active = tmp_path / "active"
+        content = (active / f"{run.id}.jsonl").read_bytes()
+        for length in (0, 1, 20, 100, len(content) - 1):
+            (active / f"cut-{length}.jsonl").write_bytes(content[:length])
+        with (active / f"{other.id}.jsonl").open("ab") as file:
+            file.write(content[:100])
+        store = reopen()
+        assert [store.get(each.id) for each in (run, other)] == [run, other]
+        assert sorted(os.listdir(active)) == [f"{run.id}.jsonl", f"{other.id}.jsonl"]
+
+    async def test_a_finished_run_whose_move_was_lost_moves_at_the_next_finish(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        run = await make(reopen(), ended=True)
+        active, finished = tmp_path / "active", tmp_path / "finished"
+        (finished / f"{run.id}.jsonl").rename(active / f"{run.id}.jsonl")
+        store = TinyDBStore(tmp_path)
+        assert list(store.active()) == [run]
+        assert store.get(run.id) == run
+        await store.finish(run)
+        assert store.get(run.id) == run
+        assert [found.id for found in await store.page(status="canceled")] == [run.id]
+        assert os.listdir(active) == []
+        assert os.listdir(finished) == [f"{run.id}.jsonl"]
+        assert list(TinyDBStore(tmp_path).active()) == []
+
+    async def test_a_run_that_was_put_as_ended_is_only_moved_by_finish(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store = reopen()
+        ended = apply(await make(store), Cancel(by="api"), START).run
+        await store.put(ended)
+        content = (tmp_path / "active" / f"{ended.id}.jsonl").read_bytes()
+        await store.finish(ended)
+        await store.finish(ended)
+        assert (tmp_path / "finished" / f"{ended.id}.jsonl").read_bytes() == content
+        assert os.listdir(tmp_path / "active") == []
+
+    @pytest.mark.parametrize("fault", ["pwrite", "fdatasync", "replace"])
+    async def test_a_run_that_can_not_be_stored_is_as_it_was_before(
+        self, reopen: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    ) -> None:
+        store = reopen()
+        run = await make(store)
+        changed, ended = apply(run, Begin(), START).run, apply(run, Cancel(by="api"), START).run
+        new = new_run("new", workflow("a"), None, START).run
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, fault, fail)
+            writes = [] if fault == "replace" else [store.put(changed), store.put(new)]
+            for write in (*writes, store.finish(ended)):
+                with pytest.raises(OSError, match="No space"):
+                    await write
+        for each in (store, reopen()):
+            assert each.get(run.id) == run
+            assert [found.id for found in await each.page()] == [run.id]
+        assert os.listdir(tmp_path / "active") == [f"{run.id}.jsonl"]
+        assert os.listdir(tmp_path / "finished") == []
+        await store.finish(ended)
+        assert reopen().get(run.id) == ended
+
     async def test_quarantine_overwrites_nothing(self, reopen: Open, tmp_path: Path) -> None:
         active = tmp_path / "active"
         for content in (b"one", b"two"):
@@ -358,12 +436,138 @@ class TestRuns:
             old.id, "a", 1, [{"output_type": "stream", "name": "x", "text": "t"}]
         )
         past = (datetime.now(UTC) - timedelta(days=10)).timestamp()
-        os.utime(tmp_path / "finished" / f"{old.id}.json", (past, past))
-        os.utime(tmp_path / "active" / f"{waiting.id}.json", (past, past))
+        os.utime(tmp_path / "finished" / f"{old.id}.jsonl", (past, past))
+        os.utime(tmp_path / "active" / f"{waiting.id}.jsonl", (past, past))
         assert await store.ended_before(datetime.now(UTC) - timedelta(days=9)) == [old.id]
         assert await store.remove([old.id]) == {}
         assert [run.id for run in await store.page()] == [waiting.id, new.id]
         assert os.listdir(tmp_path / "outputs") == []
+
+
+class TestHistory:
+    def entry(self, number: int) -> HistoryEntry:
+        return HistoryEntry(
+            at=START, event="resume", step="a", execution=number, attempt=1, by="Ann", note="é" * 9
+        )
+
+    def entries(self, *numbers: int) -> list[HistoryEntry]:
+        return [self.entry(number) for number in numbers]
+
+    async def test_entries_are_numbered_in_order_over_a_reopening(self, reopen: Open) -> None:
+        store = reopen()
+        run = await make(store)
+        assert await store.history(run.id) == {}
+        await store.put(run, self.entries(1))
+        await store.put(run, self.entries(2, 3))
+        await store.put(run)
+        assert await store.history(run.id) == {n: self.entry(n) for n in (1, 2, 3)}
+        store = reopen()
+        await store.put(run, self.entries(4))
+        ended = apply(run, Cancel(by="api"), START).run
+        await store.finish(ended, self.entries(5, 6))
+        for each in (store, reopen()):
+            found = await each.history(run.id)
+            assert list(found.items()) == [(n, self.entry(n)) for n in range(1, 7)]
+            assert each.get(run.id) == ended
+
+    async def test_entries_stay_when_a_large_file_is_replaced(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store, replaced = reopen(), 0
+        run = replace(await make(store), event="x" * 20_000)
+        path = tmp_path / "active" / f"{run.id}.jsonl"
+        inode = path.stat().st_ino
+        for number in range(1, 31):
+            await store.put(run, self.entries(number))
+            replaced += inode != path.stat().st_ino
+            inode = path.stat().st_ino
+        assert replaced > 2
+        assert path.stat().st_size < 10 * 20_000
+        for each in (store, reopen()):
+            assert await each.history(run.id) == {n: self.entry(n) for n in range(1, 31)}
+        await store.finish(apply(run, Cancel(by="api"), START).run, self.entries(31))
+        assert list(await reopen().history(run.id)) == list(range(1, 32))
+
+    async def test_an_entry_that_can_not_be_stored_leaves_no_gap(
+        self, reopen: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = reopen()
+        run = await make(store)
+        await store.put(run, self.entries(1))
+
+        def fail(fd: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(appended, "sync_data", fail)
+            with pytest.raises(OSError, match="No space"):
+                await store.put(run, self.entries(9))
+        await store.put(run, self.entries(2))
+        assert await store.history(run.id) == {n: self.entry(n) for n in (1, 2)}
+
+    async def test_a_run_that_moves_while_its_history_is_read(self, reopen: Open) -> None:
+        store = reopen()
+        run = await make(store)
+        await store.put(run, self.entries(1))
+        for _ in range(20):
+            ended = apply(run, Cancel(by="api"), START).run
+            reads = [store.history(run.id) for _ in range(5)]
+            _, *found = await asyncio.gather(store.finish(ended, self.entries(2)), *reads)
+            assert all(each[1] == self.entry(1) for each in found)
+            run = await make(store)
+            await store.put(run, self.entries(1))
+
+    async def test_the_history_of_an_unknown_run(self, reopen: Open) -> None:
+        for run_id in ("nope", "../active/x", ""):
+            with pytest.raises(NotFoundError):
+                await reopen().history(run_id)
+
+
+class TestBackup:
+    async def test_a_copy_that_is_made_while_runs_are_written_opens(
+        self, reopen: Open, tmp_path: Path
+    ) -> None:
+        store = reopen()
+        runs = [await make(store) for _ in range(5)]
+        stored: dict[str, list[Run]] = {run.id: [run] for run in runs}
+        copies: list[Path] = []
+        writing = True
+
+        def copy() -> None:
+            while writing:
+                copies.append(tmp_path.with_name(f"{tmp_path.name}-copy-{len(copies)}"))
+                copy_folder(tmp_path, copies[-1])
+
+        async def write() -> None:
+            for number in range(200):
+                # Every tenth state is large, so that files are replaced too.
+                size = 30_000 if number % 10 == 0 else number
+                run = replace(runs[number % len(runs)], event="x" * size, crashes=number)
+                stored[run.id].append(run)
+                await store.put(run)
+
+        copying = asyncio.create_task(asyncio.to_thread(copy))
+        await write()
+        writing = False
+        await copying
+        assert len(copies) > 1
+        for path in copies:
+            opened = TinyDBStore(path)
+            found = list(opened.active())
+            assert [run.id for run in found] == [run.id for run in runs]
+            assert all(run in stored[run.id] for run in found)
+            assert not list(path.rglob("*.unreadable"))
+            shutil.rmtree(path)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder as backups do: a temporary file that is gone when its turn comes is skipped."""
+    missed: list[str] = []
+    try:
+        shutil.copytree(source, target)
+    except shutil.Error as error:
+        missed = [name for name, *_ in error.args[0]]
+    assert all(name.endswith(TEMPORARY) for name in missed), missed
 
 
 class TestWorkflows:
@@ -393,7 +597,7 @@ class TestWorkflows:
         first, _ = await reopen().deploy("flow.ipynb", self.source("1"), START)
         path = tmp_path / "workflows" / "flow.json"
         content = path.read_bytes()
-        path.write_bytes(content.replace(b'"format":1', b'"format":9'))
+        path.write_bytes(content.replace(b'"format":2', b'"format":9'))
         store = reopen()
         with pytest.raises(NewerFormatError):
             await store.deploy("flow.ipynb", self.source("2"), START)

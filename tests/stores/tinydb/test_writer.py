@@ -136,7 +136,7 @@ async def test_a_write_whose_file_vanishes_at_once_does_not_end_the_thread(
     run = tmp_path / "r.jsonl"
 
     def vanish(path: str) -> None:
-        os.unlink(path)
+        Path(path).unlink()
         stamp_of(path)
 
     with monkeypatch.context() as patched:
