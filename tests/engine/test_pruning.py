@@ -79,7 +79,7 @@ class Services:
             await self.store.finish(apply(run, Cancel(by="api"), START).run)
         if old:
             folder = "finished" if ended else "active"
-            os.utime(self.data_dir / folder / f"{run.id}.json", (LONG_AGO, LONG_AGO))
+            os.utime(self.data_dir / folder / f"{run.id}.jsonl", (LONG_AGO, LONG_AGO))
         return run.id
 
     def traces(self, run_id: str) -> list[str]:
@@ -99,11 +99,13 @@ async def services(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
     services = Services(tmp_path, limits=getattr(request, "param", LIMITS))
     yield services
     await services.outbox.close()
+    await services.store.close()
 
 
 def all_of(run_id: str, folder: str) -> list[str]:
     emails = [f"mail/{run_id}-1-0-0.eml", f"mail/done/{run_id}-1-0-0.json"]
-    return sorted([f"{folder}/{run_id}.json", *emails, f"outputs/{run_id}.json", f"files/{run_id}"])
+    outputs = f"outputs/{run_id}.json"
+    return sorted([f"{folder}/{run_id}.jsonl", *emails, outputs, f"files/{run_id}"])
 
 
 async def test_old_finished_runs_are_removed_with_emails_outputs_and_files(
@@ -172,7 +174,7 @@ async def test_a_run_that_a_crash_left_half_removed_is_removed_later(
             await first.pruning().prune(nine_days_ago())
     files = 1 if removals < 2 else 0  # removed after the two files of the email
     assert len(first.traces(old)) == 4 + files - removals
-    assert f"finished/{old}.json" in first.traces(old)
+    assert f"finished/{old}.jsonl" in first.traces(old)
     again = Services(tmp_path)
     await again.pruning().prune(nine_days_ago())
     assert again.traces(old) == []
@@ -228,7 +230,7 @@ async def test_a_failed_removal_is_logged_and_tried_again(
     await until(lambda: "can't be removed; trying again later" in caplog.text)
     await until(lambda: not services.traces(other))
     assert sorted(os.listdir(finished)) == [
-        f"{run_id}.json" for run_id in (with_stuck_outputs, with_stuck_email)
+        f"{run_id}.jsonl" for run_id in (with_stuck_outputs, with_stuck_email)
     ]
     for path in blocked:
         path.rmdir()
@@ -241,7 +243,7 @@ async def test_other_tasks_run_while_runs_are_removed(services: Services) -> Non
         await services.make()
     content = b"{}"
     for _ in range(3_000):
-        for folder, name in (("finished", "{}.json"), ("mail/done", "{}-1-0-0.json")):
+        for folder, name in (("finished", "{}.jsonl"), ("mail/done", "{}-1-0-0.json")):
             path = services.data_dir / folder / name.format(ULID())
             path.write_bytes(content)
             os.utime(path, (LONG_AGO, LONG_AGO))

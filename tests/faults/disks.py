@@ -12,7 +12,8 @@ import psutil
 
 from tests.servers import JupyterServer
 
-KILOBYTES = 512
+KILOBYTES = 2048
+BLOCK = 4096
 FILLER = "filler"
 
 
@@ -45,11 +46,14 @@ def small_disk(path: Path, kilobytes: int = KILOBYTES) -> Iterator[None]:
 
 
 class FullDisk:
-    """No space is left on the device of the data directory."""
+    """No space is left on the device of the data directory.
+
+    What was allocated for the end of a file can still be written, up to `BLOCK` bytes.
+    """
 
     def start(self, server: JupyterServer) -> None:
         with (server.data_dir / FILLER).open("ab", buffering=0) as file:
-            for size in (4096, 1):
+            for size in (BLOCK, 1):
                 self._fill(file.fileno(), size)
 
     def _fill(self, fd: int, size: int) -> None:
@@ -79,7 +83,10 @@ class FileSizeLimit:
 
 
 class ReadOnly:
-    """All folders of the data directory, or the named ones, can't be written."""
+    """All folders of the data directory, or the named ones, can't be written.
+
+    No file can be made, moved or removed there; one that exists can be appended.
+    """
 
     def __init__(self, *names: str) -> None:
         self._names = names

@@ -17,7 +17,12 @@ from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
 
-def truncate(path: Path) -> None:
+def damage(path: Path) -> None:
+    """Leave a whole line that is no JSON."""
+    path.write_bytes(path.read_bytes()[:100] + b"\n")
+
+
+def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -42,7 +47,7 @@ def link_to_itself(path: Path) -> None:
 
 def link_to_nowhere(path: Path) -> None:
     path.unlink()
-    path.symlink_to("/nowhere.json")
+    path.symlink_to("/nowhere.jsonl")
 
 
 def forbid(path: Path) -> None:
@@ -55,12 +60,11 @@ def make_pipe(path: Path) -> None:
 
 
 def rename(path: Path) -> None:
-    path.rename(path.with_name("copy of a run.json"))
+    path.rename(path.with_name("copy of a run.jsonl"))
 
 
 DAMAGES: list[Callable[[Path], None]] = [
-    truncate,
-    empty,
+    damage,
     write_notebook,
     make_directory,
     link_to_itself,
@@ -69,6 +73,8 @@ DAMAGES: list[Callable[[Path], None]] = [
     make_pipe,
     rename,
 ]
+NEVER_WRITTEN = [cut_off, empty]
+"""What a crash makes of a file whose first line was not yet answered for."""
 
 
 @pytest.fixture(scope="module")
@@ -91,35 +97,36 @@ def resumed(server: JupyterServer, run: Any) -> bool:
 def test_damaged_files_of_runs(server: JupyterServer) -> None:
     good = paused(server)
     bad = [paused(server) for _ in DAMAGES]
+    new = [paused(server) for _ in NEVER_WRITTEN]
     over = paused(server)
     server.api("POST", f"/runs/{over['id']}/cancel", {})
     server.kill()
     active = server.data_dir / "active"
-    for run, damage in zip(bad, DAMAGES, strict=True):
-        damage(active / f"{run['id']}.json")
-    truncate(server.data_dir / "finished" / f"{over['id']}.json")
-    (active / "x.json.tmp").mkdir()
+    for run, change in zip([*bad, *new], [*DAMAGES, *NEVER_WRITTEN], strict=True):
+        change(active / f"{run['id']}.jsonl")
+    damage(server.data_dir / "finished" / f"{over['id']}.jsonl")
+    (active / "x.jsonl.tmp").mkdir()
     logged = len(server.log())
     server.start()
     assert [run["id"] for run in server.api("GET", "/runs").json()] == [good["id"]]
     assert resumed(server, good)
-    for run in bad:
+    for run in [*bad, *new]:
         assert server.api("GET", f"/runs/{run['id']}").status_code == 404
         assert server.http.post(run["pause"]["resume_url"]).status_code == 404
     assert server.api("GET", f"/runs/{over['id']}").json()["reason"] == "unreadable"
     assert server.log()[logged:].count("It is set aside as") == len(bad)
-    left = {path.name for path in active.iterdir()} - {"x.json.tmp"}
+    left = {path.name for path in active.iterdir()} - {"x.jsonl.tmp"}
     assert len(left) == len(bad)
     assert all(name.endswith(".unreadable") for name in left)
     server.restart()
-    assert {path.name for path in active.iterdir()} - {"x.json.tmp"} == left
+    assert {path.name for path in active.iterdir()} - {"x.jsonl.tmp"} == left
 
 
 def test_a_run_whose_file_is_damaged_while_it_is_paused(server: JupyterServer) -> None:
     good, bad = paused(server), paused(server)
-    path = server.data_dir / "active" / f"{bad['id']}.json"
+    path = server.data_dir / "active" / f"{bad['id']}.jsonl"
     content = path.read_bytes()
-    truncate(path)
+    damage(path)
     answer = server.http.post(bad["pause"]["resume_url"])
     assert (answer.status_code, answer.json()["reason"]) == (500, "unreadable")
     assert resumed(server, good)
@@ -132,7 +139,7 @@ def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None
     path = server.data_dir / "workflows" / "damaged.json"
     content = path.read_bytes()
     server.kill()
-    truncate(path)
+    damage(path)
     server.start()
     assert resumed(server, other)
     assert server.api("GET", "/workflows/damaged").status_code == 404
@@ -168,11 +175,11 @@ WRONG_DEADLINES = ["2026-01-01T00:00:00", "9999-12-31T23:59:59-23:59"]
 
 
 def set_fields(path: Path, **fields: Any) -> None:
-    """Change fields of a stored record."""
-    content = json.loads(path.read_bytes())
-    (table,) = content.values()
-    table["1"].update(fields)
-    path.write_text(json.dumps(content))
+    """Change fields of a stored record, in the last line of its file."""
+    *before, line = path.read_text().splitlines()
+    content = json.loads(line)
+    next(iter(content.values()))["1"].update(fields)
+    path.write_text("\n".join([*before, json.dumps(content), ""]))
 
 
 def test_files_with_flaws(server: JupyterServer) -> None:
@@ -186,13 +193,13 @@ def test_files_with_flaws(server: JupyterServer) -> None:
     server.kill()
     active, workflows = server.data_dir / "active", server.data_dir / "workflows"
     for run, fields in zip(bad, WRONG_RUNS.values(), strict=False):
-        set_fields(active / f"{run['id']}.json", **fields)
+        set_fields(active / f"{run['id']}.jsonl", **fields)
     for run, deadline in zip(bad[len(WRONG_RUNS) :], WRONG_DEADLINES, strict=True):
         set_fields(
-            active / f"{run['id']}.json", pause={**stored_pause(active, run), "deadline": deadline}
+            active / f"{run['id']}.jsonl", pause={**stored_pause(active, run), "deadline": deadline}
         )
     set_fields(
-        server.data_dir / "finished" / f"{over['id']}.json", updated_at="2026-01-01T00:00:00"
+        server.data_dir / "finished" / f"{over['id']}.jsonl", updated_at="2026-01-01T00:00:00"
     )
     set_fields(workflows / "no-newest.json", newest="x")
     set_fields(workflows / "no-versions.json", versions={})
@@ -210,8 +217,8 @@ def test_files_with_flaws(server: JupyterServer) -> None:
     assert server.api("GET", "/workflows/no-newest").status_code == 404
     for run in bad:
         assert run["id"] not in shown
-        assert f"active/{run['id']}.json" in named
-        assert (active / f"{run['id']}.json.unreadable").exists()
+        assert f"active/{run['id']}.jsonl" in named
+        assert (active / f"{run['id']}.jsonl.unreadable").exists()
         assert server.api("GET", f"/runs/{run['id']}").status_code == 404
         assert server.http.post(run["pause"]["resume_url"]).status_code == 404
     for name in ("workflows/no-newest.json", "workflows/no-versions.json", "imported_keys.json"):
@@ -225,12 +232,13 @@ def test_files_with_flaws(server: JupyterServer) -> None:
 
 
 def stored_pause(active: Path, run: Any) -> Any:
-    return json.loads((active / f"{run['id']}.json").read_bytes())["run"]["1"]["pause"]
+    line = (active / f"{run['id']}.jsonl").read_bytes().splitlines()[-1]
+    return json.loads(line)["run"]["1"]["pause"]
 
 
 def test_a_quarantined_file_that_was_repaired_is_put_back(server: JupyterServer) -> None:
     run = paused(server)
-    path = server.data_dir / "active" / f"{run['id']}.json"
+    path = server.data_dir / "active" / f"{run['id']}.jsonl"
     server.kill()
     content = path.read_bytes()
     set_fields(path, position=9)

@@ -34,20 +34,19 @@ def paused(server: JupyterServer, *cells: str) -> Any:
 
 def copy_to_many(path: Path, due: datetime) -> None:
     """Replace a run's file by many copies with their own ids, due in the same second."""
-    file = orjson.loads(path.read_bytes())
+    content = path.read_bytes().splitlines()[-1]
+    old = orjson.dumps(stored(path)["pause"]["deadline"])
     path.unlink()
-    content = orjson.dumps(file)
-    old = orjson.dumps(file["run"]["1"]["pause"]["deadline"])
     for number in range(TIMERS):
         copy, deadline = str(ULID()), due + timedelta(microseconds=100 * number)
         text = content.replace(old, orjson.dumps(deadline)).replace(
             path.stem.encode(), copy.encode()
         )
-        path.with_name(f"{copy}.json").write_bytes(text)
+        path.with_name(f"{copy}.jsonl").write_bytes(text + b"\n")
 
 
 def stored(path: Path) -> Any:
-    return orjson.loads(path.read_bytes())["run"]["1"]
+    return orjson.loads(path.read_bytes().splitlines()[-1])["run"]["1"]
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_ten_thousand_timers_in_the_same_second(server_in_memory: JupyterServer)
     late, waiting = paused(server, UNANSWERED), paused(server, ASK, TELL)
     active, finished = server.data_dir / "active", server.data_dir / "finished"
     server.kill()
-    copy_to_many(active / f"{late['id']}.json", datetime.now(UTC) + timedelta(seconds=5))
+    copy_to_many(active / f"{late['id']}.jsonl", datetime.now(UTC) + timedelta(seconds=5))
     server.start()
     wait_until(lambda: len(os.listdir(finished)) > 0, "the first one fires")
     assert server.http.post(waiting["pause"]["resume_url"]).status_code == 200

@@ -79,7 +79,7 @@ def test_a_step_that_takes_longer_is_interrupted_and_executed_again(
     folder = tmp_path / "slow"
     run = begun(server, folder)
     server.stop()
-    stored = (server.data_dir / "active" / f"{run['id']}.json").read_text()
+    stored = (server.data_dir / "active" / f"{run['id']}.jsonl").read_text().splitlines()[-1]
     assert '"status":"queued"' in stored
     assert (folder / "log").read_text() == "begun 1\ncleaned up\n"
     (folder / "go").touch()

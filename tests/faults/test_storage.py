@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.faults.disks import (
+    BLOCK,
     FileSizeLimit,
     FullDisk,
     ReadOnly,
@@ -21,12 +22,12 @@ from tests.faults.disks import (
 )
 from tests.servers import JupyterServer, wait_until
 
-FAULTS: list[Any] = [FileSizeLimit(), ReadOnly(), *([FullDisk()] if can_mount() else [])]
+FAULTS: list[Any] = [FileSizeLimit(), *([FullDisk()] if can_mount() else [])]
 NAMES = [type(fault).__name__ for fault in FAULTS]
 
 ASK = """%%step ask
 def handler(pd):
-    urls = pd.flow.suspend(int(pd.steps.trigger.event))
+    urls = pd.flow.suspend(pd.steps.trigger.event["ms"])
     pd.send.email(subject="Please", text=urls["resume_url"])
 """
 TELL = """%%step tell
@@ -36,7 +37,7 @@ def handler(pd):
 WORK = """%%step work
 def handler(pd):
     import pathlib, time
-    folder = pathlib.Path(pd.steps.trigger.event)
+    folder = pathlib.Path(pd.steps.trigger.event["folder"])
     with (folder / "begun").open("a") as file:
         file.write("begun ")
     while not (folder / "go").exists():
@@ -50,6 +51,8 @@ def handler(pd):
     return pd.steps.get("work", {}).get("$return_value")
 """
 LONG = 600_000
+PADDING = "x" * BLOCK
+"""With this in its event, each state of a run needs a new block."""
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +67,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
         yield running
 
 
+def event(**fields: Any) -> dict[str, Any]:
+    return {**fields, "padding": PADDING}
+
+
 def ask(server: JupyterServer, timeout: int) -> Any:
     workflow = server.deploy("ask", [ASK, TELL])
-    return server.wait_run(server.run(workflow, timeout)["id"], "paused")
+    return server.wait_run(server.run(workflow, event(ms=timeout))["id"], "paused")
 
 
 def work(server: JupyterServer, folder: Path) -> Any:
-    run = server.run(server.deploy("work", [WORK, LAST]), str(folder))
+    run = server.run(server.deploy("work", [WORK, LAST]), event(folder=str(folder)))
     wait_until((folder / "begun").exists, "the step is executing")
     return run
 
@@ -108,7 +115,7 @@ def test_a_failed_write_changes_nothing_and_is_made_later(
         page = server.http.post(link, headers={"Accept": "text/html", "Sec-Fetch-Mode": "navigate"})
         assert page.status_code == 503
         assert is_refused(server.api("POST", f"/runs/{waiting['id']}/cancel", {}))
-        assert is_refused(server.api("POST", "/workflows/ask/runs", {"event": LONG}))
+        assert is_refused(server.api("POST", "/workflows/ask/runs", {"event": event(ms=LONG)}))
         changed = server.root / "work.ipynb"
         changed.write_text(changed.read_text().replace("worked", "changed"))
         assert is_refused(server.api("POST", "/workflows", {"path": "work.ipynb"}))
@@ -135,6 +142,39 @@ def test_a_failed_write_changes_nothing_and_is_made_later(
     assert "The data directory can be written again" in server.log()[logged:]
 
 
+def test_folders_that_can_not_be_written(server: JupyterServer, tmp_path: Path) -> None:
+    waiting, other, working = ask(server, LONG), ask(server, LONG), work(server, tmp_path)
+    active, finished = server.data_dir / "active", server.data_dir / "finished"
+    moved = set(os.listdir(finished))
+    fault = ReadOnly()
+    fault.start(server)
+    try:
+        before = content(server)
+        assert is_refused(server.api("POST", f"/runs/{waiting['id']}/cancel", {}))
+        assert is_refused(server.api("POST", "/workflows/ask/runs", {"event": event(ms=LONG)}))
+        assert content(server) == before
+        assert server.get_run(waiting["id"]) == waiting
+        (tmp_path / "go").touch()
+        # Its file is appended, so the decision is stored; the end waits.
+        link = waiting["pause"]["resume_url"]
+        assert server.http.post(link, json={"yes": 1}).status_code == 200
+        assert server.http.post(link, json={"yes": 2}).status_code == 410
+        assert server.get_run(other["id"]) == other
+        assert {path.stem for path in active.iterdir()} == {
+            run["id"] for run in (waiting, other, working)
+        }
+        assert set(os.listdir(finished)) == moved
+    finally:
+        fault.end(server)
+    ended = server.wait_run(waiting["id"], "succeeded")
+    assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"yes": 1}
+    assert server.wait_run(working["id"], "succeeded")["steps"][0]["runs"] == 1
+    assert (tmp_path / "begun").read_text() == "begun "
+    assert subjects(server, working["id"]) == ["Done"]
+    assert server.api("POST", f"/runs/{other['id']}/cancel", {}).status_code == 200
+    wait_until(lambda: os.listdir(active) == [], "all are in finished/")
+
+
 def test_writes_that_follow_from_a_stored_change_are_made_later(
     server: JupyterServer, tmp_path: Path
 ) -> None:
@@ -144,8 +184,8 @@ def test_writes_that_follow_from_a_stored_change_are_made_later(
     fault = ReadOnly("mail", "mail/queued", "mail/done")
     fault.start(server)
     try:
-        waiting = server.wait_run(server.run(asking, 1)["id"], "paused")
-        over = server.wait_run(server.run(working, str(tmp_path))["id"], "succeeded")
+        waiting = server.wait_run(server.run(asking, event(ms=1))["id"], "paused")
+        over = server.wait_run(server.run(working, event(folder=str(tmp_path)))["id"], "succeeded")
         assert is_refused(server.http.post(waiting["pause"]["resume_url"]))
         assert subjects(server, waiting["id"]) == subjects(server, over["id"]) == []
     finally:

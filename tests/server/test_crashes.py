@@ -111,7 +111,7 @@ def test_a_stop_while_a_setup_runs_counts_no_crash(server: JupyterServer) -> Non
     run = server.run(server.deploy("setup", [WAITING_SETUP, DONE]))
     wait_until((server.root / "begun").exists, "the setup runs")
     server.stop()
-    stored = (server.data_dir / "active" / f"{run['id']}.json").read_text()
+    stored = (server.data_dir / "active" / f"{run['id']}.jsonl").read_text().splitlines()[-1]
     assert '"status":"queued"' in stored
     assert '"crashes":0' in stored
     (server.root / "go").touch()

@@ -32,7 +32,7 @@ def nested(levels: int) -> str:
 
 def state(server: JupyterServer) -> Any:
     """Return all that a deploy could change, in the API and on the disk."""
-    files = {path: path.stat().st_mtime_ns for path in server.data_dir.rglob("*.json")}
+    files = {path: path.stat().st_mtime_ns for path in server.data_dir.rglob("*.json*")}
     files.pop(server.data_dir / "address.json", None)
     return server.api("GET", "/workflows").json(), server.api("GET", "/runs").json(), files
 

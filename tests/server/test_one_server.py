@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.stores.tinydb import writer as writer_process
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, wait_until
 
@@ -94,20 +92,3 @@ def test_a_wrong_trait_is_named_without_its_password(tmp_path: Path) -> None:
         assert "PDFlow.smtp_url has to be like smtp://" in answer.json()["message"]
         assert "PDFlow.smtp_url has to be like smtp://" in server.log()
         assert "pa55word" not in server.log()
-
-
-def test_a_server_waits_for_the_writer_of_a_killed_server(first: JupyterServer) -> None:
-    run = first.run(first.deploy("flow", [ASK, TELL]))
-    run = first.wait_run(run["id"], "paused")
-    first.kill()
-    command = [*writer_process.COMMAND, str(first.data_dir)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == writer_process.READY
-        first.start()
-        answer = first.api("GET", "/runs")
-        assert (answer.status_code, answer.json()["reason"]) == (503, "locked")
-        assert "is still writing" in answer.json()["message"]
-    wait_until(lambda: is_open(first), "the server opens the data directory")
-    assert first.http.post(run["pause"]["resume_url"]).status_code == 200
-    first.wait_run(run["id"], "succeeded")

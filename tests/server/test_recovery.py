@@ -174,12 +174,12 @@ def test_a_run_finishes_on_the_version_that_it_started_with(server: JupyterServe
 def test_ended_runs_are_moved_and_damaged_files_are_set_aside(server: JupyterServer) -> None:
     run, other = paused(server), paused(server)
     server.api("POST", f"/runs/{run['id']}/cancel", {"reason": "enough"})
-    assert files(server, "finished") == [f"{run['id']}.json"]
+    assert files(server, "finished") == [f"{run['id']}.jsonl"]
     server.kill()
-    damaged = server.data_dir / "active" / f"{other['id']}.json"
-    damaged.write_bytes(damaged.read_bytes()[:100])
+    damaged = server.data_dir / "active" / f"{other['id']}.jsonl"
+    damaged.write_bytes(damaged.read_bytes()[:100] + b"\n")
     server.start()
-    assert files(server, "active") == [f"{other['id']}.json.unreadable"]
+    assert files(server, "active") == [f"{other['id']}.jsonl.unreadable"]
     assert server.api("GET", f"/runs/{other['id']}").status_code == 404
     assert server.get_run(run["id"])["reason"] == "enough"
     assert "set aside" in server.log()

@@ -185,7 +185,7 @@ def test_links_depend_on_their_key_only(
         runs = [first.wait_run(first.run(workflow)["id"], "paused") for _ in range(3)]
         old = keys.read_text()
         assert data_dir.stat().st_mode & 0o777 == 0o700
-        files = [*data_dir.glob("active/*.json"), *data_dir.glob("workflows/*.json")]
+        files = [*data_dir.glob("active/*.jsonl"), *data_dir.glob("workflows/*.json")]
         assert {path.stat().st_mode & 0o777 for path in [keys, *files]} == {0o600}
     links = [run["pause"]["resume_url"].removeprefix(first.url) for run in runs]
     keys.write_text("n" * 44 + "\n" + old)

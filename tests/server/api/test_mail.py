@@ -172,7 +172,7 @@ def test_a_stored_email_with_an_invalid_address_fails_alone(tmp_path: Path, smtp
         email_id = f"{run['id']}-1-0-0"
         for path in (server.data_dir / "mail").rglob(f"{email_id}.*"):
             path.unlink()  # it is in the run's outbox only
-        outbox = server.data_dir / "active" / f"{run['id']}.json"
+        outbox = server.data_dir / "active" / f"{run['id']}.jsonl"
         outbox.write_bytes(outbox.read_bytes().replace(b'"bob@example.org"', b'"bob@"'))
         for path in (server.data_dir / "mail" / "queued").glob(f"{other['id']}*"):
             path.write_bytes(path.read_bytes().replace(b'"bob@example.org"', b'".@"'))
