@@ -26,9 +26,9 @@ from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
 from jupyter_pdflow.stores.tinydb.layout import EMAIL
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
-from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
 from tests.rules.support import resume_of
+from tests.stores.tinydb.conftest import OpenActive
 
 FILES = Path(__file__).parent / "files" / "format-1"
 PAUSED, ENDED = "01M828N3F2GEN1A6NYMWAP04FB", "01M828N4KMDKJRF3KCM45RTRRM"
@@ -47,9 +47,8 @@ def data_dir(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FILES, tmp_path / "data"))
 
 
-def test_format_1_is_read(data_dir: Path) -> None:
-    store = TinyDBStore(data_dir)
-    (paused,) = store.active()
+def test_format_1_is_read(data_dir: Path, open_active: OpenActive) -> None:
+    store, (paused,) = open_active(data_dir)
     assert (paused.id, paused.status, paused.event) == (PAUSED, "paused", {"amount": 12})
     assert paused.pause is not None
     assert f"{paused.pause.deadline:%Y-%m-%d %H:%M:%S %Z}" == "2027-11-22 18:35:20 UTC"
@@ -70,12 +69,6 @@ def run_files(data_dir: Path) -> list[str]:
     return sorted(str(path.relative_to(data_dir)) for path in paths)
 
 
-def opened(data_dir: Path) -> tuple[TinyDBStore, list[Run]]:
-    """Open a store; return it and its active runs."""
-    store = TinyDBStore(data_dir)
-    return store, list(store.active())
-
-
 def resumed(run: Run) -> Run:
     return apply(run, resume_of(run, ok=1), NOW).run
 
@@ -84,8 +77,8 @@ def canceled(run: Run) -> Run:
     return apply(run, Cancel(by="api"), NOW).run
 
 
-async def test_reading_format_1_changes_nothing(data_dir: Path) -> None:
-    store, _ = opened(data_dir)
+async def test_reading_format_1_changes_nothing(data_dir: Path, open_active: OpenActive) -> None:
+    store, _ = open_active(data_dir)
     assert [run.id for run in await store.page()] == [ENDED, PAUSED]
     assert await store.history(PAUSED) == await store.history(ENDED) == {}
     for folder in ("active", "finished"):
@@ -94,18 +87,20 @@ async def test_reading_format_1_changes_nothing(data_dir: Path) -> None:
     assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
 
 
-async def test_an_active_run_of_format_1_continues_in_a_new_file(data_dir: Path) -> None:
-    store, (paused,) = opened(data_dir)
+async def test_an_active_run_of_format_1_continues_in_a_new_file(
+    data_dir: Path, open_active: OpenActive
+) -> None:
+    store, (paused,) = open_active(data_dir)
     queued = resumed(paused)
     await store.put(queued, [ENTRY])
     assert run_files(data_dir) == [NEW_ACTIVE, OLD_FINISHED]
-    for each in (store, opened(data_dir)[0]):
+    for each in (store, open_active(data_dir)[0]):
         assert each.get(PAUSED) == queued
         assert await each.history(PAUSED) == {1: ENTRY}
-    store, (again,) = opened(data_dir)
+    store, (again,) = open_active(data_dir)
     await store.finish(canceled(again), [ENTRY])
     assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
-    store, active = opened(data_dir)
+    store, active = open_active(data_dir)
     assert active == []
     assert store.get(PAUSED).status == "canceled"
     assert await store.history(PAUSED) == {1: ENTRY, 2: ENTRY}
@@ -114,15 +109,19 @@ async def test_an_active_run_of_format_1_continues_in_a_new_file(data_dir: Path)
     assert (document["format"], document["id"]) == (FORMAT, PAUSED)
 
 
-async def test_a_run_of_format_1_that_ends_at_once_moves_as_a_new_file(data_dir: Path) -> None:
-    store, (paused,) = opened(data_dir)
+async def test_a_run_of_format_1_that_ends_at_once_moves_as_a_new_file(
+    data_dir: Path, open_active: OpenActive
+) -> None:
+    store, (paused,) = open_active(data_dir)
     await store.finish(canceled(paused))
     assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
-    assert store.get(PAUSED) == opened(data_dir)[0].get(PAUSED) == canceled(paused)
+    assert store.get(PAUSED) == open_active(data_dir)[0].get(PAUSED) == canceled(paused)
 
 
-async def test_a_finished_run_of_format_1_stays_as_it_is(data_dir: Path) -> None:
-    store, _ = opened(data_dir)
+async def test_a_finished_run_of_format_1_stays_as_it_is(
+    data_dir: Path, open_active: OpenActive
+) -> None:
+    store, _ = open_active(data_dir)
     ended = store.get(ENDED)
     await store.page()
     await store.finish(ended)
@@ -133,12 +132,14 @@ async def test_a_finished_run_of_format_1_stays_as_it_is(data_dir: Path) -> None
     assert run_files(data_dir) == [OLD_ACTIVE]
 
 
-async def test_the_new_file_counts_if_a_crash_left_both(data_dir: Path) -> None:
+async def test_the_new_file_counts_if_a_crash_left_both(
+    data_dir: Path, open_active: OpenActive
+) -> None:
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = opened(data_dir)
+    store, (paused,) = open_active(data_dir)
     await store.put(resumed(paused), [ENTRY])
     (data_dir / OLD_ACTIVE).write_bytes(old)
-    store, active = opened(data_dir)
+    store, active = open_active(data_dir)
     assert active == [resumed(paused)]
     assert store.get(PAUSED) == resumed(paused)
     assert await store.history(PAUSED) == {1: ENTRY}
@@ -147,27 +148,28 @@ async def test_the_new_file_counts_if_a_crash_left_both(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 10, 500])
 async def test_the_old_file_counts_if_a_crash_cut_off_the_first_line_of_the_new_one(
-    data_dir: Path, length: int
+    data_dir: Path, open_active: OpenActive, length: int
 ) -> None:
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = opened(data_dir)
+    store, (paused,) = open_active(data_dir)
     await store.put(resumed(paused))
     (data_dir / OLD_ACTIVE).write_bytes(old)
     (data_dir / NEW_ACTIVE).write_bytes((data_dir / NEW_ACTIVE).read_bytes()[:length])
-    _, active = opened(data_dir)
+    _, active = open_active(data_dir)
     assert active == [paused]
     assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
 
 
 async def test_an_old_file_is_not_used_in_place_of_a_new_one_that_is_damaged(
     data_dir: Path,
+    open_active: OpenActive,
 ) -> None:
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = opened(data_dir)
+    store, (paused,) = open_active(data_dir)
     await store.put(resumed(paused))
     (data_dir / OLD_ACTIVE).write_bytes(old)
     (data_dir / NEW_ACTIVE).write_bytes(b'{"run":{"1":{"format":2,"id":"x"\n')
-    _, active = opened(data_dir)
+    _, active = open_active(data_dir)
     assert active == []
     left = [f"{name}.unreadable" for name in (OLD_ACTIVE, NEW_ACTIVE)]
     assert run_files(data_dir) == [*left, OLD_FINISHED]
@@ -175,12 +177,13 @@ async def test_an_old_file_is_not_used_in_place_of_a_new_one_that_is_damaged(
 
 async def test_the_finished_file_counts_if_a_crash_left_the_old_one_in_active(
     data_dir: Path,
+    open_active: OpenActive,
 ) -> None:
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = opened(data_dir)
+    store, (paused,) = open_active(data_dir)
     await store.finish(canceled(paused))
     (data_dir / OLD_ACTIVE).write_bytes(old)
-    store, active = opened(data_dir)
+    store, active = open_active(data_dir)
     assert active == []
     assert store.get(PAUSED) == canceled(paused)
     assert await store.page(status="paused") == []

@@ -29,18 +29,14 @@ from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import TEMPORARY
 from jupyter_pdflow.stores.tinydb.store import EXECUTIONS_KEPT, TinyDBStore
 from tests.rules.support import START, RunDriver, suspend, workflow
+from tests.stores.tinydb.conftest import OpenActive
 
 Open = Callable[[], TinyDBStore]
 
 
 @pytest.fixture
-def reopen(tmp_path: Path) -> Open:
-    def open_store() -> TinyDBStore:
-        store = TinyDBStore(tmp_path)
-        list(store.active())
-        return store
-
-    return open_store
+def reopen(tmp_path: Path, open_active: OpenActive) -> Open:
+    return lambda: open_active(tmp_path)[0]
 
 
 async def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = False) -> Run:
@@ -105,14 +101,14 @@ class TestRuns:
         assert not path.exists()
 
     async def test_ended_runs_move_and_are_not_read_at_a_start(
-        self, reopen: Open, tmp_path: Path
+        self, reopen: Open, tmp_path: Path, open_active: OpenActive
     ) -> None:
         store = reopen()
         ended, waiting = await make(store, ended=True), await make(store)
         assert os.listdir(tmp_path / "finished") == [f"{ended.id}.jsonl"]
         assert os.listdir(tmp_path / "active") == [f"{waiting.id}.jsonl"]
-        again = TinyDBStore(tmp_path)
-        assert [run.id for run in again.active()] == [waiting.id]
+        again, active_runs = open_active(tmp_path)
+        assert [run.id for run in active_runs] == [waiting.id]
         assert again.get(ended.id) == ended
 
     async def test_an_unknown_run(self, reopen: Open) -> None:
@@ -243,7 +239,11 @@ class TestRuns:
             reopen().get(run_id)
 
     async def test_unreadable_files_are_quarantined_and_the_others_are_read(
-        self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self,
+        reopen: Open,
+        tmp_path: Path,
+        open_active: OpenActive,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         run = await make(reopen())
         active = tmp_path / "active"
@@ -256,8 +256,8 @@ class TestRuns:
         (active / "newer.jsonl").write_bytes(b'{"run": {"1": {"format": 9}}}\n')
         (active / "half.jsonl.tmp").write_bytes(b"{")
         (active / "notes.txt").touch()
-        again = TinyDBStore(tmp_path)
-        assert [found.id for found in again.active()] == [run.id]
+        _, active_runs = open_active(tmp_path)
+        assert [found.id for found in active_runs] == [run.id]
         assert sorted(os.listdir(active)) == sorted(
             [
                 f"{run.id}.jsonl",
@@ -274,14 +274,18 @@ class TestRuns:
         assert "damaged.jsonl is not JSON" in caplog.text
 
     async def test_a_file_with_a_flaw_is_quarantined(
-        self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self,
+        reopen: Open,
+        tmp_path: Path,
+        open_active: OpenActive,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         store = reopen()
         run, bad = await make(store), await make(store)
         path = tmp_path / "active" / f"{bad.id}.jsonl"
         path.write_bytes(path.read_bytes().replace(b'"position":0', b'"position":1'))
-        again = TinyDBStore(tmp_path)
-        assert [found.id for found in again.active()] == [run.id]
+        _, active_runs = open_active(tmp_path)
+        assert [found.id for found in active_runs] == [run.id]
         assert f"{path.name} can't be used: it is at a step that it does not have." in caplog.text
         assert path.with_name(f"{path.name}.unreadable").exists()
 
@@ -361,20 +365,20 @@ class TestRuns:
         assert sorted(os.listdir(active)) == [f"{run.id}.jsonl", f"{other.id}.jsonl"]
 
     async def test_a_finished_run_whose_move_was_lost_moves_at_the_next_finish(
-        self, reopen: Open, tmp_path: Path
+        self, reopen: Open, tmp_path: Path, open_active: OpenActive
     ) -> None:
         run = await make(reopen(), ended=True)
         active, finished = tmp_path / "active", tmp_path / "finished"
         (finished / f"{run.id}.jsonl").rename(active / f"{run.id}.jsonl")
-        store = TinyDBStore(tmp_path)
-        assert list(store.active()) == [run]
+        store, active_runs = open_active(tmp_path)
+        assert active_runs == [run]
         assert store.get(run.id) == run
         await store.finish(run)
         assert store.get(run.id) == run
         assert [found.id for found in await store.page(status="canceled")] == [run.id]
         assert os.listdir(active) == []
         assert os.listdir(finished) == [f"{run.id}.jsonl"]
-        assert list(TinyDBStore(tmp_path).active()) == []
+        assert open_active(tmp_path)[1] == []
 
     async def test_a_run_that_was_put_as_ended_is_only_moved_by_finish(
         self, reopen: Open, tmp_path: Path
@@ -525,7 +529,7 @@ class TestHistory:
 
 class TestBackup:
     async def test_a_copy_that_is_made_while_runs_are_written_opens(
-        self, reopen: Open, tmp_path: Path
+        self, reopen: Open, tmp_path: Path, open_active: OpenActive
     ) -> None:
         store = reopen()
         runs = [await make(store) for _ in range(5)]
@@ -552,8 +556,7 @@ class TestBackup:
         await copying
         assert len(copies) > 1
         for path in copies:
-            opened = TinyDBStore(path)
-            found = list(opened.active())
+            _, found = open_active(path)
             assert [run.id for run in found] == [run.id for run in runs]
             assert all(run in stored[run.id] for run in found)
             assert not list(path.rglob("*.unreadable"))

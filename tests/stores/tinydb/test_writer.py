@@ -16,10 +16,15 @@ from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread, stamp_of
 
 @pytest.fixture
 async def thread() -> AsyncIterator[WriterThread]:
+    before = writer_threads()
     thread = WriterThread()
     yield thread
     await thread.close()
-    assert not [each for each in threading.enumerate() if each.name == "pdflow-writer"]
+    assert writer_threads() == before
+
+
+def writer_threads() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name == "pdflow-writer"}
 
 
 def line(path: Path, content: bytes, **more: object) -> Write:
