@@ -460,6 +460,7 @@ class AppendedRecords(Records[R]):
                 path = self.directory / name
                 if is_id(id_of(name)) and self._was_never_whole(path):
                     path.unlink()
+                    logger.warning("%s was cut off when it was new, and is removed.", name)
         names = set(self._names())
         for name in names:
             if name.endswith(SUFFIX) and id_of(name) + appended.SUFFIX in names:

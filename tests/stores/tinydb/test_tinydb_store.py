@@ -350,7 +350,7 @@ class TestRuns:
         assert not list(tmp_path.parent.glob("pwn*"))
 
     async def test_a_file_whose_first_line_was_cut_off_by_a_crash_goes(
-        self, reopen: Open, tmp_path: Path
+        self, reopen: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = reopen()
         run, other = await make(store), await make(store)
@@ -363,6 +363,7 @@ class TestRuns:
         store = reopen()
         assert [store.get(each.id) for each in (run, other)] == [run, other]
         assert sorted(os.listdir(active)) == [f"{run.id}.jsonl", f"{other.id}.jsonl"]
+        assert "cut-20.jsonl was cut off when it was new, and is removed." in caplog.text
 
     async def test_a_finished_run_whose_move_was_lost_moves_at_the_next_finish(
         self, reopen: Open, tmp_path: Path, open_active: OpenActive
