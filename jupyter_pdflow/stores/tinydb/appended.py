@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import orjson
+from msgspec import MsgspecError, Raw, Struct
+from msgspec.json import Decoder, decode, encode
 from tinydb import Storage
 
 from jupyter_pdflow.exceptions import StoredFileError
@@ -41,7 +43,10 @@ LARGE = 64 * 1024
 """Bytes below which a file is never replaced."""
 
 TIMES_NEWEST = 4
-"""A larger file is replaced when it has this many times the size of its newest state."""
+"""A larger file is replaced when it has this many times the size of its newest state.
+
+It has then this many times the size of its first line too.
+"""
 
 _BLOCK = 64 * 1024
 _NEWLINE = b"\n"
@@ -117,6 +122,17 @@ def _newline_before(fd: int, end: int) -> int | None:
     return None
 
 
+def _first_line_size(fd: int) -> int:
+    """Return the size of the first line of a file, or of all of it if it has no newline."""
+    size = 0
+    while block := os.pread(fd, _BLOCK, size):
+        found = block.find(_NEWLINE)
+        if found >= 0:
+            return size + found + 1
+        size += len(block)
+    return size
+
+
 def last_line(content: bytes, name: str) -> bytes:
     """Return the last whole line of the content of the file of that name.
 
@@ -146,23 +162,27 @@ def parse_tail(line: bytes, name: str) -> Tables:
     return parse(line, name)
 
 
-def history_of(content: bytes, name: str) -> dict[int, dict[str, Any]]:
-    """Return the history entries of all lines by number, the newest `HISTORY_KEPT`.
+def history_of(content: bytes) -> dict[int, dict[str, Any]]:
+    """Return the history entries of all whole lines by number, the newest `HISTORY_KEPT`.
 
     A line in the middle that can't be used has no entries: it is not what the file says now.
     """
     found: dict[int, dict[str, Any]] = {}
-    for line in _whole_lines(content):
-        try:
-            entries = parse(line, name).get(HISTORY, {})
-        except StoredFileError:
-            continue
-        found.update((int(number), entry) for number, entry in entries.items())
+    start = 0
+    while (end := content.find(_NEWLINE, start)) >= 0:
+        with suppress(MsgspecError, ValueError, RecursionError):
+            found |= _HISTORY_DECODER.decode(memoryview(content)[start:end]).history
+        start = end + 1
     return dict(sorted(found.items())[-HISTORY_KEPT:])
 
 
-def _whole_lines(content: bytes) -> Iterator[bytes]:
-    return iter(content.split(_NEWLINE)[:-1])
+class _HistoryOfLine(Struct):
+    """The table of a line that `history_of` reads: the others may be large."""
+
+    history: dict[int, dict[str, Any]] = {}
+
+
+_HISTORY_DECODER = Decoder(_HistoryOfLine)
 
 
 class AppendedJSONStorage(Storage):
@@ -224,6 +244,7 @@ class AppendedFile:
             self.close()
             raise
         self._newest = 0
+        self._first: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -281,7 +302,12 @@ class AppendedFile:
     @property
     def has_grown_large(self) -> bool:
         """Whether it is time to `compact`."""
-        return self._size > max(LARGE, TIMES_NEWEST * self._newest)
+        if self._size <= max(LARGE, TIMES_NEWEST * self._newest):
+            return False
+        # A replaced file begins with its history: that alone must not make it large again.
+        if self._first is None:
+            self._first = _first_line_size(self._fd)
+        return self._size > TIMES_NEWEST * self._first
 
     def compact(self) -> None:
         """Replace the file by its newest state, with the newest entries of its history.
@@ -290,9 +316,10 @@ class AppendedFile:
         """
         name = os.path.basename(self.path)  # noqa: PTH119
         content = read_file(self.path)
-        tables = parse(last_line(content, name), name)
-        tables[HISTORY] = {str(n): entry for n, entry in history_of(content, name).items()}
-        replace_file(Path(self.path), orjson.dumps(tables) + _NEWLINE)
+        # Only the history is decoded: other threads wait while a large state is.
+        tables = decode(last_line(content, name), type=dict[str, Raw])
+        tables[HISTORY] = Raw(encode(history_of(content)))
+        replace_file(Path(self.path), encode(tables) + _NEWLINE)
 
     def close(self) -> None:
         """Close the file."""

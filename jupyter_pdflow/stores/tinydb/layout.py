@@ -250,7 +250,7 @@ class DataDir:
     def history(self, folder: RecordFolder[R], record_id: str) -> dict[int, HistoryEntry]:
         """Return the history entries of a run that can be read, by number."""
         name = self.name(folder, record_id)
-        return {} if name.endswith(SUFFIX) else history_in(self.content(name), name)
+        return {} if name.endswith(SUFFIX) else history_in(self.content(name))
 
     def names_by_run(self) -> dict[str, list[str]]:
         """Return the names of the files with outputs and emails, by the run they belong to."""

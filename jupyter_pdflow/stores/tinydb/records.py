@@ -429,10 +429,10 @@ def line_of(kind: RecordType[R], record: R, history: Mapping[int, HistoryEntry])
     return b'%b,"%b":%b}' % (line[:-1], appended.HISTORY.encode(), encode(history))
 
 
-def history_in(content: bytes, name: str) -> dict[int, HistoryEntry]:
+def history_in(content: bytes) -> dict[int, HistoryEntry]:
     """Return the history entries in the content of a file, as far as they can be used."""
     found = {}
-    for number, entry in appended.history_of(content, name).items():
+    for number, entry in appended.history_of(content).items():
         with suppress(MsgspecError, ValueError):
             found[number] = convert(entry, HistoryEntry)
     return found
@@ -518,7 +518,7 @@ class AppendedRecords(Records[R]):
             return {}
         name = os.path.basename(path)  # noqa: PTH119
         try:
-            return history_in(read_file(path), name)
+            return history_in(read_file(path))
         except OSError as error:
             raise _unreadable(name, error) from error
 

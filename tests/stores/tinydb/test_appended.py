@@ -105,7 +105,7 @@ def test_what_is_no_file(path: Path) -> None:
 
 def test_the_history_is_that_of_all_lines(path: Path) -> None:
     append(path, line(1), b"damaged", line(2), line(3))
-    assert list(history_of(path.read_bytes(), path.name)) == [1, 2, 3]
+    assert list(history_of(path.read_bytes())) == [1, 2, 3]
 
 
 def test_a_large_file_is_replaced_by_its_newest_state(path: Path) -> None:
@@ -116,11 +116,27 @@ def test_a_large_file_is_replaced_by_its_newest_state(path: Path) -> None:
         file.compact()
     assert path.read_bytes().count(b"\n") == 1
     assert number_of(path) == 2 * HISTORY_KEPT - 1
-    history = list(history_of(path.read_bytes(), path.name))
+    history = list(history_of(path.read_bytes()))
     assert history == list(range(HISTORY_KEPT, 2 * HISTORY_KEPT))
     with AppendedFile(str(path)) as file:
         file.append(line(5))
         assert not file.has_grown_large
+
+
+def test_a_long_history_alone_makes_no_file_large(path: Path) -> None:
+    history = {str(number): {"note": "x" * 400} for number in range(1, HISTORY_KEPT + 1)}
+    append(path, orjson.dumps({"run": {"1": {"n": 0}}, "history": history}))
+    assert path.stat().st_size > 4 * appended.LARGE
+    replaced = 0
+    for number in range(HISTORY_KEPT + 1, HISTORY_KEPT + 2_001):
+        with AppendedFile(str(path)) as file:
+            file.append(line(number, 1_000))
+            if file.has_grown_large:
+                file.compact()
+                replaced += 1
+    assert 1 <= replaced < 50
+    kept = list(history_of(path.read_bytes()))
+    assert kept == list(range(2_001, HISTORY_KEPT + 2_001))
 
 
 @pytest.mark.parametrize("size", [100, 20_000])

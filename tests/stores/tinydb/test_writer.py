@@ -180,7 +180,7 @@ async def test_a_large_file_is_replaced_after_its_writes_are_answered(
     for number in range(1, 30):
         await thread.write(line(run, state % (b"x" * 10_000, number), known=None))
     assert run.stat().st_size < 30 * 10_000
-    assert list(appended.history_of(run.read_bytes(), run.name)) == list(range(1, 30))
+    assert list(appended.history_of(run.read_bytes())) == list(range(1, 30))
 
 
 async def test_a_task_that_is_canceled_waits_until_its_write_is_done(
