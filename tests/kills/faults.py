@@ -4,38 +4,32 @@
 that it reaches POINT. Without the file the server lives.
 
 =======  =====================================================================
+append   a line is written to the file of a run, and not synced yet
+sync     it was synced, and nothing else has happened
 temp     a temporary file is written, and not renamed yet
 rename   it was renamed, and nothing else has happened
-filing   the file of a run or an email is about to be moved or removed from a folder
-filed    it was, and nothing else has happened
+moving   the file of a run or an email is about to be moved or removed from a folder
+moved    it was, and nothing else has happened
 answer   all is stored, and the request is not answered yet
 =======  =====================================================================
-
-This is also the program of the server's writer process, which kills its server too.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_pdflow.stores.tinydb import writer
-from jupyter_pdflow.stores.tinydb import writer as writer_process
-
 VARIABLE = "PDFLOW_TEST_FAULT"
-LOAD_VARIABLE = "PDFLOW_TEST_LOAD"
-"""The variable with the number of writes within some seconds from which on a process writes."""
 
 
 class Fault:
-    """Counts how often a process reaches the point at which the server has to die."""
+    """Counts how often the server reaches the point at which it has to die."""
 
     def __init__(self, file: Path) -> None:
-        self.pids = [os.getpid()]
         self._file = file
         self._armed = ""
         self._left = 0
@@ -50,8 +44,7 @@ class Fault:
         if chosen == point:
             self._left -= 1
             if self._left == 0:
-                for pid in self.pids:
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 _fault = Fault(Path(os.environ.get(VARIABLE, os.devnull)))
@@ -60,18 +53,28 @@ _unlink = Path.unlink
 
 
 def replace(source: Any, target: Any) -> None:
-    before, after = ("temp", "rename") if Path(source).suffix == ".tmp" else ("filing", "filed")
+    before, after = ("temp", "rename") if Path(source).suffix == ".tmp" else ("moving", "moved")
     _fault.reached(before)
     _replace(source, target)
     _fault.reached(after)
 
 
 def unlink(self: Path, missing_ok: bool = False) -> None:
-    if self.suffix == ".json":
-        _fault.reached("filing")
+    is_record = self.suffix in (".json", ".jsonl")
+    if is_record:
+        _fault.reached("moving")
     _unlink(self, missing_ok)
-    if self.suffix == ".json":
-        _fault.reached("filed")
+    if is_record:
+        _fault.reached("moved")
+
+
+def die_after(function: Callable[..., Any], point: str) -> Callable[..., Any]:
+    def function_and_die(*args: Any, **kwargs: Any) -> Any:
+        found = function(*args, **kwargs)
+        _fault.reached(point)
+        return found
+
+    return function_and_die
 
 
 def die_before(finish: Any) -> Any:
@@ -83,25 +86,18 @@ def die_before(finish: Any) -> Any:
     return finish_or_die
 
 
-def patch_files() -> None:
-    os.replace = replace
-    Path.unlink = unlink  # type: ignore[method-assign]
-
-
 def patch_server() -> None:
     from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler
     from jupyter_pdflow.server.links.handler import LinkHandler
+    from jupyter_pdflow.stores.tinydb.appended import AppendedFile
 
-    patch_files()
+    os.replace = replace
+    Path.unlink = unlink  # type: ignore[method-assign]
+    AppendedFile.append = die_after(AppendedFile.append, "append")  # type: ignore[method-assign]
+    AppendedFile.sync = die_after(AppendedFile.sync, "sync")  # type: ignore[method-assign]
     for handler in (PDFlowAPIHandler, LinkHandler):
         handler.finish = die_before(handler.finish)  # type: ignore[method-assign]
-    writer.MANY = int(os.environ[LOAD_VARIABLE])
-    writer_process.COMMAND = (sys.executable, "-P", __file__)
 
 
-if __name__ == "__main__":
-    _fault.pids.insert(0, os.getppid())
-    patch_files()
-    writer_process.main(Path(sys.argv[1]))
-elif VARIABLE in os.environ:
+if VARIABLE in os.environ:
     patch_server()

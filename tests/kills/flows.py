@@ -8,6 +8,7 @@ STEPS = ("ask", "confirm", "work")
 ASK = """%%step ask
 def handler(pd):
     urls = pd.flow.suspend(600_000)
+    print("asked")
     pd.send.email(subject="Please", text=urls["resume_url"], to="someone@example.org")
     return {"mark": MARK}
 """

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jupyter_pdflow.stores.tinydb import storage as spares
 from tests.engine.support import Inbox, smtp_server
 from tests.kills import faults
 from tests.kills.ledger import Ledger, check
@@ -24,10 +23,15 @@ from tests.servers import JupyterServer, wait_until
 Show = Callable[[str], None]
 CONFIG = Path(faults.__file__)
 PAGE = 200
-LOADS = (2, 1000)
-"""Values of `LOAD_VARIABLE`: with the first, a process writes nearly all; with the other, none."""
-
-MOST_TIMES = {"temp": 30, "rename": 30, "filing": 6, "filed": 6, "answer": 20}
+MOST_TIMES = {
+    "append": 30,
+    "sync": 30,
+    "temp": 10,
+    "rename": 10,
+    "moving": 6,
+    "moved": 6,
+    "answer": 20,
+}
 """Maximum number of times that a server reaches each point before it dies there."""
 
 
@@ -42,19 +46,16 @@ class Moment(NamedTuple):
         How often the server reaches the point, or the number of seconds.
     starting : bool
         Whether that counts from the server's start on.
-    load : int
-        One of `LOADS`, which decides what writes.
     """
 
     point: str
     number: float
     starting: bool
-    load: int
 
     @property
     def kind(self) -> str:
-        """The point or the time, and whether a process or threads write."""
-        return f"{self.point or 'time'}, {'process' if self.load == LOADS[0] else 'threads'}"
+        """The point, or ``time``."""
+        return self.point or "time"
 
     def __str__(self) -> str:
         when = f"{self.kind}: {self.number:.3g}"
@@ -105,7 +106,7 @@ class _Harness:
                 "--PDFlow.max_kernels=4",
                 f"--PDFlow.smtp_url={smtp_url}",
             ],
-            env={faults.VARIABLE: str(self.fault), faults.LOAD_VARIABLE: str(load_of(0))},
+            env={faults.VARIABLE: str(self.fault)},
         )
 
     def run(self, kills: int, seed: int, show: Show) -> Report:
@@ -118,7 +119,6 @@ class _Harness:
                 moment = choose(rng, number)
                 self.die(moment, rng, f"{seed}-{number}")
                 self.report.kills[moment.kind] += 1
-                server.env[faults.LOAD_VARIABLE] = str(load_of(number + 1))
                 server.start()
                 self.check_alive()
                 show(f"{number + 1} of {kills} ({moment}): {len(self.ledger.runs)} runs, all right")
@@ -199,10 +199,10 @@ class _Harness:
         data_dir = self.server.data_dir
         left = [path for path in data_dir.rglob("*") if path.suffix == ".unreadable"]
         assert not left, f"not cleaned up: {left}"
-        wait_until(lambda: not half_written(data_dir), "no temporary file is left")
-        active = set(os.listdir(data_dir / "active"))
-        in_both = active & set(os.listdir(data_dir / "finished"))
-        assert not in_both & set(os.listdir(data_dir / "active")), "a run is in two folders"
+        wait_until(lambda: not list(data_dir.rglob("*.tmp")), "no temporary file is left")
+        active, finished = data_dir / "active", data_dir / "finished"
+        in_both = run_ids(active) & run_ids(finished)
+        assert not in_both & run_ids(active), "a run is in two folders"
 
     def settle(self) -> None:
         """Let every run end, and check each one."""
@@ -210,8 +210,7 @@ class _Harness:
         for run_id in self.ledger.runs:
             check(self.ledger, self.server.get_run(run_id))
         assert os.listdir(self.server.data_dir / "active") == []
-        filed = {path.stem for path in (self.server.data_dir / "finished").iterdir()}
-        assert filed == set(self.ledger.runs)
+        assert run_ids(self.server.data_dir / "finished") == set(self.ledger.runs)
 
     def all_ended(self) -> bool:
         """Return whether all runs have ended; resume those that wait for a link."""
@@ -244,21 +243,15 @@ class _Harness:
         self.report.emails = len(self.inbox.emails)
 
 
-def half_written(data_dir: Path) -> list[Path]:
-    """Return the temporary files, without the spare files of a writer."""
-    return [path for path in data_dir.rglob("*.tmp") if path.parent.name != spares.FOLDER]
-
-
-def load_of(number: int) -> int:
-    """Return the load of the life that ends with a kill, so that each load has all kinds of kills."""
-    return LOADS[number // 2 % 2]
+def run_ids(folder: Path) -> set[str]:
+    """Return the ids of the runs that have a file in a folder."""
+    return {Path(name).stem for name in os.listdir(folder)}
 
 
 def choose(rng: random.Random, number: int) -> Moment:
     """Choose how the server dies: at a moment in time, or at a point of its code."""
-    load = load_of(number)
     if number % 3 == 0:
-        return Moment("", rng.uniform(0.05, 1.5), starting=False, load=load)
+        return Moment("", rng.uniform(0.05, 1.5), starting=False)
     point = rng.choice(list(MOST_TIMES))
     times = rng.randint(1, MOST_TIMES[point])
-    return Moment(point, times, starting=number % 6 == 5, load=load)
+    return Moment(point, times, starting=number % 6 == 5)
