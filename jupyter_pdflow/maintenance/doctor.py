@@ -26,14 +26,7 @@ from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import (
-    ACTIVE,
-    EXPORTED,
-    FINISHED,
-    OUTPUTS,
-    DataDir,
-    DataLock,
-)
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir
 from jupyter_pdflow.stores.tinydb.records import QUOTED, UNREADABLE, quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
@@ -315,10 +308,7 @@ def _ids_elsewhere(data: DataDir) -> set[str]:
 def _exported(inventory: Inventory) -> Iterator[Finding]:
     """Find runs that an export has moved out."""
     data = inventory.data
-    names = map(Path, data.names(f"{EXPORTED}/{ACTIVE.name}"))
-    found = [
-        name.stem for name in names if name.suffix in ACTIVE.type.suffixes and is_id(name.stem)
-    ]
+    found = DataDir(data.path / layout.EXPORTED).ids(ACTIVE)
     if found:
         folders = f"{data.path / layout.EXPORTED} and {data.folders.path / layout.EXPORTED}"
         advice = "They continue on the server that imports the archive, which can be this one."
