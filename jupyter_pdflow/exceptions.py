@@ -188,6 +188,10 @@ class StoredFileError(PDFlowError):
     status = 500
 
 
+class HalfWrittenError(StoredFileError):
+    """A crash has cut off the first line of a file, which was never answered for."""
+
+
 class NewerFormatError(StoredFileError):
     """A file of the data directory was written by a newer version of this package."""
 

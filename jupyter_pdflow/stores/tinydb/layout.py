@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 from msgspec.json import encode
 
-from jupyter_pdflow.exceptions import DataDirLockedError
+from jupyter_pdflow.exceptions import DataDirLockedError, HalfWrittenError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
@@ -135,6 +135,10 @@ class RecordFolder(NamedTuple, Generic[R]):
         """Return the record in the content of a file; `StoredFileError` if it has a flaw."""
         return self.type.parse(content, PurePosixPath(name).name)
 
+    def dump(self, record: R, history: dict[int, HistoryEntry]) -> bytes:
+        """Return the content of a new file, which is appended, with a record and its history."""
+        return line_of(self.type, record, history) + b"\n"
+
 
 ACTIVE = RecordFolder("active", RUN)
 FINISHED = RecordFolder("finished", RUN)
@@ -216,8 +220,19 @@ class DataDir:
         return any(map(self.exists, folder.files(record_id)))
 
     def name(self, folder: RecordFolder[R], record_id: str) -> str:
-        """Return the name of the file of that record, or that of a new one if there is none."""
-        return next(filter(self.exists, folder.files(record_id)), folder.file(record_id))
+        """Return the name of the file of that record, or that of a new one if there is none.
+
+        Of two files it is the newer one, unless a crash cut off its first line.
+        """
+        found = list(filter(self.exists, folder.files(record_id)))
+        if len(found) > 1:
+            try:
+                folder.parse(self.content(found[0]), found[0])
+            except HalfWrittenError:
+                return found[1]
+            except (StoredFileError, OSError):
+                pass  # the caller finds that out
+        return found[0] if found else folder.file(record_id)
 
     def run_ids(self) -> list[str]:
         """List the ids of all runs, in order."""
@@ -236,8 +251,9 @@ class DataDir:
         return self.name(self._folder_of_run(run_id), run_id)
 
     def history_of_run(self, run_id: str) -> dict[int, HistoryEntry]:
-        """Return the history entries of a run, active or finished, by number."""
-        return self.history(self._folder_of_run(run_id), run_id)
+        """Return the history entries of a run that can be read, by number."""
+        name = self.name_of_run(run_id)
+        return {} if name.endswith(SUFFIX) else history_in(self.content(name))
 
     def _folder_of_run(self, run_id: str) -> RecordFolder[Run]:
         return ACTIVE if self.has(ACTIVE, run_id) else FINISHED
@@ -246,11 +262,6 @@ class DataDir:
         """Return a record; `StoredFileError` if it has a flaw, `OSError` if it can't be read."""
         name = self.name(folder, record_id)
         return folder.parse(self.content(name), name)
-
-    def history(self, folder: RecordFolder[R], record_id: str) -> dict[int, HistoryEntry]:
-        """Return the history entries of a run that can be read, by number."""
-        name = self.name(folder, record_id)
-        return {} if name.endswith(SUFFIX) else history_in(self.content(name))
 
     def names_by_run(self) -> dict[str, list[str]]:
         """Return the names of the files with outputs and emails, by the run they belong to."""
@@ -291,7 +302,7 @@ class DataDir:
         path = self.path / folder.file(record_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.type.appended:
-            replace_file(path, line_of(folder.type, record, history or {}) + b"\n")
+            replace_file(path, folder.dump(record, history or {}))
         else:
             write_record(path, encode(record), folder.type.table)
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from msgspec import MsgspecError, Struct, convert, defstruct
 from msgspec.json import Decoder, encode
 
-from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.storage import (
@@ -28,7 +28,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     sorted_in_turns,
     sync_directory,
 )
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.tinydb.validation import LARGEST_COUNT, flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
 
 logger = logging.getLogger(__name__)
@@ -133,12 +133,30 @@ class RecordType(NamedTuple, Generic[R]):
 
         Raises
         ------
+        HalfWrittenError
+            As `last_line`.
         StoredFileError
             The content is not a record of this type, has another id than the name, or a flaw.
         """
         if name.endswith(appended.SUFFIX):
-            content = appended.last_line(content, name)
+            content = self.last_line(content, name)
         return self.parse_record(content, name)
+
+    def last_line(self, content: bytes, name: str) -> bytes:
+        """Return the last whole line of the content of a file of that name.
+
+        Raises
+        ------
+        HalfWrittenError
+            A crash cut off its first line, as far as that can be told.
+        StoredFileError
+            It has no whole line for another reason.
+        """
+        prefix = beginning(self.table)
+        if b"\n" not in content and prefix.startswith(content[: len(prefix)]):
+            msg = f"{name} has no whole line."
+            raise HalfWrittenError(msg)
+        return appended.last_line(content, name)
 
     def parse_record(self, content: bytes, name: str) -> R:
         """Return the record in one state of a file; `StoredFileError` as for `parse`."""
@@ -432,9 +450,11 @@ def line_of(kind: RecordType[R], record: R, history: Mapping[int, HistoryEntry])
 def history_in(content: bytes) -> dict[int, HistoryEntry]:
     """Return the history entries in the content of a file, as far as they can be used."""
     found = {}
-    for number, entry in appended.history_of(content).items():
+    for number, fields in appended.history_of(content).items():
         with suppress(MsgspecError, ValueError):
-            found[number] = convert(entry, HistoryEntry)
+            entry = convert(fields, HistoryEntry)
+            if 0 < number <= LARGEST_COUNT and flaw_of_values(entry) is None:
+                found[number] = entry
     return found
 
 
