@@ -28,7 +28,7 @@ from msgspec.json import decode
 
 from jupyter_pdflow import __version__
 from jupyter_pdflow.exceptions import ArchiveError
-from jupyter_pdflow.maintenance import Progress, doctor
+from jupyter_pdflow.maintenance import Progress, inventory
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
 from jupyter_pdflow.stores import Email
@@ -42,9 +42,8 @@ MANIFEST = "manifest.json"
 LINK_KEYS = "link_keys.json"
 """The keys that verify the links of all runs of the archive."""
 
-PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT, HISTORY_FORMAT = 1, 2, 3, 4
-"""Formats: without `IMPORTED_KEYS` and files of runs, without files of runs, with both; the last
-with runs in files that are appended."""
+FORMATS = PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT, HISTORY_FORMAT = 1, 2, 3, 4
+"""Formats: the first one; with `IMPORTED_KEYS`; also with files of runs; also with histories."""
 
 COPIED_AT_ONCE = 2**20  # bytes
 LONGEST_KEY = 200
@@ -112,11 +111,12 @@ def write_archive(path: Path, members: Iterable[Member]) -> None:
 
 def _manifest(names: list[str]) -> dict[str, Any]:
     version = KEYS_FORMAT if IMPORTED_KEYS in names else PLAIN_FORMAT
-    version = FILES_FORMAT if any(map(_RUN_FILE.match, names)) else version
+    if any(map(_RUN_FILE.match, names)):
+        version = FILES_FORMAT
+    if any(layout.folder_of(name) and name.endswith(appended.SUFFIX) for name in names):
+        version = HISTORY_FORMAT
     return {
-        "archive": HISTORY_FORMAT
-        if any(name.endswith(appended.SUFFIX) for name in names)
-        else version,
+        "archive": version,
         "made_by": f"jupyter_pdflow {__version__}",
         "created_at": datetime.now(UTC),
     }
@@ -239,13 +239,13 @@ class ExportArchive(layout.DataDir):
 
     def flaws(self, watch: Progress) -> Iterator[str]:
         """Read all members, and find what no export can have written."""
-        inventory = doctor.take_inventory(self, watch)
-        yield from (finding.problem for finding in doctor.check_records(inventory))
-        for known in inventory.workflows.values():
+        found = inventory.take_inventory(self, watch)
+        yield from (finding.problem for finding in inventory.check_records(found))
+        for known in found.workflows.values():
             for version, workflow in known.versions.items():
                 if version_of(workflow.source) != version:
                     yield f"version {version!r} of {known.id!r} has other code than its name says"
-        yield from self._flaws_of_emails(inventory.emails)
+        yield from self._flaws_of_emails(found.emails)
         for name in watch([name for name in self._members if layout.folder_of(name) is None]):
             for _ in self.parts(name):
                 pass
@@ -268,9 +268,9 @@ class ExportArchive(layout.DataDir):
         except (KeyError, MsgspecError, ValueError, RecursionError):
             version = 0
         flaw = f"is not an export of jupyter_pdflow (it has no {MANIFEST} of ours)"
-        if version > HISTORY_FORMAT:
+        if version > max(FORMATS):
             flaw = f"was made by a newer jupyter_pdflow (format {version}); upgrade this one"
-        if version not in (PLAIN_FORMAT, KEYS_FORMAT, FILES_FORMAT, HISTORY_FORMAT):
+        if version not in FORMATS:
             raise _refusal(self.path, flaw)
 
     def _read_keys(self) -> ImportedKeys:

@@ -7,49 +7,39 @@ import shutil
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from jupyter_pdflow.exceptions import KeyFileError, NewerFormatError, StoredFileError
+from jupyter_pdflow.exceptions import KeyFileError, StoredFileError
 from jupyter_pdflow.formatting import format_duration
 from jupyter_pdflow.maintenance import Progress
+from jupyter_pdflow.maintenance.inventory import (
+    Finding,
+    Fix,
+    Inventory,
+    check_records,
+    half_written,
+    set_aside,
+    some,
+    take_inventory,
+)
 from jupyter_pdflow.pd.inputs import INPUTS
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
-from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
-from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
-from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked, remove_tree
-from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir
-from jupyter_pdflow.stores.tinydb.records import QUOTED, UNREADABLE, quarantine
+from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DataDir, RecordFolder
+from jupyter_pdflow.stores.tinydb.records import UNREADABLE
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
 SECRETS = (tokens.LINK_KEYS, tokens.IMPORTED_KEYS, INPUTS)
 NEEDED_BYTES = 100 * 10**6
 LATE = timedelta(minutes=1)  # after a pause's deadline
-NAMED = 3  # runs in one finding
-
-
-class Fix(NamedTuple):
-    """A repair that can do no harm, and what to report when it is done."""
-
-    apply: Callable[[], object]
-    done: str
-
-
-class Finding(NamedTuple):
-    """Something that was found; one that is not `grave` is only worth knowing."""
-
-    problem: str
-    advice: str
-    fix: Fix | None = None
-    grave: bool = True
 
 
 class Report(NamedTuple):
@@ -59,27 +49,6 @@ class Report(NamedTuple):
     counts: dict[str, int]
     free: int
     findings: list[Finding]
-
-
-@dataclass
-class Inventory:
-    """The records of a data directory by id; None for a run that can't be read.
-
-    Also None is a finished run that has ended and is not active: there may be many.
-    """
-
-    data: DataDir
-    holder: str | None = None
-    active: dict[str, Run | None] = field(default_factory=dict)
-    finished: dict[str, Run | None] = field(default_factory=dict)
-    workflows: dict[str, layout.Versions] = field(default_factory=dict)
-    emails: list[Email] = field(default_factory=list)
-    unreadable: list[Finding] = field(default_factory=list)
-
-    @property
-    def waiting(self) -> list[Run]:
-        """The active runs that have not ended."""
-        return [run for run in self.active.values() if run is not None and not run.ended]
 
 
 def examine(data: DataDir, watch: Progress = iter, *, needed_bytes: int = NEEDED_BYTES) -> Report:
@@ -116,37 +85,6 @@ def _apply(fix: Fix, problem: str) -> str:
     return fix.done
 
 
-def take_inventory(data: DataDir, watch: Progress, holder: str | None = None) -> Inventory:
-    """Read all records of a data directory, or of an archive."""
-    inventory = Inventory(data, holder)
-    found = [(folder, each) for folder in layout.FOLDERS for each in data.ids(folder)]
-    for folder, record_id in watch(found):
-        try:
-            record = data.read(folder, record_id)
-        except FileNotFoundError:  # a server has moved it meanwhile
-            continue
-        except (StoredFileError, OSError) as error:
-            inventory.unreadable.append(_unreadable(data, data.name(folder, record_id), error))
-            record = None
-        if folder == ACTIVE:
-            inventory.active[record_id] = record
-        elif folder == FINISHED:
-            keep = record is not None and (not record.ended or record_id in inventory.active)
-            inventory.finished[record_id] = record if keep else None
-        elif isinstance(record, layout.Versions):
-            inventory.workflows[record_id] = record
-        elif isinstance(record, Email):
-            inventory.emails.append(record)
-    return inventory
-
-
-def _unreadable(data: DataDir, name: str, error: StoredFileError | OSError) -> Finding:
-    if isinstance(error, NewerFormatError):
-        return Finding(f"{name}: {error}", "Upgrade jupyter_pdflow; servers leave it alone.")
-    advice = "Correct it, or put a copy from a backup in its place; servers set it aside."
-    return Finding(f"{name}: {error}", advice, _quarantine(data.path / name))
-
-
 def _findings(inventory: Inventory) -> list[Finding]:
     files = (_modes, _replaced, _leftovers)
     others = (_overdue, _link_keys, _settings, _kernelspecs, _queued_emails, _exported)
@@ -177,7 +115,7 @@ def _replaced(inventory: Inventory) -> Iterator[Finding]:
     for name in (name for name in right if not right[name] and os.path.lexists(data.at(name))):
         problem = f"{name} is not {'the id of a folder' if name == id_name else 'a folder'}."
         advice = "Put a copy from a backup in its place; servers set it aside."
-        yield Finding(problem, advice, _quarantine(data.at(name)))
+        yield Finding(problem, advice, set_aside(data.at(name)))
 
 
 def _leftovers(inventory: Inventory) -> Iterator[Finding]:
@@ -191,24 +129,19 @@ def _leftovers(inventory: Inventory) -> Iterator[Finding]:
             path, printable = data.at(name), ascii(name)[1:-1]
             if name.endswith(storage.TEMPORARY):
                 cause = "by an import that was cut short" if folder == FILES else "by a crash"
-                problem = f"{printable} was left half-written {cause}."
-                fix = Fix(partial(remove_tree, path), f"Removed {printable}.")
-                yield Finding(problem, "It is of no use.", fix)
+                yield half_written(printable, path, cause)
             elif UNREADABLE in name:
-                yield _set_aside(data, name, printable)
+                yield _was_set_aside(data, name, printable)
             elif path.suffix in suffixes.get(folder, ()) and not is_id(path.stem):
                 problem = f"{printable} is not the name of a record."
                 advice = "Give it its own name again, or delete it; servers set it aside."
-                yield Finding(problem, advice, _quarantine(path))
+                yield Finding(problem, advice, set_aside(path))
 
 
-def _set_aside(data: DataDir, name: str, printable: str) -> Finding:
+def _was_set_aside(data: DataDir, name: str, printable: str) -> Finding:
     """Return why a file was set aside, or the fix that puts it back if it can be used."""
     path, right = data.at(name), data.at(name.partition(UNREADABLE)[0])
-    folder, pairs = layout.folder_of(name), (layout.RUN_FOLDERS, layout.EMAIL_FOLDERS)
-    same = next((pair for pair in pairs if folder in pair), (folder,) if folder else ())
-    taken = is_id(right.stem) and any(data.has(each, right.stem) for each in same)
-    taken = taken or os.path.lexists(right)
+    folder = layout.folder_of(name)
     reason = "." if folder else ": it is not a record."
     try:
         if folder is not None:
@@ -216,93 +149,25 @@ def _set_aside(data: DataDir, name: str, printable: str) -> Finding:
             folder.parse(data.content(name), right.name)
     except (StoredFileError, OSError) as error:
         reason = f": {error}"
-    if taken or reason != ".":
+    if reason != "." or (folder is not None and _is_taken(data, folder, right)):
         problem = f"{printable} was set aside, as it could not be used{reason}"
         return Finding(problem, f"Correct it and name it {right.name!a}, or delete it.")
     fix = Fix(partial(path.rename, right), f"Put {printable} back in its place.")
     return Finding(f"{printable} was set aside, but it can be used.", f"Name it {right}.", fix)
 
 
-def _quarantine(path: Path) -> Fix:
-    return Fix(partial(quarantine, path), f"Set {ascii(str(path))[1:-1]} aside.")
+def _is_taken(data: DataDir, folder: RecordFolder[Any], right: Path) -> bool:
+    """Whether there is another state of the record that was in a file, or was a newer one."""
+    pairs = (layout.RUN_FOLDERS, layout.EMAIL_FOLDERS)
+    same = next((pair for pair in pairs if folder in pair), (folder,))
+    if os.path.lexists(right) or any(data.has(each, right.stem) for each in same):
+        return True
+    newer = folder.file(right.stem)
+    was_newer = (name.startswith(newer + UNREADABLE) for name in data.names(folder.name))
+    return not newer.endswith(right.suffix) and any(was_newer)
 
 
-# --- records --------------------------------------------------------------------------
-
-
-def check_records(inventory: Inventory) -> Iterator[Finding]:
-    """Find records that can't be used, or that do not fit each other."""
-    yield from inventory.unreadable
-    yield from check_runs(inventory)
-    yield from _orphans(inventory)
-
-
-def check_runs(inventory: Inventory) -> Iterator[Finding]:
-    """Find runs in the wrong folder, and runs without their version of a workflow."""
-    for run_id in sorted(inventory.active.keys() | inventory.finished.keys()):
-        yield from _misplaced(inventory, run_id)
-    for run in inventory.waiting:
-        known = inventory.workflows.get(run.workflow_id)
-        workflow = known.versions.get(run.version) if known else None
-        if workflow is None or workflow.step_names != [step.name for step in run.steps]:
-            version = f"version {run.version[:QUOTED]!r} of workflow {run.workflow_id!r}"
-            problem = f"Run {run.id} can't continue: {version} is missing, or has other steps."
-            file = layout.WORKFLOWS.file(run.workflow_id)
-            yield Finding(problem, f"Put a copy of {file} from a backup in its place.")
-
-
-def _misplaced(inventory: Inventory, run_id: str) -> Iterator[Finding]:
-    data, holder = inventory.data, inventory.holder
-    active, finished = inventory.active.get(run_id), inventory.finished.get(run_id)
-    if active and finished:
-        yield _in_both(data, active, finished)
-    elif active and active.ended and run_id not in inventory.finished and holder is None:
-        file, folder = data.file(ACTIVE, run_id), data.path / FINISHED.name
-        fix = Fix(partial(storage.move_file, file, folder), f"Moved run {run_id} to {folder}.")
-        problem = f"Run {run_id} has ended, but lies among the active ones."
-        # A server delivers the emails of active runs only: it has to move a run that has some.
-        yield Finding(problem, "A server moves it when it starts.", None if active.outbox else fix)
-    elif finished and not finished.ended and run_id not in inventory.active:
-        problem = f"Run {run_id} is {finished.status}, but lies among the finished ones."
-        advice = f"Move its file from {FINISHED.name} to {ACTIVE.name} while no server runs."
-        yield Finding(problem, advice)
-
-
-def _in_both(data: DataDir, active: Run, finished: Run) -> Finding:
-    wrong = ACTIVE if finished.ended else FINISHED
-    fix = Fix(data.file(wrong, active.id).unlink, f"Removed {data.name(wrong, active.id)}.")
-    problem = f"Run {active.id} lies in {ACTIVE.name} and in {FINISHED.name}."
-    if finished.ended:
-        return Finding(problem, "The next start of a server removes the active one.", fix)
-    advice = f"Neither has ended, and servers use the one in {ACTIVE.name}. Delete the wrong one."
-    return Finding(problem, advice, fix if active == finished else None)
-
-
-def _orphans(inventory: Inventory) -> Iterator[Finding]:
-    """Find outputs, emails and files of runs that do not exist."""
-    data, elsewhere = inventory.data, _ids_elsewhere(inventory.data)
-    known = inventory.active.keys() | inventory.finished.keys() | elsewhere
-    # A run that was set aside under a name that is not its id may be the owner.
-    sure = all(map(is_id, elsewhere))
-    for run_id in data.ids(OUTPUTS) if inventory.holder is None else ():
-        if run_id not in known:
-            problem = f"There are outputs of run {run_id}, which is gone."
-            fix = Fix(data.file(OUTPUTS, run_id).unlink, f"Removed {OUTPUTS.file(run_id)}.")
-            yield Finding(problem, f"Delete {OUTPUTS.file(run_id)}.", fix if sure else None)
-    advice = "They do no harm; delete them if you don't want to keep them"
-    if lost := {email.run_id for email in inventory.emails} - known:
-        problem = f"There are emails of runs that no longer exist: {_some(lost)}."
-        yield Finding(problem, f"{advice}.", grave=False)
-    if lost := data.runs_with_files() - known:
-        problem = f"There are files of runs that are gone, or of another server: {_some(lost)}."
-        yield Finding(problem, f"{advice}: {data.folders.path}.", grave=False)
-
-
-def _ids_elsewhere(data: DataDir) -> set[str]:
-    """Return the ids of runs that an export has moved out, or that were set aside."""
-    folders = (*(folder.name for folder in layout.RUN_FOLDERS), f"{layout.EXPORTED}/{ACTIVE.name}")
-    names = (name.rpartition("/")[2] for folder in folders for name in data.names(folder))
-    return {name.partition(".")[0] for name in names}
+# --- runs and emails ----------------------------------------------------------------
 
 
 def _exported(inventory: Inventory) -> Iterator[Finding]:
@@ -312,7 +177,7 @@ def _exported(inventory: Inventory) -> Iterator[Finding]:
     if found:
         folders = f"{data.path / layout.EXPORTED} and {data.folders.path / layout.EXPORTED}"
         advice = "They continue on the server that imports the archive, which can be this one."
-        problem = f"Moved out by an export: {_some(found)}."
+        problem = f"Moved out by an export: {some(found)}."
         yield Finding(problem, f"{advice} Then {folders} can be deleted.", grave=False)
 
 
@@ -324,7 +189,7 @@ def _overdue(inventory: Inventory) -> Iterator[Finding]:
     if late:
         since = late[0][0]
         first = f"{since:%Y-%m-%d %H:%M} UTC, {format_duration(now - since)} ago"
-        runs = _some(run_id for _, run_id in late)
+        runs = some(run_id for _, run_id in late)
         problem = f"Overdue pauses: {runs}; the first should have ended at {first}."
         advice = "A Jupyter server resumes them when it starts; if one runs here, see its log."
         yield Finding(problem, advice)
@@ -339,12 +204,6 @@ def _queued_emails(inventory: Inventory) -> Iterator[Finding]:
         yield Finding(problem, advice, grave=False)
 
 
-def _some(run_ids: Iterable[str]) -> str:
-    found = sorted(run_ids)
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    return f"{', '.join(found[:NAMED])}{more}"
-
-
 # --- what a server will need ----------------------------------------------------------
 
 
@@ -356,7 +215,7 @@ def _link_keys(inventory: Inventory) -> Iterator[Finding]:
         runs -= set().union(*tokens.read_imported_keys(imported).values())
     except KeyFileError as error:
         problem = f"{error} The original links of imported runs don't work."
-        yield Finding(problem, f"{backup}; servers set it aside.", _quarantine(imported))
+        yield Finding(problem, f"{backup}; servers set it aside.", set_aside(imported))
     try:
         if own.exists():
             tokens.stored_keys(own)

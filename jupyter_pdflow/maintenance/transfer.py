@@ -22,16 +22,22 @@ from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, TypeAlias
 import orjson
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import NotExportedError, NotFoundError, StoredFileError
-from jupyter_pdflow.maintenance import Progress, archive, doctor
+from jupyter_pdflow.exceptions import (
+    HalfWrittenError,
+    NotExportedError,
+    NotFoundError,
+    StoredFileError,
+)
+from jupyter_pdflow.maintenance import Progress, archive
 from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
+from jupyter_pdflow.maintenance.inventory import Inventory, check_runs
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.stores import Email
-from jupyter_pdflow.stores.tinydb import layout, storage
+from jupyter_pdflow.stores.tinydb import appended, layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
-from jupyter_pdflow.stores.tinydb.records import QUOTED
+from jupyter_pdflow.stores.tinydb.records import QUOTED, history_in
 
 # --- export ---------------------------------------------------------------------------
 
@@ -107,29 +113,32 @@ def _check_target(target: Path, draft: Path) -> None:
         raise NotExportedError(msg)
 
 
-def _chosen(data: DataDir, run_ids: Sequence[str]) -> doctor.Inventory:
+def _chosen(data: DataDir, run_ids: Sequence[str]) -> Inventory:
     """Read the chosen runs and their workflows, and make sure that the runs can continue."""
     found = set(data.run_ids())
     missing = [f"run {run_id!r}" for run_id in run_ids if run_id not in found]
     if missing or not found:
         msg = f"There is no {missing[0] if missing else 'run'} in {data.path}."
         raise NotFoundError(msg)
-    chosen = doctor.Inventory(data)
+    chosen = Inventory(data)
     for folder in layout.RUN_FOLDERS:
         for run_id in sorted(set(run_ids or found).intersection(data.ids(folder))):
-            run = data.read(folder, run_id)
+            try:
+                run = data.read(folder, run_id)
+            except HalfWrittenError:
+                continue  # its start was never answered for
             # A run that has ended and was not filed as finished yet is copied all the same.
             is_active = folder == ACTIVE and not run.ended
             (chosen.active if is_active else chosen.finished)[run_id] = run
             if run.workflow_id not in chosen.workflows and data.has(WORKFLOWS, run.workflow_id):
                 chosen.workflows[run.workflow_id] = data.read(WORKFLOWS, run.workflow_id)
-    for finding in doctor.check_runs(chosen):
+    for finding in check_runs(chosen):
         msg = f"{finding.problem} Nothing was exported; see `jupyter pdflow doctor`."
         raise NotExportedError(msg)
     return chosen
 
 
-def _parts_of(data: DataDir, chosen: doctor.Inventory) -> list[RunParts]:
+def _parts_of(data: DataDir, chosen: Inventory) -> list[RunParts]:
     names, parts = data.names_by_run(), []
     for run in filter(None, {**chosen.finished, **chosen.active}.values()):
         files = list(data.folders.walk(run.id, _raise))
@@ -165,7 +174,7 @@ def _keys_of(data: DataDir, runs: list[Run]) -> tuple[list[str], tokens.Imported
 def _members(
     data: DataDir,
     parts: list[RunParts],
-    chosen: doctor.Inventory,
+    chosen: Inventory,
     keys: tuple[list[str], tokens.ImportedKeys],
     watch: Progress,
 ) -> Iterator[archive.Member]:
@@ -191,13 +200,16 @@ def _members(
 
 def _read(data: DataDir, name: str) -> bytes:
     """Read a file, and make sure that an import can read it."""
-    folder = layout.folder_of(name)
+    folder, stored = layout.folder_of(name), name
     if folder == FINISHED and not data.exists(name):  # it has ended, and was not filed yet
-        return data.content(f"{ACTIVE.name}/{Path(name).name}")
-    content = data.content(name)
-    if folder is not None:
-        folder.parse(content, name)
-    return content
+        stored = f"{ACTIVE.name}/{Path(name).name}"
+    content = data.content(stored)
+    if folder is None:
+        return content
+    record = folder.parse(content, name)
+    if not name.endswith(appended.SUFFIX):
+        return content
+    return folder.dump(record, history_in(content))
 
 
 def _open(data: DataDir, run_id: str, path: str) -> BinaryIO:
@@ -283,6 +295,8 @@ def _import_runs(
     found = list(map(incoming.read_run, ids["new"]))
     runs = [run for run in found if start or run.status not in AT_ONCE]
     versions = _merged_versions(data, incoming, runs)
+    if (own := data.at(tokens.LINK_KEYS)).exists():
+        tokens.refuse_older_versions(own)
     keys = _add_keys(data, incoming.keys, {run.id for run in runs})
     for known in versions:
         data.write(WORKFLOWS, known.id, known)
@@ -310,6 +324,8 @@ def _state(data: DataDir, incoming: ExportArchive, run_id: str) -> State:
     try:
         if data.has_run(run_id):
             return "same" if data.read_run(run_id) == incoming.read_run(run_id) else "other"
+    except HalfWrittenError:
+        pass  # its start was never answered for
     except (StoredFileError, OSError):
         return "other"
     has_outputs = incoming.has(OUTPUTS, run_id)

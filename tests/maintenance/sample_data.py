@@ -9,13 +9,20 @@ from typing import Any, NamedTuple
 
 from ulid import ULID
 
-from jupyter_pdflow.rules.events import Begin, Finish
+from jupyter_pdflow.rules.events import Begin, Event, Finish
+from jupyter_pdflow.rules.history import HistoryEntry, entry_of, start_entry
 from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys
 from jupyter_pdflow.stores import Email
-from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, QUEUED_EMAILS, DataDir
+from jupyter_pdflow.stores.tinydb.layout import (
+    ACTIVE,
+    DONE_EMAILS,
+    FINISHED,
+    QUEUED_EMAILS,
+    DataDir,
+)
 from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
@@ -23,6 +30,10 @@ SOURCE = Source(
     kernel_name="python3", setup=(), steps=(StepSource(name="a", source="def handler(pd): ..."),)
 )
 SUSPEND = PauseCall(kind="suspend", ms=3_600_000)
+
+
+HISTORY = {1: "start", 2: "begin", 3: "finish"}
+"""The events of each run's history, by number."""
 
 
 class SampleData(NamedTuple):
@@ -39,6 +50,10 @@ class SampleData(NamedTuple):
     def at(self, path: Path) -> SampleData:
         """Return the same runs in another data directory."""
         return SampleData(DataDir(path), self.paused, self.ended)
+
+    def history(self, run: Run) -> dict[int, str]:
+        """Return the events of a run's history, by number."""
+        return {n: entry.event for n, entry in self.data.history_of_run(run.id).items()}
 
     def files(self, folder: str = "") -> list[str]:
         """List all files below a folder, but the lock's."""
@@ -60,13 +75,28 @@ def make_sample_data(path: Path, source: Source = SOURCE) -> SampleData:
 def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
     now = datetime.now(UTC)
     run = new_run(str(ULID()), store.workflow("flow"), {"amount": 12}, now).run
-    run = apply(run, Begin(), now).run
+    history = [start_entry(run, now)]
     finish = Finish(step="a", execution=1, attempt=1, outcome=Outcome(flow=pause))
-    run = apply(run, finish, now).run
-    asyncio.run(store_run(store, run))
+    events: list[Event] = [Begin(), finish]
+    for event in events:
+        after = apply(run, event, now).run
+        history.append(entry_of(run, event, after, now))
+        run = after
+    asyncio.run(store_run(store, run, history))
     add_email(data, run, status="kept")
     add_file(data, run, "sub dir/\N{LATIN SMALL LETTER U WITH DIAERESIS}.bin", bytes(range(256)))
     return run
+
+
+def make_format_1(data: DataDir, run: Run) -> Path:
+    """Replace the file of a run by that of format 1, which has no history."""
+    folder = FINISHED if run.ended else ACTIVE
+    path = data.file(folder, run.id)
+    content = FINISHED.type.dump(run).replace(b'"format":2', b'"format":1', 1)
+    path.unlink()
+    path = path.with_suffix(".json")
+    replace_file(path, content)
+    return path
 
 
 def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
@@ -77,8 +107,10 @@ def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
     return file
 
 
-async def store_run(store: TinyDBStore, run: Run) -> None:
-    await store.put(run)
+async def store_run(store: TinyDBStore, run: Run, history: list[HistoryEntry]) -> None:
+    """Store a run twice, so that its history is in two lines."""
+    await store.put(run, history[:2])
+    await store.put(run, history[2:])
     output = {"output_type": "stream", "name": "stdout", "text": "t"}
     await store.put_outputs(run.id, "a", 1, [output])
     if run.ended:

@@ -17,15 +17,18 @@ from jupyter_pdflow.exceptions import ArchiveError
 from jupyter_pdflow.maintenance.archive import ArchiveLimits
 from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
 from jupyter_pdflow.stores.tinydb.layout import DataDir
-from tests.maintenance.sample_data import SampleData
+from tests.maintenance.sample_data import SampleData, make_format_1
 
 Files = dict[str, bytes]
 Change = Callable[[Files], object]
 
 
-@pytest.fixture
-def files(sample: SampleData, tmp_path: Path) -> Files:
-    """Return the files of an archive that an export has made."""
+@pytest.fixture(params=["histories", "format 1"])
+def files(sample: SampleData, tmp_path: Path, request: pytest.FixtureRequest) -> Files:
+    """Return the files of an archive that an export has made, of runs with histories or without."""
+    if request.param == "format 1":
+        make_format_1(sample.data, sample.paused)
+        make_format_1(sample.data, sample.ended)
     export_runs(sample.data, tmp_path / "right.zip", [])
     with zipfile.ZipFile(tmp_path / "right.zip") as found:
         return {name: found.read(name) for name in found.namelist()}
@@ -62,11 +65,19 @@ def edit(files: Files, folder: str, table: str, **fields: Any) -> None:
     name = find(files, folder)
     content = json.loads(files[name])
     content[table]["1"].update(fields)
-    files[name] = json.dumps(content).encode()
+    files[name] = json.dumps(content).encode() + b"\n"
 
 
 def rename(files: Files, folder: str, to: str) -> None:
-    files[to] = files.pop(find(files, folder))
+    """Rename a file; a name that ends with ``.json`` ends as the old one."""
+    old = find(files, folder)
+    files[to.replace(".json", Path(old).suffix)] = files.pop(old)
+
+
+def in_two_files(files: Files, folder: str) -> None:
+    path = Path(find(files, folder))
+    for suffix in (".json", ".jsonl"):
+        files[str(path.with_suffix(suffix))] = files[str(path)]
 
 
 def drop(files: Files, folder: str) -> None:
@@ -116,6 +127,13 @@ CHANGES: dict[str, Change] = {
     "the id of no run": lambda f: rename(f, "active", "active/a.json"),
     "a line break in a name": lambda f: rename(f, "active", f"active/{ULID}.json\n"),
     "no JSON": lambda f: f.update({find(f, "active"): b"{"}),
+    "a line that is no JSON": lambda f: f.update(
+        {find(f, "active"): f[find(f, "active")] + b"{\n"}
+    ),
+    "half a run": lambda f: f.update({find(f, "active"): f[find(f, "active")][:100]}),
+    "half a finished run": lambda f: f.update({find(f, "finished"): f[find(f, "finished")][:100]}),
+    "a run in two files": lambda f: in_two_files(f, "active"),
+    "a finished run in two files": lambda f: in_two_files(f, "finished"),
     "not UTF-8": lambda f: f.update({find(f, "active"): b"\xff"}),
     "an empty file": lambda f: f.update({find(f, "finished"): b""}),
     "deep JSON": lambda f: deep(f, 300),
@@ -205,7 +223,7 @@ def test_what_no_export_writes_is_refused(
 
 
 def test_a_newer_archive(files: Files, target: DataDir, tmp_path: Path) -> None:
-    files["manifest.json"] = b'{"archive": 4}'
+    files["manifest.json"] = b'{"archive": 5}'
     assert "made by a newer jupyter_pdflow" in refuse(target, write(tmp_path / "a.zip", files))
 
 
@@ -249,7 +267,8 @@ def test_a_symbolic_link_is_a_file_that_is_no_good(
         info = zipfile.ZipInfo(name)
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         made.writestr(info, "/etc/passwd")
-    assert "is not JSON" in refuse(target, path)
+    words = "has no whole line" if name.endswith(".jsonl") else "is not JSON"
+    assert words in refuse(target, path)
 
 
 def test_a_symbolic_link_among_the_files(files: Files, target: DataDir, tmp_path: Path) -> None:

@@ -26,7 +26,14 @@ from jupyter_pdflow.stores.tinydb.layout import (
     DataLock,
 )
 from jupyter_pdflow.stores.tinydb.storage import replace_file
-from tests.maintenance.sample_data import SOURCE, SampleData, add_email, make_sample_data
+from tests.maintenance.sample_data import (
+    HISTORY,
+    SOURCE,
+    SampleData,
+    add_email,
+    make_format_1,
+    make_sample_data,
+)
 
 
 def problems(report: Report) -> list[str]:
@@ -79,6 +86,52 @@ def test_what_a_crash_left_is_removed(sample: SampleData) -> None:
     assert examine(sample.data).findings == []
 
 
+def test_half_a_last_line_is_no_damage(sample: SampleData) -> None:
+    append(sample, b'{"run":{"1":{"format":2,"id":')
+    assert examine(sample.data).findings == []
+    assert sample.history(sample.ended) == HISTORY
+
+
+def test_half_a_first_line_is_removed(sample: SampleData) -> None:
+    before = sample.files()
+    sample.data.file(ACTIVE, "new").write_bytes(b'{"run":{"1":{"form')
+    with DataLock(sample.path).held("another command"):
+        assert examine(sample.data).findings == []  # it may be about to be written
+    assert problems(examine(sample.data)) == ["active/new.jsonl was left half-written by a crash."]
+    assert repair(sample.data) == ["Removed active/new.jsonl."]
+    assert sample.files() == before
+    assert examine(sample.data).findings == []
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_of_two_files_of_a_run_one_is_removed(half: bool, sample: SampleData) -> None:
+    """A crash stops the first write of a run of format 1 within the line, or just after it."""
+    content = sample.data.file(ACTIVE, sample.paused.id).read_bytes()
+    older = make_format_1(sample.data, replace(sample.paused, event="older"))
+    newer = older.with_suffix(".jsonl")
+    newer.write_bytes(content[:90] if half else content)
+    unused, used = sorted([newer, older], key=lambda path: (path == newer) != half)
+    assert problems(examine(sample.data)) == [
+        f"active/{unused.name} is not used: its run is in active/{used.name}."
+    ]
+    assert (sample.data.read_run(sample.paused.id) == sample.paused) != half
+    assert repair(sample.data) == [f"Removed active/{unused.name}."]
+    assert examine(sample.data).findings == []
+    assert used.exists()
+
+
+def test_an_older_file_does_not_replace_one_that_was_set_aside(sample: SampleData) -> None:
+    content = sample.data.file(ACTIVE, sample.paused.id).read_bytes()
+    older = make_format_1(sample.data, sample.paused)
+    older.with_suffix(".jsonl").write_bytes(content + b"{\n")
+    (problem,) = problems(examine(sample.data))
+    assert problem == f"active/{older.stem}.jsonl: {older.stem}.jsonl is not JSON (Input data was truncated)."  # fmt: skip
+    assert len(repair(sample.data)) == 1
+    assert repair(sample.data) == []
+    assert len(problems(examine(sample.data))) == 2
+    assert sample.data.run_ids() == [sample.ended.id]
+
+
 def copy_to(room: str) -> Callable[[SampleData], object]:
     return lambda f: shutil.copy(
         next(f.path.glob(f"{'active' if room == 'finished' else 'finished'}/*")), f.path / room
@@ -111,7 +164,7 @@ REPORTED: dict[str, tuple[Callable[[SampleData], object], str]] = {
         lambda f: f.data.file(ACTIVE, f.paused.id).rename(f.data.file(FINISHED, f.paused.id)),
         "is paused, but lies among the finished ones",
     ),
-    "newer": (lambda f: swap(f, '"format":1', '"format":9'), "by a newer jupyter_pdflow"),
+    "newer": (lambda f: swap(f, '"format":2', '"format":9'), "by a newer jupyter_pdflow"),
     "set aside": (lambda f: (f.path / "active/x.json.unreadable-2").touch(), "was set aside"),
     "late": (late, "Overdue pauses"),
     "no version": (lambda f: swap(f, f.paused.version, "gone"), "version 'gone' of workflow 'flow'"),
@@ -131,8 +184,16 @@ def remove_time_zones(sample: SampleData) -> None:
 
 
 UNUSABLE: dict[str, tuple[Callable[[SampleData], object], str]] = {
-    "damaged": (lambda f: f.data.file(FINISHED, f.ended.id).write_bytes(b"{"), "is not JSON"),
-    "foreign": (lambda f: f.data.file(ACTIVE, "x").write_text("{}"), "x.json holds no run"),
+    "damaged": (lambda f: append(f, b"{\n"), ".jsonl is not JSON"),
+    "damaged, of format 1": (
+        lambda f: make_format_1(f.data, f.ended).write_bytes(b"{"), ".json is not JSON"),
+    "a finished run that was cut off": (
+        lambda f: os.truncate(f.data.file(FINISHED, f.ended.id), 300), "has no whole line"),
+    "an empty finished run": (
+        lambda f: os.truncate(f.data.file(FINISHED, f.ended.id), 0), "has no whole line"),
+    "half of another file": (
+        lambda f: f.data.file(ACTIVE, "x").write_text("{"*9), "x.jsonl has no whole line"),
+    "foreign": (lambda f: f.data.file(ACTIVE, "x").write_text("{}\n"), "x.jsonl holds no run"),
     "impossible": (lambda f: swap(f, '"position":0', '"position":3'), "at a step that it does not have"),
     "vague": (remove_time_zones, "has no time zone"),
     "no time that ever is": (
@@ -161,6 +222,11 @@ UNUSABLE: dict[str, tuple[Callable[[SampleData], object], str]] = {
     "keys of imported runs": (
         lambda f: replace_file(f.path / "imported_keys.json", b'{"k": 1}'), "imported_keys.json"),
 }  # fmt: skip
+
+
+def append(sample: SampleData, content: bytes) -> None:
+    with sample.data.file(FINISHED, sample.ended.id).open("ab") as file:
+        file.write(content)
 
 
 def replaced_by_pipe(path: Path) -> None:

@@ -45,7 +45,14 @@ from jupyter_pdflow.stores.tinydb.layout import (
     DataLock,
 )
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.maintenance.sample_data import SOURCE, SampleData, add_email, make_sample_data
+from tests.maintenance.sample_data import (
+    HISTORY,
+    SOURCE,
+    SampleData,
+    add_email,
+    make_format_1,
+    make_sample_data,
+)
 
 
 def run_killed(command: str, paths: list[Path]) -> int:
@@ -114,6 +121,101 @@ def test_all_arrives(sample: SampleData, archive: Path, other: DataDir) -> None:
     assert links.read("resume", token) == (sample.paused.id, "a", 1)
     assert links.token("resume", sample.paused.id, "a", 1) != token
     assert [finding for finding in examine(other).findings if finding.grave] == []
+
+
+class TestHistory:
+    """A run's history goes with it, as far as it can be used, in one line."""
+
+    def test_it_arrives(self, sample: SampleData, archive: Path, other: DataDir) -> None:
+        there = SampleData(other, sample.paused, sample.ended)
+        export_runs(sample.data, archive, [])
+        import_runs(other, archive)
+        for run, folder in ((sample.paused, ACTIVE), (sample.ended, FINISHED)):
+            assert there.history(run) == HISTORY
+            content = other.file(folder, run.id).read_bytes()
+            with zipfile.ZipFile(archive) as found:
+                assert found.read(folder.file(run.id)) == content
+            assert content.endswith(b"\n")
+            assert content.count(b"\n") == 1
+
+    def test_a_damaged_line_costs_its_entries(
+        self, sample: SampleData, archive: Path, other: DataDir
+    ) -> None:
+        path = sample.data.file(ACTIVE, sample.paused.id)
+        first, last = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first[:-9] + b"\n" + last + b'{"run":{"1":{"form')
+        export_runs(sample.data, archive, [])
+        import_runs(other, archive)
+        assert SampleData(other, sample.paused, sample.ended).history(sample.paused) == {
+            3: "finish"
+        }
+        assert other.read(ACTIVE, sample.paused.id) == sample.paused
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            b'"9":{}',
+            b'"' + b"9" * 20 + b'":%b',
+            b'"9":{"at":"2026-01-01T00:00:00","event":"x","step":"a","execution":1,"attempt":1}',
+            b'"9":{"at":"2026-01-01T00:00:00Z","event":"x","step":"a","execution":-1,"attempt":1}',
+        ],
+        ids=["no fields", "a long number", "no time zone", "a negative count"],
+    )
+    def test_a_wrong_entry_is_left_out(
+        self, entry: bytes, sample: SampleData, archive: Path, other: DataDir
+    ) -> None:
+        path = sample.data.file(ACTIVE, sample.paused.id)
+        content = path.read_bytes()
+        good = content[content.rindex(b'"3":') + 4 : -3]
+        path.write_bytes(content[:-3] + b"," + entry.replace(b"%b", good) + b"}}\n")
+        export_runs(sample.data, archive, [])
+        import_runs(other, archive)
+        there = SampleData(other, sample.paused, sample.ended)
+        assert there.history(sample.paused) == sample.history(sample.ended) == HISTORY
+
+    def test_a_run_of_format_1_arrives_without(
+        self, sample: SampleData, archive: Path, other: DataDir
+    ) -> None:
+        older = make_format_1(sample.data, sample.paused)
+        export_runs(sample.data, archive, [])
+        assert not older.exists()
+        there = SampleData(other, sample.paused, sample.ended)
+        assert import_runs(other, archive).new == sorted([sample.paused.id, sample.ended.id])
+        assert other.name(ACTIVE, sample.paused.id) == f"active/{sample.paused.id}.jsonl"
+        assert other.read(ACTIVE, sample.paused.id) == sample.paused
+        assert (there.history(sample.paused), there.history(sample.ended)) == ({}, HISTORY)
+
+
+def test_a_run_in_two_files_is_not_exported(sample: SampleData, archive: Path) -> None:
+    newer = sample.data.file(ACTIVE, sample.paused.id)
+    content = newer.read_bytes()
+    make_format_1(sample.data, sample.paused)
+    newer.write_bytes(content)
+    with pytest.raises(NotExportedError, match="is not used: its run is in active/"):
+        export_runs(sample.data, archive, [])
+    assert export_runs(sample.data, archive, [sample.ended.id]).copied == [sample.ended.id]
+
+
+def test_half_a_first_line_is_no_run(sample: SampleData, archive: Path, tmp_path: Path) -> None:
+    half = sample.data.file(ACTIVE, str(ULID()))
+    half.write_bytes(b'{"run":{"1":{"form')
+    done = export_runs(sample.data, archive, [])
+    assert (done.moved, done.copied) == ([sample.paused.id], [sample.ended.id])
+    assert half.exists()
+    other = make_sample_data(tmp_path / "other").data
+    other.file(ACTIVE, sample.paused.id).write_bytes(b'{"run":{"1":{"form')
+    assert import_runs(other, archive).new == sorted([sample.paused.id, sample.ended.id])
+    assert other.read(ACTIVE, sample.paused.id) == sample.paused
+
+
+def test_versions_before_histories_refuse_a_directory_with_imported_runs(
+    sample: SampleData, archive: Path, tmp_path: Path
+) -> None:
+    other = make_sample_data(tmp_path / "other")
+    before = (other.path / LINK_KEYS).read_text()
+    export_runs(sample.data, archive, [])
+    import_runs(other.data, archive)
+    assert (other.path / LINK_KEYS).read_text().startswith(f"{before.rstrip()}\n# Data format 2")
 
 
 def test_a_finished_run_is_as_old_as_before(

@@ -16,7 +16,7 @@ from jupyter_pdflow.maintenance.archive import ArchiveLimits
 from jupyter_pdflow.maintenance.doctor import examine, repair
 from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
-from tests.maintenance.sample_data import SampleData, add_file
+from tests.maintenance.sample_data import SampleData, add_file, make_format_1
 
 
 @pytest.fixture
@@ -60,12 +60,16 @@ def test_all_arrives_for_its_owner_only(sample: SampleData, archive: Path, other
     assert not (other.path / "files").exists()
 
 
-def test_the_format_says_whether_there_are_files(sample: SampleData, tmp_path: Path) -> None:
+def test_the_format_says_whether_there_are_histories_and_files(
+    sample: SampleData, tmp_path: Path
+) -> None:
     def exported(name: str) -> int:
         export_runs(sample.data, tmp_path / name, [sample.ended.id])
         with zipfile.ZipFile(tmp_path / name) as found:
             return int(json.loads(found.read("manifest.json"))["archive"])
 
+    assert exported("with histories.zip") == 4
+    make_format_1(sample.data, sample.ended)
     assert exported("with.zip") == 3
     shutil.rmtree(folder(sample.data, sample.ended.id))
     assert exported("without.zip") == 1
