@@ -23,6 +23,7 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
     email_view,
     executed_notebook,
+    history_view,
     notebook_text,
     run_item,
     run_view,
@@ -95,14 +96,16 @@ async def read_all(services: OpenServices) -> None:
     runs = await engine.runs(limit=500)
     for run in runs:
         with suppress(StoredFileError):  # what lists show of it may be right all the same
-            read_run(services, engine.run(run.id))
+            await read_run(services, engine.run(run.id))
     encode([run_item(run, urls) for run in runs])
     encode([email_view(email) for email in await engine.emails()])
     encode([workflow_view(workflow) for workflow in engine.workflows()])
 
 
-def read_run(services: OpenServices, run: Run) -> None:
+async def read_run(services: OpenServices, run: Run) -> None:
     encode(run_view(run, services.links.urls))
+    history = await services.service.history(run.id)
+    encode([history_view(number, entry) for number, entry in history.items()])
     run_event(run)
     with suppress(PDFlowError):
         workflow = services.service.workflow_of(run)

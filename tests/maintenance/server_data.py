@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from jupyter_pdflow.stores.tinydb.layout import DataDir
+from tests.maintenance.sample_data import make_format_1
 from tests.servers import JupyterServer, wait_until
 
 LONG = 30 * 86_400_000
@@ -54,7 +56,10 @@ class ServerData(NamedTuple):
 
 
 def make_server_data(folder: Path) -> ServerData:
-    """Have servers make runs of all kinds; the last server is killed while a step executes."""
+    """Have servers make runs of all kinds; the last server is killed while a step executes.
+
+    One waiting and one ended run are of format 1 then.
+    """
     server = JupyterServer(folder)
     with server:
         flow = server.deploy("flow", [SETUP, START, LAST])
@@ -76,6 +81,9 @@ def make_server_data(folder: Path) -> ServerData:
         wait_until(lambda: server.get_run(hanging)["status"] == "running", "a step executes")
         server.kill()
         (server.data_dir / "inputs.toml").write_text('[slack]\ntoken = "x"\n')
+        data = DataDir(server.data_dir)
+        for run_id in (last[1], ended):
+            make_format_1(data, data.read_run(run_id))
     return ServerData(server.data_dir, last)
 
 
@@ -142,6 +150,25 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """Damage a file: one that is appended in one of its lines or at any byte, or cut it off."""
+    if not (content.startswith(b"{") and content.endswith(b"\n")):
+        return draw(_damaged_document(content))
+    lines = content.split(b"\n")[:-1]
+    number = draw(st.integers(0, len(lines) - 1) | st.just(len(lines) - 1))
+    how = draw(st.sampled_from(["a value", "a value", "a value", "cut off", "a byte", "appended"]))
+    place = draw(st.integers(0, len(content) - 1))
+    if how == "cut off":
+        return content[:place]
+    if how == "a byte":
+        return content[:place] + draw(st.binary(max_size=1)) + content[place + 1 :]
+    if how == "appended":
+        return content + draw(st.binary() | st.just(content[:place]))
+    lines[number] = draw(_damaged_document(lines[number]))
+    return b"\n".join([*lines, b""])
+
+
+@st.composite
+def _damaged_document(draw: st.DrawFn, content: bytes) -> bytes:
     """Change one value of a JSON file, or a few, remove one, or replace the file as a whole."""
     document = copy.deepcopy(_json(content))
     if document is None or draw(st.integers(0, 9)) == 0:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import KeyFileError
 from jupyter_pdflow.maintenance.doctor import examine, repair
-from jupyter_pdflow.stores.tinydb.layout import DataDir
+from jupyter_pdflow.stores.tinydb.layout import FINISHED, DataDir
 from tests.engine.support import until
 from tests.maintenance.open_services import (
     NOW,
@@ -67,7 +67,7 @@ async def open_and_check(
     later: timedelta = NOW,
 ) -> None:
     others = [run_id for run_id in server_data.last if run_id not in name]
-    kept = {file.stem for file in (path / "finished").glob("*.json") if file.stem not in name}
+    kept = {run_id for run_id in DataDir(path).ids(FINISHED) if run_id not in name}
     with Log() as log:
         try:
             async with open_services(path, smtp, later) as services:
@@ -76,6 +76,8 @@ async def open_and_check(
                     await check_continues(services.service, run_id, late=later == MONTHS)
                 for run_id in kept:
                     services.service.run(run_id)
+                    has_history = DataDir(path).name(FINISHED, run_id).endswith(".jsonl")
+                    assert bool(await services.service.history(run_id)) == has_history
                 await use_links(services, Path(name).stem, "last", 1)
                 await decide_all(services)
                 await read_all(services)
