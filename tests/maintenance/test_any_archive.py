@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 
 from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.maintenance.transfer import Imported, export_runs, import_runs
+from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, write_imported_keys
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
 from tests.maintenance.open_services import Log, decide_all, open_services, read_all
+from tests.maintenance.sample_data import make_format_1
 from tests.maintenance.server_data import ServerData, damaged
 
 Files = dict[str, bytes]
@@ -31,9 +35,41 @@ FUZZ = settings(
 @pytest.fixture(scope="session")
 def archive(server_data: ServerData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export all that real servers have left."""
-    folder = tmp_path_factory.mktemp("archive")
-    path = Path(shutil.copytree(server_data.path, folder / "data"))
-    export_runs(DataDir(path), folder / "runs.zip", [])
+    return export(server_data, tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture(scope="session")
+def archives(
+    archive: Path, server_data: ServerData, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Return archives of all formats, the newest one first, which is that of `archive`."""
+
+    def older(data: DataDir) -> None:
+        for run_id in data.run_ids():
+            make_format_1(data, data.read_run(run_id))
+
+    def without_files(data: DataDir) -> None:
+        older(data)
+        shutil.rmtree(data.folders.path)
+        write_imported_keys(data.path / IMPORTED_KEYS, {"k" * 40: set(server_data.last)})
+
+    def without_keys(data: DataDir) -> None:
+        without_files(data)
+        (data.path / IMPORTED_KEYS).unlink()
+
+    changes = (older, without_files, without_keys)
+    others = [
+        export(server_data, tmp_path_factory.mktemp(change.__name__), change) for change in changes
+    ]
+    return [archive, *others]
+
+
+def export(
+    server_data: ServerData, folder: Path, change: Callable[[DataDir], None] = lambda _: None
+) -> Path:
+    data = DataDir(Path(shutil.copytree(server_data.path, folder / "data")))
+    change(data)
+    export_runs(data, folder / "runs.zip", [])
     return folder / "runs.zip"
 
 
@@ -59,8 +95,8 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 @FUZZ
 @given(data=st.data())
-def test_any_value_at_any_place_of_any_member(archive: Path, data: st.DataObject) -> None:
-    files = read(archive)
+def test_any_value_at_any_place_of_any_member(archives: list[Path], data: st.DataObject) -> None:
+    files = read(data.draw(st.sampled_from(archives), "archive"))
     folders = sorted({name.rpartition("/")[0] or name for name in files})
     folder = data.draw(st.sampled_from(folders), "folder")
     names = [name for name in files if name == folder or name.rpartition("/")[0] == folder]
@@ -70,7 +106,19 @@ def test_any_value_at_any_place_of_any_member(archive: Path, data: st.DataObject
 
 
 NAMES = st.text(max_size=12) | st.sampled_from(
-    ["..", "active", "finished", "workflows", "mail", "outputs", "a.json", "A.JSON", "lock", "x\0y"]
+    [
+        "..",
+        "active",
+        "finished",
+        "workflows",
+        "mail",
+        "outputs",
+        "a.json",
+        "a.jsonl",
+        "A.JSON",
+        "lock",
+        "x\0y",
+    ]
 )
 
 
@@ -80,6 +128,7 @@ NAMES = st.text(max_size=12) | st.sampled_from(
 @example(None, ["", "tmp", "pwn.json"])
 @example(None, ["link_keys"])
 @example(None, ["active", "..", "..", "x.json"])
+@example(None, ["finished", "..", "..", "x.jsonl"])
 @example(None, ["exported", "active", "x.json"])
 def test_any_name_of_a_member(archive: Path, data: st.DataObject | None, parts: list[str]) -> None:
     files = read(archive)
@@ -146,7 +195,10 @@ async def open_and_decide(target: Path, done: Imported) -> None:
         await read_all(services)
 
 
-def test_an_archive_as_it_is(archive: Path) -> None:
+@pytest.mark.parametrize("version", [4, 3, 2, 1])
+def test_an_archive_as_it_is(version: int, archives: list[Path]) -> None:
+    archive = archives[4 - version]
+    assert json.loads(read(archive)["manifest.json"])["archive"] == version
     check(read(archive), start=True)
     check(read(archive), start=False)
     assert os.listdir(archive.parent / "data" / FINISHED.name)
