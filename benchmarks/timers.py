@@ -10,8 +10,7 @@ from benchmarks.baselines import executed, written
 from benchmarks.figures import Figure, Figures, Goal
 from benchmarks.product import Product, returned, serving, temporary_folder
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores.tinydb.records import Records
-from jupyter_pdflow.stores.tinydb.runs import RUN
+from jupyter_pdflow.stores.tinydb.layout import DataDir
 
 TOGETHER, QUICK_TOGETHER = 200, 50
 ROUNDS, QUICK_ROUNDS = 5, 1
@@ -94,17 +93,17 @@ def _lateness(product: Product, runs: list[Any], deadlines: list[datetime]) -> l
 
 
 def _woken(product: Product, run_id: str) -> float:
-    return _stored(product, "finished", run_id).decisions[-1].at.timestamp() * 1e3
+    return _stored(product, run_id).decisions[-1].at.timestamp() * 1e3
 
 
 def _deadline(product: Product, run_id: str) -> datetime:
-    pause = _stored(product, "active", run_id).pause
+    pause = _stored(product, run_id).pause
     assert pause is not None, (
         "It was not paused in time: the machine is busy, or SECONDS_… are too short."
     )
     return pause.deadline
 
 
-def _stored(product: Product, folder: str, run_id: str) -> Run:
+def _stored(product: Product, run_id: str) -> Run:
     """Return a run as it is stored: the API rounds times to milliseconds."""
-    return Records(product.server.data_dir / folder, RUN).get(run_id)
+    return DataDir(product.server.data_dir).read_run(run_id)

@@ -17,7 +17,7 @@ from typing import Any
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.kernels.connection import Connection
 from jupyter_pdflow.server.links.handler import LinkHandler
-from jupyter_pdflow.stores.tinydb.writer import Writer
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 VARIABLE = "PDFLOW_TRACEPOINTS"
 TRACEPOINTS = ("sent", "handler", "engine", "disk", "on disk", "kernel", "first line")
@@ -60,6 +60,6 @@ def recorded_both(
 if VARIABLE in os.environ:
     LinkHandler.initialize = recorded(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
     Service.resume_pause = recorded(Service.resume_pause, "engine")  # type: ignore[method-assign]
-    Writer.write = recorded_both(Writer.write, "disk", "on disk")  # type: ignore[method-assign]
+    WriterThread.write = recorded_both(WriterThread.write, "disk", "on disk")  # type: ignore[method-assign]
     Connection.request = recorded(Connection.request, "kernel")  # type: ignore[method-assign]
     atexit.register(lambda: Path(os.environ[VARIABLE]).write_text("".join(_times)))

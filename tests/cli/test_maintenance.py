@@ -60,10 +60,11 @@ def outputs_of(server: JupyterServer, run: dict[str, Any]) -> list[Any]:
 
 
 def make_overdue(server: JupyterServer, run: dict[str, Any]) -> None:
-    file = server.data_dir / "active" / f"{run['id']}.json"
-    stored = json.loads(file.read_text())
+    file = server.data_dir / "active" / f"{run['id']}.jsonl"
+    stored = json.loads(file.read_text().splitlines()[-1])
     stored["run"]["1"]["pause"]["deadline"] = "2026-01-01T00:00:00Z"
-    file.write_text(json.dumps(stored))
+    with file.open("a") as lines:
+        lines.write(json.dumps(stored) + "\n")
 
 
 def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer) -> None:
@@ -74,6 +75,8 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
     )
     ended = here.wait_run(here.run(workflow, {"ms": 10})["id"], "succeeded")
     outputs, mails = outputs_of(here, waiting), here.api("GET", "/mail").json()
+    history = here.api("GET", f"/runs/{waiting['id']}/history").json()
+    assert [entry["event"] for entry in history] == ["start", "begin", "finish"]
     assert outputs[0]["text"] == ["asked\n"]
     assert len(mails) == 3
     assert "In use by the server at" in run_command(here, "doctor")
@@ -93,6 +96,7 @@ def test_runs_move_to_another_machine(here: JupyterServer, there: JupyterServer)
     assert run["usage"]["credits"] == waiting["usage"]["credits"] == 1
     assert outputs_of(there, run) == outputs
     assert there.get_run(ended["id"]) == ended
+    assert there.api("GET", f"/runs/{waiting['id']}/history").json() == history
     assert there.api("GET", "/mail").json() == mails
 
     link = waiting["pause"]["resume_url"]
@@ -176,7 +180,7 @@ def test_an_archive_that_climbs_is_refused(here: JupyterServer, there: JupyterSe
     here.start()
     run = here.wait_run(here.run(here.deploy("ask", [ASK, TELL]), {"ms": HOUR})["id"], "paused")
     here.stop()
-    file = here.data_dir / "active" / f"{run['id']}.json"
+    file = here.data_dir / "active" / f"{run['id']}.jsonl"
     run_command(here, "export", "right.zip")
     mail = {"id": "../../../pwn", "run_id": "x", "step": "ask", "mail": {"subject": "s"}}
     with (
@@ -188,7 +192,7 @@ def test_an_archive_that_climbs_is_refused(here: JupyterServer, there: JupyterSe
             if Path(name).name == file.name and name.startswith("active/"):
                 stored = json.loads(content)
                 stored["run"]["1"]["outbox"] = [{**mail, "created_at": run["created_at"]}]
-                content = json.dumps(stored).encode()
+                content = json.dumps(stored).encode() + b"\n"
             wrong.writestr(name, content)
     error = run_command(there, "import", here.root / "wrong.zip", status=2)
     assert error.count("\n") == 1
@@ -202,7 +206,7 @@ def test_repair(here: JupyterServer) -> None:
     (here.data_dir / "active").mkdir(parents=True)
     here.data_dir.chmod(0o755)
     (here.data_dir / "active" / "x.json.tmp").touch()
-    (here.data_dir / "active" / "y.json").write_text("{")
+    (here.data_dir / "active" / "y.jsonl").write_text("{\n")
     found = run_command(here, "doctor", status=1)
     assert "Problem: active/x.json.tmp was left half-written by a crash.\n  It is of no" in found
     assert "\n3 problems.\n3 of them can be repaired by: jupyter pdflow doctor --repair\n" in found
@@ -210,9 +214,10 @@ def test_repair(here: JupyterServer) -> None:
     assert "Repaired: Removed active/x.json.tmp.\n" in repaired
     assert repaired.endswith("\n1 problem.\n")
     assert (
-        "Problem: active/y.json.unreadable was set aside, as it could not be used: y.js" in repaired
+        "Problem: active/y.jsonl.unreadable was set aside, as it could not be used: y.js"
+        in repaired
     )
-    (here.data_dir / "active" / "y.json.unreadable").unlink()
+    (here.data_dir / "active" / "y.jsonl.unreadable").unlink()
     report = json.loads(run_command(here, "doctor", "--json"))
     assert (report["findings"], report["held_by"]) == ([], None)
 
