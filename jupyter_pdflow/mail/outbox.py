@@ -24,12 +24,12 @@ from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email, run_of
 from jupyter_pdflow.stores.tinydb.layout import (
     DONE_EMAILS,
-    EMAIL,
     MESSAGE,
     MESSAGES,
     QUEUED_EMAILS,
 )
-from jupyter_pdflow.stores.tinydb.records import QUOTED, Records
+from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
+from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import (
     in_reader,
     in_slices,

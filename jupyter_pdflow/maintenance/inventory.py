@@ -20,7 +20,8 @@ from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir, RecordFolder
-from jupyter_pdflow.stores.tinydb.records import QUOTED, quarantine
+from jupyter_pdflow.stores.tinydb.record_types import QUOTED, Versions
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
 NAMED = 3  # runs in one finding
@@ -53,7 +54,7 @@ class Inventory:
     holder: str | None = None
     active: dict[str, Run | None] = field(default_factory=dict)
     finished: dict[str, Run | None] = field(default_factory=dict)
-    workflows: dict[str, layout.Versions] = field(default_factory=dict)
+    workflows: dict[str, Versions] = field(default_factory=dict)
     emails: list[Email] = field(default_factory=list)
     unreadable: list[Finding] = field(default_factory=list)
 
@@ -80,7 +81,7 @@ def take_inventory(data: DataDir, watch: Progress, holder: str | None = None) ->
         elif folder == FINISHED:
             keep = record is not None and (not record.ended or record_id in inventory.active)
             inventory.finished[record_id] = record if keep else None
-        elif isinstance(record, layout.Versions):
+        elif isinstance(record, Versions):
             inventory.workflows[record_id] = record
         elif isinstance(record, Email):
             inventory.emails.append(record)

@@ -37,7 +37,7 @@ from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb import appended, layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
-from jupyter_pdflow.stores.tinydb.records import QUOTED, history_in
+from jupyter_pdflow.stores.tinydb.record_types import QUOTED, Versions, history_in
 
 # --- export ---------------------------------------------------------------------------
 
@@ -336,9 +336,7 @@ def _state(data: DataDir, incoming: ExportArchive, run_id: str) -> State:
     return "other" if has_files and not incoming.has_same_files(run_id, data.folders) else "new"
 
 
-def _merged_versions(
-    data: DataDir, incoming: ExportArchive, runs: list[Run]
-) -> list[layout.Versions]:
+def _merged_versions(data: DataDir, incoming: ExportArchive, runs: list[Run]) -> list[Versions]:
     """Add versions to the workflows here, whose newest version stays; return the changed ones."""
     changed = []
     for workflow_id in sorted({run.workflow_id for run in runs} & set(incoming.ids(WORKFLOWS))):

@@ -22,90 +22,26 @@ from msgspec.json import encode
 from jupyter_pdflow.exceptions import DataDirLockedError, HalfWrittenError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores import Email, Output, run_of
+from jupyter_pdflow.stores import run_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.records import (
+from jupyter_pdflow.stores.tinydb.record_types import (
+    EMAIL,
+    RUN,
+    RUN_OUTPUTS,
     SUFFIX,
+    WORKFLOW,
     RecordType,
     file_name,
     history_in,
     line_of,
-    quarantine,
 )
+from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, write_record
 from jupyter_pdflow.stores.tinydb.validation import (
-    flaw_of_run,
-    flaw_of_values,
-    flaw_of_workflow,
     is_id,
-    is_writable,
 )
 
 R = TypeVar("R", bound=Struct)
-
-
-# --- the types of records -------------------------------------------------------------
-
-
-class ExecutionOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of one execution of a step."""
-
-    step: str
-    execution: int
-    outputs: list[Output]
-
-
-class RunOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of a run: executions, oldest first, and the number of dropped ones by step."""
-
-    id: str
-    shown: list[ExecutionOutputs] = []
-    dropped: dict[str, int] = {}
-
-
-class Versions(Struct, frozen=True, kw_only=True):
-    """All versions of one workflow; `newest` is the version that new runs use."""
-
-    id: str
-    newest: str
-    versions: dict[str, Workflow]
-
-
-def flaw_of_outputs(kept: RunOutputs) -> str | None:
-    """Return what is wrong with stored outputs, or None."""
-    writable = is_writable([execution.outputs for execution in kept.shown])
-    return flaw_of_values(kept) or (None if writable else "its data can't be written again")
-
-
-def flaw_of_versions(known: Versions) -> str | None:
-    """Return what is wrong with a stored workflow, or None."""
-    if known.newest not in known.versions:
-        return "its newest version is missing"
-    for version, workflow in known.versions.items():
-        if (workflow.id, workflow.version) != (known.id, version):
-            return f"version {version[:80]!r} is that of another workflow, or another version"
-        flaw = flaw_of_workflow(workflow)
-        if flaw is not None:
-            return f"version {version!r}: {flaw}"
-    return None
-
-
-def flaw_of_email(email: Email) -> str | None:
-    """Return what is wrong with a stored email, or None.
-
-    An email that can't be sent has no flaw: it becomes `failed`, and its `error` says why.
-    """
-    flaw = flaw_of_values(email)
-    if flaw is None and run_of(email.id) != email.run_id:
-        flaw = "its id is not one of its run's emails"
-    return flaw
-
-
-RUN = RecordType(Run, "run", flaw_of_run, appended=True)
-RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
-WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
-EMAIL = RecordType(Email, "mail", flaw_of_email)
 
 
 # --- the folders ----------------------------------------------------------------------

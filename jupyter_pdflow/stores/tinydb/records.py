@@ -7,28 +7,34 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from heapq import nlargest
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
-from msgspec import MsgspecError, Struct, convert, defstruct
-from msgspec.json import Decoder, encode
+from msgspec import MsgspecError, Struct, defstruct
+from msgspec.json import Decoder
 
-from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, StoredFileError
+from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.stores.tinydb import appended
+from jupyter_pdflow.stores.tinydb.record_types import (
+    SUFFIX,
+    RecordType,
+    file_name,
+    history_in,
+    id_of,
+    line_of,
+)
 from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
     beginning,
-    dump_record,
-    parse_record,
     read_file,
     sorted_in_turns,
     sync_directory,
 )
-from jupyter_pdflow.stores.tinydb.validation import LARGEST_COUNT, flaw_of_values, is_id
+from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
 
 logger = logging.getLogger(__name__)
@@ -90,119 +96,12 @@ CACHE = RecordCache(CACHE_BYTES)
 
 R = TypeVar("R", bound=Struct)
 
-SUFFIX = ".json"
 UNREADABLE = ".unreadable"
 LONGEST_NAME = 230
 """Maximum number of bytes of a name to which a suffix can be added."""
 
-QUOTED = 100
-"""Maximum number of characters of an invalid id that a message quotes."""
-
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of reading a file that say nothing about the file."""
-
-
-class RecordType(NamedTuple, Generic[R]):
-    """A type of records: how to read, check and write them.
-
-    Attributes
-    ----------
-    kind : type
-        The msgspec struct; it has an ``id``.
-    table : str
-        The name of the table in a record's file.
-    flaw : callable
-        Returns what is wrong with a record, or None.
-    appended : bool
-        Whether the files are appended. Such records are read from replaced files too, as all were
-        in format 1.
-    """
-
-    kind: type[R]
-    table: str
-    flaw: Callable[[R], str | None]
-    appended: bool = False
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """How names of files end; the first one is that of new files."""
-        return (appended.SUFFIX, SUFFIX) if self.appended else (SUFFIX,)
-
-    def parse(self, content: bytes, name: str) -> R:
-        """Return the record in the content of a file of that name.
-
-        Raises
-        ------
-        HalfWrittenError
-            As `last_line`.
-        StoredFileError
-            The content is not a record of this type, has another id than the name, or a flaw.
-        """
-        if name.endswith(appended.SUFFIX):
-            content = self.last_line(content, name)
-        return self.parse_record(content, name)
-
-    def last_line(self, content: bytes, name: str) -> bytes:
-        """Return the last whole line of the content of a file of that name.
-
-        Raises
-        ------
-        HalfWrittenError
-            A crash cut off its first line, as far as that can be told.
-        StoredFileError
-            It has no whole line for another reason.
-        """
-        prefix = beginning(self.table)
-        if b"\n" not in content and prefix.startswith(content[: len(prefix)]):
-            msg = f"{name} has no whole line."
-            raise HalfWrittenError(msg)
-        return appended.last_line(content, name)
-
-    def parse_record(self, content: bytes, name: str) -> R:
-        """Return the record in one state of a file; `StoredFileError` as for `parse`."""
-        fields = parse_record(content, self.table, name)
-        try:
-            record = convert(fields, self.kind)
-        except (MsgspecError, ValueError, RecursionError) as error:
-            msg = f"{name} can't be read: {error}"
-            raise StoredFileError(msg) from error
-        return self.checked(record, name)
-
-    def checked(self, record: R, name: str) -> R:
-        """Return a record of the file of that name if it is valid; `StoredFileError` if not."""
-        if getattr(record, "id", None) != id_of(name):
-            msg = f"{name} is a copy of another record."
-            raise StoredFileError(msg)
-        flaw = self.flaw(record)
-        if flaw is not None:
-            msg = f"{name} can't be used: {flaw}."
-            raise StoredFileError(msg)
-        return record
-
-    def dump(self, record: R) -> bytes:
-        """Return the content of a record's file."""
-        return dump_record(encode(record), self.table)
-
-
-def id_of(name: str) -> str:
-    """Return the id of the record that the file of that name holds."""
-    return name.removesuffix(appended.SUFFIX).removesuffix(SUFFIX)
-
-
-def file_name(record_id: str, suffix: str = SUFFIX) -> str:
-    """Return the name of a record's file.
-
-    Every path that is made from an id uses this, so that no id leads to another folder.
-
-    Raises
-    ------
-    StoredFileError
-        The id is not valid.
-    """
-    if not is_id(record_id):
-        msg = f"{record_id[:QUOTED]!a} is not the id of a record."
-        raise StoredFileError(msg)
-    return f"{record_id}{suffix}"
 
 
 def quarantine(path: Path) -> Path:
@@ -437,25 +336,6 @@ def _content_of(path: str, name: str) -> bytes:
         msg = f"{name} has no whole line."
         raise StoredFileError(msg)
     return line
-
-
-def line_of(kind: RecordType[R], record: R, history: Mapping[int, HistoryEntry]) -> bytes:
-    """Return a record, and entries of its history by number, as a line of its file."""
-    line = kind.dump(record)
-    if not history:
-        return line
-    return b'%b,"%b":%b}' % (line[:-1], appended.HISTORY.encode(), encode(history))
-
-
-def history_in(content: bytes) -> dict[int, HistoryEntry]:
-    """Return the history entries in the content of a file, as far as they can be used."""
-    found = {}
-    for number, fields in appended.history_of(content).items():
-        with suppress(MsgspecError, ValueError):
-            entry = convert(fields, HistoryEntry)
-            if 0 < number <= LARGEST_COUNT and flaw_of_values(entry) is None:
-                found[number] = entry
-    return found
 
 
 class AppendedRecords(Records[R]):

@@ -17,11 +17,10 @@ from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
 from jupyter_pdflow.stores import Output, RunSummary
-from jupyter_pdflow.stores.tinydb.layout import (
-    OUTPUTS,
+from jupyter_pdflow.stores.tinydb.layout import OUTPUTS, WORKFLOWS
+from jupyter_pdflow.stores.tinydb.record_types import (
     RUN_OUTPUTS,
     WORKFLOW,
-    WORKFLOWS,
     ExecutionOutputs,
     RunOutputs,
     Versions,

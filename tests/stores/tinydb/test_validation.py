@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.stores import Email
-from jupyter_pdflow.stores.tinydb.layout import (
+from jupyter_pdflow.stores.tinydb.record_types import (
     ExecutionOutputs,
     RunOutputs,
     Versions,
