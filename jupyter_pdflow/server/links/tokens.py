@@ -161,7 +161,12 @@ def _canonical(token: str) -> str:
 
 # --- keys ---
 
-FORMAT_NOTE = b"# Data format 2: versions of jupyter_pdflow before it can't use this directory."
+FORMAT_NOTE = (
+    b"# Data format 2: a newer jupyter_pdflow has used this directory. "
+    b"Upgrade jupyter_pdflow; do not delete this file."
+)
+"""The comment that makes versions before format 2 refuse the directory."""
+
 LINK_KEYS = "link_keys"
 """The file of the data directory that holds the keys of this server."""
 

@@ -18,6 +18,9 @@ from jupyter_pdflow.server.links.tokens import (
     ImportedKeys,
     Links,
     _serializer,
+    is_key,
+    read_keys,
+    refuse_older_versions,
     write_imported_keys,
 )
 
@@ -226,3 +229,14 @@ def test_a_pipe_in_place_of_the_key_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "link_keys", 0o600)
     with pytest.raises(KeyFileError, match="can't be read"):
         links_at(tmp_path / "link_keys")
+
+
+def test_a_comment_makes_older_versions_refuse_the_directory(tmp_path: Path) -> None:
+    path = tmp_path / "link_keys"
+    keys = read_keys(path)
+    for _ in range(2):
+        refuse_older_versions(path)
+    first, note = path.read_text().splitlines()
+    assert [first] == keys == read_keys(path)
+    assert note.startswith("# Data format 2")
+    assert not is_key(note)  # what versions before format 2 asked of each line
