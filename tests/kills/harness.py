@@ -104,6 +104,7 @@ class _Harness:
                 "--config",
                 str(CONFIG),
                 "--PDFlow.max_kernels=4",
+                "--PDFlow.max_crashes=1000",  # a run may be executing at any number of kills
                 f"--PDFlow.smtp_url={smtp_url}",
             ],
             env={faults.VARIABLE: str(self.fault)},
