@@ -14,6 +14,7 @@ import pytest
 from ulid import ULID
 
 from jupyter_pdflow.clock import utc_now
+from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
@@ -25,6 +26,10 @@ from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
 from tests.rules.support import START, workflow
+
+IDS = Ids()
+"""Ids in the order in which they are made, also within a millisecond."""
+
 
 LONG_AGO = time.time() - 10 * 86_400
 
@@ -63,7 +68,7 @@ class Services:
         )
 
     async def make(self, *, ended: bool = True, old: bool = True) -> str:
-        run = new_run(str(ULID()), workflow("a"), None, datetime.now(UTC)).run
+        run = new_run(IDS.new(datetime.now(UTC)), workflow("a"), None, datetime.now(UTC)).run
         await self.store.put(run)
         await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
         (self.data_dir / FILES / run.id / "sub").mkdir(parents=True)

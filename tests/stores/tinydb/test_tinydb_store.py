@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 from ulid import ULID
 
+from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
@@ -34,13 +35,19 @@ from tests.stores.tinydb.conftest import OpenActive
 Open = Callable[[], TinyDBStore]
 
 
+IDS = Ids()
+"""Ids in the order in which they are made, also within a millisecond."""
+
+
 @pytest.fixture
 def reopen(tmp_path: Path, open_active: OpenActive) -> Open:
     return lambda: open_active(tmp_path)[0]
 
 
 async def make(store: TinyDBStore, workflow_id: str = "w", *, ended: bool = False) -> Run:
-    run = new_run(str(ULID()), workflow("a"), {"é": [1, None, 2.5]}, datetime.now(UTC)).run
+    run = new_run(
+        IDS.new(datetime.now(UTC)), workflow("a"), {"é": [1, None, 2.5]}, datetime.now(UTC)
+    ).run
     await store.put(run)
     if ended:
         run = apply(run, Cancel(by="api"), START).run
