@@ -210,10 +210,6 @@ class KeyFileError(PDFlowError):
     status = 503
 
 
-class WriterGoneError(Exception):
-    """The process that writes runs has ended before it replied; the write may be repeated."""
-
-
 class FilesError(PDFlowError):
     """The files of a data directory or an archive can't be read or written."""
 

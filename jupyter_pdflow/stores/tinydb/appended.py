@@ -143,23 +143,29 @@ def last_line(content: bytes, name: str) -> bytes:
     """
     end = content.rfind(_NEWLINE)
     if end < 0:
-        msg = f"{name} has no whole line."
-        raise StoredFileError(msg)
+        raise _no_whole_line(name)
     return content[content.rfind(_NEWLINE, 0, end) + 1 : end]
 
 
-def parse_tail(line: bytes, name: str) -> Tables:
-    """Return the tables of the last whole line of the file of that name.
+def read_last_line(path: str, name: str) -> bytes:
+    """Return the last whole line of a file, and read as little else as possible.
 
     Raises
     ------
     StoredFileError
-        The line is no state of a database.
+        There is none.
+    OSError
+        As `read_tail`.
     """
+    line = read_tail(path).line
     if not line:
-        msg = f"{name} has no whole line."
-        raise StoredFileError(msg)
-    return parse(line, name)
+        raise _no_whole_line(name)
+    return line
+
+
+def _no_whole_line(name: str) -> StoredFileError:
+    msg = f"{name} has no whole line."
+    return StoredFileError(msg)
 
 
 def history_of(content: bytes) -> dict[int, dict[str, Any]]:
@@ -206,10 +212,10 @@ class AppendedJSONStorage(Storage):
             The last whole line is no database of ours.
         """
         try:
-            tail = read_tail(str(self._path))
+            line = read_last_line(str(self._path), self._path.name)
         except FileNotFoundError:
             return None
-        return parse_tail(tail.line, self._path.name)
+        return parse(line, self._path.name)
 
     def write(self, data: Tables) -> None:
         """Append a line; when this returns, it survives a power cut."""

@@ -173,6 +173,7 @@ class Records(Generic[R]):
         for name in self._names(TEMPORARY):
             path = self.directory / name
             with suppress(OSError):  # a folder, for instance
+                # A newer one belongs to a write that is under way, not to a crash.
                 if path.lstat().st_mtime < self._made_at:
                     path.unlink()
         names = self._names()
@@ -249,7 +250,10 @@ class Records(Generic[R]):
 
     @contextmanager
     def hold_previous(self, record_id: str) -> Iterator[None]:
-        """Meanwhile, `get` returns a record as it now is, if there is one."""
+        """Let `get` return a record as it is now, until the block ends.
+
+        A new state is visible in its file before it is durable, and must not be read then.
+        """
         with suppress(StoredFileError):
             self._previous[record_id] = self.get(record_id)
         try:
@@ -329,13 +333,8 @@ class Records(Generic[R]):
 
 def _content_of(path: str, name: str) -> bytes:
     """Read a file, or the last whole line of one that is appended."""
-    if not name.endswith(appended.SUFFIX):
-        return read_file(path)
-    line = appended.read_tail(path).line
-    if not line:
-        msg = f"{name} has no whole line."
-        raise StoredFileError(msg)
-    return line
+    is_appended = name.endswith(appended.SUFFIX)
+    return appended.read_last_line(path, name) if is_appended else read_file(path)
 
 
 class AppendedRecords(Records[R]):

@@ -117,7 +117,7 @@ READ_AT_ONCE = 200
 
 
 class Runs:
-    """The runs of a data directory: ``active/<run>.json`` until a run ends, then ``finished/``.
+    """The runs of a data directory: ``active/<run>.jsonl`` until a run ends, then ``finished/``.
 
     A transition costs the same for any number of other runs. A start reads the active runs only.
     The first list indexes the ids of the finished runs. Their entries are completed as lists read
