@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from heapq import nlargest
 from pathlib import Path
@@ -17,22 +17,17 @@ from msgspec import MsgspecError, Struct, defstruct
 from msgspec.json import Decoder
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
-from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.record_types import (
-    SUFFIX,
     RecordType,
     file_name,
-    history_in,
     id_of,
-    line_of,
 )
 from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
     beginning,
     read_file,
     sorted_in_turns,
-    sync_directory,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
@@ -301,8 +296,8 @@ class Records(Generic[R]):
             except FileNotFoundError as error:
                 missing = error
             except OSError as error:
-                raise _unreadable(name, error) from error
-        raise _unreadable(file_name(record_id, self._kind.suffixes[0]), missing) from missing
+                raise read_error(name, error) from error
+        raise read_error(file_name(record_id, self._kind.suffixes[0]), missing) from missing
 
     def _load(self, name: str) -> R:
         """Read a file in the leanest way: a TinyDB for each would take five times as long."""
@@ -310,7 +305,7 @@ class Records(Generic[R]):
         try:
             content = _content_of(path, name)
         except OSError as error:
-            raise _unreadable(name, error) from error
+            raise read_error(name, error) from error
         record = self._decode(content) if content.startswith(self._prefix) else None
         if record is None:
             return self._kind.parse_record(content, name)
@@ -337,121 +332,7 @@ def _content_of(path: str, name: str) -> bytes:
     return appended.read_last_line(path, name) if is_appended else read_file(path)
 
 
-class AppendedRecords(Records[R]):
-    """Records whose files are appended; those of format 1, which were replaced, are read too.
-
-    A file of format 1 goes when its record is written next.
-    """
-
-    def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
-        super().__init__(directory, kind, writer)
-        self._entries: dict[str, int] = {}
-
-    def finish_writes(self) -> None:
-        """Bring writes that a crash interrupted to their end, when a server starts.
-
-        A file without a whole line was never answered for, and is removed. So is a file of
-        format 1 that has a successor. New names are synced: the crash may have come before that.
-        """
-        sync_directory(self.directory)
-        for name in self._names(appended.SUFFIX):
-            with suppress(OSError):
-                path = self.directory / name
-                if is_id(id_of(name)) and self._was_never_whole(path):
-                    path.unlink()
-                    logger.warning("%s was cut off when it was new, and is removed.", name)
-        names = set(self._names())
-        for name in names:
-            if name.endswith(SUFFIX) and id_of(name) + appended.SUFFIX in names:
-                self._remove_older(id_of(name))
-
-    async def append(
-        self,
-        record_id: str,
-        record: R,
-        entries: Sequence[HistoryEntry] = (),
-        to: Path | None = None,
-    ) -> None:
-        """Append the newest state of a record, of which no other write is under way.
-
-        It is durable when this returns.
-
-        Parameters
-        ----------
-        record_id : str
-        record : Struct
-        entries : sequence of HistoryEntry
-            What has happened to it, for its history.
-        to : Path, optional
-            The directory to which its file is moved then; that need not be synced.
-        """
-        path, older = self.path(record_id), self.directory / file_name(record_id)
-        known = CACHE.stamp(str(path))
-        is_stored = to is not None and not entries and self._is_stored(str(path), record)
-        first = self._last_entry(record_id) + 1
-        write = Write(
-            str(path),
-            b"" if is_stored else line_of(self._kind, record, dict(enumerate(entries, first))),
-            append=True,
-            move_to=None if to is None else str(to / path.name),
-            remove=str(older) if known is None and older.exists() else None,
-            known=known,
-        )
-        with self.hold_previous(record_id):
-            stamp = await self._writer.write(write)
-        CACHE.put(write.move_to or write.path, stamp, record)
-        self._entries[record_id] = first + len(entries) - 1
-        if to is not None:
-            del self._entries[record_id]
-
-    def history(self, record_id: str) -> dict[int, HistoryEntry]:
-        """Return the entries of a record's history by number; any thread may do so.
-
-        Raises
-        ------
-        StoredFileError
-            Its file can't be read.
-        """
-        path, _ = self._found(record_id)
-        if not path.endswith(appended.SUFFIX):
-            return {}
-        name = os.path.basename(path)  # noqa: PTH119
-        try:
-            return history_in(read_file(path))
-        except OSError as error:
-            raise _unreadable(name, error) from error
-
-    def _remove_older(self, record_id: str) -> None:
-        """Remove the file of format 1 of a record whose new file is valid."""
-        with suppress(StoredFileError, OSError):
-            self.read(record_id)
-            (self.directory / file_name(record_id)).unlink()
-
-    def _is_stored(self, path: str, record: R) -> bool:
-        """Whether the last line of a file is known to hold this record."""
-        try:
-            return CACHE.get(path, stamp_of(path)) is record
-        except OSError:
-            return False
-
-    def _last_entry(self, record_id: str) -> int:
-        """Return the number of the newest history entry; 0 if there is none."""
-        if record_id not in self._entries:
-            numbers: Iterable[int] = ()
-            with suppress(StoredFileError):
-                numbers = self.history(record_id)
-            self._entries[record_id] = max(numbers, default=0)
-        return self._entries[record_id]
-
-    def _was_never_whole(self, path: Path) -> bool:
-        """Whether a crash cut off the first line of a file, as far as that can be told."""
-        if appended.has_whole_line(str(path)):
-            return False
-        with path.open("rb") as file:
-            return self._prefix.startswith(file.read(len(self._prefix)))
-
-
-def _unreadable(name: str, error: OSError) -> Exception:
+def read_error(name: str, error: OSError) -> Exception:
     """Return the error that names the file, or the given one if the file is not its cause."""
     exhausted = error.errno in EXHAUSTED
     return error if exhausted else StoredFileError(f"{name} can't be read: {error}")

@@ -16,9 +16,9 @@ from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import ENDED, Run, RunStatus
 from jupyter_pdflow.stores import RunSummary, summary_of
+from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
 from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN, RecordType
-from jupyter_pdflow.stores.tinydb.records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.storage import in_reader, in_slices
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
