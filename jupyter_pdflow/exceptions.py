@@ -161,6 +161,13 @@ class RunEndedError(PDFlowError):
     status = 409
 
 
+class RunActiveError(PDFlowError):
+    """The run has not ended, so it can't be removed."""
+
+    reason = "active"
+    status = 409
+
+
 class AlreadyDecidedError(PDFlowError):
     """The pause of a link is decided.
 
@@ -179,6 +186,20 @@ class AlreadyDecidedError(PDFlowError):
 
 
 # --- stored data ----------------------------------------------------------------------
+
+
+class StorageUnavailableError(PDFlowError):
+    """The store can't be read or written now. Nothing was changed, and it may work again later."""
+
+    reason = "storage"
+    status = 503
+
+
+class ConflictError(PDFlowError):
+    """Another process has changed the run since it was read; nothing was changed."""
+
+    reason = "conflict"
+    status = 409
 
 
 class StoredFileError(PDFlowError):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from jupyter_pdflow.engine.queue import Admission, Slot, StorageHealth
-from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
+from jupyter_pdflow.engine.queue import Admission, Slot
+from jupyter_pdflow.exceptions import (
+    GatewayError,
+    GatewayUnavailableError,
+    PDFlowError,
+    StorageUnavailableError,
+)
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.rules.execution import is_alone
@@ -33,15 +38,15 @@ INTERRUPTED_SECONDS = 1.0
 class RunUpdates(Protocol):
     """What an executor needs of the service: the runs to execute, and to store their changes.
 
-    Methods that change a run return the changed run. They raise `OSError` if the storage fails,
-    and may be called again then.
+    Methods that change a run return the changed run. They raise `StorageUnavailableError` if the
+    storage fails, and may be called again then.
     """
 
-    def run(self, run_id: str) -> Run:
+    async def run(self, run_id: str) -> Run:
         """Return a run."""
         ...
 
-    def workflow_of(self, run: Run) -> Workflow:
+    async def workflow_of(self, run: Run) -> Workflow:
         """Return the version that a run was started with."""
         ...
 
@@ -73,19 +78,14 @@ class Executor:
         The service.
     pool : KernelPool
         The kernels.
-    storage : StorageHealth
-        Logs that the storage fails.
     limits : Limits
         How soon a failed write is tried again.
     """
 
-    def __init__(
-        self, runs: RunUpdates, pool: KernelPool, storage: StorageHealth, *, limits: Limits = LIMITS
-    ) -> None:
+    def __init__(self, runs: RunUpdates, pool: KernelPool, *, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._runs = runs
         self._pool = pool
-        self._storage = storage
         self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queued: set[str] = set()
@@ -105,48 +105,45 @@ class Executor:
         """Start a kernel in advance for runs of a workflow."""
         self._pool.prestart(workflow.source.kernel_name)
 
-    def take(self, run: Run) -> Kernel | None:
-        """Take a kernel that is warm for a run.
+    def claim(self, run: Run) -> Kernel | None:
+        """Take a kernel that is warm for a run which is about to be stored as ready.
+
+        So one commit can store that the run is ready and that its step has begun.
 
         Returns
         -------
         Kernel or None
-            A kernel that has to go to `start` or `give_back`; None if the run has to queue.
+            A kernel that has to go to `execute` or `give_back`; None if the run has to queue.
         """
-        if self._stopping or run.id in self._tasks or is_alone(run):
+        if self._stopping or not run.ready or run.id in self._tasks or is_alone(run):
             return None
         if not self._admission.try_enter():
             return None
-        kernel = self._take_warm(run)
+        kernel = self._pool.take((run.workflow_id, run.version))
         if kernel is None:
             self._admission.leave(run.id)
         return kernel
 
-    def _take_warm(self, run: Run) -> Kernel | None:
-        try:
-            return self._pool.take(self._runs.workflow_of(run))
-        except PDFlowError:  # the task that `start` makes meets the same error and reports it
-            return None
-
     def give_back(self, run_id: str, kernel: Kernel | None) -> None:
-        """Return a kernel from `take` to the pool, if one was taken."""
+        """Return a kernel from `claim` to the pool, if one was taken."""
         if kernel is not None:
             self._admission.leave(run_id)
             self._pool.release(kernel)
 
-    def start(self, run: Run, kernel: Kernel | None = None) -> None:
-        """Execute a run in a task, unless it has one or the server stops.
+    def enqueue(self, run_id: str) -> None:
+        """Execute a run that is ready as soon as a kernel is free, unless the server stops."""
+        if run_id not in self._tasks and not self._stopping:
+            self._start(run_id, self._run_queued(run_id))
 
-        Parameters
-        ----------
-        run : Run
-            A queued run; with a kernel, one whose step has begun.
-        kernel : Kernel or None
-            A kernel from `take`; without one the run queues for a kernel.
-        """
-        if run.id not in self._tasks and not self._stopping:
-            execute = self._run(run, kernel)
-            self._tasks[run.id] = asyncio.create_task(execute, name=f"run {run.id}")
+    def execute(self, run: Run, kernel: Kernel) -> None:
+        """Execute a run whose step has begun, in a kernel from `claim`."""
+        # At once, so that `interrupt` and `close` find the kernel before the task has begun.
+        self._kernels[run.id] = kernel
+        self._start(run.id, self._run_warm(run, kernel))
+
+    def _start(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._run(run_id, execution), name=f"run {run_id}")
+        self._tasks[run_id] = task
 
     def interrupt(self, run_id: str) -> None:
         """Interrupt the kernel that executes a run, or end one that is being prepared for it."""
@@ -188,39 +185,35 @@ class Executor:
 
     # --- the task of a run ------------------------------------------------------------
 
-    async def _run(self, run: Run, kernel: Kernel | None) -> None:
+    async def _run(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
         try:
-            if kernel is None:
-                await self._run_queued(run.id)
-            else:
-                await self._run_warm(run.id, kernel)
+            await execution
         except GatewayError as error:
-            self._retry(run.id, error)
+            self._retry(run_id, error)
         except PDFlowError as error:
             logger.error(
-                "Run %s can't continue; the server tries again at its next start. %s", run.id, error
+                "Run %s can't continue; the server tries again at its next start. %s", run_id, error
             )
         except Exception:
             logger.exception(
-                "Run %s failed unexpectedly; the server continues it at its next start.", run.id
+                "Run %s failed unexpectedly; the server continues it at its next start.", run_id
             )
         finally:
-            del self._tasks[run.id]
+            execution.close()
+            del self._tasks[run_id]
 
-    async def _run_warm(self, run_id: str, kernel: Kernel) -> None:
+    async def _run_warm(self, run: Run, kernel: Kernel) -> None:
         slot = Slot(kernel)
         try:
-            # Read again: the run may have been canceled since its step began.
-            await self._execute(slot, self._runs.run(run_id))
+            await self._execute(slot, run)
         finally:
-            self._admission.leave(run_id)
+            self._kernels.pop(run.id, None)
+            self._admission.leave(run.id)
             self._give_back(slot)
 
     async def _run_queued(self, run_id: str) -> None:
-        if self._stopping:
-            return
-        run = self._runs.run(run_id)
-        workflow, alone = self._runs.workflow_of(run), is_alone(run)
+        run = await self._stored(partial(self._runs.run, run_id))
+        workflow, alone = await self._runs.workflow_of(run), is_alone(run)
         async with self._slot(run_id, workflow) as slot:
             try:
                 await self._fill(run_id, slot, workflow)
@@ -254,7 +247,7 @@ class Executor:
             result = await kernel.execute(self._runs.execution(run))
             return await self._store_outcome(run, result.outcome, result.outputs)
         finally:
-            del self._kernels[run.id]
+            self._kernels.pop(run.id, None)
 
     # --- kernels ----------------------------------------------------------------------
 
@@ -309,7 +302,7 @@ class Executor:
         kernel = slot.kernel
         assert kernel is not None  # noqa: S101  for the type checker: the caller has checked it
         if kernel.is_stale:
-            workflow = self._runs.workflow_of(run)
+            workflow = await self._runs.workflow_of(run)
             async with self._preparing_for(run.id):
                 with slot.lent_to_pool():
                     kernel = await self._pool.exchange(kernel, workflow, workflow.path)
@@ -358,20 +351,19 @@ class Executor:
         while True:
             try:
                 return await change()
-            except OSError as error:
-                self._storage.report_failure(error)
+            except StorageUnavailableError:
                 await asyncio.sleep(self._limits.storage_retry_seconds)
 
     async def _requeue(self, run_id: str) -> None:
         try:
             await self._runs.requeue(run_id)
-        except (PDFlowError, OSError) as error:
+        except PDFlowError as error:
             logger.error("Run %s can't be queued again: %s", run_id, error)
 
     def _retry(self, run_id: str, error: GatewayError) -> None:
         """Queue a run again whose gateway has ended or can't be reached.
 
-        In a task of its own: `start` refuses a run whose present task has not ended.
+        In a task of its own: `enqueue` refuses a run whose present task has not ended.
         """
         logger.warning("Run %s is queued again. %s", run_id, error)
         crashed = not isinstance(error, GatewayUnavailableError)
@@ -387,9 +379,9 @@ class Executor:
         except PDFlowError as error:
             logger.error("Run %s can't be queued again: %s", run_id, error)
         else:
-            # With `not_before` a timer starts the run later.
-            if run.status == "queued" and run.not_before is None:
-                self.start(run)
+            # A run that has to wait is enqueued when it is due.
+            if run.ready:
+                self.enqueue(run.id)
 
 
 def _error(error: PDFlowError) -> Error:

@@ -1,18 +1,16 @@
-"""Work at a given time: the timers of runs, and the removal of runs that ended long ago."""
+"""Work at a given time: runs that are due, and the removal of runs that ended long ago."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from jupyter_pdflow.clock import Timers
-from jupyter_pdflow.mail.outbox import EmailFiles, Outbox
+from jupyter_pdflow.clock import DueLoop
+from jupyter_pdflow.exceptions import PDFlowError, StorageUnavailableError
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores import Store
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.stores.tinydb.storage import in_thread
+from jupyter_pdflow.stores.base import Store
 
 logger = logging.getLogger(__name__)
 
@@ -21,68 +19,77 @@ EXPIRED_AT_ONCE = 4
 
 
 class Scheduler:
-    """Calls back for each run at its time.
-
-    Parameters
-    ----------
-    expire : callable
-        Called with a run's id when its time has come; must not raise.
-    clock : callable
-        Returns the current time.
-    limits : Limits
-        How often the clock is read.
-    """
-
-    def __init__(
-        self,
-        expire: Callable[[str], Awaitable[None]],
-        clock: Callable[[], datetime],
-        *,
-        limits: Limits = LIMITS,
-    ) -> None:
-        self._expire = expire
-        self._timers = Timers(self._on_due, clock, limits=limits)
-        self._slots = asyncio.Semaphore(EXPIRED_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def set(self, run_id: str, at: datetime) -> None:
-        """Set the time of a run, in place of an earlier one."""
-        self._timers.set(run_id, at)
-
-    def unset(self, run_id: str) -> None:
-        """Remove the time of a run, if it has one."""
-        self._timers.unset(run_id)
-
-    def close(self) -> None:
-        """Remove all times and cancel the calls under way; the next start sets the times again."""
-        self._timers.close()
-        for task in self._tasks:
-            task.cancel()
-
-    def _on_due(self, run_id: str) -> None:
-        task = asyncio.create_task(self._expire_in_turn(run_id), name=f"expire {run_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _expire_in_turn(self, run_id: str) -> None:
-        async with self._slots:
-            await self._expire(run_id)
-
-
-class Pruning:
-    """Removes finished runs, with their outputs, emails and files, some days after their end.
-
-    The run itself is removed last. So if the server dies in between, the next look finds the run
-    again and removes the rest. Versions of workflows stay.
+    """Applies `Expire` to each run that is due.
 
     Parameters
     ----------
     store : Store
         The runs.
-    outbox : Outbox
-        Their emails.
-    folders : RunFolders
-        Their files.
+    expire : callable
+        Applies the event to the run of that id.
+    clock : callable
+        Returns the current time.
+    limits : Limits
+        How often the clock is read, and how soon the storage is tried again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        expire: Callable[[str], Awaitable[object]],
+        clock: Callable[[], datetime],
+        *,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._store = store
+        self._expire = expire
+        self._retry = timedelta(seconds=limits.storage_retry_seconds)
+        self._loop = DueLoop(
+            "expire runs", store.next_deadline, self._expire_due, clock, limits=limits
+        )
+        self._failed: set[str] = set()
+
+    def open(self) -> None:
+        """Start; overdue runs expire at once."""
+        self._loop.open()
+
+    async def close(self) -> None:
+        """Stop; when this returns, nothing is being applied."""
+        await self._loop.close()
+
+    def wake(self, at: datetime) -> None:
+        """Note that a run is due at a time."""
+        self._loop.wake(at)
+
+    async def _expire_due(self, now: datetime) -> None:
+        due = await self._store.due(now, EXPIRED_AT_ONCE, now + self._retry)
+        await asyncio.gather(*map(self._expire_or_log, due))
+
+    async def _expire_or_log(self, run_id: str) -> None:
+        """Apply the event to one run; an error must not keep the others from expiring."""
+        try:
+            await self._expire(run_id)
+        except StorageUnavailableError:
+            return  # the store has logged it
+        except Exception as error:
+            if run_id not in self._failed:
+                self._failed.add(run_id)
+                known = isinstance(error, PDFlowError)
+                message = "Run %s is due and can't continue: %s"
+                logger.error(message, run_id, error, exc_info=None if known else error)
+        else:
+            self._failed.discard(run_id)
+
+
+class Pruning:
+    """Removes finished runs some days after their end. Versions of workflows stay.
+
+    Parameters
+    ----------
+    store : Store
+        The runs.
+    delete : callable
+        Removes the runs of these ids, and returns those for which that failed.
     keep_days : float or None
         Number of days, or None to keep everything.
     clock : callable
@@ -94,19 +101,17 @@ class Pruning:
     def __init__(
         self,
         store: Store,
-        outbox: Outbox,
-        folders: RunFolders,
+        delete: Callable[[Sequence[str]], Awaitable[dict[str, PDFlowError]]],
         *,
         keep_days: float | None,
         clock: Callable[[], datetime],
         limits: Limits = LIMITS,
     ) -> None:
-        self._limits = limits
         self._store = store
-        self._outbox = outbox
-        self._folders = folders
+        self._delete = delete
         self._keep_days = keep_days
         self._clock = clock
+        self._limits = limits
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -123,11 +128,13 @@ class Pruning:
 
     async def prune(self, before: datetime) -> None:
         """Remove the runs that ended before that time, except those with a queued email."""
-        old = await self._store.ended_before(before)
-        emails = await self._outbox.files()
+        after: str | None = None
         at_once = self._limits.pruned_at_once
-        for start in range(0, len(old), at_once):
-            await self._remove(emails, old[start : start + at_once])
+        while old := await self._store.ended_before(before, at_once, after):
+            failed = await self._delete(old)
+            for run_id, error in failed.items():
+                logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
+            after = old[-1]
 
     async def _prune_repeatedly(self, age: timedelta) -> None:
         while True:
@@ -136,27 +143,3 @@ class Pruning:
             except Exception:
                 logger.exception("Old runs can't be removed; trying again later.")
             await asyncio.sleep(self._limits.pruning_seconds)
-
-    async def _remove(self, emails: EmailFiles, run_ids: list[str]) -> None:
-        """Remove runs with their emails, files and outputs; log those for which that failed."""
-        removable = [run_id for run_id in run_ids if run_id not in emails.waiting]
-        failed = await in_thread(_unlink, emails, removable)
-        self._outbox.forget_list()
-        failed |= await in_thread(self._folders.remove, removable)
-        # Last, and without those that failed: a run that is gone would never be looked at again.
-        removable = [run_id for run_id in removable if run_id not in failed]
-        failed |= await self._store.remove(removable)
-        for run_id, error in failed.items():
-            logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
-
-
-def _unlink(emails: EmailFiles, run_ids: list[str]) -> dict[str, OSError]:
-    """Remove the emails of runs; return the runs for which that failed, with the error."""
-    failed = {}
-    for run_id in run_ids:
-        try:
-            for path in emails.of(run_id):
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            failed[run_id] = error
-    return failed

@@ -17,7 +17,7 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import PrestartedKernels, check_kernelspec
-from jupyter_pdflow.kernels.slots import Slots, version_key
+from jupyter_pdflow.kernels.slots import Slots, VersionKey, version_key
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 
@@ -111,18 +111,16 @@ class KernelPool:
 
     # --- getting a kernel, and giving it back -----------------------------------------
 
-    def take(self, workflow: Workflow) -> Kernel | None:
+    def take(self, version: VersionKey) -> Kernel | None:
         """Return a kernel that is idle and warm for exactly this version, or None."""
         for kernel in reversed(self._idle):
-            if kernel.workflow is not None and version_key(kernel.workflow) == version_key(
-                workflow
-            ):
+            if kernel.workflow is not None and version_key(kernel.workflow) == version:
                 del self._idle[kernel]
                 if kernel.alive:
                     self._busy.add(kernel)
                     return kernel
                 self._drop(kernel)
-                return self.take(workflow)
+                return self.take(version)
         return None
 
     async def acquire(self, workflow: Workflow, cwd_path: str) -> Kernel:
@@ -166,7 +164,7 @@ class KernelPool:
         """
         if self._slots.maximum == 0:
             raise KernelError(STOPPING)
-        kernel = self.take(workflow)
+        kernel = self.take(version_key(workflow))
         if kernel is None:
             await self._sweeper.wait_for_first_sweep()
             await self._outage.wait_until_over()

@@ -1,19 +1,30 @@
-"""The events that change a run, and the effects that follow once the change is stored."""
+"""The events that change a run, and the effects that follow once the change is stored.
+
+What is stored needs no effect: a store sees itself when a run has to wake (`Run.wakes_at`), which
+emails it has to take over (`Run.outbox`), and that it has ended.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import Actor, OutboxMessage, Outcome, Request
+from jupyter_pdflow.rules.run import Actor, Outcome, Request
 
 # --- events ---------------------------------------------------------------------------
 
 
-class Begin(Struct, frozen=True):
-    """A kernel starts to execute the current step."""
+class Begin(Struct, frozen=True, kw_only=True):
+    """A kernel starts to execute the current step.
+
+    Attributes
+    ----------
+    owner : str
+        Who executes it, see `jupyter_pdflow.stores.Store.owner`.
+    """
+
+    owner: str = ""
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -35,10 +46,10 @@ class Resume(Struct, frozen=True, kw_only=True):
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """A timer of an execution went off: of its pause, or of its wait after a crash.
+    """An execution is due: its pause, or its wait after a crash, is over.
 
-    The rules compare the deadline with the clock: a timer may go off early, or after its pause
-    was decided.
+    The rules compare the deadline with the clock: the event may come early, or after its pause was
+    decided.
     """
 
     step: str
@@ -86,19 +97,24 @@ class Requeue(Struct, frozen=True, kw_only=True):
     max_crashes: int = MAX_CRASHES
 
 
-class Recover(Struct, frozen=True, kw_only=True):
-    """A server has started and read the run as the previous server left it.
+class LeaseLapsed(Struct, frozen=True, kw_only=True):
+    """The server that executes an attempt is gone; the event counts only for that attempt.
 
     Attributes
     ----------
+    step, execution, attempt
+        The attempt whose lease has lapsed.
     max_crashes : int
         Number of crashes at which the step fails.
     """
 
+    step: str
+    execution: int
+    attempt: int
     max_crashes: int = MAX_CRASHES
 
 
-Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Requeue | Recover
+Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Requeue | LeaseLapsed
 
 
 # --- effects --------------------------------------------------------------------------
@@ -108,24 +124,8 @@ class Execute(Struct, frozen=True):
     """Execute the run's current step as soon as a kernel is free."""
 
 
-class SetTimer(Struct, frozen=True):
-    """Send `Expire` for the run's current execution at the time `at`."""
-
-    at: datetime
-
-
 class Interrupt(Struct, frozen=True):
     """Interrupt the kernel that executes the run."""
 
 
-class Deliver(Struct, frozen=True):
-    """Deliver these emails; the outcome that asked for them is stored."""
-
-    emails: list[OutboxMessage]
-
-
-class Archive(Struct, frozen=True):
-    """Move the run, which has ended, to the finished runs."""
-
-
-Effect: TypeAlias = Execute | SetTimer | Interrupt | Deliver | Archive
+Effect: TypeAlias = Execute | Interrupt

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from msgspec.json import encode
 
-from jupyter_pdflow.rules.events import Deliver
 from jupyter_pdflow.rules.run import Error, Execution, OutboxMessage, Outcome, PauseCall, Run
 
 EXPORTS_LIMIT = 6_000_000
@@ -113,10 +112,9 @@ def size_message(size: int, of: str = "run") -> str:
     )
 
 
-def outbox_of(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
-    """Return the emails of an outcome of the current step as messages of the run's outbox."""
-    # The same email gets the same id each time: after a restart the outbox is delivered again,
-    # and the outbox takes each id once.
+def emails_of(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
+    """Return the emails of an outcome of the current step as messages for the run's outbox."""
+    # The same email gets the same id each time, so that a store takes it over once.
     return [
         OutboxMessage(
             id=f"{run.id}-{run.execution}-{run.position}-{number}",
@@ -127,11 +125,6 @@ def outbox_of(run: Run, outcome: Outcome, now: datetime) -> list[OutboxMessage]:
         )
         for number, email in enumerate(outcome.emails)
     ]
-
-
-def delivery(run: Run) -> tuple[Deliver, ...]:
-    """Return the effect that delivers the run's outbox, or nothing if the outbox is empty."""
-    return (Deliver(run.outbox),) if run.outbox else ()
 
 
 # --- repetition after crashes ---------------------------------------------------------

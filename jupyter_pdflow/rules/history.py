@@ -13,7 +13,7 @@ from jupyter_pdflow.rules.events import (
     Event,
     Expire,
     Finish,
-    Recover,
+    LeaseLapsed,
     Requeue,
     Resume,
 )
@@ -30,7 +30,7 @@ _NAMES: dict[type[Event], str] = {
     Cancel: "cancel",
     CancelPause: "cancel",
     Requeue: "requeue",
-    Recover: "recover",
+    LeaseLapsed: "lapse",
 }
 
 
@@ -43,7 +43,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         When, in UTC.
     event : str
         ``start``, ``begin``, ``finish``, ``resume``, ``expire``, ``cancel``, ``requeue`` or
-        ``recover``.
+        ``lapse`` (the server that executed the step was gone).
     step, execution, attempt
         The step and its execution that the event was about.
     by : str or None
@@ -104,7 +104,7 @@ def _note(event: Event, before: Run, after: Run) -> str | None:
         return "It came while the step was still running, and is kept for the step's end."
     if isinstance(event, Finish):
         return _how_it_ended(event, after)
-    if isinstance(event, Requeue | Recover) and after.crashes > before.crashes:
+    if isinstance(event, Requeue | LeaseLapsed) and after.crashes > before.crashes:
         return f"Crash number {after.crashes} of this execution."
     return None
 

@@ -313,9 +313,10 @@ class Run(Struct, frozen=True, kw_only=True):
         A resume or cancel that is applied when the current step ends.
     decisions : tuple of Decision
         The newest decided pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
+    owner : str or None
+        Who executes the run, while it is running, see `jupyter_pdflow.stores.Store.owner`.
     outbox : list of OutboxMessage
-        Emails of the latest outcome. They are stored with it and delivered afterwards, again after
-        a restart.
+        Emails of outcomes that the store has not taken over yet. They are stored with the outcome.
     """
 
     id: str
@@ -343,7 +344,18 @@ class Run(Struct, frozen=True, kw_only=True):
     error: Error | None = None
     reason: str | None = None
     ended_at: datetime | None = None
+    owner: str | None = None
     outbox: list[OutboxMessage] = []
+
+    @property
+    def wakes_at(self) -> datetime | None:
+        """When the run is due for `Expire`: the earliest of its deadlines, or None."""
+        return self.not_before if self.pause is None else self.pause.deadline
+
+    @property
+    def ready(self) -> bool:
+        """Whether the current step is to be executed as soon as a kernel is free."""
+        return self.status == "queued" and self.not_before is None
 
     @property
     def ended(self) -> bool:

@@ -18,19 +18,19 @@ Cancel       not ended       canceled
 Requeue      running         queued (same step, next attempt)
 Requeue      running         the same if the server crashed, from the second crash on after a
 (crashed),                   wait; failed after `max_crashes`
-Recover
+LeaseLapsed
 ===========  ==============  ===================================================================
 
-Finish, Resume, CancelPause and Expire name an execution and count only for that one; Finish names
-its attempt as well. An event that does not count leaves the run as it is. If a client sent it
-(Resume, CancelPause, Cancel), `apply` raises an error. If a timer, a kernel or the server sent it,
-it is ignored; but Expire before its time sets the timer again, and Recover repeats the effects that
-may not have been performed. `jupyter_pdflow.rules.decisions` explains which event decides a pause.
+Finish, LeaseLapsed, Resume, CancelPause and Expire name an execution and count only for that one;
+Finish and LeaseLapsed name its attempt as well. An event that does not count leaves the run as it
+is. If a client sent it (Resume, CancelPause, Cancel), `apply` raises an error. If a timer, a kernel
+or a server sent it, it is ignored. `jupyter_pdflow.rules.decisions` explains which event decides a
+pause.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -39,7 +39,6 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import RunEndedError
 from jupyter_pdflow.rules.decisions import check_undecided, decide, is_paused_at, is_under_way
 from jupyter_pdflow.rules.events import (
-    Archive,
     Begin,
     Cancel,
     CancelPause,
@@ -49,19 +48,18 @@ from jupyter_pdflow.rules.events import (
     Expire,
     Finish,
     Interrupt,
-    Recover,
+    LeaseLapsed,
     Requeue,
     Resume,
-    SetTimer,
 )
 from jupyter_pdflow.rules.execution import (
     crash_error,
-    delivery,
+    emails_of,
     next_runs,
-    outbox_of,
     size_error,
     wait_after,
 )
+from jupyter_pdflow.rules.history import HistoryEntry, entry_of, start_entry
 from jupyter_pdflow.rules.run import (
     Actor,
     Error,
@@ -83,10 +81,20 @@ from jupyter_pdflow.rules.workflow import Workflow
 
 
 class Transition(NamedTuple):
-    """A run after an event, and the effects to perform once that run is stored."""
+    """A run after an event, and what follows.
+
+    Attributes
+    ----------
+    run : Run
+    effects : tuple of Effect
+        What to do once the run is stored.
+    entries : tuple of HistoryEntry
+        What to store with the run: an entry for each event that has changed it.
+    """
 
     run: Run
     effects: tuple[Effect, ...] = ()
+    entries: tuple[HistoryEntry, ...] = ()
 
 
 def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Transition:
@@ -101,7 +109,16 @@ def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Trans
         created_at=now,
         updated_at=now,
     )
-    return Transition(run, (Execute(),))
+    return Transition(run, (Execute(),), (start_entry(run, now),))
+
+
+def apply_all(run: Run, events: Iterable[Event], now: datetime) -> Transition:
+    """Apply events that happen at once, one after another; as `apply`."""
+    whole = Transition(run)
+    for event in events:
+        run, effects, entries = apply(whole.run, event, now)
+        whole = Transition(run, (*whole.effects, *effects), (*whole.entries, *entries))
+    return whole
 
 
 def apply(run: Run, event: Event, now: datetime) -> Transition:
@@ -129,15 +146,17 @@ def apply(run: Run, event: Event, now: datetime) -> Transition:
     transition = _RULES[type(event)](run, event, now)
     if transition.run is run:
         return transition
+    after = transition.run
     # Times of a run stay in order even if the wall clock was set back.
-    updated = replace(transition.run, updated_at=max(now, run.updated_at))
-    return Transition(updated, transition.effects)
+    updated_at, owner = max(now, run.updated_at), after.owner if after.status == "running" else None
+    after = replace(after, updated_at=updated_at, owner=owner)
+    return Transition(after, transition.effects, (entry_of(run, event, after, now),))
 
 
 # --- the rule of each event -----------------------------------------------------------
 
 
-def _begin(run: Run, _event: Begin, now: datetime) -> Transition:
+def _begin(run: Run, event: Begin, now: datetime) -> Transition:
     if run.status != "queued" or run.not_before is not None:
         return Transition(run)
     step = run.current
@@ -146,18 +165,19 @@ def _begin(run: Run, _event: Begin, now: datetime) -> Transition:
     run = _with_step(run, step)
     # The steps that follow each other without a pause share one segment, and so its credits.
     started_at = run.segment_started_at or now
-    return Transition(replace(run, status="running", segment_started_at=started_at))
+    return Transition(
+        replace(run, status="running", owner=event.owner, segment_started_at=started_at)
+    )
 
 
 def _finish(run: Run, event: Finish, now: datetime) -> Transition:
-    if run.status != "running" or not _is_of_attempt(run, event):
+    if run.status != "running" or not is_of_attempt(run, event):
         return Transition(run)
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
-    run = replace(run, outbox=outbox_of(run, outcome, now))
+    run = replace(run, outbox=[*run.outbox, *emails_of(run, outcome, now)])
     error = outcome.error or size_error(run, outcome)
-    transition = _fail(run, error, now) if error else _after_return(run, outcome, now)
-    return Transition(transition.run, (*delivery(run), *transition.effects))
+    return _fail(run, error, now) if error else _after_return(run, outcome, now)
 
 
 def _after_return(run: Run, outcome: Outcome, now: datetime) -> Transition:
@@ -186,7 +206,7 @@ def _expire(run: Run, event: Expire, now: datetime) -> Transition:
     if not is_paused_at(run, event.step, event.execution) or pause is None:
         return Transition(run)
     if now < pause.deadline:
-        return Transition(run, (SetTimer(pause.deadline),))
+        return Transition(run)
     if pause.on_timeout == "cancel":
         run = decide(run, "timed_out", "timer", now)
         return _cancel_now(run, "No answer came in time.", now)
@@ -224,21 +244,10 @@ def _requeue(run: Run, event: Requeue, now: datetime) -> Transition:
     return Transition(_next_attempt(_close_segment(run, now)))
 
 
-def _recover(run: Run, event: Recover, now: datetime) -> Transition:
-    # What is stored does not say which effects the last server performed, so all are repeated.
-    # Each can be performed twice without harm.
-    if run.status == "running":
-        transition = _crash(run, event.max_crashes, now)
-        return Transition(transition.run, (*delivery(run), *transition.effects))
-    return Transition(run, (*delivery(run), _effect_of_status(run)))
-
-
-def _effect_of_status(run: Run) -> Effect:
-    if run.ended:
-        return Archive()
-    if run.pause is not None:
-        return SetTimer(run.pause.deadline)
-    return Execute() if run.not_before is None else SetTimer(run.not_before)
+def _lease_lapsed(run: Run, event: LeaseLapsed, now: datetime) -> Transition:
+    if run.status != "running" or not is_of_attempt(run, event):
+        return Transition(run)
+    return _crash(run, event.max_crashes, now)
 
 
 _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
@@ -249,7 +258,7 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
     Cancel: _cancel,
     CancelPause: _cancel_pause,
     Requeue: _requeue,
-    Recover: _recover,
+    LeaseLapsed: _lease_lapsed,
 }
 
 
@@ -271,7 +280,7 @@ def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
     pending = run.pending_request
     run = replace(run, status="paused", pause=pause, pending_request=None)
     if pending is None:
-        return Transition(run, (SetTimer(pause.deadline),))
+        return Transition(run)
     if pending.action == "cancel":
         return _cancel_now(decide(run, "canceled", pending.by, now), None, now)
     return _end_pause(run, "resumed", pending.by, pending.request, now)
@@ -332,12 +341,12 @@ def _crash(run: Run, max_crashes: int, now: datetime) -> Transition:
     wait = wait_after(run.crashes)
     if not wait:
         return Transition(run, (Execute(),))
-    return Transition(replace(run, not_before=now + wait), (SetTimer(now + wait),))
+    return Transition(replace(run, not_before=now + wait))
 
 
 def _end_wait(run: Run, not_before: datetime, now: datetime) -> Transition:
     if now < not_before:
-        return Transition(run, (SetTimer(not_before),))
+        return Transition(run)
     return Transition(replace(run, not_before=None), (Execute(),))
 
 
@@ -362,7 +371,7 @@ def _end(run: Run, status: RunStatus, now: datetime) -> Transition:
     run = replace(
         run, steps=steps, status=status, pending_request=None, not_before=None, ended_at=ended_at
     )
-    return Transition(_close_segment(run, now), (Archive(),))
+    return Transition(_close_segment(run, now))
 
 
 def _close_segment(run: Run, now: datetime) -> Run:
@@ -392,6 +401,9 @@ def _reruns_used_up(run: Run, call: PauseCall) -> bool:
     return call.kind == "rerun" and run.current.reruns >= call.max_retries
 
 
-def _is_of_attempt(run: Run, event: Finish) -> bool:
+def is_of_attempt(run: Run, event: Event) -> bool:
+    """Return whether an event names the latest attempt of a run's current execution."""
+    if not isinstance(event, Finish | LeaseLapsed):
+        return False
     attempt = (run.current.name, run.execution, run.attempt)
     return (event.step, event.execution, event.attempt) == attempt

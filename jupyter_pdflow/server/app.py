@@ -21,7 +21,6 @@ from traitlets.config import Config
 
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.rules.events import MAX_CRASHES
-from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.handlers import ROUTES
 from jupyter_pdflow.server.api.models import timestamp
 from jupyter_pdflow.server.configuration import (
@@ -40,6 +39,7 @@ from jupyter_pdflow.server.services import (
     build_services,
 )
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE, Settings
+from jupyter_pdflow.stores import RunChange
 from jupyter_pdflow.stores.tinydb.folders import FILES
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 
@@ -275,8 +275,8 @@ class PDFlow(ExtensionApp):
             return RefusingServiceManager(error)
         # Kernels inherit the environment, and their magics read this variable.
         os.environ[DATA_DIR_VARIABLE] = str(settings.data_dir)
-        build = partial(build_services, settings, self._server, self._on_change)
-        return ServiceManager(DataLock(settings.data_dir), build, url=url)
+        build = partial(build_services, settings, self._server)
+        return ServiceManager(DataLock(settings.data_dir), build, self._on_change, url=url)
 
     # --- the running server ---
 
@@ -290,9 +290,9 @@ class PDFlow(ExtensionApp):
         event_logger: EventLogger = self._server.web_app.settings["event_logger"]
         return event_logger
 
-    def _on_change(self, run: Run) -> None:
+    def _on_change(self, change: RunChange) -> None:
         self._activity.record()
-        emit_run_event(self._event_logger, run)
+        emit_run_event(self._event_logger, change)
 
     def _is_busy(self) -> bool:
         services = self.service_manager.opened
@@ -308,23 +308,23 @@ def register_event_schema(event_logger: EventLogger) -> None:
         event_logger.register_event_schema(SCHEMA)
 
 
-def emit_run_event(event_logger: EventLogger, run: Run) -> None:
+def emit_run_event(event_logger: EventLogger, change: RunChange) -> None:
     """Emit an event about a run that has changed; call it on the event loop's thread."""
-    event_logger.emit(schema_id=SCHEMA_ID, data=run_event(run))
+    event_logger.emit(schema_id=SCHEMA_ID, data=run_event(change))
 
 
-def run_event(run: Run) -> dict[str, Any]:
+def run_event(change: RunChange) -> dict[str, Any]:
     """Return an event about a run that has changed. It has no data and no links of the run."""
-    pause = run.pause
+    deadline = change.deadline
     return {
-        "run_id": run.id,
-        "workflow_id": run.workflow_id,
-        "workflow_name": run.workflow_name,
-        "status": run.status,
-        "step": run.current.name,
-        "pause_kind": pause.kind if pause else None,
-        "deadline": timestamp(pause.deadline) if pause else None,
-        "updated_at": timestamp(run.updated_at),
+        "run_id": change.run_id,
+        "workflow_id": change.workflow_id,
+        "workflow_name": change.workflow_name,
+        "status": change.status,
+        "step": change.step,
+        "pause_kind": change.pause_kind,
+        "deadline": timestamp(deadline) if deadline else None,
+        "updated_at": timestamp(change.updated_at),
     }
 
 

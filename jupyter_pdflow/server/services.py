@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.service import Service
-from jupyter_pdflow.exceptions import DataDirLockedError, PDFlowError, StoppingError
+from jupyter_pdflow.exceptions import (
+    DataDirLockedError,
+    PDFlowError,
+    StoppingError,
+    StorageUnavailableError,
+)
 from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
-from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.configuration import smtp_transport
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_versions
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
+from jupyter_pdflow.stores import RunChange
+from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
-from jupyter_pdflow.stores.tinydb.layout import DataLock
+from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
 from jupyter_pdflow.stores.tinydb.storage import in_thread
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +65,7 @@ class Services(NamedTuple):
         close_manager(self.kernel_manager)
 
 
-def build_services(
-    settings: Settings, serverapp: ServerApp, on_change: Callable[[Run], None]
-) -> Services:
+def build_services(settings: Settings, serverapp: ServerApp) -> Services:
     """Return the services of a data directory, not opened yet.
 
     Parameters
@@ -71,8 +74,6 @@ def build_services(
         What the owner has configured.
     serverapp : ServerApp
         The server that the services are part of.
-    on_change : callable
-        Called with a run each time it has changed.
 
     Raises
     ------
@@ -96,13 +97,12 @@ def build_services(
         prestarted_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
-    writer = WriterThread()
+    store = TinyDBStore(settings.data_dir, limits=settings.limits)
     service = Service(
-        TinyDBStore(settings.data_dir, writer),
+        store,
         pool,
-        _build_outbox(settings, writer),
+        _build_outbox(settings, store),
         links.urls,
-        on_change,
         folders=folders,
         keep_days=settings.keep_days,
         max_crashes=settings.max_crashes,
@@ -118,15 +118,15 @@ def build_services(
     )
 
 
-def _build_outbox(settings: Settings, writer: WriterThread) -> Outbox:
+def _build_outbox(settings: Settings, store: Store) -> Outbox:
     return Outbox(
-        settings.data_dir,
+        store,
         smtp_transport(settings.smtp_url),
+        settings.data_dir / MESSAGES,
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
         limits=settings.limits,
-        writer=writer,
     )
 
 
@@ -139,14 +139,25 @@ class ServiceManager:
         The lock of the data directory.
     build : callable
         Returns the services; called while the lock is held.
+    on_change : callable
+        Called with each change of a run.
     url : str
         This server's address; other servers that want the lock show it.
     """
 
-    def __init__(self, lock: DataLock, build: Callable[[], Services], *, url: str) -> None:
+    def __init__(
+        self,
+        lock: DataLock,
+        build: Callable[[], Services],
+        on_change: Callable[[RunChange], None],
+        *,
+        url: str,
+    ) -> None:
         self._lock = lock
         self._build = build
+        self._on_change = on_change
         self._url = url
+        self._following: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._services: Services | None = None
         self._locked_error: DataDirLockedError | None = None
@@ -201,6 +212,8 @@ class ServiceManager:
             services, self._services = self._services, None
             if services is not None:
                 await services.close()
+            if self._following is not None:
+                self._following.cancel()
             self._lock.release()
 
     async def _open_with_retries(self) -> None:
@@ -210,7 +223,7 @@ class ServiceManager:
                 await self.services()
             except DataDirLockedError:
                 pass  # `_acquire_lock` has logged it
-            except OSError as error:
+            except StorageUnavailableError as error:
                 if str(error) != logged:
                     logger.error("Workflows don't run on this server yet: %s", error)
                     logged = str(error)
@@ -222,19 +235,36 @@ class ServiceManager:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _open(self) -> Services:
+        try:
+            return await self._open_locked()
+        except OSError as error:
+            msg = f"The data directory can't be used: {error.strerror or error}."
+            raise StorageUnavailableError(msg) from error
+
+    async def _open_locked(self) -> Services:
         self._acquire_lock()
         try:
             services = self._build()
         except BaseException:
             self._lock.release()
             raise
+        following = asyncio.create_task(self._follow(services.service.changes()))
         try:
             await services.open()
         except BaseException:
+            following.cancel()
             await services.close()
             self._lock.release()
             raise
+        self._following = following
         return services
+
+    async def _follow(self, changes: AsyncIterator[RunChange]) -> None:
+        async for change in changes:
+            try:
+                self._on_change(change)
+            except Exception:
+                logger.exception("Live views are not told that run %s has changed.", change.run_id)
 
     def _acquire_lock(self) -> None:
         # Requests come at any rate, and an attempt may wait for a writer: not each one may try.

@@ -1,16 +1,13 @@
-"""The protocol of a store, the summaries of runs that lists show, and emails."""
+"""Where runs are kept: the records that a store takes and returns, beside runs and workflows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, convert, field
 
-from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Error, OnTimeout, PauseKind, Run, RunStatus, StepStatus, Usage
-from jupyter_pdflow.rules.workflow import Source, Workflow
 
 
 class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
@@ -98,77 +95,118 @@ def run_of(email_id: str) -> str:
     return email_id.rsplit("-", 3)[0]
 
 
-class Store(Protocol):
-    """Stores workflows, runs and the outputs of steps.
+class Counts(Struct, frozen=True, kw_only=True):
+    """Numbers of runs.
 
-    What a coroutine has written survives a crash and a power cut when it returns. It raises
-    `OSError` if the storage fails, and has changed nothing then. The caller makes one write of a
-    run at a time; meanwhile the run is read as it was before the write.
+    Attributes
+    ----------
+    runs : dict
+        By status; a status without a run may be missing.
+    oldest_queued_at : datetime or None
+        Since when the oldest queued run waits.
     """
 
-    def active(self) -> Iterator[Run]:
-        """Read all runs that were not stored by `finish`. Call it once, before all else."""
+    runs: dict[str, int]
+    oldest_queued_at: datetime | None = None
 
-    def get(self, run_id: str) -> Run:
-        """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
 
-    async def put(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
-        """Store a run that has not ended, or whose emails are not handed over."""
+class StepOutputs(Struct, frozen=True, kw_only=True):
+    """The outputs of one execution of a step, which replace those of an earlier attempt."""
 
-    async def finish(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
-        """Store a run that has ended, so that `active` returns it no more; may be repeated."""
+    step: str
+    execution: int
+    outputs: list[Output]
 
-    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
-        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
 
-    async def page(
-        self,
-        *,
-        status: RunStatus | None = None,
-        workflow_id: str | None = None,
-        limit: int = 50,
-        before: str | None = None,
-    ) -> list[RunSummary]:
-        """Return summaries of runs, newest first.
+class RunChange(Struct, frozen=True, kw_only=True):
+    """A change of a run, as live views follow it; without data and links of the run.
 
-        Parameters
-        ----------
-        status, workflow_id : str, optional
-            Only runs with this status, or of this workflow.
-        limit : int
-            Maximum number of runs.
-        before : str, optional
-            Only runs with a smaller id than this.
-        """
+    Attributes
+    ----------
+    step : str
+        The step that is executed, paused or next.
+    pause_kind, deadline
+        Of its pause, or None.
+    """
 
-    def outputs(self, run_id: str) -> dict[str, list[Output]]:
-        """Return the outputs of a run by step name; empty if it has none."""
+    run_id: str
+    workflow_id: str
+    workflow_name: str
+    status: RunStatus
+    step: str
+    pause_kind: PauseKind | None
+    deadline: datetime | None
+    updated_at: datetime
 
-    async def put_outputs(
-        self, run_id: str, step: str, execution: int, outputs: list[Output]
-    ) -> None:
-        """Store the outputs of one execution of a step, in place of those of an earlier attempt."""
 
-    async def ended_before(self, moment: datetime) -> list[str]:
-        """Return the ids of runs that ended before a time, oldest first."""
+def change_of(run: Run) -> RunChange:
+    """Return what live views are told about a run that has changed."""
+    pause = run.pause
+    return RunChange(
+        run_id=run.id,
+        workflow_id=run.workflow_id,
+        workflow_name=run.workflow_name,
+        status=run.status,
+        step=run.current.name,
+        pause_kind=pause.kind if pause else None,
+        deadline=pause.deadline if pause else None,
+        updated_at=run.updated_at,
+    )
 
-    async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
-        """Remove runs that have ended, and their outputs first.
 
-        Returns the runs that could not be removed, with the error.
-        """
+class Lapsed(NamedTuple):
+    """An attempt of a run whose executing process is gone."""
 
-    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
-        """Make `source` the newest version of the notebook at `path`.
+    run_id: str
+    step: str
+    execution: int
+    attempt: int
 
-        Returns the version, and whether it was not the newest before.
-        """
 
-    def workflows(self) -> list[Workflow]:
-        """Return the newest version of each workflow, sorted by the workflow's id."""
+class IdempotencyKey(Struct, frozen=True, kw_only=True):
+    """The key of a request that starts a run, so that the request can be repeated.
 
-    def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+    Attributes
+    ----------
+    scope : str
+        What the key belongs to, such as the id of a workflow.
+    key : str
+        The client's text.
+    expires_at : datetime
+        Until when the same key gives the same run.
+    """
 
-    async def close(self) -> None:
-        """Free the store's resources. Nothing may be called afterwards."""
+    scope: str
+    key: str
+    expires_at: datetime
+
+
+class ScheduleMark(Struct, frozen=True, kw_only=True):
+    """The time for which a schedule has started a run last."""
+
+    workflow_id: str
+    trigger_id: str
+    at: datetime
+
+
+class RunQuery(Struct, frozen=True, kw_only=True):
+    """Which runs to list; None for all.
+
+    Attributes
+    ----------
+    pause : str or None
+        Only runs that are paused in this way.
+    search : str or None
+        Only runs with these words in their titles, events or the names of their workflows.
+    before : str or None
+        Only runs with a smaller id than this.
+    limit : int
+        Maximum number of runs.
+    """
+
+    status: RunStatus | None = None
+    workflow_id: str | None = None
+    pause: PauseKind | None = None
+    search: str | None = None
+    before: str | None = None
+    limit: int = 50

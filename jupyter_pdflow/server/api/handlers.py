@@ -29,6 +29,7 @@ from jupyter_pdflow.server.links.requests import api_request, request_head
 from jupyter_pdflow.server.links.tokens import LinkHider
 from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
 from jupyter_pdflow.server.services import ServiceManager
+from jupyter_pdflow.stores import RunQuery
 from jupyter_pdflow.stores.tinydb.storage import in_reader, in_thread
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
@@ -79,7 +80,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
     async def get(self) -> None:
         """List the newest version of each workflow."""
         service = await self.service()
-        self.answer([workflow_view(workflow) for workflow in service.workflows()])
+        self.answer([workflow_view(workflow) for workflow in await service.workflows()])
 
     @web.authenticated
     @requires("execute")
@@ -104,7 +105,7 @@ class WorkflowHandler(PDFlowAPIHandler):
     async def get(self, workflow_id: str) -> None:
         """Show the newest version of a workflow."""
         service = await self.service()
-        self.answer(workflow_view(service.workflow(workflow_id)))
+        self.answer(workflow_view(await service.workflow(workflow_id)))
 
 
 class WorkflowRunsHandler(PDFlowAPIHandler):
@@ -133,7 +134,8 @@ class RunsHandler(PDFlowAPIHandler):
         workflow = self.get_query_argument("workflow", None)
         before = self.get_query_argument("before", None)
         services = await self.services()
-        runs = await services.service.runs(status, workflow, limit + 1, before)
+        query = RunQuery(status=status, workflow_id=workflow, limit=limit + 1, before=before)
+        runs = await services.service.runs(query)
         if len(runs) > limit:
             self._link_next(limit, status, workflow, runs[limit - 1].id)
         self.answer([run_item(run, services.links.urls) for run in runs[:limit]])
@@ -168,7 +170,7 @@ class RunHandler(PDFlowAPIHandler):
     async def get(self, run_id: str) -> None:
         """Show a run with its event and exports."""
         services = await self.services()
-        self.answer(run_view(services.service.run(run_id), services.links.urls))
+        self.answer(run_view(await services.service.run(run_id), services.links.urls))
 
 
 class RunNotebookHandler(PDFlowAPIHandler):
@@ -179,8 +181,9 @@ class RunNotebookHandler(PDFlowAPIHandler):
     async def get(self, run_id: str) -> None:
         """Send a run as an executed notebook."""
         service = await self.service()
-        run = service.run(run_id)
-        notebook = executed_notebook(run, service.workflow_of(run), service.outputs(run_id))
+        run = await service.run(run_id)
+        workflow, outputs = await service.workflow_of(run), await service.outputs(run_id)
+        notebook = executed_notebook(run, workflow, outputs)
         self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
         self.finish(notebook_text(notebook), set_content_type="application/x-ipynb+json")
 
@@ -205,7 +208,7 @@ class RunFilesHandler(PDFlowAPIHandler):
     async def get(self, run_id: str) -> None:
         """List the files of a run."""
         services = await self.services()
-        run = services.service.run(run_id)
+        run = await services.service.run(run_id)
         self.answer([file_view(file) for file in await in_reader(services.folders.list, run.id)])
 
 
@@ -221,7 +224,7 @@ class RunFileHandler(PDFlowAPIHandler):
     async def get(self, run_id: str, path: str) -> None:
         """Send a file of a run as a download."""
         services = await self.services()
-        run = services.service.run(run_id)
+        run = await services.service.run(run_id)
         with await in_thread(services.folders.read, run.id, path) as file:
             self.set_attachment_header(path.rpartition("/")[2])
             self.set_header("Content-Type", FILE_TYPE)
@@ -295,7 +298,7 @@ class EmailHandler(PDFlowAPIHandler):
     async def get(self, email_id: str) -> None:
         """Show an email."""
         service = await self.service()
-        self.answer(email_view(service.email(email_id)))
+        self.answer(email_view(await service.email(email_id)))
 
 
 class OpenAPIHandler(PDFlowAPIHandler):

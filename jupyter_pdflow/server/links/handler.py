@@ -260,24 +260,18 @@ class LinkHandler(JupyterHandler):
 
     async def _serve_link(self) -> None:
         services = await self._service_manager.services()
-        run, step, execution = self._find(services)
-        target = LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
-        if self._client in ("program", "form"):
-            await self._act(services, run, target, execution)
-        else:
-            self._show(run, target, execution)
-
-    def _find(self, services: Services) -> tuple[Run, str, int]:
-        """Return the run, the step and the execution that the token names."""
         try:
-            run_id, step, execution = services.links.read(self._action, self._token)
-            return services.service.run(run_id), step, execution
+            named = services.links.read(self._action, self._token)
+            if self._client in ("program", "form"):
+                await self._act(services, *named)
+            else:
+                self._show(await services.service.run(named[0]), *named[1:])
         except NotFoundError:
             # Only unknown links count as attempts: a known link works from every address.
             self._rate_limiter.count(self._head.client_ip)
             raise unknown_link() from None
 
-    async def _act(self, services: Services, run: Run, target: LinkTarget, execution: int) -> None:
+    async def _act(self, services: Services, run_id: str, step: str, execution: int) -> None:
         """Resume or cancel, and answer with the result."""
         body, by_page = bytes(self._body), self._by_script or self._client == "form"
         request = link_request(
@@ -286,17 +280,22 @@ class LinkHandler(JupyterHandler):
         service = services.service
         decide = service.resume_pause if self._action == "resume" else service.cancel_pause
         try:
-            run = await decide(run.id, target.step, execution, "link", request)
-            # Let the executor send the step to its kernel before the answer is written.
-            await asyncio.sleep(0)
+            run = await decide(run_id, step, execution, "link", request)
         except AlreadyDecidedError as error:
+            target = self._target(await service.run(run_id), step)
             self._answer_decided(error.decision, target)
         else:
-            self._answer_result(target, kept=run.pending_request is not None)
+            # Let the executor send the step to its kernel before the answer is written.
+            await asyncio.sleep(0)
+            self._answer_result(self._target(run, step), kept=run.pending_request is not None)
 
-    def _show(self, run: Run, target: LinkTarget, execution: int) -> None:
+    def _target(self, run: Run, step: str) -> LinkTarget:
+        return LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
+
+    def _show(self, run: Run, step: str, execution: int) -> None:
         """Answer with a page, and change nothing."""
-        decision = decision_on(run, target.step, execution)
+        decision = decision_on(run, step, execution)
+        target = self._target(run, step)
         if decision is not None:
             self._answer_decided(decision, target)
         else:

@@ -81,12 +81,6 @@ def read_tail(path: str) -> Tail:
         return _tail_of(fd, size)
 
 
-def has_whole_line(path: str) -> bool:
-    """Return whether a file has a whole line; `OSError` as for `read_tail`."""
-    with _opened(path) as (fd, size):
-        return _newline_before(fd, size) is not None
-
-
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[int, int]]:
     """Open a regular file to read; yield its descriptor and its size."""

@@ -27,8 +27,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     read_file,
     sync_directory,
 )
-from jupyter_pdflow.stores.tinydb.validation import is_id
-from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread, stamp_of
+from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -48,16 +47,10 @@ class AppendedRecords(Records[R]):
     def finish_writes(self) -> None:
         """Bring writes that a crash interrupted to their end, when a server starts.
 
-        A file without a whole line was never answered for, and is removed. So is a file of
-        format 1 that has a successor. New names are synced: the crash may have come before that.
+        A file of format 1 that has a successor is removed. New names are synced: the crash may have
+        come before that.
         """
         sync_directory(self.directory)
-        for name in self._names(appended.SUFFIX):
-            with suppress(OSError):
-                path = self.directory / name
-                if is_id(id_of(name)) and self._was_never_whole(path):
-                    path.unlink()
-                    logger.warning("%s was cut off when it was new, and is removed.", name)
         names = set(self._names())
         for name in names:
             if name.endswith(SUFFIX) and id_of(name) + appended.SUFFIX in names:
@@ -69,6 +62,7 @@ class AppendedRecords(Records[R]):
         record: R,
         entries: Sequence[HistoryEntry] = (),
         to: Path | None = None,
+        previous: R | None = None,
     ) -> None:
         """Append the newest state of a record, of which no other write is under way.
 
@@ -82,20 +76,23 @@ class AppendedRecords(Records[R]):
             What has happened to it, for its history.
         to : Path, optional
             The directory to which its file is moved then; that need not be synced.
+        previous : Struct, optional
+            The record as it is stored. If it is `record`, nothing is appended.
         """
         path, older = self.path(record_id), self.directory / file_name(record_id)
         known = CACHE.stamp(str(path))
-        is_stored = to is not None and not entries and self._is_stored(str(path), record)
         first = self._last_entry(record_id) + 1
         write = Write(
             str(path),
-            b"" if is_stored else line_of(self._kind, record, dict(enumerate(entries, first))),
+            b""
+            if record is previous
+            else line_of(self._kind, record, dict(enumerate(entries, first))),
             append=True,
             move_to=None if to is None else str(to / path.name),
             remove=str(older) if known is None and older.exists() else None,
             known=known,
         )
-        with self.hold_previous(record_id):
+        with self.holding(record_id, previous):
             stamp = await self._writer.write(write)
         CACHE.put(write.move_to or write.path, stamp, record)
         self._entries[record_id] = first + len(entries) - 1
@@ -125,13 +122,6 @@ class AppendedRecords(Records[R]):
             self.read(record_id)
             (self.directory / file_name(record_id)).unlink()
 
-    def _is_stored(self, path: str, record: R) -> bool:
-        """Whether the last line of a file is known to hold this record."""
-        try:
-            return CACHE.get(path, stamp_of(path)) is record
-        except OSError:
-            return False
-
     def _last_entry(self, record_id: str) -> int:
         """Return the number of the newest history entry; 0 if there is none."""
         if record_id not in self._entries:
@@ -140,10 +130,3 @@ class AppendedRecords(Records[R]):
                 numbers = self.history(record_id)
             self._entries[record_id] = max(numbers, default=0)
         return self._entries[record_id]
-
-    def _was_never_whole(self, path: Path) -> bool:
-        """Whether a crash cut off the first line of a file, as far as that can be told."""
-        if appended.has_whole_line(str(path)):
-            return False
-        with path.open("rb") as file:
-            return self._prefix.startswith(file.read(len(self._prefix)))

@@ -13,7 +13,7 @@ from jupyter_pdflow.exceptions import HalfWrittenError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores import Email, Output, run_of
+from jupyter_pdflow.stores import Email, StepOutputs, run_of
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.storage import beginning, dump_record, parse_record
 from jupyter_pdflow.stores.tinydb.validation import (
@@ -157,19 +157,11 @@ def history_in(content: bytes) -> dict[int, HistoryEntry]:
 # --- the types ------------------------------------------------------------------------
 
 
-class ExecutionOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of one execution of a step."""
-
-    step: str
-    execution: int
-    outputs: list[Output]
-
-
 class RunOutputs(Struct, frozen=True, kw_only=True):
     """The outputs of a run: executions, oldest first, and the number of dropped ones by step."""
 
     id: str
-    shown: list[ExecutionOutputs] = []
+    shown: list[StepOutputs] = []
     dropped: dict[str, int] = {}
 
 

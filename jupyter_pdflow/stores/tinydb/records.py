@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import MsgspecError, Struct, defstruct
 from msgspec.json import Decoder
 
-from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, StoredFileError
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.record_types import (
     RecordType,
@@ -235,7 +235,10 @@ class Records(Generic[R]):
         """Write one record, of which no other write is under way; durable when this returns."""
         path = str(self.path(record_id))
         content = self._kind.dump(record)
-        with self.hold_previous(record_id):
+        previous = None
+        with suppress(StoredFileError):
+            previous = self.get(record_id)
+        with self.holding(record_id, previous):
             stamp = await self._writer.write(Write(path, content))
         CACHE.put(path, stamp, record)
 
@@ -244,13 +247,13 @@ class Records(Generic[R]):
         return self._previous.get(record_id)
 
     @contextmanager
-    def hold_previous(self, record_id: str) -> Iterator[None]:
-        """Let `get` return a record as it is now, until the block ends.
+    def holding(self, record_id: str, previous: R | None) -> Iterator[None]:
+        """Let `get` return a record as it was before a write, until the block ends.
 
         A new state is visible in its file before it is durable, and must not be read then.
         """
-        with suppress(StoredFileError):
-            self._previous[record_id] = self.get(record_id)
+        if previous is not None:
+            self._previous[record_id] = previous
         try:
             yield
         finally:
@@ -269,6 +272,11 @@ class Records(Generic[R]):
                 yield self.read(record_id)
             except NewerFormatError as error:
                 logger.error("%s It is left alone.", error)
+            except HalfWrittenError as error:
+                logger.warning("%s It was never answered for, and is removed.", error)
+                self.path(record_id).unlink()
+                if self.has(record_id):  # in the file of an older format
+                    yield from self.all([record_id])
             except StoredFileError as error:
                 self.quarantine(record_id, error)
 
@@ -303,13 +311,20 @@ class Records(Generic[R]):
         """Read a file in the leanest way: a TinyDB for each would take five times as long."""
         path = f"{self.directory}{os.sep}{name}"
         try:
-            content = _content_of(path, name)
+            content = self._content_of(path, name)
         except OSError as error:
             raise read_error(name, error) from error
         record = self._decode(content) if content.startswith(self._prefix) else None
         if record is None:
             return self._kind.parse_record(content, name)
         return self._kind.checked(record, name)
+
+    def _content_of(self, path: str, name: str) -> bytes:
+        """Read a file, or the last whole line of one that is appended."""
+        if not name.endswith(appended.SUFFIX):
+            return read_file(path)
+        line = appended.read_tail(path).line
+        return line or self._kind.last_line(read_file(path), name)
 
     def _decode(self, content: bytes) -> R | None:
         with suppress(MsgspecError, RecursionError, LookupError, ValueError):
@@ -324,12 +339,6 @@ class Records(Generic[R]):
             logger.error("%s It can't be set aside: %s.", why, error)
         else:
             logger.error("%s It is set aside as %s.", why, aside)
-
-
-def _content_of(path: str, name: str) -> bytes:
-    """Read a file, or the last whole line of one that is appended."""
-    is_appended = name.endswith(appended.SUFFIX)
-    return appended.read_last_line(path, name) if is_appended else read_file(path)
 
 
 def read_error(name: str, error: OSError) -> Exception:

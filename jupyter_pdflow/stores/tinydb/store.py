@@ -1,272 +1,365 @@
-"""The store on TinyDB: runs, workflow versions and the outputs of steps."""
+"""The store on TinyDB: one process at a time works on a data directory."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import builtins
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
-from slugify import slugify
 
-from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
-from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import Run, RunStatus
-from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
-from jupyter_pdflow.stores import Output, RunSummary
-from jupyter_pdflow.stores.tinydb.layout import OUTPUTS, WORKFLOWS
-from jupyter_pdflow.stores.tinydb.record_types import (
-    RUN_OUTPUTS,
-    WORKFLOW,
-    ExecutionOutputs,
-    RunOutputs,
-    Versions,
+from jupyter_pdflow.clock import Deadlines
+from jupyter_pdflow.exceptions import (
+    PDFlowError,
+    StorageUnavailableError,
 )
-from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
+from jupyter_pdflow.stores import (
+    Email,
+    IdempotencyKey,
+    Lapsed,
+    Output,
+    RunChange,
+    ScheduleMark,
+    StepOutputs,
+    change_of,
+)
+from jupyter_pdflow.stores.tinydb.emails import Emails
+from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
-from jupyter_pdflow.stores.tinydb.storage import in_thread
+from jupyter_pdflow.stores.tinydb.storage import in_slices
+from jupyter_pdflow.stores.tinydb.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
 
-EXECUTIONS_KEPT = 20
-"""Maximum number of executions of one step whose outputs are kept."""
+
+class RunLocks:
+    """One lock per run, so that the changes of a run are made one after another, in order."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, run_id: str) -> asyncio.Lock:
+        """Return the lock of a run. It exists as long as it is referenced."""
+        return self._locks.setdefault(run_id, asyncio.Lock())
+
+    async def wait_released(self) -> None:
+        """Wait until all locks that are held now have been released."""
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
 
 
-class StepOutputs:
-    """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
+class StorageHealth:
+    """Logs once when the storage starts to fail, and once when it works again."""
 
-    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
-        self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS, writer)
+    def __init__(self) -> None:
+        self._failing = False
 
-    def get(self, run_id: str) -> dict[str, list[Output]]:
-        """Return a run's outputs by step name, with a note if some were dropped."""
-        kept = self._read(run_id)
-        found = {step: [_dropped_note(count)] for step, count in kept.dropped.items()}
-        for execution in kept.shown:
-            found.setdefault(execution.step, []).extend(execution.outputs)
-        return found
+    def failed(self, error: OSError) -> StorageUnavailableError:
+        """Note that the storage has failed, and return the error to raise."""
+        if not self._failing:
+            self._failing = True
+            logger.error(
+                "The data directory can't be used: %s. Free some space or repair it. Until then, "
+                "requests are refused, and the results of steps are kept in memory.",
+                error,
+            )
+        msg = f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
+        return StorageUnavailableError(msg)
 
-    async def put(self, run_id: str, step: str, execution: int, outputs: list[Output]) -> None:
-        """Store the outputs of one execution, in place of those of an earlier attempt."""
-        kept = self._read(run_id, to_replace=True)
-        others = [s for s in kept.shown if (s.step, s.execution) != (step, execution)]
-        if not outputs and len(others) == len(kept.shown):
-            return  # nothing to store or to replace: most steps show nothing
-        shown = [*others, ExecutionOutputs(step=step, execution=execution, outputs=outputs)]
-        await self._records.put(run_id, _bounded(replace(kept, shown=shown), step))
+    def works(self) -> None:
+        """Note that a write succeeded."""
+        if self._failing:
+            self._failing = False
+            logger.info("The data directory can be written again.")
 
-    def remove(self, run_id: str) -> None:
-        """Remove a run's outputs."""
-        self._records.unlink(run_id)
 
-    def _read(self, run_id: str, *, to_replace: bool = False) -> RunOutputs:
-        """Return a run's outputs; if its file can't be read, none.
+class RunTransaction:
+    """A run that no other transaction changes, see `jupyter_pdflow.stores.base.Transaction`."""
 
-        Before such a file is replaced, it is quarantined.
-        """
-        if not self._records.has(run_id):
-            return RunOutputs(id=run_id)
+    run: Run
+
+    def __init__(self, store: TinyDBStore, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._lock = store.locks.of(run_id)
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
         try:
-            return self._records.get(run_id)
-        except StoredFileError as error:
-            logger.error("The outputs of run %s can't be read: %s", run_id, error)
-            if to_replace:
-                self._records.quarantine(run_id, error)
-            return RunOutputs(id=run_id)
+            self.run = self._store.load(self._run_id)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
 
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._lock.release()
 
-def _bounded(kept: RunOutputs, step: str) -> RunOutputs:
-    """Drop the oldest execution of a step if there are more than `EXECUTIONS_KEPT`."""
-    of_step = [execution for execution in kept.shown if execution.step == step]
-    if len(of_step) <= EXECUTIONS_KEPT:
-        return kept
-    dropped = {**kept.dropped, step: kept.dropped.get(step, 0) + 1}
-    shown = [execution for execution in kept.shown if execution is not of_step[0]]
-    return replace(kept, shown=shown, dropped=dropped)
-
-
-def _dropped_note(count: int) -> Output:
-    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
-    return {"output_type": "stream", "name": "stderr", "text": text}
-
-
-class Workflows:
-    """The workflows of a data directory: ``workflows/<id>.json``, and all of them in memory."""
-
-    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
-        self._records = Records(data_dir / WORKFLOWS.name, WORKFLOW, writer)
-        self._known = {known.id: known for known in self._records.all()}
-        self._deploying = asyncio.Lock()
-
-    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
-        """Make `source` the newest version of the notebook at `path`.
-
-        Returns the version, and whether it was not the newest before.
-        """
-        async with self._deploying:
-            return await self._deploy(path, source, now)
-
-    async def _deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
-        workflow_id, version = self._id_for(path), version_of(source)
-        known = self._known.get(workflow_id) or self._not_loaded(workflow_id)
-        if known is not None and known.newest == version:
-            return known.versions[version], False
-        workflow = Workflow(
-            id=workflow_id,
-            name=PurePosixPath(path).stem,
-            version=version,
-            path=path,
-            source=source,
-            created_at=now,
-        )
-        await self._store_version(known, workflow)
-        return workflow, True
-
-    def all(self) -> list[Workflow]:
-        """Return the newest version of each workflow, sorted by the workflow's id."""
-        return [known.versions[known.newest] for _, known in sorted(self._known.items())]
-
-    def get(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Return one version of a workflow, the newest by default.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such workflow or version.
-        """
-        known = self._known.get(workflow_id)
-        workflow = known.versions.get(version or known.newest) if known else None
-        if workflow is None:
-            msg = f"There is no workflow {workflow_id!r}" + (f" {version}." if version else ".")
-            raise NotFoundError(msg)
-        return workflow
-
-    async def _store_version(self, known: Versions | None, workflow: Workflow) -> None:
-        version = workflow.version
-        if known is None:
-            known = Versions(id=workflow.id, newest=version, versions={})
-        versions = {**known.versions, version: workflow}
-        known = replace(known, newest=version, versions=versions)
-        await self._records.put(known.id, known)
-        self._known[known.id] = known
-
-    def _not_loaded(self, workflow_id: str) -> Versions | None:
-        """Return a workflow whose file was not loaded at the start, or None if it has no file.
-
-        Such a file must not be overwritten: a newer version of this package may have written it.
-
-        Raises
-        ------
-        StoredFileError
-            The file can't be read.
-        """
-        return self._records.get(workflow_id) if self._records.has(workflow_id) else None
-
-    def _id_for(self, path: str) -> str:
-        """Return the id of the workflow of a path; two paths never have the same one."""
-        slug = slugify(path.removesuffix(".ipynb"), max_length=80) or "workflow"
-        known = self._known.get(slug)
-        if known is None or known.versions[known.newest].path == path:
-            return slug
-        return f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    async def commit(
+        self, run: Run, entries: Sequence[HistoryEntry] = (), outputs: StepOutputs | None = None
+    ) -> None:
+        """Store the next state of the run, and all that follows from it: all or nothing."""
+        await self._store.commit(self.run, run, entries, outputs)
+        self.run = run
 
 
 class TinyDBStore:
-    """A `Store` in TinyDB files; the caller holds the data directory's lock.
+    """A `jupyter_pdflow.stores.base.Store` in TinyDB files.
+
+    The caller holds the data directory's lock. So no other process executes runs: those that are
+    running at the start have lost their server.
+
+    The line of a run is the commit: it holds the emails that the outcome of a step asks for. They
+    are taken over afterwards, which is repeated until it succeeds, also at the next start.
 
     Parameters
     ----------
     data_dir : Path
         The directory; made if it is missing.
-    writer : WriterThread, optional
-        Makes the writes; ended by `close`.
+    limits : Limits
+        How soon a write that failed is tried again.
     """
 
-    def __init__(self, data_dir: Path, writer: WriterThread | None = None) -> None:
-        self._writer = writer or WriterThread()
+    def __init__(self, data_dir: Path, *, limits: Limits = LIMITS) -> None:
+        self.owner = uuid4().hex
+        self.locks = RunLocks()
+        self._retry_seconds = limits.storage_retry_seconds
+        self._writer = WriterThread()
         self._runs = Runs(data_dir, self._writer)
+        self._outputs = Outputs(data_dir, self._writer)
+        self._emails = Emails(data_dir, self._writer)
         self._workflows = Workflows(data_dir, self._writer)
-        self._outputs = StepOutputs(data_dir, self._writer)
+        self._health = StorageHealth()
+        self._deadlines = Deadlines()
+        self._ready: list[str] = []
+        self._lapsed: list[Lapsed] = []
+        self._behind: set[str] = set()
+        self._catching_up: asyncio.Task[None] | None = None
+        self._listeners: list[asyncio.Queue[RunChange]] = []
 
-    def active(self) -> Iterator[Run]:
-        """Read all runs that were not stored by `finish`. Call it once, before all else."""
-        return self._runs.active()
+    async def open(self) -> None:
+        """Read the active runs, and complete what a crash has cut short."""
+        try:
+            await self._emails.open()
+            async for run in in_slices(self._runs.open()):
+                await self._take_up(run)
+        except OSError as error:
+            raise self._health.failed(error) from error
 
-    def get(self, run_id: str) -> Run:
+    async def close(self) -> None:
+        """Try a last time what is left to do, and end the thread that writes."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            await asyncio.wait([self._catching_up])
+        await self.locks.wait_released()
+        await self._catch_up_once()
+        await self._writer.close()
+
+    # --- runs ---
+
+    async def create(
+        self,
+        run: Run,
+        entries: Sequence[HistoryEntry] = (),
+        *,
+        key: IdempotencyKey | None = None,
+        mark: ScheduleMark | None = None,
+    ) -> Run:
+        """Store a new run, or return the run that was created with the same key."""
+        async with self.locks.of(run.id):
+            await self.commit(None, run, entries, None)
+        return run
+
+    def transaction(self, run_id: str) -> RunTransaction:
+        """Load a run to change it; the next transaction of that run waits until this one ends."""
+        return RunTransaction(self, run_id)
+
+    async def get(self, run_id: str) -> Run:
         """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
-        return self._runs.get(run_id)
+        return self.load(run_id)
 
-    async def put(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
-        """Store a run that has not ended, or whose emails are not handed over."""
-        await self._runs.put(run, entries)
+    def load(self, run_id: str) -> Run:
+        """Return a run as `get`, with the emails only that are not taken over."""
+        try:
+            run = self._runs.get(run_id)
+        except OSError as error:
+            raise self._health.failed(error) from error
+        if run.outbox and run_id not in self._behind:
+            return replace(run, outbox=[])
+        return run
 
-    async def finish(self, run: Run, entries: Sequence[HistoryEntry] = ()) -> None:
-        """Store a run that has ended, so that `active` returns it no more; may be repeated."""
-        await self._runs.finish(run, entries)
+    async def commit(
+        self,
+        before: Run | None,
+        run: Run,
+        entries: Sequence[HistoryEntry],
+        outputs: StepOutputs | None,
+    ) -> None:
+        """Store a run whose lock is held, see `jupyter_pdflow.stores.base.Transaction.commit`."""
+        archive = run.ended and not run.outbox
+        try:
+            if outputs is not None:
+                # First: an attempt whose outcome is not stored is repeated, and replaces them.
+                await self._outputs.put(run.id, outputs)
+            if run is not before:
+                await self._runs.write(before, run, entries, archive=archive)
+        except OSError as error:
+            raise self._health.failed(error) from error
+        self._health.works()
+        if run is not before:
+            self._note(run)
+            if run.outbox:
+                await self._complete(run)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
         return await self._runs.history(run_id)
 
-    async def page(
-        self,
-        *,
-        status: RunStatus | None = None,
-        workflow_id: str | None = None,
-        limit: int = 50,
-        before: str | None = None,
-    ) -> list[RunSummary]:
-        """Return summaries of runs, newest first, with ids before `before`."""
-        return await self._runs.page(
-            status=status, workflow_id=workflow_id, limit=limit, before=before
-        )
-
-    def outputs(self, run_id: str) -> dict[str, list[Output]]:
+    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
         """Return the outputs of a run by step name; empty if it has none."""
         return self._outputs.get(run_id)
 
-    async def put_outputs(
-        self, run_id: str, step: str, execution: int, outputs: list[Output]
-    ) -> None:
-        """Store the outputs of one execution of a step, in place of those of an earlier attempt."""
-        await self._outputs.put(run_id, step, execution, outputs)
+    def changes(self) -> AsyncIterator[RunChange]:
+        """Yield the changes of runs from now on."""
+        queue: asyncio.Queue[RunChange] = asyncio.Queue()
+        self._listeners.append(queue)
+        return self._listen(queue)
 
-    async def ended_before(self, moment: datetime) -> list[str]:
-        """Return the ids of runs that ended before a time, oldest first."""
-        return await self._runs.ended_before(moment)
+    async def _listen(self, queue: asyncio.Queue[RunChange]) -> AsyncIterator[RunChange]:
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.remove(queue)
 
-    async def remove(self, run_ids: Sequence[str]) -> dict[str, OSError]:
-        """Remove runs that have ended, and their outputs first; return those that failed."""
-        failed = await in_thread(self._unlink, run_ids)
-        self._runs.forget([run_id for run_id in run_ids if run_id not in failed])
-        return failed
+    # --- work ---
 
-    def _unlink(self, run_ids: Sequence[str]) -> dict[str, OSError]:
-        failed = {}
-        for run_id in run_ids:
-            try:
-                self._outputs.remove(run_id)
-                self._runs.unlink(run_id)
-            except OSError as error:
-                failed[run_id] = error
-        return failed
+    async def ready(self) -> builtins.list[str]:
+        """Return the ids of the runs that waited to be executed at the start, oldest first."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    async def lapsed(self, now: datetime) -> builtins.list[Lapsed]:
+        """Return the attempts that the last process has left; no clock plays a part."""
+        del now
+        lapsed, self._lapsed = self._lapsed, []
+        return lapsed
+
+    async def next_deadline(self) -> datetime | None:
+        """Return when a run is due next."""
+        return self._deadlines.next()
+
+    async def due(self, now: datetime, limit: int, again_at: datetime) -> builtins.list[str]:
+        """Return runs that are due, the earliest first; `next_deadline` is `again_at` for them."""
+        return self._deadlines.due(now, limit, again_at)
+
+    # --- emails ---
+
+    async def email(self, email_id: str) -> Email:
+        """Return one email; `NotFoundError` if it is unknown."""
+        return self._emails.get(email_id)
+
+    async def next_email_at(self) -> datetime | None:
+        """Return when an email is due to be sent next."""
+        return self._emails.next_at()
+
+    async def due_emails(
+        self, now: datetime, limit: int, again_at: datetime
+    ) -> builtins.list[Email]:
+        """Return emails that are due, the earliest first, which are due again at `again_at`."""
+        return self._emails.due(now, limit, again_at)
+
+    async def put_email(self, email: Email, next_at: datetime | None) -> None:
+        """Store an email after an attempt, and when the next one is due if it stays queued."""
+        try:
+            await self._emails.put(email, next_at)
+        except OSError as error:
+            raise self._health.failed(error) from error
+        self._health.works()
+
+    # --- workflows ---
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`; return it, and whether new."""
-        return await self._workflows.deploy(path, source, now)
+        try:
+            return await self._workflows.deploy(path, source, now)
+        except OSError as error:
+            raise self._health.failed(error) from error
 
-    def workflows(self) -> list[Workflow]:
+    async def workflows(self) -> builtins.list[Workflow]:
         """Return the newest version of each workflow, sorted by the workflow's id."""
         return self._workflows.all()
 
-    def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
+    async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return self._workflows.get(workflow_id, version)
 
-    async def close(self) -> None:
-        """End the thread that writes. Nothing may be written afterwards."""
-        await self._writer.close()
+    # --- what is left to do ---
+
+    async def _take_up(self, run: Run) -> None:
+        """Note an active run at the start, and complete its last commit."""
+        if run.status == "running":
+            attempt = Lapsed(run.id, run.current.name, run.execution, run.attempt)
+            self._lapsed.append(attempt)
+        elif run.ready:
+            self._ready.append(run.id)
+        elif run.wakes_at is not None:
+            self._deadlines.set(run.id, run.wakes_at)
+        if run.outbox or run.ended:
+            await self._complete(run)
+
+    def _note(self, run: Run) -> None:
+        if run.wakes_at is not None:
+            self._deadlines.set(run.id, run.wakes_at)
+        else:
+            self._deadlines.unset(run.id)
+        for queue in self._listeners:
+            queue.put_nowait(change_of(run))
+
+    async def _complete(self, run: Run) -> None:
+        """Take over the emails of a stored run, and archive it if it has ended; now or later."""
+        try:
+            await self._emails.take_over(run.outbox)
+            if run.ended:
+                await self._runs.write(run, run, archive=True)
+        except OSError as error:
+            self._health.failed(error)
+            self._behind.add(run.id)
+            if self._catching_up is None or self._catching_up.done():
+                self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
+        else:
+            self._behind.discard(run.id)
+
+    async def _catch_up(self) -> None:
+        while self._behind:
+            await asyncio.sleep(self._retry_seconds)
+            await self._catch_up_once()
+
+    async def _catch_up_once(self) -> None:
+        for run_id in list(self._behind):
+            async with self.locks.of(run_id):
+                try:
+                    await self._complete(self.load(run_id))
+                except StorageUnavailableError:
+                    return
+                except PDFlowError as error:
+                    logger.error("Emails of run %s can't be taken over: %s", run_id, error)
+                    self._behind.discard(run_id)

@@ -1,0 +1,203 @@
+"""The protocol of a store, which every kind of storage implements."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.stores import (
+    Counts,
+    Email,
+    IdempotencyKey,
+    Lapsed,
+    Output,
+    RunChange,
+    RunQuery,
+    RunSummary,
+    ScheduleMark,
+    StepOutputs,
+)
+
+
+class Transaction(Protocol):
+    """A run that no other transaction changes meanwhile.
+
+    Attributes
+    ----------
+    run : Run
+        The run as it is stored.
+    """
+
+    run: Run
+
+    async def commit(
+        self, run: Run, entries: Sequence[HistoryEntry] = (), outputs: StepOutputs | None = None
+    ) -> None:
+        """Store the next state of the run, and all that follows from it: all or nothing.
+
+        What follows: the store takes over the emails of `Run.outbox`, and knows when the run is
+        due (`Run.wakes_at`), whether it is to be executed (`Run.ready`), and who executes it
+        (`Run.owner`).
+
+        Parameters
+        ----------
+        run : Run
+            The next state; `Transaction.run` itself if only the outputs are to be stored.
+        entries : sequence of HistoryEntry
+            What has happened to it.
+        outputs : StepOutputs, optional
+            The outputs of the step that has ended.
+
+        Raises
+        ------
+        StorageUnavailableError, ConflictError
+            Nothing was stored.
+        """
+
+
+class Store(Protocol):
+    """Stores runs, the outputs and emails of steps, and workflows.
+
+    What a method has written survives a crash and a power cut when it returns. All methods raise
+    `StorageUnavailableError` if the storage fails, and have changed nothing then.
+
+    Attributes
+    ----------
+    owner : str
+        The name under which this process executes runs. It differs at each start, so that what
+        the last process executed is known to be orphaned.
+    """
+
+    owner: str
+
+    async def open(self) -> None:
+        """Take up what the last process left. Call it before all other methods."""
+
+    async def close(self) -> None:
+        """Free the store's resources. Nothing may be called afterwards."""
+
+    # --- runs ---
+
+    async def create(
+        self,
+        run: Run,
+        entries: Sequence[HistoryEntry] = (),
+        *,
+        key: IdempotencyKey | None = None,
+        mark: ScheduleMark | None = None,
+    ) -> Run:
+        """Store a new run.
+
+        Parameters
+        ----------
+        run : Run
+        entries : sequence of HistoryEntry
+            What has happened to it.
+        key : IdempotencyKey, optional
+            If a run was created with this key, that run is returned, and nothing is stored.
+        mark : ScheduleMark, optional
+            Stored with the run; `key` has to be given too.
+
+        Returns
+        -------
+        Run
+            `run` itself, or the run that was created with the same key.
+        """
+
+    def transaction(self, run_id: str) -> AbstractAsyncContextManager[Transaction]:
+        """Load a run to change it; the next transaction of that run waits until this one ends.
+
+        Entering it raises as `get`.
+        """
+
+    async def get(self, run_id: str) -> Run:
+        """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
+
+    async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
+        """Return summaries of runs, newest first."""
+
+    async def counts(self) -> Counts:
+        """Return the number of runs, and since when the oldest one waits to be executed."""
+
+    async def newest(self) -> str | None:
+        """Return the greatest id of a run, or None if there is no run."""
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
+
+    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
+        """Return the outputs of a run by step name; empty if it has none."""
+
+    async def ended_before(
+        self, moment: datetime, limit: int, after: str | None = None
+    ) -> builtins.list[str]:
+        """Return the ids of runs that ended before a time and have no queued email.
+
+        They are sorted, and greater than `after`.
+        """
+
+    async def delete(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
+        """Remove runs that have ended, with their outputs and emails.
+
+        Returns the runs that could not be removed, with the error.
+        """
+
+    def changes(self) -> AsyncIterator[RunChange]:
+        """Yield the changes of runs from now on."""
+
+    # --- work ---
+
+    async def ready(self) -> builtins.list[str]:
+        """Return the ids of the runs that wait to be executed, oldest first."""
+
+    async def lapsed(self, now: datetime) -> builtins.list[Lapsed]:
+        """Return attempts whose executing process is gone; each is returned once."""
+
+    async def next_deadline(self) -> datetime | None:
+        """Return when a run is due next."""
+
+    async def due(self, now: datetime, limit: int, again_at: datetime) -> builtins.list[str]:
+        """Return runs that are due, the earliest first; `next_deadline` is `again_at` for them.
+
+        So a run whose event can't be stored is returned again then.
+        """
+
+    # --- emails ---
+
+    async def email(self, email_id: str) -> Email:
+        """Return one email; `NotFoundError` if it is unknown."""
+
+    async def emails(self, limit: int) -> builtins.list[Email]:
+        """Return the newest emails, newest first."""
+
+    async def next_email_at(self) -> datetime | None:
+        """Return when an email is due to be sent next."""
+
+    async def due_emails(
+        self, now: datetime, limit: int, again_at: datetime
+    ) -> builtins.list[Email]:
+        """Return emails that are due, the earliest first, which are due again at `again_at`."""
+
+    async def put_email(self, email: Email, next_at: datetime | None) -> None:
+        """Store an email after an attempt, and when the next one is due if it stays queued."""
+
+    # --- workflows ---
+
+    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+        """Make `source` the newest version of the notebook at `path`.
+
+        Returns the version, and whether it was not the newest before.
+        """
+
+    async def workflows(self) -> builtins.list[Workflow]:
+        """Return the newest version of each workflow, sorted by the workflow's id."""
+
+    async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
+        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""

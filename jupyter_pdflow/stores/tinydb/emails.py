@@ -1,0 +1,158 @@
+"""The emails of a data directory: in ``mail/queued/`` until they are sent or failed, then in ``done/``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from jupyter_pdflow.clock import Deadlines, utc_now
+from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.rules.run import OutboxMessage
+from jupyter_pdflow.stores import Email, run_of
+from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
+from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.storage import in_slices
+from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
+
+logger = logging.getLogger(__name__)
+
+
+class Emails:
+    """The emails of a data directory, and when the queued ones are due."""
+
+    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+        self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL, writer)
+        self._done = Records(data_dir / DONE_EMAILS.name, EMAIL, writer)
+        self._messages = data_dir / MESSAGES
+        self._deadlines = Deadlines()
+
+    async def open(self) -> None:
+        """Find the queued emails; all are due at once, as the mail server may be another one now."""
+        now = utc_now()
+        async for email_id in in_slices(self._queued.recover()):
+            if self._done.has(email_id):
+                # A crash came after the result was stored.
+                self._queued.unlink(email_id)
+            else:
+                self._deadlines.set(email_id, now)
+
+    async def take_over(self, messages: Sequence[OutboxMessage]) -> list[Email]:
+        """Store emails of an outbox as queued, except those that were stored before.
+
+        Returns the emails that are new. After an `OSError` it has to be repeated.
+        """
+        new = [_email_of(message) for message in messages if self._is_new(message)]
+        await asyncio.gather(*(self._queued.put(email.id, email) for email in new))
+        for email in new:
+            self._deadlines.set(email.id, email.created_at)
+        return new
+
+    def get(self, email_id: str) -> Email:
+        """Return one email; `NotFoundError` if it is unknown."""
+        email = self._read(email_id) if is_id(email_id) else None
+        if email is None:
+            msg = f"There is no email {email_id[:QUOTED]!r}."
+            raise NotFoundError(msg)
+        return email
+
+    def next_at(self) -> datetime | None:
+        """Return when an email is due next."""
+        return self._deadlines.next()
+
+    def due(self, now: datetime, limit: int, again_at: datetime) -> list[Email]:
+        """Return emails that are due, the earliest first; one that can't be read is set aside."""
+        found = []
+        for email_id in self._deadlines.due(now, limit, again_at):
+            try:
+                found.append(self._queued.read(email_id))
+            except StoredFileError as error:
+                self._deadlines.unset(email_id)
+                if self._queued.has(email_id):  # else its run was deleted
+                    self._queued.quarantine(email_id, error)
+        return found
+
+    async def put(self, email: Email, next_at: datetime | None) -> bool:
+        """Store an email after an attempt; return whether it exists still."""
+        if not self._queued.has(email.id):
+            return False
+        if email.status == "queued":
+            await self._queued.put(email.id, email)
+            self._deadlines.set(email.id, next_at or email.created_at)
+            return True
+        # In this order: after a crash in between, the record in done/ counts.
+        await self._done.put(email.id, email)
+        self._queued.unlink(email.id)
+        self._deadlines.unset(email.id)
+        return True
+
+    def all(self) -> list[Email]:
+        """Read all emails that can be read; for a thread."""
+        ids = sorted({*self._queued.ids(), *self._done.ids()})
+        return [email for email_id in ids if (email := self.read_or_log(email_id)) is not None]
+
+    def ids_of(self, run_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Find the ids of the emails of runs, by run; for a thread."""
+        found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
+        for records in (self._queued, self._done):
+            for email_id in records.ids():
+                if (run_id := run_of(email_id)) in found:
+                    found[run_id].append(email_id)
+        return found
+
+    def unlink(self, email_ids: Sequence[str]) -> None:
+        """Remove emails and their messages; for a thread."""
+        for email_id in email_ids:
+            self._queued.unlink(email_id)
+            self._done.unlink(email_id)
+            (self._messages / f"{email_id}{MESSAGE}").unlink(missing_ok=True)
+
+    def forget(self, email_ids: Sequence[str]) -> None:
+        """Remove the times of emails that were removed."""
+        for email_id in email_ids:
+            self._deadlines.unset(email_id)
+
+    def read_or_log(self, email_id: str) -> Email | None:
+        """Return an email, or None if it can't be read, which is logged."""
+        try:
+            return self._read(email_id)
+        except StoredFileError as error:
+            logger.error("Email %s can't be shown: %s", email_id, error)
+            return None
+
+    def _is_new(self, message: OutboxMessage) -> bool:
+        if not is_email_id(message.id, message.run_id):
+            logger.error("An email of run %s has no valid id and is dropped.", message.run_id)
+            return False
+        return not any(
+            os.path.exists(records.path(message.id))  # noqa: PTH110  half the time of Path
+            for records in (self._queued, self._done)
+        )
+
+    def _read(self, email_id: str) -> Email | None:
+        if self._queued.path(email_id).exists():
+            with suppress(StoredFileError):  # moved to done/ meanwhile, or damaged
+                return self._queued.read(email_id)
+        # A file that is damaged in queued/ is read once more here, to raise its error.
+        records = self._done if self._done.path(email_id).exists() else self._queued
+        return records.read(email_id) if records.path(email_id).exists() else None
+
+
+def _email_of(message: OutboxMessage) -> Email:
+    email = message.email
+    return Email(
+        id=message.id,
+        run_id=message.run_id,
+        step=message.step,
+        to=email.to,
+        subject=email.subject,
+        text=email.text,
+        html=email.html,
+        created_at=message.created_at,
+    )

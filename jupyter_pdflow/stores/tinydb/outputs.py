@@ -1,0 +1,77 @@
+"""The outputs of steps: ``outputs/<run>.json``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.stores import Output, StepOutputs
+from jupyter_pdflow.stores.tinydb.layout import OUTPUTS
+from jupyter_pdflow.stores.tinydb.record_types import RUN_OUTPUTS, RunOutputs
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.writer import WriterThread
+
+logger = logging.getLogger(__name__)
+
+EXECUTIONS_KEPT = 20
+"""Maximum number of executions of one step whose outputs are kept."""
+
+
+class Outputs:
+    """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
+
+    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+        self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS, writer)
+
+    def get(self, run_id: str) -> dict[str, list[Output]]:
+        """Return a run's outputs by step name, with a note if some were dropped."""
+        kept = self._read(run_id)
+        found = {step: [_dropped_note(count)] for step, count in kept.dropped.items()}
+        for execution in kept.shown:
+            found.setdefault(execution.step, []).extend(execution.outputs)
+        return found
+
+    async def put(self, run_id: str, new: StepOutputs) -> None:
+        """Store the outputs of one execution, in place of those of an earlier attempt."""
+        kept = self._read(run_id, to_replace=True)
+        others = [s for s in kept.shown if (s.step, s.execution) != (new.step, new.execution)]
+        if not new.outputs and len(others) == len(kept.shown):
+            return  # nothing to store or to replace: most steps show nothing
+        await self._records.put(run_id, _bounded(replace(kept, shown=[*others, new]), new.step))
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run's outputs."""
+        self._records.unlink(run_id)
+
+    def _read(self, run_id: str, *, to_replace: bool = False) -> RunOutputs:
+        """Return a run's outputs; if its file can't be read, none.
+
+        Before such a file is replaced, it is quarantined.
+        """
+        if not self._records.has(run_id):
+            return RunOutputs(id=run_id)
+        try:
+            return self._records.get(run_id)
+        except StoredFileError as error:
+            logger.error("The outputs of run %s can't be read: %s", run_id, error)
+            if to_replace:
+                self._records.quarantine(run_id, error)
+            return RunOutputs(id=run_id)
+
+
+def _bounded(kept: RunOutputs, step: str) -> RunOutputs:
+    """Drop the oldest execution of a step if there are more than `EXECUTIONS_KEPT`."""
+    of_step = [execution for execution in kept.shown if execution.step == step]
+    if len(of_step) <= EXECUTIONS_KEPT:
+        return kept
+    dropped = {**kept.dropped, step: kept.dropped.get(step, 0) + 1}
+    shown = [execution for execution in kept.shown if execution is not of_step[0]]
+    return replace(kept, shown=shown, dropped=dropped)
+
+
+def _dropped_note(count: int) -> Output:
+    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
+    return {"output_type": "stream", "name": "stderr", "text": text}
