@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jupyter_pdflow.rules.events import Begin, CancelPause, Effect, Event, Expire, Finish, Resume
+from jupyter_pdflow.rules.events import (
+    Begin,
+    CancelPause,
+    Effect,
+    Event,
+    Expire,
+    Finish,
+    LeaseLapsed,
+    Resume,
+)
 from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
@@ -52,6 +61,13 @@ class RunDriver:
             execution=run.execution,
             attempt=run.attempt,
             outcome=Outcome(**outcome),
+        )
+
+    def lapsed(self, **more: int) -> LeaseLapsed:
+        """Return the event that the server which executes the latest attempt is gone."""
+        run = self.run
+        return LeaseLapsed(
+            step=run.current.name, execution=run.execution, attempt=run.attempt, **more
         )
 
     def resume(self, **body: Any) -> Run:

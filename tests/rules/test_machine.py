@@ -16,7 +16,7 @@ from jupyter_pdflow.rules.events import (
     Execute,
     Expire,
     Finish,
-    Recover,
+    LeaseLapsed,
     Requeue,
 )
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
@@ -153,9 +153,22 @@ class AnyRun(RuleBasedStateMachine):
         ended = self.run.ended
         assert self.send(Cancel(by="api")) == (not ended)
 
-    @rule(event=st.sampled_from([Requeue(), Recover(), Requeue(crashed=True)]))
-    def server_stops_or_crashes(self, event: Event) -> None:
+    @rule(event=st.sampled_from([Requeue(), None, Requeue(crashed=True)]))
+    def server_stops_or_crashes(self, event: Requeue | None) -> None:
         before = self.run
+        self.server_ends(event or self.driver.lapsed(), before)
+
+    @rule(pause_key=pause_keys, attempt=st.integers(1, 3))
+    def some_lease_lapses(self, pause_key: tuple[str, int], attempt: int) -> None:
+        before = self.run
+        current = (before.current.name, before.execution, before.attempt)
+        event = LeaseLapsed(step=pause_key[0], execution=pause_key[1], attempt=attempt)
+        if current == (*pause_key, attempt):
+            self.server_ends(event, before)
+        else:
+            assert not self.send(event)
+
+    def server_ends(self, event: Event, before: Run) -> None:
         changed = self.send(event)
         assert changed == (before.status == "running")
         if not changed:
@@ -182,6 +195,13 @@ class AnyRun(RuleBasedStateMachine):
             assert run.current.status == "paused"
         assert run.pending_request is None or run.status in ("queued", "running")
         assert run.ended == (run.ended_at is not None)
+
+    @invariant()
+    def what_wakes_or_owns_it_fits_its_status(self) -> None:
+        run = self.run
+        assert (run.owner is not None) == (run.status == "running")
+        waits = run.status == "paused" or (run.status == "queued" and not run.ready)
+        assert (run.wakes_at is not None) == waits
 
     @invariant()
     def run_can_be_stored(self) -> None:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from jupyter_pdflow.rules.events import (
-    Archive,
     Begin,
     Cancel,
-    Deliver,
     Execute,
     Expire,
-    Recover,
     Requeue,
-    SetTimer,
 )
 from jupyter_pdflow.rules.execution import execution_of, is_alone
-from jupyter_pdflow.rules.run import EmailRequest
 from tests.rules.support import DAY_MS, START, RunDriver, resume_of, suspend
 
 
@@ -37,8 +32,7 @@ class TestRequeue:
         driver = RunDriver("a")
         driver.send(Begin())
         driver.wait(1_000).send(Requeue())
-        driver.wait(DAY_MS).send(Recover())
-        assert driver.effects == (Execute(),)
+        assert driver.wait(DAY_MS).run.ready
         assert execution_of(driver.run).attempt == 2
         driver.step(took=10)
         assert (driver.run.status, driver.run.usage.compute_ms) == ("succeeded", 1_010)
@@ -47,7 +41,7 @@ class TestRequeue:
         driver = RunDriver()
         driver.send(Begin())
         driver.resume(early=True)
-        driver.send(Requeue(), Recover())
+        driver.send(Requeue())
         driver.step(**suspend())
         assert driver.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
 
@@ -58,12 +52,12 @@ class TestRequeue:
         assert driver.send(Requeue()) is before
 
 
-class TestRecover:
+class TestLeaseLapsed:
     def test_running_is_executed_again_from_its_beginning(self) -> None:
         driver = RunDriver()
         driver.send(Begin())
         lost = driver.finished(exports={"from": "the first attempt"})
-        driver.send(Recover())
+        driver.send(driver.lapsed())
         assert (driver.run.status, driver.run.attempt) == ("queued", 2)
         assert driver.effects == (Execute(),)
         driver.send(Begin())
@@ -76,30 +70,44 @@ class TestRecover:
         driver = RunDriver()
         driver.send(Begin())
         event = resume_of(driver.run)
-        driver.send(Recover(), Begin())
+        driver.send(driver.lapsed(), Begin())
         driver.send(driver.finished(**suspend()), event)
         assert driver.run.position == 1
 
-    def test_paused_keeps_its_deadline(self) -> None:
+    def test_paused_is_not_changed(self) -> None:
         driver = RunDriver()
-        driver.step(**suspend(1000))
+        driver.send(Begin())
+        lapsed = driver.lapsed()
+        driver.send(driver.finished(**suspend(1000)))
         before = driver.run
-        driver.wait(5000).send(Recover())
-        assert driver.run is before
-        assert driver.effects == (SetTimer(START + timedelta(seconds=1)),)
+        assert driver.wait(5000).send(lapsed) is before
 
-    def test_emails_that_may_not_have_been_delivered_are_delivered_again(self) -> None:
+    def test_it_counts_for_the_attempt_that_it_names_only(self) -> None:
         driver = RunDriver()
-        driver.step(**suspend(), emails=[EmailRequest(subject="please")])
-        driver.send(Recover())
-        assert driver.effects[0] == Deliver(driver.run.outbox)
+        driver.send(Begin(owner="first"))
+        lapsed = driver.lapsed()
+        driver.send(lapsed, Begin(owner="second"))
+        before = driver.run
+        assert (before.attempt, before.crashes, before.owner) == (2, 1, "second")
+        assert driver.send(lapsed) is before
+
+
+class TestOwner:
+    def test_a_run_has_an_owner_while_it_is_running(self) -> None:
+        driver = RunDriver()
+        assert driver.send(Begin(owner="server")).owner == "server"
+        assert driver.send(driver.finished()).owner is None
+        driver.send(Begin(owner="server"))
+        assert driver.send(Requeue()).owner is None
+        driver.send(Begin(owner="server"))
+        assert driver.send(Cancel(by="api")).owner is None
 
 
 class TestCrashes:
     @staticmethod
     def crash(driver: RunDriver) -> None:
         driver.send(Begin())
-        driver.send(Recover())
+        driver.send(driver.lapsed())
 
     def test_step_is_executed_again_at_once_after_its_first_crash(self) -> None:
         driver = RunDriver()
@@ -117,11 +125,10 @@ class TestCrashes:
             due,
             True,
         )
-        assert driver.effects == (SetTimer(due),)
+        assert (driver.effects, driver.run.wakes_at, driver.run.ready) == ((), due, False)
         before = driver.run
         assert driver.send(Begin()) is before
-        assert driver.wait(9_000).send(Recover()) is before
-        assert driver.effects == (SetTimer(due),)
+        assert driver.wait(9_000).send(Expire(step="a", execution=1)) is before
         driver.wait(1_000).send(Expire(step="a", execution=1))
         assert driver.effects == (Execute(),)
         driver.send(Begin())
@@ -133,7 +140,7 @@ class TestCrashes:
         self.crash(driver)
         driver.wait(10_000).send(Expire(step="a", execution=1))
         self.crash(driver)
-        assert (driver.run.status, driver.effects) == ("failed", (Archive(),))
+        assert (driver.run.status, driver.effects) == ("failed", ())
         assert driver.run.error is not None
         assert driver.run.error.evalue.startswith(
             "The server or its gateway ended 3 times while it executed step 'a'"
@@ -143,13 +150,15 @@ class TestCrashes:
         driver = RunDriver()
         waits = []
         for _ in range(4):
-            driver.send(Begin(), Recover(max_crashes=5))
+            driver.send(Begin())
+            driver.send(driver.lapsed(max_crashes=5))
             if driver.run.not_before is not None:
                 waits.append(driver.run.not_before - driver.now)
                 driver.now = driver.run.not_before
                 driver.send(Expire(step="a", execution=1))
         assert [wait.total_seconds() for wait in waits] == [10, 20, 40]
-        driver.send(Begin(), Recover(max_crashes=5))
+        driver.send(Begin())
+        driver.send(driver.lapsed(max_crashes=5))
         assert driver.run.status == "failed"
 
     def test_stop_in_order_is_no_crash(self) -> None:

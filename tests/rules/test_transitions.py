@@ -9,18 +9,16 @@ import pytest
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
 from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
-    Archive,
     Begin,
     Cancel,
-    Deliver,
     Execute,
     Expire,
     Interrupt,
-    SetTimer,
+    Requeue,
 )
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
 from jupyter_pdflow.rules.run import EmailRequest, PauseCall
-from jupyter_pdflow.rules.transitions import apply
+from jupyter_pdflow.rules.transitions import apply, apply_all
 from tests.rules.support import (
     DAY_MS,
     HOUR_MS,
@@ -47,7 +45,7 @@ class TestSteps:
         assert (driver.run.status, driver.run.position) == ("queued", 1)
         driver.step(exports={"$return_value": 2})
         assert driver.run.status == "succeeded"
-        assert driver.effects == (Archive(),)
+        assert driver.effects == ()
         assert [step.exports for step in driver.run.steps] == [
             {"$return_value": 1},
             {"$return_value": 2},
@@ -103,11 +101,31 @@ class TestSteps:
         driver.step(
             **failure(), emails=[EmailRequest(subject="help"), EmailRequest(subject="again")]
         )
-        deliver = driver.effects[0]
-        assert isinstance(deliver, Deliver)
-        assert [email.id for email in deliver.emails] == ["r-1-0-0", "r-1-0-1"]
-        assert {email.step for email in deliver.emails} == {"a"}
-        assert driver.run.outbox == deliver.emails
+        outbox = driver.run.outbox
+        assert [email.id for email in outbox] == ["r-1-0-0", "r-1-0-1"]
+        assert {email.step for email in outbox} == {"a"}
+
+    def test_emails_that_the_store_has_not_taken_over_stay(self) -> None:
+        driver = RunDriver("a", "b", "c")
+        driver.step(emails=[EmailRequest(subject="first")])
+        driver.step(emails=[EmailRequest(subject="second")])
+        driver.step()
+        subjects = [message.email.subject for message in driver.run.outbox]
+        assert subjects == ["first", "second"]
+
+
+class TestHistory:
+    def test_events_that_happen_at_once_are_one_transition(self) -> None:
+        driver = RunDriver()
+        driver.send(Begin())
+        whole = apply_all(driver.run, [driver.finished(), Begin(owner="x")], driver.now)
+        assert (whole.run.status, whole.run.position, whole.run.owner) == ("running", 1, "x")
+        assert [entry.event for entry in whole.entries] == ["finish", "begin"]
+        assert [entry.step for entry in whole.entries] == ["a", "b"]
+
+    def test_an_event_that_changes_nothing_has_no_entry(self) -> None:
+        driver = RunDriver()
+        assert apply_all(driver.run, [Requeue()], driver.now) == (driver.run, (), ())
 
 
 class TestSuspend:
@@ -115,7 +133,7 @@ class TestSuspend:
         driver = RunDriver()
         driver.step(**suspend(), exports={"$return_value": 1})
         assert driver.run.status == "paused"
-        assert driver.effects == (SetTimer(START + timedelta(milliseconds=DAY_MS)),)
+        assert driver.run.wakes_at == START + timedelta(milliseconds=DAY_MS)
         driver.wait(5000).resume(ok=True)
         assert driver.run.steps[0].exports == {
             "$return_value": 1,
@@ -137,7 +155,7 @@ class TestSuspend:
         before = driver.run
         driver.wait(999).send(Expire(step="a", execution=1))
         assert driver.run is before
-        assert driver.effects == (SetTimer(START + timedelta(seconds=1)),)
+        assert driver.run.wakes_at == START + timedelta(seconds=1)
 
     @pytest.mark.parametrize(("on_timeout", "status"), [("cancel", "canceled"), ("fail", "failed")])
     def test_on_timeout(self, on_timeout: str, status: str) -> None:
@@ -356,7 +374,7 @@ class TestCancel:
         driver = RunDriver()
         driver.send(Cancel(by="api"))
         assert driver.run.usage.credits == 0
-        assert driver.effects == (Archive(),)
+        assert driver.effects == ()
 
     def test_ended(self) -> None:
         driver = RunDriver("a")
