@@ -82,7 +82,9 @@ class Scheduler:
 
 
 class Pruning:
-    """Removes finished runs some days after their end. Versions of workflows stay.
+    """Removes finished runs some days after their end, and what else has expired.
+
+    Versions of workflows stay.
 
     Parameters
     ----------
@@ -116,9 +118,7 @@ class Pruning:
 
     def open(self) -> None:
         """Start a task that looks for old runs, now and from time to time."""
-        if self._keep_days is not None:
-            age = timedelta(days=self._keep_days)
-            self._task = asyncio.create_task(self._prune_repeatedly(age), name="remove old runs")
+        self._task = asyncio.create_task(self._prune_repeatedly(), name="remove old runs")
 
     async def close(self) -> None:
         """End the task; when this returns, nothing is being removed."""
@@ -136,10 +136,13 @@ class Pruning:
                 logger.error("Run %s can't be removed; trying again later: %s", run_id, error)
             after = old[-1]
 
-    async def _prune_repeatedly(self, age: timedelta) -> None:
+    async def _prune_repeatedly(self) -> None:
         while True:
             try:
-                await self.prune(self._clock() - age)
+                now = self._clock()
+                await self._store.remove_expired(now)
+                if self._keep_days is not None:
+                    await self.prune(now - timedelta(days=self._keep_days))
             except Exception:
                 logger.exception("Old runs can't be removed; trying again later.")
             await asyncio.sleep(self._limits.pruning_seconds)

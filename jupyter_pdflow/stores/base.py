@@ -149,6 +149,12 @@ class Store(Protocol):
         Returns the runs that could not be removed, with the error.
         """
 
+    async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
+        """Return for what time each schedule of a workflow has started a run last, by trigger."""
+
+    async def remove_expired(self, now: datetime) -> None:
+        """Remove idempotency keys that have expired."""
+
     def changes(self) -> AsyncIterator[RunChange]:
         """Yield the changes of runs from now on."""
 

@@ -26,8 +26,10 @@ from jupyter_pdflow.stores import run_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.record_types import (
     EMAIL,
+    KEY,
     RUN,
     RUN_OUTPUTS,
+    SCHEDULE,
     SUFFIX,
     WORKFLOW,
     RecordType,
@@ -82,10 +84,19 @@ OUTPUTS = RecordFolder("outputs", RUN_OUTPUTS)
 WORKFLOWS = RecordFolder("workflows", WORKFLOW)
 QUEUED_EMAILS = RecordFolder("mail/queued", EMAIL)
 DONE_EMAILS = RecordFolder("mail/done", EMAIL)
+KEYS = RecordFolder("keys", KEY)
+SCHEDULES = RecordFolder("schedules", SCHEDULE)
 
 RUN_FOLDERS = (ACTIVE, FINISHED)
 EMAIL_FOLDERS = (QUEUED_EMAILS, DONE_EMAILS)
-FOLDERS: tuple[RecordFolder[Any], ...] = (*RUN_FOLDERS, OUTPUTS, WORKFLOWS, *EMAIL_FOLDERS)
+FOLDERS: tuple[RecordFolder[Any], ...] = (
+    *RUN_FOLDERS,
+    OUTPUTS,
+    WORKFLOWS,
+    *EMAIL_FOLDERS,
+    KEYS,
+    SCHEDULES,
+)
 
 MESSAGES = "mail"
 """The folder of the emails that were kept as files."""

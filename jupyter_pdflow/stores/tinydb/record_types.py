@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import MsgspecError, Struct, convert
@@ -173,6 +174,21 @@ class Versions(Struct, frozen=True, kw_only=True):
     versions: dict[str, Workflow]
 
 
+class KeyRecord(Struct, frozen=True, kw_only=True):
+    """The run that was started with an idempotency key."""
+
+    id: str
+    run_id: str
+    expires_at: datetime
+
+
+class ScheduleRecord(Struct, frozen=True, kw_only=True):
+    """For what time each schedule of a workflow has started a run last, by trigger."""
+
+    id: str
+    marks: dict[str, datetime] = {}
+
+
 def flaw_of_outputs(kept: RunOutputs) -> str | None:
     """Return what is wrong with stored outputs, or None."""
     writable = is_writable([execution.outputs for execution in kept.shown])
@@ -207,3 +223,5 @@ RUN = RecordType(Run, "run", flaw_of_run, appended=True)
 RUN_OUTPUTS = RecordType(RunOutputs, "outputs", flaw_of_outputs)
 WORKFLOW = RecordType(Versions, "workflow", flaw_of_versions)
 EMAIL = RecordType(Email, "mail", flaw_of_email)
+KEY = RecordType(KeyRecord, "key", flaw_of_values)
+SCHEDULE = RecordType(ScheduleRecord, "schedule", flaw_of_values)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from heapq import merge
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 from msgspec import MsgspecError
@@ -129,6 +130,23 @@ async def held(working: asyncio.Future[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([working])
         raise
+
+
+class Locks:
+    """One lock for each name, so that changes of one record are made one after another."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, name: str) -> asyncio.Lock:
+        """Return the lock of a name. It exists as long as it is referenced."""
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    async def wait_released(self) -> None:
+        """Wait until all locks that are held now have been released."""
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
 
 
 TEMPORARY = ".tmp"

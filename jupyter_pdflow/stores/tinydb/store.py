@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -37,28 +36,12 @@ from jupyter_pdflow.stores import (
 from jupyter_pdflow.stores.tinydb.emails import Emails
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
+from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
 from jupyter_pdflow.stores.tinydb.storage import in_slices
 from jupyter_pdflow.stores.tinydb.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 logger = logging.getLogger(__name__)
-
-
-class RunLocks:
-    """One lock per run, so that the changes of a run are made one after another, in order."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    def of(self, run_id: str) -> asyncio.Lock:
-        """Return the lock of a run. It exists as long as it is referenced."""
-        return self._locks.setdefault(run_id, asyncio.Lock())
-
-    async def wait_released(self) -> None:
-        """Wait until all locks that are held now have been released."""
-        for lock in list(self._locks.values()):
-            async with lock:
-                pass
 
 
 class StorageHealth:
@@ -140,13 +123,15 @@ class TinyDBStore:
 
     def __init__(self, data_dir: Path, *, limits: Limits = LIMITS) -> None:
         self.owner = uuid4().hex
-        self.locks = RunLocks()
+        self.locks = Locks()
         self._retry_seconds = limits.storage_retry_seconds
         self._writer = WriterThread()
         self._runs = Runs(data_dir, self._writer)
         self._outputs = Outputs(data_dir, self._writer)
         self._emails = Emails(data_dir, self._writer)
         self._workflows = Workflows(data_dir, self._writer)
+        self._keys = Keys(data_dir, self._writer)
+        self._schedules = Schedules(data_dir, self._writer)
         self._health = StorageHealth()
         self._deadlines = Deadlines()
         self._ready: list[str] = []
@@ -184,6 +169,20 @@ class TinyDBStore:
         mark: ScheduleMark | None = None,
     ) -> Run:
         """Store a new run, or return the run that was created with the same key."""
+        if key is None:
+            return await self._create(run, entries)
+        try:
+            async with self._keys.reserved(key, run, self.load) as other:
+                if other is None:
+                    await self._create(run, entries)
+                if mark is not None:
+                    # Last: if a crash comes before it, the schedule gets the same run by its key.
+                    await self._schedules.put(mark)
+                return other or run
+        except OSError as error:
+            raise self._health.failed(error) from error
+
+    async def _create(self, run: Run, entries: Sequence[HistoryEntry]) -> Run:
         async with self.locks.of(run.id):
             await self.commit(None, run, entries, None)
         return run
@@ -236,6 +235,14 @@ class TinyDBStore:
     async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
         """Return the outputs of a run by step name; empty if it has none."""
         return self._outputs.get(run_id)
+
+    async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
+        """Return for what time each schedule of a workflow has started a run last, by trigger."""
+        return self._schedules.get(workflow_id)
+
+    async def remove_expired(self, now: datetime) -> None:
+        """Remove idempotency keys that have expired."""
+        await in_thread(self._keys.remove_expired, now)
 
     def changes(self) -> AsyncIterator[RunChange]:
         """Yield the changes of runs from now on."""
