@@ -195,6 +195,10 @@ class StorageUnavailableError(PDFlowError):
     status = 503
 
 
+class IndexUnavailableError(StorageUnavailableError):
+    """The index of the data directory can't be made, for example because the disk is full."""
+
+
 class ConflictError(PDFlowError):
     """Another process has changed the run since it was read; nothing was changed."""
 

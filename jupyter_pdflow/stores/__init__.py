@@ -95,19 +95,25 @@ def run_of(email_id: str) -> str:
     return email_id.rsplit("-", 3)[0]
 
 
-class Counts(Struct, frozen=True, kw_only=True):
-    """Numbers of runs.
+class Counts(NamedTuple):
+    """Numbers of runs and emails.
 
     Attributes
     ----------
-    runs : dict
-        By status; a status without a run may be missing.
-    oldest_queued_at : datetime or None
-        Since when the oldest queued run waits.
+    runs : dict of str to int
+        Runs by status; a status without runs is left out.
+    queued : dict of str to int
+        Queued runs by the id of their workflow.
+    emails : dict of str to int
+        Emails by status.
+    oldest_queued : datetime or None
+        Since when the queued run that waits longest is queued.
     """
 
     runs: dict[str, int]
-    oldest_queued_at: datetime | None = None
+    queued: dict[str, int]
+    emails: dict[str, int]
+    oldest_queued: datetime | None
 
 
 class StepOutputs(Struct, frozen=True, kw_only=True):

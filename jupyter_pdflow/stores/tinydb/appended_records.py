@@ -27,7 +27,7 @@ from jupyter_pdflow.stores.tinydb.storage import (
     read_file,
     sync_directory,
 )
-from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread
+from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,10 @@ class AppendedRecords(Records[R]):
         entries: Sequence[HistoryEntry] = (),
         to: Path | None = None,
         previous: R | None = None,
-    ) -> None:
+    ) -> Stamp:
         """Append the newest state of a record, of which no other write is under way.
 
-        It is durable when this returns.
+        It is durable when this returns; returns the state of its file then.
 
         Parameters
         ----------
@@ -98,6 +98,7 @@ class AppendedRecords(Records[R]):
         self._entries[record_id] = first + len(entries) - 1
         if to is not None:
             del self._entries[record_id]
+        return stamp
 
     def history(self, record_id: str) -> dict[int, HistoryEntry]:
         """Return the entries of a record's history by number; any thread may do so.

@@ -13,7 +13,8 @@ from pathlib import Path
 from jupyter_pdflow.clock import Deadlines, utc_now
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import OutboxMessage
-from jupyter_pdflow.stores import Email, run_of
+from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
 from jupyter_pdflow.stores.tinydb.records import Records
@@ -27,11 +28,12 @@ logger = logging.getLogger(__name__)
 class Emails:
     """The emails of a data directory, and when the queued ones are due."""
 
-    def __init__(self, data_dir: Path, writer: WriterThread) -> None:
+    def __init__(self, data_dir: Path, writer: WriterThread, index: Index) -> None:
         self._queued = Records(data_dir / QUEUED_EMAILS.name, EMAIL, writer)
         self._done = Records(data_dir / DONE_EMAILS.name, EMAIL, writer)
         self._messages = data_dir / MESSAGES
         self._deadlines = Deadlines()
+        self._index = index
 
     async def open(self) -> None:
         """Find the queued emails; all are due at once, as the mail server may be another one now."""
@@ -43,16 +45,18 @@ class Emails:
             else:
                 self._deadlines.set(email_id, now)
 
-    async def take_over(self, messages: Sequence[OutboxMessage]) -> list[Email]:
+    async def take_over(self, messages: Sequence[OutboxMessage]) -> None:
         """Store emails of an outbox as queued, except those that were stored before.
 
-        Returns the emails that are new. After an `OSError` it has to be repeated.
+        After an `OSError` it has to be repeated.
         """
         new = [_email_of(message) for message in messages if self._is_new(message)]
-        await asyncio.gather(*(self._queued.put(email.id, email) for email in new))
-        for email in new:
-            self._deadlines.set(email.id, email.created_at)
-        return new
+        await asyncio.gather(*(self._put_queued(email, email.created_at) for email in new))
+
+    async def _put_queued(self, email: Email, next_at: datetime) -> None:
+        stamp = await self._queued.put(email.id, email)
+        self._deadlines.set(email.id, next_at)
+        self._index.put_email(email, stamp)
 
     def get(self, email_id: str) -> Email:
         """Return one email; `NotFoundError` if it is unknown."""
@@ -78,32 +82,28 @@ class Emails:
                     self._queued.quarantine(email_id, error)
         return found
 
-    async def put(self, email: Email, next_at: datetime | None) -> bool:
-        """Store an email after an attempt; return whether it exists still."""
+    async def put(self, email: Email, next_at: datetime | None) -> None:
+        """Store an email after an attempt, unless its run was deleted meanwhile."""
         if not self._queued.has(email.id):
-            return False
+            return
         if email.status == "queued":
-            await self._queued.put(email.id, email)
-            self._deadlines.set(email.id, next_at or email.created_at)
-            return True
+            await self._put_queued(email, next_at or email.created_at)
+            return
         # In this order: after a crash in between, the record in done/ counts.
-        await self._done.put(email.id, email)
+        stamp = await self._done.put(email.id, email)
         self._queued.unlink(email.id)
         self._deadlines.unset(email.id)
-        return True
+        self._index.put_email(email, stamp)
 
-    def all(self) -> list[Email]:
-        """Read all emails that can be read; for a thread."""
-        ids = sorted({*self._queued.ids(), *self._done.ids()})
-        return [email for email_id in ids if (email := self.read_or_log(email_id)) is not None]
-
-    def ids_of(self, run_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Find the ids of the emails of runs, by run; for a thread."""
-        found: dict[str, list[str]] = {run_id: [] for run_id in run_ids}
-        for records in (self._queued, self._done):
-            for email_id in records.ids():
-                if (run_id := run_of(email_id)) in found:
-                    found[run_id].append(email_id)
+    def read_all(self, email_ids: Sequence[str], limit_bytes: int) -> list[Email]:
+        """Read emails, as many as have texts of `limit_bytes` together; for a thread."""
+        found: list[Email] = []
+        size = 0
+        for email in filter(None, map(self._read_or_log, email_ids)):
+            size += len(email.text) + len(email.html or "")
+            if found and size > limit_bytes:
+                break
+            found.append(email)
         return found
 
     def unlink(self, email_ids: Sequence[str]) -> None:
@@ -118,7 +118,7 @@ class Emails:
         for email_id in email_ids:
             self._deadlines.unset(email_id)
 
-    def read_or_log(self, email_id: str) -> Email | None:
+    def _read_or_log(self, email_id: str) -> Email | None:
         """Return an email, or None if it can't be read, which is logged."""
         try:
             return self._read(email_id)

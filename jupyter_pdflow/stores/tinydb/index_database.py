@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, decode, encode, schema_components
 
-from jupyter_pdflow.stores import RunSummary
+from jupyter_pdflow.stores import Counts, RunQuery, RunSummary
 from jupyter_pdflow.stores.tinydb.index_file import IndexFile
 from jupyter_pdflow.stores.tinydb.index_source import (
     EmailRow,
@@ -144,46 +144,6 @@ def version_of_content() -> int:
     return zlib.crc32(repr((FORMAT, SCHEMA, schemas)).encode()) % 2**31 or 1
 
 
-class Counts(NamedTuple):
-    """Numbers of records.
-
-    Attributes
-    ----------
-    runs : dict of str to int
-        Runs by status; a status without runs is left out.
-    queued : dict of str to int
-        Queued runs by workflow id.
-    emails : dict of str to int
-        Emails by status.
-    oldest_queued : datetime or None
-        Since when the queued run that waits longest is queued.
-    """
-
-    runs: dict[str, int]
-    queued: dict[str, int]
-    emails: dict[str, int]
-    oldest_queued: datetime | None
-
-
-class RunQuery(NamedTuple):
-    """Which runs a page shows, newest first; None matches all.
-
-    Attributes
-    ----------
-    before : str, optional
-        Only runs with a smaller id than this.
-    search : str, optional
-        Only runs whose title, workflow name or event contains each of its words.
-    """
-
-    status: str | None = None
-    workflow_id: str | None = None
-    pause: str | None = None
-    before: str | None = None
-    limit: int = 50
-    search: str | None = None
-
-
 class EmailQuery(NamedTuple):
     """Which emails a page shows, newest first; `before` is the id of the email before the page."""
 
@@ -309,14 +269,15 @@ class IndexDatabase:
             oldest_queued=None if oldest is None else from_microseconds(oldest),
         )
 
-    def ended_before(self, moment: datetime, limit: int) -> list[str]:
-        """Return the ids of runs that ended before a time, oldest first."""
+    def ended_before(self, moment: datetime, limit: int, after: str | None) -> list[str]:
+        """Return the ids of runs that ended before a time and have no queued email, sorted."""
         (text,) = self._sql.execute(
-            "SELECT json_group_array(json_array(ended_at, id)) FROM (SELECT ended_at, id FROM runs "
-            "WHERE ended_at < ? ORDER BY ended_at, id LIMIT ?)",
-            (microseconds(moment), limit),
+            "SELECT json_group_array(id) FROM (SELECT id FROM runs WHERE ended_at < ? AND id > ? "
+            "AND NOT EXISTS (SELECT 1 FROM emails WHERE run_id = runs.id AND status = 'queued') "
+            "ORDER BY id LIMIT ?)",
+            (microseconds(moment), after or "", limit),
         ).fetchone()
-        return [run_id for _, run_id in sorted(decode(text, type=list[tuple[int, str]]))]
+        return sorted(decode(text, type=list[str]))
 
     def newest_run(self) -> str | None:
         """Return the id of the newest run, or None if there is no run."""

@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from heapq import nlargest
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -185,22 +184,6 @@ class Records(Generic[R]):
                 if entry.name.endswith(suffixes or self._kind.suffixes)
             ]
 
-    def newest(self, limit: int) -> list[tuple[float, str]]:
-        """Return the records that were written last, newest first: when, and the id."""
-        return nlargest(limit, self._written())
-
-    def written_before(self, moment: float) -> list[str]:
-        """Return the ids whose files were last written before a time in seconds, in order."""
-        return sorted_in_turns(name for written, name in self._written() if written < moment)
-
-    def _written(self) -> Iterator[tuple[float, str]]:
-        with os.scandir(self.directory) as entries:
-            for entry in entries:
-                record_id = id_of(entry.name)
-                if entry.name.endswith(self._kind.suffixes) and is_id(record_id):
-                    with suppress(FileNotFoundError):  # moved just now
-                        yield entry.stat().st_mtime, record_id
-
     def get(self, record_id: str) -> R:
         """Return one record; one that is being written is as it was before.
 
@@ -231,8 +214,11 @@ class Records(Generic[R]):
         """
         return self._load(os.path.basename(self._found(record_id)[0]))  # noqa: PTH119
 
-    async def put(self, record_id: str, record: R) -> None:
-        """Write one record, of which no other write is under way; durable when this returns."""
+    async def put(self, record_id: str, record: R) -> Stamp:
+        """Write one record, of which no other write is under way; durable when this returns.
+
+        Returns the state of its file then.
+        """
         path = str(self.path(record_id))
         content = self._kind.dump(record)
         previous = None
@@ -241,10 +227,7 @@ class Records(Generic[R]):
         with self.holding(record_id, previous):
             stamp = await self._writer.write(Write(path, content))
         CACHE.put(path, stamp, record)
-
-    def previous(self, record_id: str) -> R | None:
-        """Return a record as it was before the write that is under way, if there is one."""
-        return self._previous.get(record_id)
+        return stamp
 
     @contextmanager
     def holding(self, record_id: str, previous: R | None) -> Iterator[None]:

@@ -7,21 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
+from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores import RunSummary
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
-from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN, RecordType
+from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN
 from jupyter_pdflow.stores.tinydb.storage import in_reader
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
-from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 
 logger = logging.getLogger(__name__)
-
-SUMMARY = RecordType(RunSummary, "run", flaw_of_values, appended=True)
-"""The record type that reads of a run's file only what lists show."""
 
 
 class Runs:
@@ -30,8 +26,6 @@ class Runs:
     def __init__(self, data_dir: Path, writer: WriterThread) -> None:
         self._active = AppendedRecords(data_dir / ACTIVE.name, RUN, writer)
         self._finished = AppendedRecords(data_dir / FINISHED.name, RUN, writer)
-        self._active_summaries = AppendedRecords(data_dir / ACTIVE.name, SUMMARY, writer)
-        self._finished_summaries = AppendedRecords(data_dir / FINISHED.name, SUMMARY, writer)
         self._active_ids: set[str] = set()
 
     def open(self) -> Iterator[Run]:
@@ -42,9 +36,20 @@ class Runs:
             self._active_ids.add(run.id)
             yield run
 
-    def is_active(self, run_id: str) -> bool:
-        """Whether a run's file is in ``active/``."""
-        return run_id in self._active_ids
+    def check_ended(self, run_id: str) -> None:
+        """Check that a run has ended, and read it only if it may not have.
+
+        Raises
+        ------
+        NotFoundError, RunActiveError
+            There is no such run, or it has not ended.
+        """
+        if run_id not in self._active_ids:
+            if not self._finished.has(run_id):
+                raise _unknown(run_id)
+        elif not (run := self.get(run_id)).ended:
+            msg = f"Run {run_id} is {run.status}; cancel it first, or wait until it has ended."
+            raise RunActiveError(msg)
 
     def get(self, run_id: str) -> Run:
         """Read a run.
@@ -74,11 +79,11 @@ class Runs:
         entries: Sequence[HistoryEntry] = (),
         *,
         archive: bool = False,
-    ) -> None:
+    ) -> Stamp:
         """Append the next state of a run to its file, and move the file if it is to be archived.
 
         The move is not synced: the last line says that the run has ended. If the move is lost, the
-        next start repeats it.
+        next start repeats it. Returns the state of the file.
 
         Parameters
         ----------
@@ -92,8 +97,9 @@ class Runs:
             Whether the run has ended, and nothing of it is left to do.
         """
         to = self._finished.directory if archive else None
-        await self._active.append(run.id, run, entries, to=to, previous=before)
+        stamp = await self._active.append(run.id, run, entries, to=to, previous=before)
         (self._active_ids.discard if archive else self._active_ids.add)(run.id)
+        return stamp
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the history entries of a run by number; `NotFoundError` if there is no run."""
@@ -101,8 +107,13 @@ class Runs:
         return await in_reader(self._history, run_id, active=run_id in self._active_ids)
 
     def unlink(self, run_id: str) -> None:
-        """Remove the file of a finished run; for a thread."""
+        """Remove the file of a run that has ended; for a thread."""
+        self._active.unlink(run_id)
         self._finished.unlink(run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Note that the file of a run was removed."""
+        self._active_ids.discard(run_id)
 
     def _is_finished(self, run_id: str) -> bool:
         """Return whether a run in ``active/`` is in ``finished/`` too, by a move cut short."""

@@ -24,24 +24,33 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
+    Counts,
     Email,
     IdempotencyKey,
     Lapsed,
     Output,
     RunChange,
+    RunQuery,
+    RunSummary,
     ScheduleMark,
     StepOutputs,
     change_of,
 )
 from jupyter_pdflow.stores.tinydb.emails import Emails
+from jupyter_pdflow.stores.tinydb.index import Index
+from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
-from jupyter_pdflow.stores.tinydb.storage import in_slices
+from jupyter_pdflow.stores.tinydb.storage import Locks, in_reader, in_slices, in_thread
 from jupyter_pdflow.stores.tinydb.workflows import Workflows
-from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 
 logger = logging.getLogger(__name__)
+
+
+EMAILS_OF_RUN = 1_000_000
+"""A number of emails that no run has."""
 
 
 class StorageHealth:
@@ -124,11 +133,12 @@ class TinyDBStore:
     def __init__(self, data_dir: Path, *, limits: Limits = LIMITS) -> None:
         self.owner = uuid4().hex
         self.locks = Locks()
-        self._retry_seconds = limits.storage_retry_seconds
+        self._limits = limits
         self._writer = WriterThread()
         self._runs = Runs(data_dir, self._writer)
         self._outputs = Outputs(data_dir, self._writer)
-        self._emails = Emails(data_dir, self._writer)
+        self._index = Index(data_dir, FolderSource(data_dir))
+        self._emails = Emails(data_dir, self._writer, self._index)
         self._workflows = Workflows(data_dir, self._writer)
         self._keys = Keys(data_dir, self._writer)
         self._schedules = Schedules(data_dir, self._writer)
@@ -146,6 +156,7 @@ class TinyDBStore:
             await self._emails.open()
             async for run in in_slices(self._runs.open()):
                 await self._take_up(run)
+            self._index.start()
         except OSError as error:
             raise self._health.failed(error) from error
 
@@ -156,6 +167,7 @@ class TinyDBStore:
             await asyncio.wait([self._catching_up])
         await self.locks.wait_released()
         await self._catch_up_once()
+        await self._index.close()
         await self._writer.close()
 
     # --- runs ---
@@ -218,15 +230,63 @@ class TinyDBStore:
             if outputs is not None:
                 # First: an attempt whose outcome is not stored is repeated, and replaces them.
                 await self._outputs.put(run.id, outputs)
-            if run is not before:
-                await self._runs.write(before, run, entries, archive=archive)
+            if run is before:
+                return
+            stamp = await self._runs.write(before, run, entries, archive=archive)
         except OSError as error:
             raise self._health.failed(error) from error
         self._health.works()
-        if run is not before:
-            self._note(run)
-            if run.outbox:
-                await self._complete(run)
+        self._note(run, stamp)
+        if run.outbox:
+            await self._complete(run)
+
+    async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
+        """Return summaries of runs, newest first."""
+        return await self._index.runs(query)
+
+    async def counts(self) -> Counts:
+        """Return the number of runs, and since when the oldest one waits to be executed."""
+        return await self._index.counts()
+
+    async def newest(self) -> str | None:
+        """Return the greatest id of a run, or None if there is no run."""
+        return await self._index.newest_run()
+
+    async def ended_before(
+        self, moment: datetime, limit: int, after: str | None = None
+    ) -> builtins.list[str]:
+        """Return the ids of runs that ended before a time and have no queued email, sorted."""
+        return await self._index.ended_before(moment, limit, after)
+
+    async def delete(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
+        """Remove runs that have ended, with their outputs and emails; return those that failed."""
+        failed: dict[str, PDFlowError] = {}
+        for run_id in run_ids:
+            try:
+                await self._delete(run_id)
+            except OSError as error:
+                failed[run_id] = self._health.failed(error)
+            except PDFlowError as error:
+                failed[run_id] = error
+        return failed
+
+    async def _delete(self, run_id: str) -> None:
+        async with self.locks.of(run_id):
+            self._runs.check_ended(run_id)
+            email_ids = [
+                email.id for email in await self._index.emails(run_id=run_id, limit=EMAILS_OF_RUN)
+            ]
+            await in_thread(self._unlink, run_id, email_ids)
+            self._behind.discard(run_id)
+            self._runs.forget(run_id)
+            self._emails.forget(email_ids)
+            self._index.remove_runs([run_id])
+
+    def _unlink(self, run_id: str, email_ids: Sequence[str]) -> None:
+        """Remove files; that of the run last, so that a run that is left can be deleted again."""
+        self._outputs.remove(run_id)
+        self._emails.unlink(email_ids)
+        self._runs.unlink(run_id)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
@@ -284,6 +344,11 @@ class TinyDBStore:
         """Return one email; `NotFoundError` if it is unknown."""
         return self._emails.get(email_id)
 
+    async def emails(self, limit: int) -> builtins.list[Email]:
+        """Return the newest emails, newest first; fewer if their texts are large."""
+        email_ids = [email.id for email in await self._index.emails(limit=limit)]
+        return await in_reader(self._emails.read_all, email_ids, self._limits.emails_listed_bytes)
+
     async def next_email_at(self) -> datetime | None:
         """Return when an email is due to be sent next."""
         return self._emails.next_at()
@@ -333,7 +398,8 @@ class TinyDBStore:
         if run.outbox or run.ended:
             await self._complete(run)
 
-    def _note(self, run: Run) -> None:
+    def _note(self, run: Run, stamp: Stamp) -> None:
+        self._index.put_run(run, stamp)
         if run.wakes_at is not None:
             self._deadlines.set(run.id, run.wakes_at)
         else:
@@ -346,7 +412,7 @@ class TinyDBStore:
         try:
             await self._emails.take_over(run.outbox)
             if run.ended:
-                await self._runs.write(run, run, archive=True)
+                self._index.put_run(run, await self._runs.write(run, run, archive=True))
         except OSError as error:
             self._health.failed(error)
             self._behind.add(run.id)
@@ -357,7 +423,7 @@ class TinyDBStore:
 
     async def _catch_up(self) -> None:
         while self._behind:
-            await asyncio.sleep(self._retry_seconds)
+            await asyncio.sleep(self._limits.storage_retry_seconds)
             await self._catch_up_once()
 
     async def _catch_up_once(self) -> None:
