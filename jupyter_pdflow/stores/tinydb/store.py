@@ -148,6 +148,7 @@ class TinyDBStore:
         self._lapsed: list[Lapsed] = []
         self._behind: set[str] = set()
         self._catching_up: asyncio.Task[None] | None = None
+        self._closing = False
         self._listeners: list[asyncio.Queue[RunChange]] = []
 
     async def open(self) -> None:
@@ -162,6 +163,7 @@ class TinyDBStore:
 
     async def close(self) -> None:
         """Try a last time what is left to do, and end the thread that writes."""
+        self._closing = True
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
@@ -416,10 +418,14 @@ class TinyDBStore:
         except OSError as error:
             self._health.failed(error)
             self._behind.add(run.id)
-            if self._catching_up is None or self._catching_up.done():
-                self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
+            self._start_catching_up()
         else:
             self._behind.discard(run.id)
+
+    def _start_catching_up(self) -> None:
+        # Not while closing: a store that is closed must not write beside the next one.
+        if not self._closing and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
 
     async def _catch_up(self) -> None:
         while self._behind:
