@@ -236,6 +236,7 @@ class TinyDBStore:
                 return
             stamp = await self._runs.write(before, run, entries, archive=archive)
         except OSError as error:
+            self._list_as_before(before, run)
             raise self._health.failed(error) from error
         self._health.works()
         self._note(run, stamp)
@@ -408,6 +409,13 @@ class TinyDBStore:
             self._deadlines.unset(run.id)
         for queue in self._listeners:
             queue.put_nowait(change_of(run))
+
+    def _list_as_before(self, before: Run | None, run: Run) -> None:
+        """Note that a commit failed: the index may have read the line that was cut off then."""
+        if before is None:
+            self._index.remove_runs([run.id])
+        else:
+            self._index.put_run(before, None)
 
     async def _complete(self, run: Run) -> None:
         """Take over the emails of a stored run, and archive it if it has ended; now or later."""
