@@ -51,7 +51,10 @@ class Emails:
         After an `OSError` it has to be repeated.
         """
         new = [_email_of(message) for message in messages if self._is_new(message)]
-        await asyncio.gather(*(self._put_queued(email, email.created_at) for email in new))
+        puts = (self._put_queued(email, email.created_at) for email in new)
+        # One that failed is raised when no other is under way: the run may be deleted then.
+        for error in filter(None, await asyncio.gather(*puts, return_exceptions=True)):
+            raise error
 
     async def _put_queued(self, email: Email, next_at: datetime) -> None:
         stamp = await self._queued.put(email.id, email)
