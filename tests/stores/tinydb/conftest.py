@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -15,19 +16,35 @@ from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 SOON = Limits(storage_retry_seconds=0.02)
 
-Reopen = Callable[[], Awaitable[TinyDBStore]]
-OpenStore = Callable[[Path], Awaitable[TinyDBStore]]
 OpenRuns = Callable[[], tuple[Runs, list[Run]]]
+
+
+class OpenStore(Protocol):
+    """Opens a data directory; if it is open, closes it, and does something `between` the two."""
+
+    def __call__(
+        self, data_dir: Path, between: Callable[[], object] = ...
+    ) -> Awaitable[TinyDBStore]: ...
+
+
+class Reopen(Protocol):
+    """Opens the test's data directory as `OpenStore`."""
+
+    def __call__(self, between: Callable[[], object] = ...) -> Awaitable[TinyDBStore]: ...
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 @pytest.fixture
 async def open_store() -> AsyncIterator[OpenStore]:
-    """Yield a function that opens a data directory; one that is open is closed before."""
     stores: dict[Path, TinyDBStore] = {}
 
-    async def open_store(data_dir: Path) -> TinyDBStore:
+    async def open_store(data_dir: Path, between: Callable[[], object] = nothing) -> TinyDBStore:
         if data_dir in stores:
             await stores.pop(data_dir).close()
+        between()
         store = stores[data_dir] = TinyDBStore(data_dir, limits=SOON)
         await store.open()
         return store
@@ -39,8 +56,7 @@ async def open_store() -> AsyncIterator[OpenStore]:
 
 @pytest.fixture
 def reopen(tmp_path: Path, open_store: OpenStore) -> Reopen:
-    """Return a function that opens the test's data directory, after closing it if it is open."""
-    return lambda: open_store(tmp_path)
+    return lambda between=nothing: open_store(tmp_path, between)
 
 
 @pytest.fixture

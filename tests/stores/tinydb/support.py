@@ -61,11 +61,14 @@ async def commit(store: TinyDBStore, run: Run, entries: Sequence[HistoryEntry] =
 
 
 @contextmanager
-def failing(function: str) -> Iterator[None]:
-    """Let a function of the system fail as on a full disk."""
+def failing(function: str, suffix: str = "") -> Iterator[None]:
+    """Let a function of the system fail as on a full disk, for paths that end so."""
+    works = getattr(os, function)
 
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(*arguments: Any) -> Any:
+        if str(arguments[0]).endswith(suffix):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return works(*arguments)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, function, fail)

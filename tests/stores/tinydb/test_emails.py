@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores import Email, RunQuery
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
-from tests.stores.tinydb.conftest import OpenStore, Reopen
-from tests.stores.tinydb.support import canceled, commit, make, message, run_of
+from tests.stores.tinydb.conftest import SOON, OpenStore, Reopen
+from tests.stores.tinydb.support import canceled, commit, failing, make, message, run_of
 
 LATER = timedelta(minutes=1)
 
@@ -39,6 +41,16 @@ async def due(store: TinyDBStore) -> list[Email]:
     """Return all emails that are due now; they are due again in a minute."""
     now = datetime.now(UTC)
     return await store.due_emails(now, 100, now + LATER)
+
+
+async def all_due(store: TinyDBStore, count: int) -> list[str]:
+    """Wait until so many emails have been due, and return their subjects in order."""
+    found: list[str] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += subjects(await due(store))
+            await asyncio.sleep(0.01)
+    return sorted(found)
 
 
 class TestTakingOver:
@@ -102,105 +114,119 @@ class TestTakingOver:
 
 
 class TestFailingDisk:
-    """While ``mail/queued`` can't be written, the outcome is stored, and what follows comes later."""
-
-    @pytest.fixture
-    def queued(self, tmp_path: Path) -> Path:
-        return tmp_path / "mail" / "queued"
-
-    def refuse(self, folder: Path) -> None:
-        """Put a file in the place of a folder, so that nothing can be stored in it."""
-        folder.rename(folder.with_name("elsewhere"))
-        folder.touch()
-
-    def repair(self, folder: Path) -> None:
-        folder.unlink()
-        folder.with_name("elsewhere").rename(folder)
+    """While emails can't be stored, outcomes are, and what follows from them comes later."""
 
     async def test_emails_are_taken_over_and_runs_archived_once_it_works(
-        self, reopen: Reopen, tmp_path: Path, queued: Path, caplog: pytest.LogCaptureFixture
+        self, reopen: Reopen, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "jupyter_pdflow")
         store = await reopen()
-        self.refuse(queued)
-        paused = await make_asking(store, "first", "second")
-        ended = await make_asking(store, "third", ended=True)
-        for run in (paused, ended):
-            assert await store.get(run.id) == run
-        assert await store.emails(100) == []
-        assert os.listdir(tmp_path / "finished") == []
-        assert [run.status for run in await store.list(RunQuery())] == ["canceled", "queued"]
-        self.repair(queued)
+        paused, ended = await make(store), await make(store)
+        outbox = [message(paused.id, 0, subject="first"), message(paused.id, 1, subject="second")]
+        paused = replace(paused, outbox=outbox)
+        ended = replace(canceled(ended), outbox=[message(ended.id, subject="third")])
+        with failing("fsync"):
+            for run in (paused, ended):
+                await commit(store, run)
+                assert await store.get(run.id) == run
+            logged = len(caplog.records)
+            await asyncio.sleep(10 * SOON.storage_retry_seconds)
+            assert len(caplog.records) == logged
+            assert caplog.records[-1].levelname == "ERROR"
+            assert "No space left on device" in caplog.records[-1].message
+            assert await store.emails(100) == []
+            assert os.listdir(tmp_path / "finished") == []
+            found = {run.id: run.status for run in await store.list(RunQuery())}
+            assert found == {ended.id: "canceled", paused.id: "queued"}
         await until(lambda: os.listdir(tmp_path / "finished"))
-        assert sorted(subjects(await due(store))) == ["first", "second", "third"]
+        assert await all_due(store, 3) == ["first", "second", "third"]
         assert await store.get(ended.id) == replace(ended, outbox=[])
+        assert await store.get(paused.id) == replace(paused, outbox=[])
         assert os.listdir(tmp_path / "active") == [f"{paused.id}.jsonl"]
-        assert [record.levelname for record in caplog.records].count("ERROR") == 1
-        assert "Not a directory" in caplog.text
 
-    async def test_an_outcome_keeps_the_emails_of_the_one_before(
-        self, reopen: Reopen, queued: Path
-    ) -> None:
+    async def test_an_outcome_keeps_the_emails_of_the_one_before(self, reopen: Reopen) -> None:
         store = await reopen()
-        self.refuse(queued)
-        run = await make_asking(store, "first")
-        async with store.transaction(run.id) as transaction:
-            outbox = [*transaction.run.outbox, message(run.id, 1, subject="second")]
-            await transaction.commit(replace(run, outbox=outbox))
-        self.repair(queued)
-        await until(lambda: len(os.listdir(queued)) == 2)
-        assert sorted(subjects(await due(store))) == ["first", "second"]
+        run = await make(store)
+        with failing("fsync"):
+            await commit(store, replace(run, outbox=[message(run.id, subject="first")]))
+            async with store.transaction(run.id) as transaction:
+                outbox = [*transaction.run.outbox, message(run.id, 1, subject="second")]
+                await transaction.commit(replace(run, outbox=outbox))
+        assert await all_due(store, 2) == ["first", "second"]
 
-    async def test_they_are_taken_over_at_the_close(self, reopen: Reopen, queued: Path) -> None:
+    async def test_they_are_taken_over_at_the_close(self, reopen: Reopen, tmp_path: Path) -> None:
         store = await reopen()
-        self.refuse(queued)
-        run = await make_asking(store, "first", ended=True)
-        self.repair(queued)
-        await store.close()
-        assert os.listdir(queued) == [f"{run.id}-1-0-0.json"]
-        assert os.listdir(queued.parents[1] / "finished") == [f"{run.id}.jsonl"]
+        run = await make(store)
+        with failing("fsync"):
+            await commit(store, replace(canceled(run), outbox=[message(run.id)]))
+
+        def check() -> None:
+            assert os.listdir(tmp_path / "mail" / "queued") == [f"{run.id}-1-0-0.json"]
+            assert os.listdir(tmp_path / "finished") == [f"{run.id}.jsonl"]
+
+        await reopen(check)
 
     async def test_they_are_taken_over_after_a_restart(
-        self, reopen: Reopen, tmp_path: Path, queued: Path
+        self, reopen: Reopen, tmp_path: Path
     ) -> None:
         store = await reopen()
-        self.refuse(queued)
-        paused = await make_asking(store, "first")
-        ended = await make_asking(store, "second", ended=True)
-        await store.close()
-        self.repair(queued)
-        assert os.listdir(queued) == []
-        store = TinyDBStore(tmp_path)
-        await store.open()
+        paused, ended = await make(store), await make(store)
+        with ExitStack() as fault:
+            fault.enter_context(failing("fsync"))
+            await commit(store, replace(paused, outbox=[message(paused.id, subject="first")]))
+            outbox = [message(ended.id, subject="second")]
+            await commit(store, replace(canceled(ended), outbox=outbox))
+
+            def repair() -> None:
+                assert os.listdir(tmp_path / "mail" / "queued") == []
+                fault.close()
+
+            store = await reopen(repair)
         assert sorted(subjects(await due(store))) == ["first", "second"]
         assert os.listdir(tmp_path / "active") == [f"{paused.id}.jsonl"]
         assert os.listdir(tmp_path / "finished") == [f"{ended.id}.jsonl"]
-        await store.close()
+
+    async def test_a_store_that_starts_while_they_fail_takes_them_over_later(
+        self, reopen: Reopen, tmp_path: Path
+    ) -> None:
+        store = await reopen()
+        run = await make(store)
+        with failing("replace", ".json.tmp"):
+            outbox = [message(run.id, subject="first")]
+            await commit(store, replace(canceled(run), outbox=outbox))
+            store = await reopen()
+            assert (await store.get(run.id)).outbox == outbox
+        await until(lambda: os.listdir(tmp_path / "finished"))
+        assert subjects(await due(store)) == ["first"]
 
     async def test_a_run_whose_file_can_not_be_moved_is_archived_later(
         self, reopen: Reopen, tmp_path: Path
     ) -> None:
         store = await reopen()
-        self.refuse(tmp_path / "finished")
-        run = await make_asking(store, "first", ended=True)
-        assert subjects(await due(store)) == ["first"]
-        assert (await store.get(run.id)).status == "canceled"
-        self.repair(tmp_path / "finished")
+        run = await make(store)
+        ended = replace(canceled(run), outbox=[message(run.id, subject="first")])
+        with failing("replace", ".jsonl"):
+            await commit(store, ended)
+            assert subjects(await due(store)) == ["first"]
+            assert (await store.get(run.id)).status == "canceled"
+            assert os.listdir(tmp_path / "finished") == []
         await until(lambda: os.listdir(tmp_path / "finished"))
-        assert await store.get(run.id) == replace(run, outbox=[])
         assert subjects(await store.emails(100)) == ["first"]
+        assert await due(store) == []
+        store = await reopen()
+        assert await store.get(run.id) == replace(ended, outbox=[])
 
     async def test_a_run_is_deleted_before_its_emails_are_taken_over(
-        self, reopen: Reopen, tmp_path: Path, queued: Path, caplog: pytest.LogCaptureFixture
+        self, reopen: Reopen, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         store = await reopen()
-        self.refuse(queued)
-        run = await make_asking(store, "first", ended=True)
-        other = await make_asking(store, "second", ended=True)
-        assert await store.delete([run.id]) == {}
-        self.repair(queued)
+        run, other = await make(store), await make(store)
+        with failing("fsync"):
+            for each in (run, other):
+                await commit(store, replace(canceled(each), outbox=[message(each.id)]))
+            assert await store.delete([run.id]) == {}
         await until(lambda: os.listdir(tmp_path / "finished"))
-        assert subjects(await due(store)) == ["second"]
+        assert [email.run_id for email in await due(store)] == [other.id]
         assert [found.id for found in await store.list(RunQuery())] == [other.id]
         assert "can't be taken over" not in caplog.text
 
@@ -258,7 +284,8 @@ class TestDelivery:
         await store.put_email(replace(queued, status="sent"), None)  # its attempt ends too late
         assert await store.emails(100) == []
         assert await store.next_email_at() is None
-        assert [path for path in tmp_path.rglob(f"{run.id}*")] == []
+        left = [name for _, _, names in os.walk(tmp_path) for name in names if run.id in name]
+        assert left == []
 
     async def test_a_damaged_file_is_set_aside_and_others_are_due(
         self, reopen: Reopen, tmp_path: Path, caplog: pytest.LogCaptureFixture

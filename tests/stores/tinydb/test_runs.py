@@ -306,7 +306,8 @@ class TestHistory:
         runs, _ = open_runs()
         for _ in range(20):
             run = await self.put(runs, await make(runs), 1)
-            reads = [runs.history(run.id) for _ in range(5)]
             write = runs.write(run, canceled(run), self.entries(2), archive=True)
-            _, *found = await asyncio.gather(write, *reads)
+            writing = asyncio.create_task(write)
+            found = await asyncio.gather(*(runs.history(run.id) for _ in range(5)))
+            await writing
             assert all(each[1] == self.entry(1) for each in found)

@@ -86,15 +86,11 @@ class TestKeys:
     ) -> None:
         store = await reopen()
         lost = await store.create(new_run(), key=key())
-        await store.close()
-        (tmp_path / "active" / f"{lost.id}.jsonl").unlink()
-        store = TinyDBStore(tmp_path)
-        await store.open()
+        store = await reopen((tmp_path / "active" / f"{lost.id}.jsonl").unlink)
         run = await store.create(new_run(), key=key())
         assert run.id != lost.id
         assert await store.create(new_run(), key=key()) == run
         assert await stored(store) == {run.id}
-        await store.close()
 
     async def test_a_start_that_can_not_be_stored_can_be_repeated(self, reopen: Reopen) -> None:
         store = await reopen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import threading
@@ -22,10 +23,9 @@ from jupyter_pdflow.stores import RunQuery, RunSummary, StepOutputs, summary_of
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.layout import FOLDERS
-from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from jupyter_pdflow.stores.tinydb.writer import Stamp
 from tests.rules.support import START, RunDriver, suspend
-from tests.stores.tinydb.conftest import OpenStore, Reopen
+from tests.stores.tinydb.conftest import Reopen
 from tests.stores.tinydb.support import IDS, canceled, commit, failing, make, run_of
 
 ALL = RunQuery(limit=1_000)
@@ -46,6 +46,7 @@ class TestCommit:
     ) -> None:
         store = await reopen()
         run = await make(store)
+        assert ids(await store.list(ALL)) == [run.id]
         written, go = threading.Event(), threading.Event()
 
         def sync(_fd: int) -> None:
@@ -77,7 +78,7 @@ class TestCommit:
         with failing(fault):
             writes = [commit(store, changed), store.create(new)] if fault != "replace" else []
             for write in (*writes, commit(store, canceled(run))):
-                with pytest.raises(StorageUnavailableError, match="No space.*Nothing was changed"):
+                with pytest.raises(StorageUnavailableError, match="Nothing was changed"):
                     await write
         with pytest.raises(NotFoundError):
             await store.get(new.id)
@@ -90,20 +91,44 @@ class TestCommit:
         ended = await commit(store, canceled(run))
         assert await (await reopen()).get(run.id) == ended
 
+    async def test_a_list_that_has_seen_what_can_not_be_stored_is_put_right(
+        self, reopen: Reopen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = await reopen()
+        run = await make(store)
+        store = await reopen((tmp_path / "index.sqlite").unlink)
+        written, go = threading.Event(), threading.Event()
+
+        def fail(_fd: int) -> None:
+            written.set()
+            go.wait(10)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(appended, "sync_data", fail)
+        new = run_of()
+        writes = [asyncio.create_task(commit(store, apply(run, Begin(), START).run))]
+        writes.append(asyncio.create_task(store.create(new)))
+        await asyncio.to_thread(written.wait, 10)
+        assert len(await store.list(ALL)) > 0  # the folders are read only now
+        go.set()
+        for write in writes:
+            with pytest.raises(StorageUnavailableError):
+                await write
+        assert [(found.id, found.status) for found in await store.list(ALL)] == [(run.id, "queued")]
+
     async def test_a_run_whose_move_was_lost_is_archived_at_the_next_start(
-        self, reopen: Reopen, open_store: OpenStore, tmp_path: Path
+        self, reopen: Reopen, tmp_path: Path
     ) -> None:
         store = await reopen()
         run = await make(store, ended=True)
-        await store.close()
         active, finished = tmp_path / "active", tmp_path / "finished"
-        (finished / f"{run.id}.jsonl").rename(active / f"{run.id}.jsonl")
-        store = await open_store(tmp_path / ".")
+        move = (finished / f"{run.id}.jsonl").rename
+        store = await reopen(lambda: move(active / f"{run.id}.jsonl"))
         assert await store.get(run.id) == run
         assert ids(await store.list(RunQuery(status="canceled"))) == [run.id]
         assert os.listdir(active) == []
         assert os.listdir(finished) == [f"{run.id}.jsonl"]
-        assert await store.ready() == await store.lapsed(START) == []
+        assert (await store.ready(), await store.lapsed(START)) == ([], [])
 
     async def test_an_invalid_id_makes_no_path(self, reopen: Reopen, tmp_path: Path) -> None:
         store = await reopen()
@@ -151,13 +176,13 @@ class TestOpen:
         queued, running = await make(store), await make(store)
         waiting = await make(store, not_before=START)
         begun = await commit(store, apply(running, Begin(owner=store.owner), START).run)
-        assert await store.ready() == await store.lapsed(START) == []
+        assert (await store.ready(), await store.lapsed(START)) == ([], [])
         owner = store.owner
         store = await reopen()
         assert store.owner != owner == begun.owner
         assert await store.ready() == [queued.id]
         assert await store.lapsed(START) == [(running.id, "a", 1, 1)]
-        assert await store.ready() == await store.lapsed(START) == []
+        assert (await store.ready(), await store.lapsed(START)) == ([], [])
         assert await store.next_deadline() == START
         assert await store.due(START, 9, START + timedelta(seconds=1)) == [waiting.id]
 
@@ -188,11 +213,8 @@ class TestLists:
             if ended:
                 await commit(store, canceled(run))
         for again in (False, True):
-            if again:
-                await store.close()
-                (tmp_path / "index.sqlite").unlink()  # all runs are read again
-                store = TinyDBStore(tmp_path)
-                await store.open()
+            if again:  # all runs are read, into a new index
+                store = await reopen((tmp_path / "index.sqlite").unlink)
             tracemalloc.start()
             (finished, paused) = await store.list(ALL)
             kept, peak = tracemalloc.get_traced_memory()
@@ -204,7 +226,6 @@ class TestLists:
             assert run.pause is not None
             assert paused.pause.deadline == run.pause.deadline
             assert [step.status for step in paused.steps] == ["paused", "pending"]
-        await store.close()
 
     async def test_the_summary_of_a_run_agrees_with_the_run(self, reopen: Reopen) -> None:
         store = await reopen()
@@ -237,8 +258,10 @@ class TestLists:
                 assert await store.delete([run_id]) == {}
             await commit(store, canceled(last))
 
+        changing = asyncio.create_task(change())
         lists = [store.list(RunQuery(status="canceled", limit=1_000)) for _ in range(4)]
-        _, *found = await asyncio.gather(change(), *lists)
+        found = await asyncio.gather(*lists)
+        await changing
         left = [run_id for number, run_id in enumerate(made) if number % 7]
         for runs in found:
             assert ids(runs) == sorted(set(ids(runs)), reverse=True)
@@ -269,17 +292,15 @@ class TestLists:
     ) -> None:
         store = await reopen()
         ended, waiting = await make(store, ended=True), await make(store)
-        await store.close()
-        (tmp_path / "index.sqlite").unlink()
-        go, read = threading.Event(), FolderSource.run
+        go = threading.Event()
+        read = FolderSource.run
 
         def read_late(source: FolderSource, run_id: str) -> tuple[Run, Stamp] | None:
             go.wait(10)
             return read(source, run_id)  # type: ignore[return-value]
 
         monkeypatch.setattr(FolderSource, "run", read_late)
-        store = TinyDBStore(tmp_path)
-        await store.open()
+        store = await reopen((tmp_path / "index.sqlite").unlink)
         listing = asyncio.create_task(store.list(ALL))
         await asyncio.sleep(0.05)
         assert await store.get(ended.id) == ended
@@ -288,7 +309,6 @@ class TestLists:
         assert not listing.done()
         go.set()
         assert ids(await listing) == [waiting.id, ended.id]
-        await store.close()
 
     async def test_a_run_that_can_not_be_read_is_in_no_list(
         self, reopen: Reopen, tmp_path: Path
@@ -312,8 +332,8 @@ class TestDelete:
         self, reopen: Reopen, tmp_path: Path
     ) -> None:
         store = await reopen()
-        old, waiting = await make(store, ended=True), await make(store)
-        now = datetime.now(UTC)
+        old = await make(store, ended=True, created_at=START, updated_at=START)
+        waiting, now = await make(store), datetime.now(UTC)
         new = await commit(store, apply(await make(store), Cancel(by="api"), now).run)
         shown = StepOutputs(
             step="a",
