@@ -83,8 +83,9 @@ def work(server: JupyterServer, folder: Path) -> Any:
 
 
 def content(server: JupyterServer) -> dict[str, bytes]:
-    """Return the contents of all files, except the one that fills the disk."""
-    files = [path for path in server.data_dir.rglob("*.*") if path.is_file()]
+    """Return the contents of all files, except the one that fills the disk, and the index."""
+    found = (path for path in server.data_dir.rglob("*.*") if path.is_file())
+    files = [path for path in found if not path.name.startswith("index.sqlite")]
     return {str(path): path.read_bytes() for path in files}
 
 
