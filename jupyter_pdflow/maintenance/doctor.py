@@ -109,7 +109,7 @@ def _modes(inventory: Inventory) -> Iterator[Finding]:
 def _replaced(inventory: Inventory) -> Iterator[Finding]:
     """Find what is in the place of a folder, or of the id that kernels look for in one."""
     data, id_name = inventory.data, f"{FILES}/{FILES_ID_NAME}"
-    folders = (*(folder.name for folder in layout.FOLDERS), FILES)
+    folders = (*(folder.name for folder in layout.ALL_FOLDERS), FILES)
     right = {name: data.at(name).is_dir() for name in folders}
     right[id_name] = is_marked(data.folders.path)
     for name in (name for name in right if not right[name] and os.path.lexists(data.at(name))):
@@ -123,7 +123,7 @@ def _leftovers(inventory: Inventory) -> Iterator[Finding]:
     data = inventory.data
     if inventory.holder is not None:  # its temporary files are in use
         return
-    suffixes = {folder.name: folder.type.suffixes for folder in layout.FOLDERS}
+    suffixes = {folder.name: folder.type.suffixes for folder in layout.ALL_FOLDERS}
     for folder in (".", layout.MESSAGES, *suffixes, FILES):
         for name in data.names(folder):
             path, printable = data.at(name), ascii(name)[1:-1]

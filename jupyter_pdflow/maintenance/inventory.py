@@ -67,7 +67,7 @@ class Inventory:
 def take_inventory(data: DataDir, watch: Progress, holder: str | None = None) -> Inventory:
     """Read all records of a data directory, or of an archive."""
     inventory = Inventory(data, holder)
-    found = [(folder, each) for folder in layout.FOLDERS for each in data.ids(folder)]
+    found = [(folder, each) for folder in layout.ALL_FOLDERS for each in data.ids(folder)]
     for folder, record_id in watch(found):
         try:
             record = data.read(folder, record_id)

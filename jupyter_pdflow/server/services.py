@@ -238,7 +238,8 @@ class ServiceManager:
         try:
             return await self._open_locked()
         except OSError as error:
-            msg = f"The data directory can't be used: {error.strerror or error}."
+            reason = error.strerror or error
+            msg = f"The data directory can't be used: {reason}. Nothing was changed."
             raise StorageUnavailableError(msg) from error
 
     async def _open_locked(self) -> Services:

@@ -89,14 +89,10 @@ SCHEDULES = RecordFolder("schedules", SCHEDULE)
 
 RUN_FOLDERS = (ACTIVE, FINISHED)
 EMAIL_FOLDERS = (QUEUED_EMAILS, DONE_EMAILS)
-FOLDERS: tuple[RecordFolder[Any], ...] = (
-    *RUN_FOLDERS,
-    OUTPUTS,
-    WORKFLOWS,
-    *EMAIL_FOLDERS,
-    KEYS,
-    SCHEDULES,
-)
+FOLDERS: tuple[RecordFolder[Any], ...] = (*RUN_FOLDERS, OUTPUTS, WORKFLOWS, *EMAIL_FOLDERS)
+"""What moves with runs to another data directory."""
+
+ALL_FOLDERS = (*FOLDERS, KEYS, SCHEDULES)
 
 MESSAGES = "mail"
 """The folder of the emails that were kept as files."""

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,9 @@ from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 
 logger = logging.getLogger(__name__)
 
+
+TAKE_OVER_SECONDS = 0.5
+"""Maximum time that a list of emails waits for those of runs that have just been stored."""
 
 EMAILS_OF_RUN = 1_000_000
 """A number of emails that no run has."""
@@ -349,6 +353,10 @@ class TinyDBStore:
 
     async def emails(self, limit: int) -> builtins.list[Email]:
         """Return the newest emails, newest first; fewer if their texts are large."""
+        # A run is visible a moment before its emails are taken over. Wait for that, a little.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_OVER_SECONDS):
+                await self.locks.wait_released()
         email_ids = [email.id for email in await self._index.emails(limit=limit)]
         return await in_reader(self._emails.read_all, email_ids, self._limits.emails_listed_bytes)
 
