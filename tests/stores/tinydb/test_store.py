@@ -22,7 +22,7 @@ from jupyter_pdflow.server.api.models import run_item, run_view
 from jupyter_pdflow.stores import RunQuery, RunSummary, StepOutputs, summary_of
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
-from jupyter_pdflow.stores.tinydb.layout import FOLDERS
+from jupyter_pdflow.stores.tinydb.layout import ALL_FOLDERS
 from jupyter_pdflow.stores.tinydb.writer import Stamp
 from tests.rules.support import START, RunDriver, suspend
 from tests.stores.tinydb.conftest import Reopen
@@ -140,7 +140,7 @@ class TestCommit:
         assert not list(tmp_path.parent.glob("pwn*"))
         assert await store.list(ALL) == []
 
-    @pytest.mark.parametrize("folder", [folder.name for folder in FOLDERS])
+    @pytest.mark.parametrize("folder", [folder.name for folder in ALL_FOLDERS])
     async def test_a_file_instead_of_a_folder_is_quarantined(
         self, reopen: Reopen, tmp_path: Path, folder: str
     ) -> None:
