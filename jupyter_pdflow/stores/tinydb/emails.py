@@ -112,9 +112,10 @@ class Emails:
     def unlink(self, email_ids: Sequence[str]) -> None:
         """Remove emails and their messages; for a thread."""
         for email_id in email_ids:
+            # First: the email is found again after a crash, and its message by it.
+            (self._messages / f"{email_id}{MESSAGE}").unlink(missing_ok=True)
             self._queued.unlink(email_id)
             self._done.unlink(email_id)
-            (self._messages / f"{email_id}{MESSAGE}").unlink(missing_ok=True)
 
     def forget(self, email_ids: Sequence[str]) -> None:
         """Remove the times of emails that were removed."""
