@@ -126,8 +126,9 @@ def is_paused_at(run: Run, step: str, execution: int) -> bool:
 
 def is_under_way(run: Run, step: str, execution: int) -> bool:
     """Whether that execution of a step is queued or running."""
-    is_current = (run.current.name, run.execution) == (step, execution)
-    return run.status in ("queued", "running") and is_current
+    if run.status not in ("queued", "running"):
+        return False
+    return (run.current.name, run.execution) == (step, execution)
 
 
 def _pending_decision(run: Run) -> Decision | None:

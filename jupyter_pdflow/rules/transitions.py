@@ -297,10 +297,10 @@ def _end_pause(
     run = replace(run, execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":
         return _rerun(run, pause, request)
+    step = run.current
     if pause.kind == "suspend" or request is not None:
-        exports = {**run.current.exports, "$resume_data": request}
-        run = _with_step(run, replace(run.current, exports=exports))
-    return _next_step(_end_step(run, "succeeded", now), now)
+        step = replace(step, exports={**step.exports, "$resume_data": request})
+    return _next_step(_end_step(run, "succeeded", now, step), now)
 
 
 def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
@@ -387,9 +387,10 @@ def _close_segment(run: Run, now: datetime) -> Run:
     return replace(run, usage=usage, segment_started_at=None)
 
 
-def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
-    ended_at = max(now, run.current.started_at or now)
-    return _with_step(run, replace(run.current, status=status, ended_at=ended_at))
+def _end_step(run: Run, status: StepStatus, now: datetime, step: Step | None = None) -> Run:
+    step = step or run.current
+    ended_at = max(now, step.started_at or now)
+    return _with_step(run, replace(step, status=status, ended_at=ended_at))
 
 
 def _with_step(run: Run, step: Step) -> Run:
