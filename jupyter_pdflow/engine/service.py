@@ -186,7 +186,7 @@ class Service:
 
     # --- runs ---
 
-    async def start(self, workflow_id: str, event: Any = None) -> Run:
+    async def start(self, workflow_id: str, event: Any = None, by: Actor = "api") -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown.
 
         Stored: the run, as queued or as running.
@@ -195,7 +195,7 @@ class Service:
             # Shielded: other starts wait for the same task.
             await asyncio.shield(self._reading_newest)
         workflow, now = self._store.workflow(workflow_id), self._clock()
-        transition = new_run(self._ids.new(now), workflow, event, now)
+        transition = new_run(self._ids.new(now), workflow, event, now, by)
         async with self._locks.of(transition.run.id):
             return await self._commit(None, transition, [start_entry(transition.run, now)])
 

@@ -19,8 +19,8 @@ from jupyter_pdflow.rules.events import (
     SetTimer,
 )
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
-from jupyter_pdflow.rules.run import EmailRequest, PauseCall
-from jupyter_pdflow.rules.transitions import apply
+from jupyter_pdflow.rules.run import EmailRequest, PauseCall, Starter
+from jupyter_pdflow.rules.transitions import apply, new_run
 from tests.rules.support import (
     DAY_MS,
     HOUR_MS,
@@ -31,6 +31,7 @@ from tests.rules.support import (
     rerun,
     resume_of,
     suspend,
+    workflow,
 )
 
 
@@ -52,6 +53,11 @@ class TestSteps:
             {"$return_value": 1},
             {"$return_value": 2},
         ]
+
+    def test_a_new_run_says_by_what_it_was_started(self) -> None:
+        assert RunDriver().run.started_by == Starter(via="api")
+        started = new_run("r", workflow("a"), None, START, "cli").run
+        assert started.started_by == Starter(via="cli", name=None)
 
     def test_execution_has_the_event_and_earlier_exports(self) -> None:
         driver = RunDriver("a", "b", event={"n": 1})
