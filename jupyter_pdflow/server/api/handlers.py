@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import BinaryIO, cast, get_args
 from urllib.parse import urlencode
 
-import msgspec
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
+from jupyter_pdflow.models import Cancel, Deploy, Resume, Start
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
@@ -45,32 +45,6 @@ FILE_TYPE = "application/octet-stream"
 """The content type of every file. A browser must not show a step's file as a page of this origin."""
 
 
-class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /workflows``."""
-
-    path: str
-
-
-class StartBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /workflows/{id}/runs``."""
-
-    event: Any = msgspec.field(default_factory=dict)
-
-
-class ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /runs/{id}/resume``."""
-
-    data: Any = None
-    by: Literal["api", "button"] = "api"
-
-
-class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /runs/{id}/cancel``."""
-
-    reason: str | None = None
-    by: Literal["api", "button"] = "api"
-
-
 class WorkflowsHandler(PDFlowAPIHandler):
     """``/workflows``."""
 
@@ -85,15 +59,14 @@ class WorkflowsHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self) -> None:
         """Deploy a notebook."""
-        path = normalize_path(self.read_json(DeployBody).path)
+        path = normalize_path(self.read_json(Deploy).path)
         services = await self.services()
         notebook = await read_notebook(self.contents_manager, path)
         source, warnings = await add_modules(self.contents_manager, path, notebook)
         await services.pool.check(source.kernel_name)
         workflow, changed = await services.service.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
-        view = workflow_view(workflow) | ({"warnings": warnings} if warnings else {})
-        self.answer(view, 201 if changed else 200)
+        self.answer(workflow_view(workflow, warnings), 201 if changed else 200)
 
 
 class WorkflowHandler(PDFlowAPIHandler):
@@ -114,9 +87,9 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
-        event = self.read_json(StartBody).event
+        body = self.read_json(Start)
         services = await self.services()
-        run = await services.service.start(workflow_id, event)
+        run = await services.service.start(workflow_id, body.event, body.by)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
         self.answer(run_view(run, services.links.urls), 201)
 
@@ -252,7 +225,7 @@ class ResumeHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, run_id: str) -> None:
         """Resume a paused run."""
-        body = self.read_json(ResumeBody)
+        body = self.read_json(Resume)
         services = await self.services()
         request = api_request(request_head(self.request), body.data)
         run = await services.service.resume(run_id, body.by, request)
@@ -266,7 +239,7 @@ class CancelHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, run_id: str) -> None:
         """Cancel a run, whether it is queued, running or paused."""
-        body = self.read_json(CancelBody)
+        body = self.read_json(Cancel)
         if body.reason is not None and len(body.reason) > REASON_LIMIT:
             length = f"{len(body.reason):,}"
             msg = f"reason may have {REASON_LIMIT:,} characters at most, not {length}."
