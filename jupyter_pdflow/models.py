@@ -286,6 +286,25 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     note: str | None
 
 
+class RunChange(Struct, frozen=True, kw_only=True):
+    """The data of a Jupyter event about a run that has changed, see ``server/run-event.yaml``.
+
+    Attributes
+    ----------
+    step : str
+        The step that is executed, waits or is next; the last step of a run that has ended.
+    """
+
+    run_id: str
+    workflow_id: str
+    workflow_name: str
+    status: RunStatus
+    step: str
+    pause_kind: PauseKind | None
+    deadline: Time | None
+    updated_at: Time
+
+
 class RunFile(Struct, frozen=True, kw_only=True):
     """A file that a step has saved below ``pd.files``.
 
@@ -468,7 +487,7 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str
 
 
-class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to start a run.
 
     Attributes
@@ -483,7 +502,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: Caller = "api"
 
 
-class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to resume a run.
 
     Attributes
@@ -498,7 +517,7 @@ class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     by: Caller = "api"
 
 
-class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to cancel a run.
 
     Attributes

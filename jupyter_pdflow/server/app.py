@@ -15,11 +15,13 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from msgspec import to_builtins
 from tornado.ioloop import PeriodicCallback
 from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
 from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.models import RunChange
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.handlers import ROUTES
@@ -310,22 +312,22 @@ def register_event_schema(event_logger: EventLogger) -> None:
 
 def emit_run_event(event_logger: EventLogger, run: Run) -> None:
     """Emit an event about a run that has changed; call it on the event loop's thread."""
-    event_logger.emit(schema_id=SCHEMA_ID, data=run_event(run))
+    event_logger.emit(schema_id=SCHEMA_ID, data=to_builtins(run_change(run)))
 
 
-def run_event(run: Run) -> dict[str, Any]:
+def run_change(run: Run) -> RunChange:
     """Return an event about a run that has changed. It has no data and no links of the run."""
     pause = run.pause
-    return {
-        "run_id": run.id,
-        "workflow_id": run.workflow_id,
-        "workflow_name": run.workflow_name,
-        "status": run.status,
-        "step": run.current.name,
-        "pause_kind": pause.kind if pause else None,
-        "deadline": timestamp(pause.deadline) if pause else None,
-        "updated_at": timestamp(run.updated_at),
-    }
+    return RunChange(
+        run_id=run.id,
+        workflow_id=run.workflow_id,
+        workflow_name=run.workflow_name,
+        status=run.status,
+        step=run.current.name,
+        pause_kind=pause.kind if pause else None,
+        deadline=timestamp(pause.deadline) if pause else None,
+        updated_at=timestamp(run.updated_at),
+    )
 
 
 # --- activity ---
