@@ -36,7 +36,7 @@ ALIASES = (
     *("Time", "RunStatus", "StepStatus", "PauseKind", "OnTimeout"),
     *("Actor", "Resolution", "Via", "DecisionOutcome", "EmailStatus", "Caller"),
 )
-"""Types of `models`, besides its records, that get a schema of their own."""
+"""Types of `models`, besides its records, that get a schema of their own; all are texts."""
 
 
 # --- the schemas ----------------------------------------------------------------------
@@ -44,19 +44,25 @@ ALIASES = (
 
 def schemas() -> dict[str, Schema]:
     """Return the schemas of all models by name, in the order of the module."""
-    records = [value for value in vars(models).values() if _is_record(value)]
-    _, components = msgspec.json.schema_components(records, ref_template=REF)
+    _, components = msgspec.json.schema_components(records(), ref_template=REF)
     aliases = {name: _schema_of(getattr(models, name)) for name in ALIASES}
-    found = {record.__name__: _record(record, components[record.__name__]) for record in records}
-    return {**_with_refs(found, aliases), **aliases}
+    found = {record.__name__: _record(record, components[record.__name__]) for record in records()}
+    # The schema of a `Literal` has no type.
+    return {
+        **_with_refs(found, aliases),
+        **{name: {"type": "string", **alias} for name, alias in aliases.items()},
+    }
 
 
-def _is_record(value: object) -> bool:
-    return (
-        isinstance(value, type)
+def records() -> list[type[msgspec.Struct]]:
+    """Return the models that are records, in the order of the module."""
+    return [
+        value
+        for value in vars(models).values()
+        if isinstance(value, type)
         and issubclass(value, msgspec.Struct)
         and value.__module__ == models.__name__
-    )
+    ]
 
 
 def _schema_of(kind: Any) -> Schema:
@@ -83,9 +89,10 @@ def _record(record: type[msgspec.Struct], schema: Schema) -> Schema:
 
 def _simple(schema: Schema) -> Schema:
     """Return a schema with ``type: [string, "null"]`` in place of a choice of the two."""
-    match schema:
-        case {"anyOf": [{"type": str(kind), **more}, {"type": "null"}], **rest}:
-            return {"type": [kind, "null"], **more, **rest}
+    match schema.get("anyOf"):
+        case [{"type": str(kind)} as choice, {"type": "null"}]:
+            rest = {name: value for name, value in schema.items() if name != "anyOf"}
+            return {"type": kind} | choice | {"type": [kind, "null"]} | rest
     return schema
 
 
@@ -148,7 +155,7 @@ def _entry(name: str, value: Any, indent: int) -> str:
         return line
     if isinstance(value, str):
         text = textwrap.fill(value, WIDTH - len(inner), break_on_hyphens=False)
-        return f"{start} |\n{textwrap.indent(text, inner)}\n"
+        return f"{start} >-\n{textwrap.indent(text, inner)}\n"
     items = "".join(f"{inner}- {_flow(item)}\n" for item in value)
     return f"{start}\n{items}"
 

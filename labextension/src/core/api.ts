@@ -226,8 +226,7 @@ export interface components {
       steps: string[];
       created_at: components['schemas']['Time'];
       /**
-       * @description Only in the answer to a deploy, and only if there are any: one sentence for each import
-       *     whose local module is only known when the import runs.
+       * @description Only in the answer to a deploy, and only if there are any: one sentence for each import whose local module is only known when the import runs.
        * @default []
        */
       warnings?: string[];
@@ -241,10 +240,7 @@ export interface components {
       subject: string;
       text: string;
       html: string | null;
-      /**
-       * @description `sent`: to all recipients. `failed`: at least one recipient did not get it, and `error`
-       *     names the recipients and the cause. `kept`: no SMTP server is configured.
-       */
+      /** @description `sent`: to all recipients. `failed`: at least one recipient did not get it, and `error` names the recipients and the cause. `kept`: no SMTP server is configured. */
       status: components['schemas']['EmailStatus'];
       error: string | null;
       created_at: components['schemas']['Time'];
@@ -308,10 +304,7 @@ export interface components {
       message: string;
       /** @enum {unknown} */
       reason: 'already_decided';
-      /**
-       * @description How the pause was decided. If the step did not pause: how the run ended, or `not_paused`
-       *     if it still runs.
-       */
+      /** @description How the pause was decided. If the step did not pause: how the run ended, or `not_paused` if it still runs. */
       status: components['schemas']['Resolution'];
       decided_by: components['schemas']['Actor'] | null;
       decided_at: components['schemas']['Time'];
