@@ -76,19 +76,19 @@ class Client(RestConnection):
 
     def start(self, workflow_id: str, event: Any, by: models.Caller = "api") -> models.Run:
         """Start a run of the newest version of a workflow, and return it."""
-        body = models.Start(event=event, by=by)
+        body = models.StartBody(event=event, by=by)
         return self.post_as(models.Run, f"{workflow_path(workflow_id)}/runs", body)
 
     def resume(self, run_id: str, data: Any = None, by: models.Caller = "api") -> models.Run:
         """Resume a paused run, and return it."""
-        body = models.Resume(data=data, by=by)
+        body = models.ResumeBody(data=data, by=by)
         return self.post_as(models.Run, run_path(run_id, "resume"), body)
 
     def cancel(
         self, run_id: str, reason: str | None = None, by: models.Caller = "api"
     ) -> models.Run:
         """Cancel a run that has not ended, and return it."""
-        body = models.Cancel(reason=reason, by=by)
+        body = models.CancelBody(reason=reason, by=by)
         return self.post_as(models.Run, run_path(run_id, "cancel"), body)
 
     # --- workflows --------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Client(RestConnection):
 
     def deploy(self, path: str) -> models.Workflow:
         """Deploy a saved notebook; `path` is relative to the server's root, see `relative`."""
-        return self.post_as(models.Workflow, "workflows", models.Deploy(path=path))
+        return self.post_as(models.Workflow, "workflows", models.DeployBody(path=path))
 
     # --- notebooks --------------------------------------------------------------------
 

@@ -475,7 +475,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 # --- bodies of requests ---------------------------------------------------------------
 
 
-class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeployBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a request to deploy a notebook.
 
     Attributes
@@ -487,7 +487,7 @@ class Deploy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str
 
 
-class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class StartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to start a run.
 
     Attributes
@@ -502,7 +502,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     by: Caller = "api"
 
 
-class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to resume a run.
 
     Attributes
@@ -517,7 +517,7 @@ class Resume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     by: Caller = "api"
 
 
-class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class CancelBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a request to cancel a run.
 
     Attributes

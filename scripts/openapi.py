@@ -89,11 +89,15 @@ def _record(record: type[msgspec.Struct], schema: Schema) -> Schema:
 
 def _simple(schema: Schema) -> Schema:
     """Return a schema with ``type: [string, "null"]`` in place of a choice of the two."""
-    match schema.get("anyOf"):
+    if "anyOf" not in schema:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    # Versions of msgspec differ in the order.
+    choices = sorted(schema["anyOf"], key=lambda choice: choice == {"type": "null"})
+    match choices:
         case [{"type": str(kind)} as choice, {"type": "null"}]:
-            rest = {name: value for name, value in schema.items() if name != "anyOf"}
             return {"type": kind} | choice | {"type": [kind, "null"]} | rest
-    return schema
+    return {"anyOf": choices, **rest}
 
 
 def _with_refs(value: Any, aliases: dict[str, Schema]) -> Any:

@@ -190,7 +190,7 @@ def answering() -> Iterator[Callable[[object], Client]]:
         return Client(f"http://127.0.0.1:{server.server_port}/")
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield client
         server.shutdown()

@@ -12,7 +12,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
-from jupyter_pdflow.models import Cancel, Deploy, Resume, Start
+from jupyter_pdflow.models import CancelBody, DeployBody, ResumeBody, StartBody
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
@@ -59,7 +59,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self) -> None:
         """Deploy a notebook."""
-        path = normalize_path(self.read_json(Deploy).path)
+        path = normalize_path(self.read_json(DeployBody).path)
         services = await self.services()
         notebook = await read_notebook(self.contents_manager, path)
         source, warnings = await add_modules(self.contents_manager, path, notebook)
@@ -87,7 +87,7 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
-        body = self.read_json(Start)
+        body = self.read_json(StartBody)
         services = await self.services()
         run = await services.service.start(workflow_id, body.event, body.by)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
@@ -225,7 +225,7 @@ class ResumeHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, run_id: str) -> None:
         """Resume a paused run."""
-        body = self.read_json(Resume)
+        body = self.read_json(ResumeBody)
         services = await self.services()
         request = api_request(request_head(self.request), body.data)
         run = await services.service.resume(run_id, body.by, request)
@@ -239,7 +239,7 @@ class CancelHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, run_id: str) -> None:
         """Cancel a run, whether it is queued, running or paused."""
-        body = self.read_json(Cancel)
+        body = self.read_json(CancelBody)
         if body.reason is not None and len(body.reason) > REASON_LIMIT:
             length = f"{len(body.reason):,}"
             msg = f"reason may have {REASON_LIMIT:,} characters at most, not {length}."

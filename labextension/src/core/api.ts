@@ -312,12 +312,12 @@ export interface components {
       step: string;
     };
     /** @description The body of a request to deploy a notebook. */
-    Deploy: {
+    DeployBody: {
       /** @description The notebook's path in Jupyter's contents API. */
       path: string;
     };
     /** @description The body of a request to start a run. */
-    Start: {
+    StartBody: {
       /**
        * @description Any JSON. Steps read it from `pd.steps["trigger"]["event"]`.
        * @default {}
@@ -330,7 +330,7 @@ export interface components {
       by?: components['schemas']['Caller'];
     };
     /** @description The body of a request to resume a run. */
-    Resume: {
+    ResumeBody: {
       /**
        * @description Any JSON. It is the `body` of the request that the step gets.
        * @default null
@@ -343,7 +343,7 @@ export interface components {
       by?: components['schemas']['Caller'];
     };
     /** @description The body of a request to cancel a run. */
-    Cancel: {
+    CancelBody: {
       /**
        * @description The `reason` of the run.
        * @default null
