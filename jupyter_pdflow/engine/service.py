@@ -194,7 +194,11 @@ class Service:
     # --- runs ---
 
     async def start(
-        self, workflow_id: str, event: Any = None, key: IdempotencyKey | None = None
+        self,
+        workflow_id: str,
+        event: Any = None,
+        by: Actor = "api",
+        key: IdempotencyKey | None = None,
     ) -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown.
 
@@ -205,7 +209,7 @@ class Service:
             # Shielded: other starts wait for the same task.
             await asyncio.shield(self._reading_newest)
         workflow, now = await self._store.workflow(workflow_id), self._clock()
-        transition = new_run(self._ids.new(now), workflow, event, now)
+        transition = new_run(self._ids.new(now), workflow, event, now, by)
         return await self._commit(transition, partial(self._store.create, key=key))
 
     async def run(self, run_id: str) -> Run:

@@ -29,7 +29,7 @@ from jupyter_pdflow.server.api.models import (
     run_view,
     workflow_view,
 )
-from jupyter_pdflow.server.app import run_event
+from jupyter_pdflow.server.app import run_change
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
@@ -106,7 +106,7 @@ async def read_run(services: OpenServices, run: Run) -> None:
     encode(run_view(run, services.links.urls))
     history = await services.service.history(run.id)
     encode([history_view(number, entry) for number, entry in history.items()])
-    run_event(run)
+    run_change(run)
     with suppress(PDFlowError):
         workflow = services.service.workflow_of(run)
         notebook_text(executed_notebook(run, workflow, services.service.outputs(run.id)))

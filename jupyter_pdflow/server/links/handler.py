@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import orjson
+import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
+from msgspec.structs import replace
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, stream_request_body
 
@@ -25,7 +26,8 @@ from jupyter_pdflow.exceptions import (
     PDFlowError,
     TooManyAttemptsError,
 )
-from jupyter_pdflow.rules.decisions import decision_message, decision_on
+from jupyter_pdflow.models import Acted, Decided, Error
+from jupyter_pdflow.rules.decisions import decision_on
 from jupyter_pdflow.rules.run import Decision, Run
 from jupyter_pdflow.server.api.models import decision_view, error_response
 from jupyter_pdflow.server.links.clients import RateLimiter, classify
@@ -301,17 +303,16 @@ class LinkHandler(JupyterHandler):
 
     def _answer_result(self, target: LinkTarget, *, kept: bool) -> None:
         result: Result = "accepted" if kept else RESULTS[self._action]
-        view = {"status": result, "workflow": target.workflow, "step": target.step}
-        self._answer(202 if kept else 200, view, result_page(target, result, datetime.now(UTC)))
+        acted = Acted(status=result, workflow=target.workflow, step=target.step)
+        self._answer(202 if kept else 200, acted, result_page(target, result, datetime.now(UTC)))
 
     def _answer_decided(self, decision: Decision, target: LinkTarget) -> None:
-        message, reason = decision_message(decision), AlreadyDecidedError.reason
-        view = {"message": message, "reason": reason, **decision_view(decision, target.workflow)}
-        self._answer(AlreadyDecidedError.status, view, decided_page(target, decision))
+        decided = decision_view(decision, target.workflow)
+        self._answer(AlreadyDecidedError.status, decided, decided_page(target, decision))
 
     def _answer_test(self) -> None:
-        view = {"status": "test", "workflow": None, "step": None, "message": TEST_MESSAGE}
-        self._answer(200, view, plain_page("test", "A link of test mode", TEST_MESSAGE))
+        acted = Acted(status="test", workflow=None, step=None, message=TEST_MESSAGE)
+        self._answer(200, acted, plain_page("test", "A link of test mode", TEST_MESSAGE))
 
     def _answer_preflight(self) -> None:
         requested = self.request.headers.get("Access-Control-Request-Headers", "*")
@@ -321,17 +322,17 @@ class LinkHandler(JupyterHandler):
         self.set_status(204)
         self.finish()
 
-    def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
+    def _answer(self, status: int, body: Acted | Decided | Error, page: Page) -> None:
         """Answer a program with JSON, and every other client with a page."""
         if self._client == "program" and not self._by_script:
-            self._send_json(status, view)
+            self._send_json(status, body)
         else:
             self._send_page(status, page)
 
-    def _send_json(self, status: int, view: dict[str, Any]) -> None:
+    def _send_json(self, status: int, body: Acted | Decided | Error) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(orjson.dumps(view))
+        self.finish(msgspec.json.encode(body))
 
     def _send_page(self, status: int, page: Page) -> None:
         self.set_status(status)
@@ -344,16 +345,16 @@ class LinkHandler(JupyterHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_response(status_code, error)
-        page = error_page(status, view["message"])
+        status, body = error_response(status_code, error)
+        page = error_page(status, body.message)
         if isinstance(error, ConfigurationError):
-            page = plain_page(page.state, page.heading, view["message"])
+            page = plain_page(page.state, page.heading, body.message)
         elif status >= SERVER_ERROR:
             # Other server errors name files of this server; clients of links are unauthenticated.
-            view["message"] = UNAVAILABLE_MESSAGE
+            body = replace(body, message=UNAVAILABLE_MESSAGE)
         if isinstance(error, TooManyAttemptsError):
             self.set_header("Retry-After", str(error.seconds))
-        self._answer(status, view, page)
+        self._answer(status, body, page)
 
     # --- logs ---
 

@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 from tinydb import TinyDB
 
+from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
+from jupyter_pdflow.server.api.models import run_item
 from jupyter_pdflow.server.links.tokens import Links
+from jupyter_pdflow.stores import RunSummary
 from jupyter_pdflow.stores.tinydb import storage as formats
 from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
 from jupyter_pdflow.stores.tinydb.layout import EMAIL
@@ -56,6 +59,7 @@ def test_format_1_is_read(data_dir: Path, open_active: OpenActive) -> None:
     ended = store.get(ENDED)
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
+    assert (ended.title, ended.started_by, ended.steps[1].attempts) == (None, None, 0)
     assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
     emails = Records(data_dir / "mail" / "done", EMAIL, WriterThread())
     assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
@@ -71,6 +75,20 @@ def run_files(data_dir: Path) -> list[str]:
 
 def resumed(run: Run) -> Run:
     return apply(run, resume_of(run, ok=1), NOW).run
+
+
+def shown(run: Run | RunSummary) -> models.RunItem:
+    return run_item(run, lambda *_: ("resume", "cancel"))
+
+
+async def test_runs_of_format_1_are_shown(data_dir: Path, open_active: OpenActive) -> None:
+    store, (paused,) = open_active(data_dir)
+    ended, waiting = [shown(run) for run in await store.page()]
+    assert waiting == shown(paused)
+    assert ended == shown(store.get(ENDED))
+    assert (ended.title, ended.started_by, ended.attempt) == (None, None, 1)
+    assert [decision.outcome for decision in ended.decisions] == ["resumed", *["timed_out"] * 3]
+    assert ended.decisions[0].by[0].via == "link"
 
 
 def canceled(run: Run) -> Run:
