@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
+
+from benchmarks.figures import Role
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +40,11 @@ class Checkout(NamedTuple):
         return cls(path.resolve(), _commit(path) or path.resolve().name)
 
     @property
+    def role(self) -> Role:
+        """The role of its figures: those of other checkouts are baselines."""
+        return "baseline" if self.name else "figure"
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment variables by which Python imports this checkout."""
         return {"PYTHONPATH": str(self.path)}
@@ -48,21 +52,6 @@ class Checkout(NamedTuple):
     def label(self, figure: str) -> str:
         """Return the name of a figure of this checkout."""
         return f"{figure}, {self.name}" if self.name else figure
-
-    def python(self, code: str, args: Sequence[str]) -> str:
-        """Run Python code that imports this checkout, and return what it has printed.
-
-        Raises
-        ------
-        subprocess.CalledProcessError
-            It failed.
-        """
-        command = [sys.executable, "-c", code, *args]
-        env = {**os.environ, **self.env}
-        done = subprocess.run(
-            command, cwd=self.path, env=env, stdout=subprocess.PIPE, check=True, text=True
-        )
-        return done.stdout
 
 
 THIS = Checkout()

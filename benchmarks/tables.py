@@ -54,6 +54,7 @@ def _row(figure: Figure, others: list[Figure]) -> Row:
     marked = [
         f"{MARKS[is_met(goal, figure, others)]} {goal.text(figure.unit)}" for goal in figure.goals
     ]
+    marked += [figure.note] if figure.note else []
     several = len(figure.samples) > 1
     name = figure.name if figure.role != "peer" else f"{figure.name} (peer)"
     return Row(
