@@ -8,16 +8,15 @@ from typing import Any, NamedTuple
 
 from benchmarks.baselines import executed, written
 from benchmarks.figures import Figure, Figures, Goal
+from benchmarks.files import stored_run
 from benchmarks.product import Product, returned, serving, temporary_folder
-from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores.tinydb.layout import DataDir
 
 TOGETHER, QUICK_TOGETHER = 200, 50
 ROUNDS, QUICK_ROUNDS = 5, 1
 ALONE, QUICK_ALONE = 200, 20
 SECONDS_TO_PAUSE = 6.0
 SECONDS_ALONE = 0.5
-IN_TURN = "woken in its turn"
+DECIDED, IN_TURN = "decided", "decided in its turn"
 
 POLL = (
     "import time",
@@ -33,9 +32,9 @@ def handler(pd):
 
 
 class Late(NamedTuple):
-    """Milliseconds from the deadline: to the waking, without and with the queue, and first line."""
+    """Milliseconds from the deadline: to the decision, without and with the queue, and first line."""
 
-    woken: float
+    decided: float
     in_turn: float
     first_line: float
 
@@ -47,7 +46,7 @@ def measure(quick: bool) -> Figures:
         _late(product, workflow, 10, 1.0)
         alone = QUICK_ALONE if quick else ALONE
         one = [_late(product, workflow, 1, SECONDS_ALONE)[0] for _ in range(alone)]
-        yield from _figures("one alone", one, "woken", 3.0)
+        yield from _figures("one alone", one, DECIDED, 3.0)
         many: list[Late] = []
         together = QUICK_TOGETHER if quick else TOGETHER
         for _ in range(QUICK_ROUNDS if quick else ROUNDS):
@@ -59,7 +58,7 @@ def measure(quick: bool) -> Figures:
 
 def _figures(name: str, found: list[Late], goal_on: str, limit: float) -> Figures:
     goals = (Goal("p99", limit),)
-    samples = {"woken": [late.woken for late in found]}
+    samples = {DECIDED: [late.decided for late in found]}
     if goal_on == IN_TURN:
         samples[IN_TURN] = [late.in_turn for late in found]
     samples["first line"] = [late.first_line for late in found]
@@ -81,29 +80,25 @@ def _late(product: Product, workflow: str, count: int, seconds: float) -> list[L
 
 
 def _lateness(product: Product, runs: list[Any], deadlines: list[datetime]) -> list[Late]:
-    """Return how late runs were. Without the queue, a run can't wake before the one before it."""
+    """Return how late runs were. Without the queue, a run is not decided before the one before."""
     first_lines = [returned(run, "poll") / 1e6 for run in runs]
-    woken = [_woken(product, run["id"]) for run in runs]
+    decided = [_decided(product, run["id"]) for run in runs]
     due = [deadline.timestamp() * 1e3 for deadline in deadlines]
     found, before = [], 0.0
-    for at, deadline, first_line in sorted(zip(woken, due, first_lines, strict=True)):
+    for at, deadline, first_line in sorted(zip(decided, due, first_lines, strict=True)):
         found.append(Late(at - deadline, at - max(deadline, before), first_line - deadline))
         before = at
     return found
 
 
-def _woken(product: Product, run_id: str) -> float:
-    return _stored(product, run_id).decisions[-1].at.timestamp() * 1e3
+def _decided(product: Product, run_id: str) -> float:
+    decision = stored_run(product.server.data_dir, run_id)["decisions"][-1]
+    return datetime.fromisoformat(decision["at"]).timestamp() * 1e3
 
 
 def _deadline(product: Product, run_id: str) -> datetime:
-    pause = _stored(product, run_id).pause
+    pause = stored_run(product.server.data_dir, run_id).get("pause")
     assert pause is not None, (
         "It was not paused in time: the machine is busy, or SECONDS_… are too short."
     )
-    return pause.deadline
-
-
-def _stored(product: Product, run_id: str) -> Run:
-    """Return a run as it is stored: the API rounds times to milliseconds."""
-    return DataDir(product.server.data_dir).read_run(run_id)
+    return datetime.fromisoformat(pause["deadline"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from benchmarks import profiler
 from benchmarks.checkouts import THIS, Checkout
+from benchmarks.figures import Figure, Figures, Goal
 from benchmarks.http_client import Connection
 from benchmarks.product import APPROVAL, Product, serving, temporary_folder
 from tests.servers import wait_until
@@ -100,6 +101,23 @@ def trace(checkout: Checkout) -> tuple[Trace, str]:
             run_id = _traced(product, workflow)
             wait_until(log.exists, "the resume was traced until the kernel's socket")
         return msgspec.json.decode(log.read_bytes(), type=Trace), run_id
+
+
+def measure(quick: bool, checkouts: Sequence[Checkout] = (THIS,)) -> Figures:  # noqa: ARG001
+    """Count what one resume calls; that is the same each time."""
+    for checkout in checkouts:
+        traced, _ = trace(checkout)
+        calls = traced.python_calls
+        applied = Counter(call.event for call in calls if call.event)
+        counts = {
+            "calls of the package's functions": (len(calls), 80),
+            "files with these functions": (len({call.file for call in calls}), 15),
+            "reads of the run from the store": (traced.reads, 1),
+            "calls of apply per event": (max(applied.values(), default=0), 1),
+        }
+        for name, (count, limit) in counts.items():
+            goals = (Goal("p50", limit),) if checkout == THIS else ()
+            yield Figure(checkout.label(name), "", [float(count)], checkout.role, goals)
 
 
 def _traced(product: Product, workflow: str) -> str:
