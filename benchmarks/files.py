@@ -37,7 +37,11 @@ def run_file(data_dir: Path, run_id: str) -> Path:
 
 def newest_state(data_dir: Path, run_id: str) -> bytes:
     """Return the newest state of a run's file: its last line, if it is appended, or all of it."""
-    return run_file(data_dir, run_id).read_bytes().rstrip(b"\n").rpartition(b"\n")[2]
+    try:
+        content = run_file(data_dir, run_id).read_bytes()
+    except FileNotFoundError:  # it was moved just now
+        content = run_file(data_dir, run_id).read_bytes()
+    return content.rstrip(b"\n").rpartition(b"\n")[2]
 
 
 def stored_run(data_dir: Path, run_id: str) -> Any:
