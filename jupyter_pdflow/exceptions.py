@@ -203,6 +203,13 @@ class DataDirLockedError(PDFlowError):
     status = 503
 
 
+class IndexUnavailableError(PDFlowError):
+    """The index of the data directory can't be made, for example because the disk is full."""
+
+    reason = "storage"
+    status = 503
+
+
 class KeyFileError(PDFlowError):
     """The file with the keys of links can't be used."""
 

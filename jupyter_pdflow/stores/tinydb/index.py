@@ -1,0 +1,367 @@
+"""The index of a data directory: what lists, counts, searches and pruning ask.
+
+It is a cache in ``index.sqlite``. It holds nothing that the files of runs and emails do not, and
+deleting it is always safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import MsgspecError
+
+from jupyter_pdflow.exceptions import IndexUnavailableError
+from jupyter_pdflow.rules.run import PauseKind, RunStatus
+from jupyter_pdflow.stores import Email, RunSummary
+from jupyter_pdflow.stores.tinydb.index_database import (
+    ROWS_AT_ONCE,
+    SCHEMA,
+    Counts,
+    EmailQuery,
+    IndexDatabase,
+    Kind,
+    RunQuery,
+    version_of_content,
+)
+from jupyter_pdflow.stores.tinydb.index_file import IndexFile
+from jupyter_pdflow.stores.tinydb.index_source import (
+    AnyRun,
+    EmailSummary,
+    FoundRow,
+    IndexSource,
+    row_of_email,
+    row_of_run,
+    stamp_text,
+)
+from jupyter_pdflow.stores.tinydb.storage import held
+from jupyter_pdflow.stores.tinydb.writer import Stamp
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+INDEX = "index.sqlite"
+"""The file's name in the data directory."""
+
+GATHER_SECONDS = 0.1
+"""Time in which changes are gathered before they are written."""
+
+READ_AT_ONCE = 100
+"""Maximum number of files that are read before changes and a stop have their turn."""
+
+ATTEMPTS = 2
+"""How often the file is made anew, for one list, if it turns out to be damaged."""
+
+
+DAMAGED = (sqlite3.Error, MsgspecError)
+"""Errors that mean that the file is of no use."""
+
+FAILURES = (*DAMAGED, OSError)
+
+
+class _Changes:
+    """Changes that are not written yet; the newest one of a record counts."""
+
+    def __init__(self) -> None:
+        self._removed: dict[str, None] = {}
+        self._runs: dict[str, tuple[AnyRun, Stamp | None]] = {}
+        self._emails: dict[str, tuple[Email, Stamp | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._removed) + len(self._runs) + len(self._emails)
+
+    def put_run(self, run: AnyRun, stamp: Stamp | None) -> None:
+        self._runs[run.id] = run, stamp
+
+    def put_email(self, email: Email, stamp: Stamp | None) -> None:
+        self._emails[email.id] = email, stamp
+
+    def remove_runs(self, run_ids: Iterable[str]) -> None:
+        removed = dict.fromkeys(run_ids)
+        self._removed |= removed
+        for run_id in removed:
+            self._runs.pop(run_id, None)
+        for email_id, (email, _) in list(self._emails.items()):
+            if email.run_id in removed:
+                del self._emails[email_id]
+
+    def apply(self, database: IndexDatabase) -> None:
+        """Write the changes. What was put after a removal is put after it here, too."""
+        database.remove_runs(list(self._removed))
+        database.put_runs(row_of_run(*put) for put in self._runs.values())
+        database.put_emails(row_of_email(*put) for put in self._emails.values())
+
+
+class Index:
+    """Summaries of the runs and emails of a data directory, in SQLite, in a thread of its own.
+
+    `put_run`, `put_email` and `remove_runs` return at once; each query sees the changes that came
+    before it. `start` compares the index with the folders and reads the records whose files have
+    changed; with a new file these are all. Queries wait for that, nothing else does. A query that
+    finds the file deleted or damaged has it made anew.
+
+    All methods are called on one event loop. The caller holds the data directory's lock.
+
+    Parameters
+    ----------
+    data_dir : Path
+        The data directory; it exists.
+    source : IndexSource
+        Reads what is stored.
+    """
+
+    def __init__(self, data_dir: Path, source: IndexSource) -> None:
+        self._source = source
+        self._file = IndexFile(data_dir / INDEX, SCHEMA, version_of_content())
+        self._database = IndexDatabase(self._file)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pdflow-index")
+        self._changes = _Changes()
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+        # None also after a failure: changes are dropped then, as the next update reads the files.
+        self._updating: asyncio.Task[bool] | None = None
+
+    def start(self) -> None:
+        """Begin to compare the index with the folders, unless that was begun."""
+        if self._updating is None:
+            self._updating = asyncio.create_task(self._update(), name="update the index")
+
+    async def close(self) -> None:
+        """Write what is left, and end the thread. Nothing may be called afterwards."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._updating is not None:
+            self._updating.cancel()
+            await asyncio.wait([self._updating])
+        await asyncio.gather(*self._writing)
+        await self._in_thread(self._close, self._take_changes())
+        self._thread.shutdown(wait=False)
+
+    # --- changes ---
+
+    def put_run(self, run: AnyRun, stamp: Stamp | None) -> None:
+        """Show a run from now on as it is here. Call it when the run is durable.
+
+        Parameters
+        ----------
+        run : Run or RunSummary
+            The run; only a `Run` has an event to search in.
+        stamp : Stamp or None
+            The state of the run's file with this content. None costs the reading of that file at
+            the next start.
+        """
+        if self._updating is not None:
+            self._changes.put_run(run, stamp)
+            self._plan_writing()
+
+    def put_email(self, email: Email, stamp: Stamp | None) -> None:
+        """Show an email from now on as it is here; as `put_run`."""
+        if self._updating is not None:
+            self._changes.put_email(email, stamp)
+            self._plan_writing()
+
+    def remove_runs(self, run_ids: Sequence[str]) -> None:
+        """Show runs and their emails no more. Call it when their files are removed."""
+        if self._updating is not None:
+            self._changes.remove_runs(run_ids)
+            self._plan_writing()
+
+    # --- queries ---
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        workflow_id: str | None = None,
+        pause: PauseKind | None = None,
+        before: str | None = None,
+        limit: int = 50,
+        search: str | None = None,
+    ) -> list[RunSummary]:
+        """Return summaries of runs, newest first.
+
+        Parameters
+        ----------
+        status, workflow_id, pause : str, optional
+            Only runs with this status, of this workflow, or that wait in a pause of this kind.
+        before : str, optional
+            Only runs with a smaller id than this.
+        limit : int
+            Maximum number of runs.
+        search : str, optional
+            Only runs whose title, workflow name or event contains each of these words, in any case.
+
+        Raises
+        ------
+        IndexUnavailableError
+            The index can't be made; as for all queries.
+        """
+        query = RunQuery(status, workflow_id, pause, before, limit, search)
+        return await self._ask(lambda database: database.runs(query))
+
+    async def emails(
+        self, *, run_id: str | None = None, before: str | None = None, limit: int = 50
+    ) -> list[EmailSummary]:
+        """Return summaries of emails, newest first.
+
+        Parameters
+        ----------
+        run_id : str, optional
+            Only emails of this run.
+        before : str, optional
+            Only emails older than the one with this id; none if there is no such email.
+        limit : int
+            Maximum number of emails.
+        """
+        query = EmailQuery(run_id, before, limit)
+        return await self._ask(lambda database: database.emails(query))
+
+    async def counts(self) -> Counts:
+        """Count runs and emails by status, and queued runs by workflow."""
+        return await self._ask(IndexDatabase.counts)
+
+    async def ended_before(self, moment: datetime, limit: int) -> list[str]:
+        """Return the ids of runs that ended before a time, oldest first, at most `limit`."""
+        return await self._ask(lambda database: database.ended_before(moment, limit))
+
+    async def newest_run(self) -> str | None:
+        """Return the id of the newest run, or None if there is no run."""
+        return await self._ask(IndexDatabase.newest_run)
+
+    async def _ask(self, question: Callable[[IndexDatabase], T]) -> T:
+        for _ in range(ATTEMPTS):
+            self.start()
+            updating = self._updating
+            assert updating is not None  # noqa: S101  `start` has set it
+            if await asyncio.shield(updating):
+                with suppress(*FAILURES):
+                    return await self._step(question, self._database)
+            self._forget(updating)
+        msg = f"{INDEX} can't be used, as the server's log says; make room on the disk."
+        raise IndexUnavailableError(msg)
+
+    # --- keeping up with the files ---
+
+    async def _update(self) -> bool:
+        """Bring the index up to date; return whether that was possible."""
+        for _ in range(ATTEMPTS):
+            with suppress(*FAILURES):
+                await self._in_thread(self._open)
+                await self._compare("runs", self._source.run_stamps())
+                await self._compare("emails", self._source.email_stamps())
+                return True
+        return False
+
+    async def _compare(self, kind: Kind, stamps: Iterator[tuple[str, Stamp]]) -> None:
+        """Read the records whose files differ from the index, and remove those without a file.
+
+        A change that is put meanwhile is newer than what was read before it, and a file that is
+        read afterwards is at least as new. So the order of the steps is all that matters.
+        """
+        await self._step(self._database.begin_comparing)
+        while await self._step(self._scan, stamps):
+            pass
+        await self._step(self._database.compare, kind)
+        while await self._step(self._read, kind):
+            pass
+
+    def _plan_writing(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(GATHER_SECONDS, self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        self._timer = None
+        if self._updating is None:
+            return
+        if not self._updating.done():
+            self._plan_writing()  # unless the steps of the update take the changes along
+        elif self._changes:
+            task = asyncio.create_task(self._write_gathered(self._updating), name="write the index")
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _write_gathered(self, updating: asyncio.Task[bool]) -> None:
+        try:
+            await self._step(len, ())
+        except FAILURES:
+            self._forget(updating)
+
+    def _forget(self, updating: asyncio.Task[bool]) -> None:
+        """Have the next query bring the index up to date, after a failure."""
+        if self._updating is updating:
+            self._updating = None
+            self._changes = _Changes()
+
+    def _take_changes(self) -> _Changes:
+        changes, self._changes = self._changes, _Changes()
+        return changes
+
+    # --- in the thread ---
+
+    async def _step(self, work: Callable[..., T], *args: Any) -> T:
+        """Write the changes, then do some work, in the thread."""
+        return await self._in_thread(self._carry_out, self._take_changes(), work, *args)
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await held(loop.run_in_executor(self._thread, work, *args))
+
+    def _open(self) -> None:
+        with self._discarding_damaged():
+            self._file.open()
+
+    def _carry_out(self, changes: _Changes, work: Callable[..., T], *args: Any) -> T:
+        with self._discarding_damaged():
+            self._file.check()
+            changes.apply(self._database)
+            return work(*args)
+
+    @contextmanager
+    def _discarding_damaged(self) -> Iterator[None]:
+        try:
+            yield
+        except DAMAGED as error:
+            logger.warning("%s is to be made anew: %s.", INDEX, error)
+            with suppress(OSError):
+                self._file.discard()
+            raise
+        except OSError as error:
+            logger.warning("%s can't be brought up to date: %s.", INDEX, error)
+            raise
+
+    def _close(self, changes: _Changes) -> None:
+        if self._file.is_open:
+            with suppress(*FAILURES):
+                self._carry_out(changes, self._file.close)
+
+    def _scan(self, stamps: Iterator[tuple[str, Stamp]]) -> bool:
+        """Note the state of some files; return whether there were any."""
+        found = [FoundRow(one, stamp_text(stamp)) for one, stamp in islice(stamps, ROWS_AT_ONCE)]
+        self._database.put_found(found)
+        return bool(found)
+
+    def _read(self, kind: Kind) -> bool:
+        """Read some files that differ; return whether there were any."""
+        ids = self._database.next_differing(READ_AT_ONCE)
+        if kind == "runs":
+            runs = [run for run_id in ids if (run := self._source.run(run_id))]
+            self._database.put_runs(row_of_run(*run) for run in runs)
+            self._remove_others(kind, ids, {run.id for run, _ in runs})
+        else:
+            emails = [email for email_id in ids if (email := self._source.email(email_id))]
+            self._database.put_emails(row_of_email(*email) for email in emails)
+            self._remove_others(kind, ids, {email.id for email, _ in emails})
+        return bool(ids)
+
+    def _remove_others(self, kind: Kind, ids: list[str], found: set[str]) -> None:
+        self._database.remove_records(kind, [one for one in ids if one not in found])

@@ -1,0 +1,284 @@
+"""What the index is made from: the files of runs and emails, and the rows that they become."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+from unicodedata import normalize
+
+from msgspec import Struct, convert
+
+from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.rules.run import ENDED, Run
+from jupyter_pdflow.stores import Email, RunSummary
+from jupyter_pdflow.stores.tinydb import appended
+from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DONE_EMAILS, FINISHED, QUEUED_EMAILS
+from jupyter_pdflow.stores.tinydb.record_types import EMAIL, SUFFIX, RecordType, file_name, id_of
+from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
+from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread, stamp_of
+
+logger = logging.getLogger(__name__)
+
+TEXT_LIMIT = 1_000
+"""Maximum number of characters of a run that a search looks at."""
+
+R = TypeVar("R", bound=Struct)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EmailSummary(Struct, frozen=True, kw_only=True, gc=False):
+    """An `Email` without its texts."""
+
+    id: str
+    run_id: str
+    step: str
+    to: list[str]
+    subject: str
+    created_at: datetime
+    status: str = "queued"
+    error: str | None = None
+
+
+class StoredRun(RunSummary, frozen=True, kw_only=True):
+    """The fields of a run's file that the index is made from."""
+
+    event: Any = None
+
+
+AnyRun: TypeAlias = Run | RunSummary
+
+
+class IndexSource(Protocol):
+    """Gives what is stored. Every method is called in the index's thread."""
+
+    def run_stamps(self) -> Iterator[tuple[str, Stamp]]:
+        """Yield the id and the state of each file of a run; an id may come more than once."""
+
+    def run(self, run_id: str) -> tuple[AnyRun, Stamp] | None:
+        """Read a run, and the state that its file had before; None if it can't be read."""
+
+    def email_stamps(self) -> Iterator[tuple[str, Stamp]]:
+        """Yield the id and the state of each file of an email; an id may come more than once."""
+
+    def email(self, email_id: str) -> tuple[Email, Stamp] | None:
+        """Read an email, and the state that its file had before; None if it can't be read."""
+
+
+# --- rows -----------------------------------------------------------------------------
+
+
+class RunRow(Struct, frozen=True, kw_only=True):
+    """A run in the index. Times are microseconds since 1970.
+
+    Attributes
+    ----------
+    pause : str or None
+        The kind of pause.
+    ended_at : int or None
+        When the run ended; None if it has not.
+    stamp : str or None
+        The state of the file that the row was made from; None if it is not known.
+    text : str
+        What a search looks at, folded.
+    """
+
+    id: str
+    status: str
+    workflow: str
+    pause: str | None
+    updated_at: int
+    ended_at: int | None
+    stamp: str | None
+    text: str
+    summary: RunSummary
+
+
+class EmailRow(Struct, frozen=True, kw_only=True):
+    """An email in the index; see `RunRow`."""
+
+    id: str
+    run_id: str
+    status: str
+    created_at: int
+    stamp: str | None
+    summary: EmailSummary
+
+
+class FoundRow(Struct, frozen=True):
+    """A file: the id of its record, and its state."""
+
+    id: str
+    stamp: str | None
+
+
+def row_of_run(run: AnyRun, stamp: Stamp | None) -> RunRow:
+    """Return the row of a run."""
+    ended_at = run.ended_at or run.updated_at if run.status in ENDED else None
+    return RunRow(
+        id=run.id,
+        status=run.status,
+        workflow=run.workflow_id,
+        pause=run.pause.kind if run.pause else None,
+        updated_at=microseconds(run.updated_at),
+        ended_at=microseconds(ended_at) if ended_at else None,
+        stamp=stamp_text(stamp),
+        text=search_text(run),
+        summary=convert(run, RunSummary, from_attributes=True),
+    )
+
+
+def row_of_email(email: Email, stamp: Stamp | None) -> EmailRow:
+    """Return the row of an email."""
+    return EmailRow(
+        id=email.id,
+        run_id=email.run_id,
+        status=email.status,
+        created_at=microseconds(email.created_at),
+        stamp=stamp_text(stamp),
+        summary=convert(email, EmailSummary, from_attributes=True),
+    )
+
+
+def stamp_text(stamp: Stamp | None) -> str | None:
+    """Return the state of a file as a text, or None if it is not known."""
+    return None if stamp is None else ":".join(map(str, stamp))
+
+
+def microseconds(at: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the time that `microseconds` has given."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def search_text(run: AnyRun) -> str:
+    """Return what a search in a run looks at: title, workflow's name, texts of the event, folded."""
+    title = getattr(run, "title", None)
+    parts = [title, run.workflow_name] if title else [run.workflow_name]
+    room = TEXT_LIMIT - sum(map(len, parts))
+    for text in _texts_in(getattr(run, "event", None)):
+        if room <= 0:
+            break
+        parts.append(text[:room])
+        room -= len(text) + 1
+    return fold(" ".join(parts)[:TEXT_LIMIT])
+
+
+def fold(text: str) -> str:
+    """Return a text in the form in which texts are compared: without case, and without NUL."""
+    return normalize("NFKC", text).casefold().replace("\0", " ")
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts and numbers in a JSON value, in order; the keys of objects are left out."""
+    rest = [iter([value])]
+    while rest:
+        inner = next(rest[-1], rest)
+        if inner is rest:
+            rest.pop()
+        elif isinstance(inner, dict):
+            rest.append(iter(inner.values()))
+        elif isinstance(inner, list | tuple):
+            rest.append(iter(inner))
+        elif isinstance(inner, str | int | float) and not isinstance(inner, bool):
+            yield str(inner)
+
+
+# --- the files of a data directory ----------------------------------------------------
+
+STORED_RUN = RecordType(StoredRun, "run", flaw_of_values, appended=True)
+
+
+class FolderSource:
+    """An `IndexSource` that reads the folders of a data directory.
+
+    Parameters
+    ----------
+    data_dir : Path
+        The data directory; its folders are made if they do not exist.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        writer = WriterThread()  # writes nothing, so its thread never starts
+        self._runs = [
+            AppendedRecords(data_dir / folder.name, STORED_RUN, writer)
+            for folder in (ACTIVE, FINISHED)
+        ]
+        self._emails = [
+            Records(data_dir / folder.name, EMAIL, writer)
+            for folder in (QUEUED_EMAILS, DONE_EMAILS)
+        ]
+
+    def run_stamps(self) -> Iterator[tuple[str, Stamp]]:
+        """Yield the id and the state of each file of a run."""
+        # Runs move from the first folder to the second, so none is missed.
+        for records in self._runs:
+            yield from _stamps(records)
+
+    def run(self, run_id: str) -> tuple[AnyRun, Stamp] | None:
+        """Read a run, and the state that its file had before; None if it can't be read."""
+        return _read(self._runs, run_id)
+
+    def email_stamps(self) -> Iterator[tuple[str, Stamp]]:
+        """Yield the id and the state of each file of an email."""
+        for records in self._emails:
+            yield from _stamps(records)
+
+    def email(self, email_id: str) -> tuple[Email, Stamp] | None:
+        """Read an email, and the state that its file had before; None if it can't be read."""
+        return _read(self._emails, email_id)
+
+
+def _stamps(records: Records[Any]) -> Iterator[tuple[str, Stamp]]:
+    with os.scandir(records.directory) as entries:
+        for entry in entries:
+            record_id = id_of(entry.name)
+            if entry.name.endswith(_SUFFIXES) and is_id(record_id):
+                with suppress(FileNotFoundError):  # moved or removed just now
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        yield record_id, (entry.inode(), status.st_mtime_ns, status.st_size)
+
+
+def _read(folders: Sequence[Records[R]], record_id: str) -> tuple[R, Stamp] | None:
+    """Read a record from the first folder that has it."""
+    # Twice: it may move from the first folder to the second between two looks.
+    for records in (*folders, *folders):
+        with suppress(FileNotFoundError):
+            return _read_from(records, record_id)
+    return None
+
+
+def _read_from(records: Records[R], record_id: str) -> tuple[R, Stamp] | None:
+    """Read a record; `FileNotFoundError` if its file is not in this folder."""
+    stamp = _stamp(records, record_id)
+    try:
+        return records.read(record_id), stamp
+    except StoredFileError as error:
+        _stamp(records, record_id)  # raises if the file was moved just now
+        logger.warning("%s It is in no list.", error)
+        return None
+
+
+def _stamp(records: Records[Any], record_id: str) -> Stamp:
+    *others, last = _SUFFIXES
+    for suffix in others:
+        with suppress(FileNotFoundError):
+            return stamp_of(records.directory / file_name(record_id, suffix))
+    return stamp_of(records.directory / file_name(record_id, last))
+
+
+_SUFFIXES = (appended.SUFFIX, SUFFIX)
+"""How names of files end; of two files of a record the first one is the newer."""
