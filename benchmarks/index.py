@@ -19,6 +19,7 @@ from benchmarks.product import temporary_folder
 from jupyter_pdflow.rules.run import STATUSES, Pause, Run, Step
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.index import INDEX, Index
+from jupyter_pdflow.stores.tinydb.index_database import RunQuery
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DONE_EMAILS, FINISHED
 
@@ -147,16 +148,18 @@ async def _measure(folder: Path, count: int, samples: int) -> list[Figure]:
 def _questions(index: Index, newest: str) -> dict[str, Callable[[], Awaitable[Any]]]:
     middle = str(ULID.from_datetime(NOW + timedelta(seconds=RUNS // 2)))
     week = NOW + timedelta(days=7)
+
+    def page(**query: Any) -> Callable[[], Awaitable[Any]]:
+        return lambda: index.runs(RunQuery(**query))
+
     return {
-        "page of 50": index.runs,
-        "page of 500": lambda: index.runs(limit=500),
-        "page of 50 from the middle": lambda: index.runs(before=middle),
-        "page of 50, failed": lambda: index.runs(status="failed"),
-        "page of 50, one workflow, paused": lambda: index.runs(
-            workflow_id="approval-10", pause="suspend"
-        ),
-        "search, many found": lambda: index.runs(search="ada"),
-        "search, none found": lambda: index.runs(search="nothing"),
+        "page of 50": page(),
+        "page of 500": page(limit=500),
+        "page of 50 from the middle": page(before=middle),
+        "page of 50, failed": page(status="failed"),
+        "page of 50, one workflow, paused": page(workflow_id="approval-10", pause="suspend"),
+        "search, many found": page(search="ada"),
+        "search, none found": page(search="nothing"),
         "emails, 50": index.emails,
         "emails of a run": lambda: index.emails(run_id=newest),
         "counts": index.counts,
@@ -183,7 +186,7 @@ async def _changes(index: Index, samples: int) -> list[Figure]:
             index.put_run(run, (1, number, 1))
             put.append((time.perf_counter() - began) * 1e6)
             if number % 20 == 0:
-                pages += await _times(index.runs, 1)
+                pages += await _times(lambda: index.runs(RunQuery()), 1)
             await asyncio.sleep(1 / CHANGES_PER_SECOND)
     return [
         Figure("put_run, on the loop", "µs", put),

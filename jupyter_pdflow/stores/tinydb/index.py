@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from msgspec import MsgspecError
 
 from jupyter_pdflow.exceptions import IndexUnavailableError
-from jupyter_pdflow.rules.run import PauseKind, RunStatus
 from jupyter_pdflow.stores import Email, RunSummary
 from jupyter_pdflow.stores.tinydb.index_database import (
     ROWS_AT_ONCE,
@@ -177,35 +176,14 @@ class Index:
 
     # --- queries ---
 
-    async def runs(
-        self,
-        *,
-        status: RunStatus | None = None,
-        workflow_id: str | None = None,
-        pause: PauseKind | None = None,
-        before: str | None = None,
-        limit: int = 50,
-        search: str | None = None,
-    ) -> list[RunSummary]:
+    async def runs(self, query: RunQuery) -> list[RunSummary]:
         """Return summaries of runs, newest first.
-
-        Parameters
-        ----------
-        status, workflow_id, pause : str, optional
-            Only runs with this status, of this workflow, or that wait in a pause of this kind.
-        before : str, optional
-            Only runs with a smaller id than this.
-        limit : int
-            Maximum number of runs.
-        search : str, optional
-            Only runs whose title, workflow name or event contains each of these words, in any case.
 
         Raises
         ------
         IndexUnavailableError
             The index can't be made; as for all queries.
         """
-        query = RunQuery(status, workflow_id, pause, before, limit, search)
         return await self._ask(lambda database: database.runs(query))
 
     async def emails(
@@ -229,9 +207,14 @@ class Index:
         """Count runs and emails by status, and queued runs by workflow."""
         return await self._ask(IndexDatabase.counts)
 
-    async def ended_before(self, moment: datetime, limit: int) -> list[str]:
-        """Return the ids of runs that ended before a time, oldest first, at most `limit`."""
-        return await self._ask(lambda database: database.ended_before(moment, limit))
+    async def ended_before(
+        self, moment: datetime, limit: int, after: str | None = None
+    ) -> list[str]:
+        """Return the ids of runs that ended before a time and have no queued email.
+
+        They are sorted, greater than `after`, and at most `limit`.
+        """
+        return await self._ask(lambda database: database.ended_before(moment, limit, after))
 
     async def newest_run(self) -> str | None:
         """Return the id of the newest run, or None if there is no run."""

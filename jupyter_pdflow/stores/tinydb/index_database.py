@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, decode, encode, schema_components
 
+from jupyter_pdflow.rules.run import PauseKind, RunStatus
 from jupyter_pdflow.stores import RunSummary
 from jupyter_pdflow.stores.tinydb.index_file import IndexFile
 from jupyter_pdflow.stores.tinydb.index_source import (
@@ -163,23 +164,27 @@ class Counts(NamedTuple):
     oldest_queued: datetime | None
 
 
-class RunQuery(NamedTuple):
-    """Which runs a page shows, newest first; None matches all.
+class RunQuery(Struct, frozen=True, kw_only=True):
+    """Which runs to list; None for all.
 
     Attributes
     ----------
-    before : str, optional
+    pause : str or None
+        Only runs that are paused in this way.
+    search : str or None
+        Only runs with these words in their titles, events or the names of their workflows.
+    before : str or None
         Only runs with a smaller id than this.
-    search : str, optional
-        Only runs whose title, workflow name or event contains each of its words.
+    limit : int
+        Maximum number of runs.
     """
 
-    status: str | None = None
+    status: RunStatus | None = None
     workflow_id: str | None = None
-    pause: str | None = None
+    pause: PauseKind | None = None
+    search: str | None = None
     before: str | None = None
     limit: int = 50
-    search: str | None = None
 
 
 class EmailQuery(NamedTuple):
@@ -307,14 +312,15 @@ class IndexDatabase:
             oldest_queued=None if oldest is None else from_microseconds(oldest),
         )
 
-    def ended_before(self, moment: datetime, limit: int) -> list[str]:
-        """Return the ids of runs that ended before a time, oldest first."""
+    def ended_before(self, moment: datetime, limit: int, after: str | None) -> list[str]:
+        """Return the ids of runs that ended before a time and have no queued email, sorted."""
         (text,) = self._sql.execute(
-            "SELECT json_group_array(json_array(ended_at, id)) FROM (SELECT ended_at, id FROM runs "
-            "WHERE ended_at < ? ORDER BY ended_at, id LIMIT ?)",
-            (microseconds(moment), limit),
+            "SELECT json_group_array(id) FROM (SELECT id FROM runs WHERE ended_at < ? AND id > ? "
+            "AND NOT EXISTS (SELECT 1 FROM emails WHERE run_id = runs.id AND status = 'queued') "
+            "ORDER BY id LIMIT ?)",
+            (microseconds(moment), after or "", limit),
         ).fetchone()
-        return [run_id for _, run_id in sorted(decode(text, type=list[tuple[int, str]]))]
+        return sorted(decode(text, type=list[str]))
 
     def newest_run(self) -> str | None:
         """Return the id of the newest run, or None if there is no run."""

@@ -26,6 +26,7 @@ from jupyter_pdflow.rules.run import ENDED, STATUSES, Error, Pause, Run, Step, U
 from jupyter_pdflow.stores import Email, summary_of
 from jupyter_pdflow.stores.tinydb import index_file
 from jupyter_pdflow.stores.tinydb.index import INDEX, Index
+from jupyter_pdflow.stores.tinydb.index_database import RunQuery
 from jupyter_pdflow.stores.tinydb.index_source import (
     AnyRun,
     EmailSummary,
@@ -170,7 +171,7 @@ async def test_a_summary_comes_back_whole(open_index: OpenIndex, source: MemoryS
     error = Error(ename="E", evalue='"quoted" \x00 \n ☃ \U0001f600', traceback=["a", "b\\"])
     run = make_run(error=error, reason="why", usage=Usage(credits=2**53, compute_ms=1))
     source.store(index, run)
-    assert await index.runs() == [summary_of(run)]
+    assert await index.runs(RunQuery()) == [summary_of(run)]
     email = replace(make_email(), to=["a@b", "c@d"], error="no\x00")
     source.store(index, email)
     assert await index.emails() == [brief(email)]
@@ -182,13 +183,13 @@ async def test_a_query_sees_every_change_that_came_before_it(
     index = open_index()
     for status in ("queued", "running", "succeeded"):
         source.store(index, make_run("a", status))
-        assert await ids(index.runs(status=status)) == ["a"]
+        assert await ids(index.runs(RunQuery(status=status))) == ["a"]
     source.store(index, make_email("a-1-1-1"))
     assert await ids(index.emails(run_id="a")) == ["a-1-1-1"]
     source.runs.clear()
     source.emails.clear()
     index.remove_runs(["a"])
-    assert await index.runs() == []
+    assert await index.runs(RunQuery()) == []
     assert await index.emails() == []
 
 
@@ -199,12 +200,12 @@ async def test_runs_are_filtered_and_come_in_pages(
     source.store(index, make_run("1", "paused"))
     source.store(index, make_run("2", "paused", pause=pause_of("delay")))
     source.store(index, make_run("3", "failed", workflow_id="other"))
-    assert await ids(index.runs(limit=2)) == ["3", "2"]
-    assert await ids(index.runs(limit=2, before="2")) == ["1"]
-    assert await ids(index.runs(status="paused", pause="delay")) == ["2"]
-    assert await ids(index.runs(status="failed", pause="delay")) == []
-    assert await ids(index.runs(workflow_id="orders", pause="suspend")) == ["1"]
-    assert await ids(index.runs(workflow_id="other", status="failed")) == ["3"]
+    assert await ids(index.runs(RunQuery(limit=2))) == ["3", "2"]
+    assert await ids(index.runs(RunQuery(limit=2, before="2"))) == ["1"]
+    assert await ids(index.runs(RunQuery(status="paused", pause="delay"))) == ["2"]
+    assert await ids(index.runs(RunQuery(status="failed", pause="delay"))) == []
+    assert await ids(index.runs(RunQuery(workflow_id="orders", pause="suspend"))) == ["1"]
+    assert await ids(index.runs(RunQuery(workflow_id="other", status="failed"))) == ["3"]
     assert await index.newest_run() == "3"
 
 
@@ -237,7 +238,7 @@ async def test_counts(open_index: OpenIndex, source: MemorySource) -> None:
     assert counts.oldest_queued == NOW + timedelta(microseconds=1)
 
 
-async def test_runs_that_ended_before_a_time_come_oldest_first(
+async def test_runs_that_ended_before_a_time_are_found_by_id(
     open_index: OpenIndex, source: MemorySource
 ) -> None:
     index = open_index()
@@ -247,7 +248,11 @@ async def test_runs_that_ended_before_a_time_come_oldest_first(
     source.store(index, make_run("d", "paused", updated_at=NOW - timedelta(days=9)))
     assert await index.ended_before(NOW, 10) == []
     assert await index.ended_before(NOW + timedelta(microseconds=1), 10) == ["c", "old"]
-    assert await index.ended_before(NOW + timedelta(days=1), 3) == ["c", "old", "a"]
+    later = NOW + timedelta(days=1)
+    assert await index.ended_before(later, 3) == ["a", "b", "c"]
+    assert await index.ended_before(later, 3, after="b") == ["c", "old"]
+    source.store(index, make_email("c-1-1-1"), make_email("old-1-1-1", "sent"))
+    assert await index.ended_before(later, 10, after="b") == ["old"]
 
 
 # --- search ---------------------------------------------------------------------------
@@ -278,7 +283,7 @@ async def test_a_search_looks_at_title_workflow_and_event(
         "true": [],
         " \t ": ["3", "2", "1"],
     }.items():
-        assert await ids(index.runs(search=words)) == found, words
+        assert await ids(index.runs(RunQuery(search=words))) == found, words
 
 
 HOSTILE = ["%", "_", "'", '"', "*", "NEAR(a b)", "a OR b", "-a", "\\", "\0", "';DROP TABLE runs;--"]
@@ -291,8 +296,8 @@ async def test_what_users_type_is_text_only(
     index = open_index()
     source.store(index, make_run("1", event=[f"x{text}y"]))
     source.store(index, make_run("2", event=["plain"]))
-    assert await ids(index.runs(search=f"x{text}y")) == ["1"]
-    assert await index.runs(workflow_id=text, status=text) == []  # type: ignore[arg-type]
+    assert await ids(index.runs(RunQuery(search=f"x{text}y"))) == ["1"]
+    assert await index.runs(RunQuery(workflow_id=text, status=text)) == []  # type: ignore[arg-type]
     assert await index.emails(run_id=text, before=text) == []
     assert await index.newest_run() == "2"
 
@@ -392,8 +397,9 @@ class PlainList:
         return [brief(email) for email in found]
 
     def ended_before(self, moment: datetime) -> list[str]:
-        ended = [(run.ended_at, run.id) for run in self._runs.values() if run.ended_at]
-        return [run_id for at, run_id in sorted(ended) if at < moment]
+        queued = {one.run_id for one in self._emails.values() if one.status == "queued"}
+        ended = [run for run in self._runs.values() if run.ended_at and run.ended_at < moment]
+        return sorted(run.id for run in ended if run.id not in queued)
 
     def count(self, status: str) -> tuple[int, int]:
         return tuple(  # type: ignore[return-value]
@@ -434,7 +440,7 @@ async def _answers_agree(
         source.read.clear()
         index = Index(folder, source)
     try:
-        assert await index.runs(**query) == plain.runs(query)
+        assert await index.runs(RunQuery(**query)) == plain.runs(query)
         for run_id in (None, "a", "a-1"):
             assert await index.emails(run_id=run_id) == plain.emails(run_id)
         assert await index.ended_before(moment, 99) == plain.ended_before(moment)
@@ -467,7 +473,7 @@ async def test_a_new_index_reads_everything_in_its_own_thread(
         source.put(make_run(f"{number:03}"))
     source.put(make_email("000-1-1-1"))
     index = open_index()
-    assert len(await index.runs(limit=500)) == 250
+    assert len(await index.runs(RunQuery(limit=500))) == 250
     assert len(await index.emails()) == 1
     assert {name.rpartition("_")[0] for name in source.threads} == {"pdflow-index"}
 
@@ -488,8 +494,8 @@ async def test_after_a_close_only_what_differs_is_read(
     source.put(make_run("b", "failed"))
     source.put(make_run("f"))
     index = open_index()
-    assert await ids(index.runs()) == ["f", "e", "d", "c", "b"]
-    assert await ids(index.runs(status="failed")) == ["b"]
+    assert await ids(index.runs(RunQuery())) == ["f", "e", "d", "c", "b"]
+    assert await ids(index.runs(RunQuery(status="failed"))) == ["b"]
     assert await index.emails() == []
     assert sorted(source.read) == ["a", "b", "b-1-1-1", "e", "f"]
 
@@ -501,7 +507,7 @@ async def test_changes_during_the_reading_of_files_are_seen(
         source.put(make_run(run_id, "running"))
     source.gate.clear()
     index = open_index()
-    asking = asyncio.create_task(ids(index.runs()))
+    asking = asyncio.create_task(ids(index.runs(RunQuery())))
     source.store(index, make_run("b"))
     source.store(index, make_run("d"))
     del source.runs["c"]
@@ -510,7 +516,7 @@ async def test_changes_during_the_reading_of_files_are_seen(
     assert not asking.done()
     source.gate.set()
     assert await asking == ["d", "b", "a"]
-    assert await ids(index.runs(status="running")) == ["a"]
+    assert await ids(index.runs(RunQuery(status="running"))) == ["a"]
 
 
 async def test_changes_are_written_without_a_query(
@@ -572,15 +578,15 @@ async def test_a_file_that_is_deleted_or_damaged_is_made_anew(
     for number in range(300):
         run = make_run(f"{number:03}", event=[str(number)])
         source.store(index, run)
-    assert len(await index.runs(limit=500)) == 300
+    assert len(await index.runs(RunQuery(limit=500))) == 300
     if when == "closed":
         await index.close()
     damage(tmp_path / INDEX)
     if when == "closed":
         index = open_index()
     source.store(index, make_run("new"))
-    assert len(await index.runs(limit=500)) == 301
-    assert await ids(index.runs(search="299")) == ["299"]
+    assert len(await index.runs(RunQuery(limit=500))) == 301
+    assert await ids(index.runs(RunQuery(search="299"))) == ["299"]
     assert (await index.counts()).runs == {"succeeded": 301}
 
 
@@ -599,7 +605,7 @@ async def test_a_write_that_finds_the_file_deleted_has_it_made_anew(
         if "made anew" in caplog.text:
             break
     source.store(index, make_run("b"))
-    assert await ids(index.runs()) == ["b", "a"]
+    assert await ids(index.runs(RunQuery())) == ["b", "a"]
 
 
 async def test_a_file_of_another_version_is_made_anew(
@@ -607,13 +613,13 @@ async def test_a_file_of_another_version_is_made_anew(
 ) -> None:
     source.put(make_run("a"))
     index = open_index()
-    assert await ids(index.runs()) == ["a"]
+    assert await ids(index.runs(RunQuery())) == ["a"]
     await index.close()
     with sqlite3.connect(tmp_path / INDEX) as other:
         other.execute("PRAGMA user_version = 7")
         other.execute("UPDATE runs SET summary = '{}'")
     other.close()
-    assert await ids(open_index().runs()) == ["a"]
+    assert await ids(open_index().runs(RunQuery())) == ["a"]
 
 
 async def test_a_summary_that_can_not_be_read_has_the_file_made_anew(
@@ -621,9 +627,9 @@ async def test_a_summary_that_can_not_be_read_has_the_file_made_anew(
 ) -> None:
     source.put(make_run("a"))
     index = open_index()
-    assert await ids(index.runs()) == ["a"]
+    assert await ids(index.runs(RunQuery())) == ["a"]
     index._file.connection.execute("UPDATE runs SET summary = '{\"id\": 1}'")
-    assert await ids(index.runs()) == ["a"]
+    assert await ids(index.runs(RunQuery())) == ["a"]
 
 
 async def test_an_index_that_can_not_be_made_is_an_error_until_it_can(
@@ -640,9 +646,9 @@ async def test_an_index_that_can_not_be_made_is_an_error_until_it_can(
         index = open_index()
         for _ in range(2):
             with pytest.raises(IndexUnavailableError, match="the server's log"):
-                await index.runs()
+                await index.runs(RunQuery())
         source.store(index, make_run("b"))
-    assert await ids(index.runs()) == ["b", "a"]
+    assert await ids(index.runs(RunQuery())) == ["b", "a"]
 
 
 async def test_a_source_that_fails_for_now_costs_nothing_that_is_indexed(
@@ -650,7 +656,7 @@ async def test_a_source_that_fails_for_now_costs_nothing_that_is_indexed(
 ) -> None:
     index = open_index()
     source.store(index, make_run("a"))
-    assert await ids(index.runs()) == ["a"]
+    assert await ids(index.runs(RunQuery())) == ["a"]
     await index.close()
     source.put(make_run("b"))
 
@@ -661,9 +667,9 @@ async def test_a_source_that_fails_for_now_costs_nothing_that_is_indexed(
         patch.setattr(source, "run", fail)
         index = open_index()
         with pytest.raises(IndexUnavailableError):
-            await index.runs()
+            await index.runs(RunQuery())
     source.read.clear()
-    assert await ids(index.runs()) == ["b", "a"]
+    assert await ids(index.runs(RunQuery())) == ["b", "a"]
     assert source.read == ["b"]
 
 
@@ -687,7 +693,7 @@ async def test_after_a_kill_only_what_differs_is_read(
     source.read.clear()
     source.put(make_run("b", "failed"))  # stored, and killed before it was written to the index
     again = open_index()
-    assert await ids(again.runs(status="failed")) == ["b"]
+    assert await ids(again.runs(RunQuery(status="failed"))) == ["b"]
     assert source.read == ["b"]
 
 
@@ -700,7 +706,7 @@ async def test_after_a_power_cut_everything_is_read(
     await leave_unclosed(index)
     source.read.clear()
     monkeypatch.setattr(index_file, "_boot", lambda: "another one")
-    assert await ids(open_index().runs()) == ["c", "b", "a"]
+    assert await ids(open_index().runs(RunQuery())) == ["c", "b", "a"]
     assert source.read == ["a", "b", "c"]
 
 
@@ -714,11 +720,11 @@ async def test_after_a_close_and_a_restart_of_the_machine_nothing_is_read(
     source.read.clear()
     monkeypatch.setattr(index_file, "_boot", lambda: "second")
     again = open_index()
-    assert await ids(again.runs()) == ["a"]
+    assert await ids(again.runs(RunQuery())) == ["a"]
     assert source.read == []
     await leave_unclosed(again)  # what was synced at the close says nothing about what came then
     monkeypatch.setattr(index_file, "_boot", lambda: "third")
-    assert await ids(open_index().runs()) == ["a"]
+    assert await ids(open_index().runs(RunQuery())) == ["a"]
     assert source.read == ["a"]
 
 
@@ -732,7 +738,7 @@ async def test_a_copy_of_the_file_is_not_trusted(
     copy.mkdir()
     shutil.copy(tmp_path / INDEX, copy)
     source.read.clear()
-    assert await ids(open_index(folder=copy).runs()) == ["a"]
+    assert await ids(open_index(folder=copy).runs(RunQuery())) == ["a"]
     assert source.read == ["a"]
 
 
@@ -777,7 +783,7 @@ async def test_a_process_that_is_killed_leaves_whole_rows(
         source.put(make_run(f"{number:06}", event=["word"] * 100))
     index = open_index()
     assert (await index.counts()).runs == {"succeeded": count}
-    assert len(await index.runs(limit=9_999, search="word")) == count
+    assert len(await index.runs(RunQuery(limit=9_999, search="word"))) == count
     assert all(run_id >= f"{count:06}" for run_id in source.read)  # the others were not lost
 
 
@@ -798,9 +804,9 @@ async def test_the_index_of_a_data_directory(tmp_path: Path, open_index: OpenInd
     ):
         data.write(folder, email.id, email)
     index = open_index(FolderSource(tmp_path))
-    assert await ids(index.runs()) == ["b", "a"]
-    assert await ids(index.runs(search="find")) == ["a"]
-    assert await index.runs(status="paused") == [summary_of(make_run("a", "paused"))]
+    assert await ids(index.runs(RunQuery())) == ["b", "a"]
+    assert await ids(index.runs(RunQuery(search="find"))) == ["a"]
+    assert await index.runs(RunQuery(status="paused")) == [summary_of(make_run("a", "paused"))]
     assert await ids(index.emails()) == ["b-1-1-1", "a-1-1-1"]
 
 
@@ -820,10 +826,10 @@ async def test_files_of_both_formats_and_unreadable_ones(
     (finished / "half.json.tmp").write_bytes(b"{}")
     index = open_index(source)
     with caplog.at_level(logging.WARNING):
-        assert await ids(index.runs(search="hay")) == ["old"]
+        assert await ids(index.runs(RunQuery(search="hay"))) == ["old"]
     assert "bad.jsonl" in caplog.text
     assert "folder" not in caplog.text
-    assert await ids(index.runs()) == ["old"]
+    assert await ids(index.runs(RunQuery())) == ["old"]
 
 
 async def test_a_run_that_moves_while_it_is_read_is_found(tmp_path: Path) -> None:
@@ -849,7 +855,7 @@ async def test_the_newer_of_two_files_of_a_run_counts(
     write_record(tmp_path / ACTIVE.name / "a.json", fields, "run")
     for _ in range(2):  # it is read again at each start, until one of the files has gone
         index = open_index(source)
-        assert await ids(index.runs(status="paused")) == ["a"]
+        assert await ids(index.runs(RunQuery(status="paused"))) == ["a"]
         await index.close()
 
 
@@ -895,5 +901,5 @@ async def test_a_close_while_files_are_read_stops_the_reading(
     assert len(source.read) < 1_000
     source.read.clear()
     again = open_index()
-    assert len(await again.runs(limit=2_000)) == 1_000
+    assert len(await again.runs(RunQuery(limit=2_000))) == 1_000
     assert len(source.read) < 1_000  # what was read before the close is kept
