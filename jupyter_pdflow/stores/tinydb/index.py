@@ -58,11 +58,11 @@ READ_AT_ONCE = 100
 ATTEMPTS = 2
 """How often the file is made anew, for one list, if it turns out to be damaged."""
 
-
 DAMAGED = (sqlite3.Error, MsgspecError)
 """Errors that mean that the file is of no use."""
 
 FAILURES = (*DAMAGED, OSError)
+"""Errors after which a query brings the index up to date again; an `OSError` leaves the file."""
 
 
 class _Changes:
@@ -133,7 +133,7 @@ class Index:
         if self._updating is not None:
             self._updating.cancel()
             await asyncio.wait([self._updating])
-        await asyncio.gather(*self._writing)
+        await asyncio.gather(*self._writing, return_exceptions=True)
         await self._in_thread(self._close, self._take_changes())
         self._thread.shutdown(wait=False)
 
