@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 import msgspec
 import psutil
@@ -30,6 +31,11 @@ class Result(Struct, frozen=True):
     figures: list[Figure]
 
 
+def key_of(name: str, other: str = "") -> str:
+    """Return the key of the result of a measure, which may be against another checkout."""
+    return f"{name} --against {other}" if other else name
+
+
 def result_of(figures: list[Figure], *, quick: bool) -> Result:
     """Return the result of figures that were measured just now."""
     rounded = [
@@ -40,7 +46,7 @@ def result_of(figures: list[Figure], *, quick: bool) -> Result:
 
 
 def load(path: Path) -> dict[str, Result]:
-    """Return results by the measure's name; none if the file does not exist."""
+    """Return results by their keys; none if the file does not exist."""
     if not path.exists():
         return {}
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Result])
@@ -54,10 +60,10 @@ def save(path: Path, results: dict[str, Result]) -> None:
 
 
 def _machine() -> dict[str, str]:
-    memory = psutil.virtual_memory().total / 2**30
+    memory: int = psutil.virtual_memory().total  # type: ignore[no-untyped-call]
     return {
         "cpu": f"{os.cpu_count()} × {_cpu_model()}",
-        "memory": f"{memory:.0f} GB",
+        "memory": f"{memory / 2**30:.0f} GB",
         "disk": _file_system(Path(gettempdir()).resolve()),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
     }
@@ -73,7 +79,8 @@ def _cpu_model() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    partitions: list[Any] = psutil.disk_partitions(all=True)  # type: ignore[no-untyped-call]
+    mounts: dict[str, str] = {part.mountpoint: part.fstype for part in partitions}
     return next((mounts[str(p)] for p in (folder, *folder.parents) if str(p) in mounts), "unknown")
 
 

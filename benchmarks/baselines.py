@@ -62,7 +62,7 @@ def posted(count: int) -> Figure:
 
 def written(folder: Path, count: int) -> Figure:
     """Write 2 KB durably: temporary file, fsync, rename, fsync of the directory."""
-    times = [_write(folder / "written") for _ in range(count)]
+    times = [replaced(folder / "written", CONTENT) for _ in range(count)]
     return Figure("atomic write of 2 KB", "ms", times, "baseline")
 
 
@@ -120,11 +120,12 @@ def _post(connection: Connection) -> float:
     return (time.time_ns() - began) / 1e6
 
 
-def _write(path: Path) -> float:
+def replaced(path: Path, content: bytes) -> float:
+    """Replace a file atomically and durably; return the milliseconds that took."""
     began = time.perf_counter_ns()
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        file.write(CONTENT)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

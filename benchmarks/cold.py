@@ -12,12 +12,12 @@ from tests.servers import wait_until
 NONE_WARM = "--PDFlow.idle_kernel_seconds=0"
 SAMPLES, QUICK = 30, 4
 READY_SECONDS = 4.0
-"""Seconds until a spare kernel that was taken is replaced and idle. The API does not show that."""
+"""Seconds until a prestarted kernel that was taken is replaced and idle. The API does not show that."""
 BARE = "bare kernel, start to first line"
 
 
 def measure(quick: bool) -> Figures:
-    """Alternate cold resumes with bare kernels, then resume with a spare kernel."""
+    """Alternate cold resumes with bare kernels, then resume with a prestarted kernel."""
     count = QUICK if quick else SAMPLES
     cold, bare = [], []
     with temporary_folder() as folder, serving(folder, NONE_WARM) as product:
@@ -32,14 +32,14 @@ def measure(quick: bool) -> Figures:
         serving(folder, NONE_WARM, "--PDFlow.spare_kernels=1") as product,
     ):
         workflow = product.server.deploy("approval", APPROVAL)["id"]
-        spare = [_cold(product, workflow, spares=1) for _ in range(count)]
-    yield Figure("R, a spare kernel ready", "ms", spare, goals=(Goal("p50", 60),))
+        prestarted = [_cold(product, workflow, prestarted=1) for _ in range(count)]
+    yield Figure("R, a prestarted kernel ready", "ms", prestarted, goals=(Goal("p50", 60),))
 
 
-def _cold(product: Product, workflow: str, spares: int = 0) -> float:
+def _cold(product: Product, workflow: str, prestarted: int = 0) -> float:
     run = product.paused(workflow)
-    time.sleep(READY_SECONDS * spares)
-    wait_until(lambda: len(product.server.kernels()) == spares, "no warm kernel is left")
+    time.sleep(READY_SECONDS * prestarted)
+    wait_until(lambda: len(product.server.kernels()) == prestarted, "no warm kernel is left")
     return product.first_line_ms(run)
 
 

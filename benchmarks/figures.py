@@ -30,13 +30,17 @@ class Goal(Struct, frozen=True, omit_defaults=True):
 
 
 class Figure(Struct, frozen=True, omit_defaults=True):
-    """Samples of one quantity; a quantity that is measured once has one sample."""
+    """Samples of one quantity; a quantity that is measured once has one sample.
+
+    A note stands beside the goals.
+    """
 
     name: str
     unit: str
     samples: list[float]
     role: Role = "figure"
     goals: tuple[Goal, ...] = ()
+    note: str = ""
 
     @property
     def p50(self) -> float:

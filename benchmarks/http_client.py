@@ -36,15 +36,17 @@ class Answer(NamedTuple):
 class Connection:
     """One keep-alive connection with TCP_NODELAY that sends each request by one write.
 
-    It reads only answers with a Content-Length.
+    It reads only answers with a Content-Length; `timeout` is in seconds.
     """
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, headers: dict[str, str] | None = None, timeout: float = 60.0
+    ) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         lines = {"Host": parts.netloc, "Content-Type": "application/json", **(headers or {})}
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self._socket = socket.create_connection(self._address, timeout=60)
+        self._socket = socket.create_connection(self._address, timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:

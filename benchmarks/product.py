@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.checkouts import THIS, Checkout
 from benchmarks.http_client import Answer, Connection
 from tests.servers import JupyterServer
 
@@ -102,9 +103,11 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(folder: Path, *args: str) -> Iterator[Product]:
-    """Run a server in a folder, with these arguments."""
-    with JupyterServer(folder, args) as server:
+def serving(
+    folder: Path, *args: str, checkout: Checkout = THIS, env: dict[str, str] | None = None
+) -> Iterator[Product]:
+    """Run a checkout's server in a folder, with these arguments and environment variables."""
+    with JupyterServer(folder, args, env={**checkout.env, **(env or {})}) as server:
         product = Product(server)
         try:
             yield product

@@ -18,7 +18,12 @@ def write(results: dict[str, Result], titles: dict[str, str]) -> None:
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    sections = [_section(name, titles[name], results[name]) for name in titles if name in results]
+    sections = [
+        _section(key, title, result)
+        for name, title in titles.items()
+        for key, result in results.items()
+        if key.split()[0] == name
+    ]
     sections.append(_environments(results))
     if "waiting" in results and draw(results["waiting"].figures):
         sections.insert(0, PICTURE_LINE)

@@ -54,6 +54,7 @@ def _row(figure: Figure, others: list[Figure]) -> Row:
     marked = [
         f"{MARKS[is_met(goal, figure, others)]} {goal.text(figure.unit)}" for goal in figure.goals
     ]
+    marked += [figure.note] if figure.note else []
     several = len(figure.samples) > 1
     name = figure.name if figure.role != "peer" else f"{figure.name} (peer)"
     return Row(
@@ -66,5 +67,6 @@ def _row(figure: Figure, others: list[Figure]) -> Row:
 
 
 def _number(value: float, unit: str) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    is_count = not unit and value.is_integer()
+    digits = 0 if is_count or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f} {unit}".rstrip()

@@ -60,6 +60,6 @@ def recorded_both(
 if VARIABLE in os.environ:
     LinkHandler.initialize = recorded(LinkHandler.initialize, "handler")  # type: ignore[method-assign]
     Service.resume_pause = recorded(Service.resume_pause, "engine")  # type: ignore[method-assign]
-    WriterThread.write = recorded_both(WriterThread.write, "disk", "on disk")  # type: ignore[method-assign]
+    WriterThread.write = recorded_both(WriterThread.write, "disk", "on disk")  # type: ignore[method-assign, assignment]
     Connection.request = recorded(Connection.request, "kernel")  # type: ignore[method-assign]
     atexit.register(lambda: Path(os.environ[VARIABLE]).write_text("".join(_times)))

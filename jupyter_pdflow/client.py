@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
-import secrets
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from typing import Any
+from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import ApiError, NotebookError, ServerNotFoundError
+from jupyter_pdflow.rest import CONNECT_SECONDS, RestConnection
 from jupyter_pdflow.settings import (
     HUB_TOKEN_VARIABLE,
     SERVER_PID_VARIABLE,
@@ -23,74 +22,90 @@ from jupyter_pdflow.settings import (
     URL_VARIABLE,
 )
 
-if TYPE_CHECKING:
-    import httpx
-
-RESPONSE_SECONDS = 120.0
-"""Maximum time until a server responds."""
-
-CONNECT_SECONDS = 5.0
-"""Maximum time until a connection is open, and until a server responds while one is looked for."""
-
 LOCKED = 503
-FORBIDDEN = 403
-FAILED_DEPENDENCY = 424
-HUB_PATH = "/hub/"
-HUB_HEADER = "X-JupyterHub-Version"
 
 
 @dataclass(frozen=True)
-class Client:
+class Client(RestConnection):
     """The REST API of one Jupyter server.
 
     Parameters
     ----------
-    url : str
-        The server's address with its base URL, such as ``http://127.0.0.1:8888/``.
-    token : str
-        Jupyter's token; empty for a server without one.
     root_dir : pathlib.Path or None
-        The folder that the server serves, or None if it is unknown.
-    seconds : float
-        Maximum time until the server responds to a request.
-
-    Raises
-    ------
-    ApiError
-        From each method that sends a request: the server responded with an error.
-    ServerNotFoundError
-        From each of them: no server responds at this URL, or it lacks jupyter_pdflow.
+        The folder that the server serves, or None if it is unknown. The other parameters and the
+        errors are those of `RestConnection`.
     """
 
-    url: str
-    token: str = field(default="", repr=False)
     root_dir: Path | None = None
-    seconds: float = field(default=RESPONSE_SECONDS, repr=False)
 
-    def get(self, path: str, **params: Any) -> Any:
-        """Return the JSON that a GET request to a path below ``/pdflow/api`` gets.
+    # --- runs -------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        path : str
-            The path, such as ``runs``.
-        **params
-            The query; a parameter that is None is left out.
-        """
-        given = {name: value for name, value in params.items() if value is not None}
-        return self._request("GET", f"pdflow/api/{path.lstrip('/')}", params=given)
-
-    def post(self, path: str, data: Any = None) -> Any:
-        """Return the JSON that a POST request to a path below ``/pdflow/api`` gets.
+    def runs(
+        self,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> list[models.RunItem]:
+        """Return runs, newest first; 50 if `limit` does not say otherwise.
 
         Parameters
         ----------
-        path : str
-            The path, such as ``workflows``.
-        data : JSON value
-            The body; by default an empty object.
+        status, workflow : str, optional
+            Only runs with this status, or of the workflow with this id.
+        limit : int, optional
+            Maximum number of runs.
+        before : str, optional
+            Only runs that were started before the run with this id.
         """
-        return self._request("POST", f"pdflow/api/{path.lstrip('/')}", json=data or {})
+        query = {"status": status, "workflow": workflow, "limit": limit, "before": before}
+        return self.get_as(list[models.RunItem], "runs", **query)
+
+    def run(self, run_id: str) -> models.Run:
+        """Return a run."""
+        return self.get_as(models.Run, run_path(run_id))
+
+    def run_notebook(self, run_id: str) -> Any:
+        """Return a run as an executed notebook in nbformat 4."""
+        return self.get(run_path(run_id, "notebook"))
+
+    def run_files(self, run_id: str) -> list[models.RunFile]:
+        """Return the files that the steps of a run have saved."""
+        return self.get_as(list[models.RunFile], run_path(run_id, "files"))
+
+    def start(self, workflow_id: str, event: Any, by: models.Caller = "api") -> models.Run:
+        """Start a run of the newest version of a workflow, and return it."""
+        body = models.StartBody(event=event, by=by)
+        return self.post_as(models.Run, f"{workflow_path(workflow_id)}/runs", body)
+
+    def resume(self, run_id: str, data: Any = None, by: models.Caller = "api") -> models.Run:
+        """Resume a paused run, and return it."""
+        body = models.ResumeBody(data=data, by=by)
+        return self.post_as(models.Run, run_path(run_id, "resume"), body)
+
+    def cancel(
+        self, run_id: str, reason: str | None = None, by: models.Caller = "api"
+    ) -> models.Run:
+        """Cancel a run that has not ended, and return it."""
+        body = models.CancelBody(reason=reason, by=by)
+        return self.post_as(models.Run, run_path(run_id, "cancel"), body)
+
+    # --- workflows --------------------------------------------------------------------
+
+    def workflows(self) -> list[models.Workflow]:
+        """Return the newest version of each workflow."""
+        return self.get_as(list[models.Workflow], "workflows")
+
+    def workflow(self, workflow_id: str) -> models.Workflow:
+        """Return the newest version of a workflow."""
+        return self.get_as(models.Workflow, workflow_path(workflow_id))
+
+    def deploy(self, path: str) -> models.Workflow:
+        """Deploy a saved notebook; `path` is relative to the server's root, see `relative`."""
+        return self.post_as(models.Workflow, "workflows", models.DeployBody(path=path))
+
+    # --- notebooks --------------------------------------------------------------------
 
     def notebook(self, path: str) -> dict[str, Any]:
         """Return a saved notebook in nbformat 4, read through Jupyter's contents API.
@@ -158,86 +173,6 @@ class Client:
             raise NotebookError(msg)
         return path.as_posix()
 
-    def _request(self, method: str, path: str, **options: Any) -> Any:
-        import httpx
-
-        try:
-            with self._http() as http:
-                response = http.request(method, path, **options)
-        except httpx.TimeoutException as error:
-            msg = f"The Jupyter server at {self.url} did not answer in time; see its log."
-            raise ServerNotFoundError(msg) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            msg = f"No Jupyter server answers at {self.url} ({error}); start it, or start another."
-            raise ServerNotFoundError(msg) from error
-        return self._read(response)
-
-    def _read(self, response: httpx.Response) -> Any:
-        body = _json_of(response)
-        if response.is_success and body is not None:
-            return body
-        # These come first: a JupyterHub responds with 403 and redirects too, without our message.
-        if _is_from_hub(response, body):
-            raise self._server_stopped(response)
-        if isinstance(body, dict) and body.get("message"):
-            raise self._error(response.status_code, body)
-        if response.status_code in (401, 403) or response.is_redirect:
-            raise self._refused()
-        if response.status_code in (200, 404, 405):
-            msg = (
-                f"The Jupyter server at {self.url} runs without jupyter_pdflow; "
-                "install it in that server's environment and restart the server."
-            )
-            raise ServerNotFoundError(msg)
-        msg = f"The Jupyter server at {self.url} answered {response.status_code}; see its log."
-        raise ApiError(msg, "error", response.status_code)
-
-    def _error(self, status: int, body: dict[str, Any]) -> Exception:
-        if status in (401, 403):
-            return self._refused()
-        return ApiError(str(body["message"]), str(body.get("reason") or "error"), status)
-
-    def _refused(self) -> ApiError:
-        msg = (
-            f"The Jupyter server at {self.url} refused the token; "
-            f"set {URL_VARIABLE} and {TOKEN_VARIABLE} to its address and token."
-        )
-        return ApiError(msg, "forbidden", 403)
-
-    def _server_stopped(self, response: httpx.Response) -> ServerNotFoundError:
-        """Return the error for a JupyterHub that responds in place of a user's server."""
-        location = urljoin(self.url, response.headers.get("Location", ""))
-        prefix = location.partition(HUB_PATH if HUB_PATH in location else "/user/")[0]
-        msg = f"The server at {self.url} is not running; start it at {prefix}{HUB_PATH}home."
-        return ServerNotFoundError(msg)
-
-    def _http(self) -> httpx.Client:
-        import httpx
-
-        parts = urlsplit(self.url)
-        on_socket = parts.scheme == "http+unix"
-        is_local = on_socket or _is_this_machine(parts.hostname or "")
-        base = f"http://localhost{parts.path}" if on_socket else self.url
-        transport = httpx.HTTPTransport(uds=unquote(parts.netloc)) if on_socket else None
-        return httpx.Client(
-            base_url=base,
-            headers=self._headers(),
-            timeout=httpx.Timeout(self.seconds, connect=CONNECT_SECONDS),
-            # A proxy can't reach this machine as "localhost", and a local server's certificate is
-            # usually self-signed.
-            trust_env=not is_local,
-            verify=not is_local,
-            transport=transport,
-        )
-
-    def _headers(self) -> dict[str, str]:
-        if self.token:
-            return {"Authorization": f"token {self.token}"}
-        # Without a token, Jupyter checks for XSRF as it does for a browser: the cookie and the
-        # header have to be equal.
-        xsrf = secrets.token_hex(16)
-        return {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
-
 
 def connect(
     url: str | None = None,
@@ -288,6 +223,11 @@ def run_path(run_id: str, action: str = "") -> str:
     """Return the path of a run, or of an action on it, below ``/pdflow/api``."""
     path = f"runs/{quote(run_id, safe='')}"
     return f"{path}/{action}" if action else path
+
+
+def workflow_path(workflow_id: str) -> str:
+    """Return the path of a workflow below ``/pdflow/api``."""
+    return f"workflows/{quote(workflow_id, safe='')}"
 
 
 def server_of(pid: int) -> Client | None:
@@ -364,30 +304,3 @@ def _none_found(running: int) -> str:
 
 def _hub_token() -> str:
     return os.environ.get(HUB_TOKEN_VARIABLE, "")
-
-
-def _is_this_machine(host: str) -> bool:
-    if host in ("localhost", socket.gethostname()):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_from_hub(response: httpx.Response, body: Any) -> bool:
-    """Whether a JupyterHub has responded because the user's server does not run."""
-    if response.is_redirect:
-        # A server that runs redirects too, to log in, but to another path of the Hub.
-        return f"{HUB_PATH}user/" in urlsplit(response.headers.get("Location", "")).path
-    page_403 = response.status_code == FORBIDDEN and body is None
-    return HUB_HEADER in response.headers and (
-        page_403 or response.status_code == FAILED_DEPENDENCY
-    )
-
-
-def _json_of(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None

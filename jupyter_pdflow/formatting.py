@@ -13,11 +13,9 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any, TypeAlias
 
+from jupyter_pdflow.models import Pause, PauseKind, Run, RunFile, RunItem, StepItem
 from jupyter_pdflow.pd.exports import tree_html
 from jupyter_pdflow.rules.run import EmailRequest
-
-ApiObject: TypeAlias = dict[str, Any]
-"""A run, a step or a pause, as the API returns it."""
 
 Fallback: TypeAlias = tuple[str, str]
 """Plain text, and HTML that says the same."""
@@ -25,15 +23,17 @@ Fallback: TypeAlias = tuple[str, str]
 ENDED = ("succeeded", "failed", "canceled")
 """Statuses of runs that have ended."""
 
-PAUSE_TEXTS = {
+PAUSE_TEXTS: dict[PauseKind, str] = {
     "suspend": "waits for an answer, until",
     "rerun": "runs again at a request, or at",
     "delay": "continues at",
+    "retry": "is tried again at",
 }
-COUNTDOWN_TEXTS = {
+COUNTDOWN_TEXTS: dict[PauseKind, str] = {
     "suspend": "waits for an answer,",
     "rerun": "runs again at a request, or in",
     "delay": "continues in",
+    "retry": "is tried again in",
 }
 """What a paused run waits for, by the kind of its pause; a time follows."""
 
@@ -51,82 +51,82 @@ _LINE = "1px solid var(--jp-border-color1,#8888)"
 # --- runs, steps and pauses -----------------------------------------------------------
 
 
-def changed_lines(before: ApiObject | None, after: ApiObject) -> list[str]:
+def changed_lines(before: Run | None, after: Run) -> list[str]:
     """Return lines about the steps that have changed since the run was read last.
 
     Parameters
     ----------
-    before : dict or None
+    before : Run or None
         The run as the API returned it last; None at first.
-    after : dict
+    after : Run
         The run as the API returns it now.
     """
-    earlier = before["steps"] if before else [{}] * len(after["steps"])
+    earlier = before.steps if before else [None] * len(after.steps)
     lines: list[str] = []
-    for old, new in zip(earlier, after["steps"], strict=True):
-        if (old.get("status"), old.get("runs", 0)) != (new["status"], new["runs"]):
+    for old, new in zip(earlier, after.steps, strict=True):
+        if old is None or (old.status, old.runs) != (new.status, new.runs):
             lines += _lines_of_change(new, after)
     return lines
 
 
-def _lines_of_change(step: ApiObject, run: ApiObject) -> list[str]:
-    if step["status"] in ("pending", "skipped"):
+def _lines_of_change(step: StepItem, run: RunItem) -> list[str]:
+    if step.status in ("pending", "skipped"):
         return []
     lines = step_lines(step, run)
-    return lines[:1] if is_repeated(step, run["pause"]) else lines
+    return lines[:1] if is_repeated(step, run.pause) else lines
 
 
-def is_repeated(step: ApiObject, pause: ApiObject | None) -> bool:
+def is_repeated(step: StepItem, pause: Pause | None) -> bool:
     """Whether a pause is a later one of a rerun step, whose many links need not all be shown."""
-    return pause is not None and pause["kind"] == "rerun" and step["runs"] > 1
+    return pause is not None and pause.kind == "rerun" and step.runs > 1
 
 
-def step_lines(step: ApiObject, run: ApiObject) -> list[str]:
+def step_lines(step: StepItem, run: RunItem) -> list[str]:
     """Return the status of a step as a line; with its links, if the run is paused at it."""
-    pause = run["pause"]
-    if pause and pause["step"] == step["name"]:
+    pause = run.pause
+    if pause and pause.step == step.name:
         return [f"{_name_of(step)}: {pause_text(pause)}", *link_lines(pause)]
     return [f"{_name_of(step)}: {_status_text(step)}"]
 
 
-def _name_of(step: ApiObject) -> str:
-    return f"{step['name']} (run {step['runs']})" if step["runs"] > 1 else str(step["name"])
+def _name_of(step: StepItem) -> str:
+    return f"{step.name} (run {step.runs})" if step.runs > 1 else step.name
 
 
-def _status_text(step: ApiObject) -> str:
-    took = f" after {format_duration(elapsed(step))}" if step["ended_at"] else ""
-    error = f": {step['error']['message']}" if step["error"] else ""
-    return f"{step['status']}{took}{error}"
+def _status_text(step: StepItem) -> str:
+    took = f" after {format_duration(elapsed(step))}" if step.ended_at else ""
+    error = f": {step.error.message}" if step.error else ""
+    return f"{step.status}{took}{error}"
 
 
-def pause_text(pause: ApiObject) -> str:
+def pause_text(pause: Pause) -> str:
     """Return what a paused run waits for, and until when."""
-    return f"{PAUSE_TEXTS[pause['kind']]} {local_time(pause['deadline'])}"
+    return f"{PAUSE_TEXTS[pause.kind]} {local_time(pause.deadline)}"
 
 
-def countdown_text(pause: ApiObject, now: datetime) -> str:
+def countdown_text(pause: Pause, now: datetime) -> str:
     """Return what a paused run waits for, and the time that is left."""
-    left = format_duration(max(timedelta(), parse_time(pause["deadline"]) - now))
-    after = " left" if pause["kind"] == "suspend" else ""
-    return f"{COUNTDOWN_TEXTS[pause['kind']]} {left}{after}"
+    left = format_duration(max(timedelta(), parse_time(pause.deadline) - now))
+    after = " left" if pause.kind == "suspend" else ""
+    return f"{COUNTDOWN_TEXTS[pause.kind]} {left}{after}"
 
 
-def link_lines(pause: ApiObject) -> list[str]:
+def link_lines(pause: Pause) -> list[str]:
     """Return both links of a pause as lines, or no lines if the API has hidden the links."""
-    if not pause["resume_url"]:
+    if not pause.resume_url:
         return []
-    return [f"  resume: {pause['resume_url']}", f"  cancel: {pause['cancel_url']}"]
+    return [f"  resume: {pause.resume_url}", f"  cancel: {pause.cancel_url}"]
 
 
-def summary_line(run: ApiObject) -> str:
+def summary_line(run: RunItem) -> str:
     """Return the status of a run and what it has used, as one line."""
-    usage = run["usage"]
-    reason = f" ({run['reason']})" if run.get("reason") else ""
-    credit = "credit" if usage["credits"] == 1 else "credits"
+    usage = run.usage
+    reason = f" ({run.reason})" if run.reason else ""
+    credit = "credit" if usage.credits == 1 else "credits"
     return (
-        f"Run {run['id']} {run['status']}{reason}: {usage['credits']} {credit}, "
-        f"{format_duration(timedelta(milliseconds=usage['compute_ms']))} of computing, "
-        f"{format_duration(timedelta(milliseconds=usage['paused_ms']))} paused."
+        f"Run {run.id} {run.status}{reason}: {usage.credits} {credit}, "
+        f"{format_duration(timedelta(milliseconds=usage.compute_ms))} of computing, "
+        f"{format_duration(timedelta(milliseconds=usage.paused_ms))} paused."
     )
 
 
@@ -153,30 +153,30 @@ def _joined(text: str | list[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def file_lines(files: list[dict[str, Any]]) -> list[str]:
+def file_lines(files: list[RunFile]) -> list[str]:
     """Return the path and size of each file that a run's steps have saved, as lines."""
     from rich.filesize import decimal
 
-    return [f"file {file['path']} ({decimal(file['size'])})" for file in files]
+    return [f"file {file.path} ({decimal(file.size)})" for file in files]
 
 
-def traceback_text(run: ApiObject) -> str:
+def traceback_text(run: RunItem) -> str:
     """Return the traceback of a failed run, or its error's message; empty if it has not failed."""
-    error = run["error"]
+    error = run.error
     if not error:
         return ""
-    return "\n".join(error.get("traceback") or []) or str(error["message"])
+    return "\n".join(error.traceback) or error.message
 
 
 # --- times ----------------------------------------------------------------------------
 
 
-def elapsed(step: ApiObject, now: datetime | None = None) -> timedelta:
+def elapsed(step: StepItem, now: datetime | None = None) -> timedelta:
     """Return the time from the start of a step to its end, or to `now` if it has not ended."""
-    if not step["started_at"]:
+    if not step.started_at:
         return timedelta()
-    end = parse_time(step["ended_at"]) if step["ended_at"] else now or datetime.now(UTC)
-    return max(timedelta(), end - parse_time(step["started_at"]))
+    end = parse_time(step.ended_at) if step.ended_at else now or datetime.now(UTC)
+    return max(timedelta(), end - parse_time(step.started_at))
 
 
 def parse_time(text: str) -> datetime:
@@ -256,84 +256,78 @@ def without_secrets(text: str, mark: str) -> str:
     return _LINK.sub(lambda link: f"{link[1]}{mark}", text)
 
 
-View: TypeAlias = dict[str, Any]
-"""A run, a step or a workflow, as the API shows it."""
-
 NO_RUNS = "There is no production run yet; start one with `%pdflow run`."
 _CELL_STYLE = "text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0"
 
 
-def run_fallback(run: View) -> Fallback:
+def run_fallback(run: Run) -> Fallback:
     """Return a run and its steps."""
-    title = f"Run {run['id']} of {run['workflow_name']}: {run_state(run)}"
-    rows = [(step["name"], step_state(step)) for step in run["steps"]]
+    title = f"Run {run.id} of {run.workflow_name}: {run_state(run)}"
+    rows = [(step.name, step_state(step)) for step in run.steps]
     end = _usage(run)
     text = [title, *(f"  {name}: {state}" for name, state in rows), end]
     table = _table(("Step", "State"), ((_bold(name), escape(state)) for name, state in rows))
-    exports = {step["name"]: step["exports"] for step in run["steps"] if step.get("exports")}
+    exports = {step.name: step.exports for step in run.steps if step.exports}
     tree = tree_html(_redacted(exports), "Exports") if exports else ""
     html = f"<p>{escape(title)}</p>{table}{_collapsed(tree)}<p><small>{escape(end)}</small></p>"
     return "\n".join(text), html
 
 
-def step_fallback(run: View, name: str) -> Fallback:
+def step_fallback(run: Run, name: str) -> Fallback:
     """Return one step of a run."""
-    step = next(step for step in run["steps"] if step["name"] == name)
-    is_paused = run["pause"] is not None and run["pause"]["step"] == name
+    step = next(step for step in run.steps if step.name == name)
+    is_paused = run.pause is not None and run.pause.step == name
     state = run_state(run) if is_paused else step_state(step)
-    title = f"Step {name} in run {run['id']} of {run['workflow_name']}: {state}"
-    exports = _redacted(step.get("exports") or {})
+    title = f"Step {name} in run {run.id} of {run.workflow_name}: {state}"
+    exports = _redacted(step.exports)
     text, html = exports_fallback(name, exports) if exports else ("", "")
     end = _as_of(run)
     html = f"<p>{escape(title)}</p>{html}<p><small>{escape(end)}</small></p>"
     return "\n".join(filter(None, [title, text, end])), html
 
 
-def runs_fallback(runs: Sequence[View], empty: str = NO_RUNS) -> Fallback:
+def runs_fallback(runs: Sequence[RunItem], empty: str = NO_RUNS) -> Fallback:
     """Return runs as a table, in the order given, or the text `empty` if there are none."""
     if not runs:
         return empty, f"<p>{escape(empty)}</p>"
-    rows = [
-        (run["id"], run["workflow_name"], run_state(run), local_time(run["created_at"]))
-        for run in runs
-    ]
+    rows = [(run.id, run.workflow_name, run_state(run), local_time(run.created_at)) for run in runs]
     text = "\n".join("  ".join(row) for row in rows)
     cells = ((f"<code>{escape(first)}</code>", *map(escape, rest)) for first, *rest in rows)
     return text, _table(("Run", "Workflow", "State", "Started"), cells)
 
 
-def run_state(run: View) -> str:
+def run_state(run: RunItem) -> str:
     """Return a run's status, with what it waits for or why it ended."""
-    if run["pause"]:
-        return f"paused at step {run['pause']['step']}: {pause_text(run['pause'])}"
-    if run["error"]:
-        return f"{run['status']}: {run['error']['message']}"
-    return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
+    if run.pause:
+        return f"paused at step {run.pause.step}: {pause_text(run.pause)}"
+    if run.error:
+        return f"{run.status}: {run.error.message}"
+    return f"{run.status}: {run.reason}" if run.reason else run.status
 
 
-def step_state(step: View) -> str:
+def step_state(step: StepItem) -> str:
     """Return a step's status, with its time and its error."""
-    text = str(step["status"])
-    if step["runs"] > 1:
-        text += f", run {step['runs']}"
-    if step["ended_at"]:
+    text: str = step.status
+    if step.runs > 1:
+        text += f", run {step.runs}"
+    if step.ended_at:
         text += f" after {format_duration(elapsed(step))}"
-    elif step["started_at"]:
-        text += f" since {local_time(step['started_at'])}"
-    return f"{text}: {step['error']['message']}" if step["error"] else text
+    elif step.started_at:
+        text += f" since {local_time(step.started_at)}"
+    return f"{text}: {step.error.message}" if step.error else text
 
 
-def _usage(run: View) -> str:
-    usage = run["usage"]
-    credit = "credit" if usage["credits"] == 1 else "credits"
-    paused = format_duration(timedelta(milliseconds=usage["paused_ms"]))
-    return f"{usage['credits']} {credit}, {paused} paused; {_as_of(run, 'as of')}"
+def _usage(run: RunItem) -> str:
+    usage = run.usage
+    credit = "credit" if usage.credits == 1 else "credits"
+    paused = format_duration(timedelta(milliseconds=usage.paused_ms))
+    return f"{usage.credits} {credit}, {paused} paused; {_as_of(run, 'as of')}"
 
 
-def _as_of(run: View, start: str = "As of") -> str:
-    last = "its end" if run["status"] in ("succeeded", "failed", "canceled") else "last change"
+def _as_of(run: RunItem, start: str = "As of") -> str:
+    last = "its end" if run.status in ("succeeded", "failed", "canceled") else "last change"
     now = local_time(datetime.now(UTC).isoformat())
-    return f"{start} {now} ({last}: {local_time(run['updated_at'])})"
+    return f"{start} {now} ({last}: {local_time(run.updated_at)})"
 
 
 def _redacted(value: Any) -> Any:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import httpx
 import pytest
+from msgspec import to_builtins
 
+from jupyter_pdflow import models
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import (
     ApiError,
@@ -137,6 +144,127 @@ def test_refusals_of_hub_and_server_have_different_messages(
 ) -> None:
     with pytest.raises(PDFlowError, match=message):
         Client("http://h/b/user/ada/", "t")._read(response)
+
+
+# --- records ----------------------------------------------------------------------------
+
+STEP = {"name": "ask", "status": "running", "runs": 1, "attempts": 1, "exports": {"n": [1]}}
+RUN: dict[str, Any] = {
+    "id": "r",
+    "title": "12",
+    "workflow_id": "w",
+    "workflow_name": "w",
+    "version": "v1",
+    "status": "running",
+    "attempt": 1,
+    "replay_of": None,
+    "event": {"amount": 12},
+    "started_by": {"name": None, "via": "api"},
+    "steps": [{**STEP, "error": None, "started_at": None, "ended_at": None}],
+    "pause": None,
+    "decisions": [],
+    "reason": None,
+    "error": None,
+    "ended_at": None,
+    "usage": {"credits": 1, "compute_ms": 2, "paused_ms": 3},
+    **dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00.000Z"),
+}
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[object], Client]]:
+    """Return a function that returns a client of a server with only one answer."""
+    answer = [b""]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer[0])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def client(body: object) -> Client:
+        answer[0] = json.dumps(body).encode()
+        return Client(f"http://127.0.0.1:{server.server_port}/")
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield client
+        server.shutdown()
+        thread.join()
+
+
+Answering = Callable[[object], Client]
+
+
+def test_a_run_is_a_record(answering: Answering) -> None:
+    run = answering(RUN).run("r")
+    assert (run.title, run.steps[0].exports, run.usage.paused_ms) == ("12", {"n": [1]}, 3)
+    assert run.event == {"amount": 12}
+    assert to_builtins(run) == {**RUN, "steps": (RUN["steps"][0],)}
+
+
+def test_what_a_newer_server_adds_is_ignored(answering: Answering) -> None:
+    newer = {**RUN, "color": "red", "steps": [{**RUN["steps"][0], "more": 1}]}
+    assert answering(newer).run("r") == answering(RUN).run("r")
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ([], "array"),
+        ({}, "missing required field"),
+        ("text", "str"),
+        ({**RUN, "status": "unheard-of"}, r"\$\.status"),
+        ({**RUN, "usage": {**RUN["usage"], "credits": -1}}, r"\$\.usage\.credits"),
+        ({name: value for name, value in RUN.items() if name != "steps"}, "steps"),
+        ({**RUN, "steps": [{}]}, r"\$\.steps\[0\]"),
+    ],
+)
+def test_an_answer_of_another_shape_is_an_error(
+    answering: Answering, body: object, where: str
+) -> None:
+    with pytest.raises(ApiError, match=where) as caught:
+        answering(body).run("r")
+    assert caught.value.reason == "unreadable_answer"
+    assert "install the same version of jupyter_pdflow" in str(caught.value)
+
+
+def test_a_list_of_another_shape_is_an_error(answering: Answering) -> None:
+    for body in ({}, [1], [RUN, {}]):
+        with pytest.raises(ApiError, match="can't be read here"):
+            answering(body).runs()
+
+
+def test_each_method_returns_its_record(server: JupyterServer) -> None:
+    client = Client(server.url, server.token, server.root)
+    source = "%%step ask\ndef handler(pd):\n    (pd.files / 'a').touch()\n    pd.flow.suspend()"
+    write_notebook(server.root / "records.ipynb", [source])
+    workflow = client.deploy("records.ipynb")
+    assert (workflow.steps, workflow.warnings) == (["ask"], [])
+    assert client.workflow(workflow.id) == workflow
+    assert workflow in client.workflows()
+    first, second = (client.start(workflow.id, {"n": n}, by="cli") for n in (1, 2))
+    assert first.started_by == models.Starter(name=None, via="cli")
+    for run in (first, second):
+        server.wait_run(run.id, "paused")
+    assert client.run(first.id).event == {"n": 1}
+    listed = client.runs(status="paused", workflow=workflow.id, limit=1)
+    assert [run.id for run in listed] == [second.id]
+    assert [run.id for run in client.runs(before=second.id, workflow=workflow.id)] == [first.id]
+    assert [file.path for file in client.run_files(first.id)] == ["a"]
+    assert client.run_notebook(first.id)["nbformat"] == 4
+    assert client.resume(first.id, {"ok": 1}, by="button").decisions[0].by[0].via == "jupyter"
+    canceled = client.cancel(second.id, "enough")
+    assert (canceled.status, canceled.reason) == ("canceled", "enough")
+    with pytest.raises(ApiError, match="has already been canceled"):
+        client.cancel(second.id)
+
+
+# --- errors -----------------------------------------------------------------------------
 
 
 def test_error_response_raises(server: JupyterServer) -> None:

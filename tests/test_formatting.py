@@ -1,12 +1,20 @@
-"""How durations read."""
+"""How durations, runs, steps and pauses read."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from jupyter_pdflow import formatting, models
 from jupyter_pdflow.formatting import format_duration
+from jupyter_pdflow.models import PauseKind
+from jupyter_pdflow.rules.events import Begin, Cancel
+from jupyter_pdflow.server.api.models import run_view
+from tests.rules.support import START, RunDriver, exit_run, failure, rerun, suspend
+
+LINKS = ("http://h/pdflow/resume/key", "http://h/pdflow/cancel/key")
 
 
 @pytest.mark.parametrize(
@@ -25,3 +33,131 @@ from jupyter_pdflow.formatting import format_duration
 )
 def test_duration(seconds: float, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show times in UTC, whatever the local time zone."""
+    monkeypatch.setattr(
+        formatting,
+        "local_time",
+        lambda text: f"{formatting.parse_time(text).astimezone(UTC):%Y-%m-%d %H:%M:%S %Z}",
+    )
+
+
+def view(driver: RunDriver) -> models.Run:
+    return run_view(driver.run, lambda *_: LINKS)
+
+
+def paused(kind: PauseKind) -> models.Pause:
+    driver = RunDriver()
+    driver.step(**suspend(ms=90_000))
+    pause = view(driver).pause
+    assert pause is not None
+    return replace(pause, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "left"),
+    [
+        ("suspend", "waits for an answer, until", "waits for an answer, 1 min 30 s left"),
+        ("rerun", "runs again at a request, or at", "runs again at a request, or in 1 min 30 s"),
+        ("delay", "continues at", "continues in 1 min 30 s"),
+        ("retry", "is tried again at", "is tried again in 1 min 30 s"),
+    ],
+)
+def test_what_a_run_waits_for(kind: PauseKind, text: str, left: str) -> None:
+    pause = paused(kind)
+    assert formatting.pause_text(pause) == f"{text} 2026-01-01 00:01:30 UTC"
+    assert formatting.countdown_text(pause, START) == left
+    late = formatting.countdown_text(pause, START + timedelta(days=1))
+    assert late == left.replace("1 min 30 s", "0 ms")
+
+
+def test_lines_of_what_has_changed() -> None:
+    driver = RunDriver("a", "b")
+    queued = view(driver)
+    assert formatting.changed_lines(None, queued) == []
+    driver.send(Begin())
+    begun = view(driver)
+    assert formatting.changed_lines(None, begun) == ["a: running"]
+    assert formatting.changed_lines(queued, begun) == ["a: running"]
+    assert formatting.changed_lines(begun, begun) == []
+    driver.wait(1_500).send(driver.finished(**suspend()))
+    waiting = view(driver)
+    assert formatting.changed_lines(begun, waiting) == [
+        "a: waits for an answer, until 2026-01-02 00:00:01 UTC",
+        f"  resume: {LINKS[0]}",
+        f"  cancel: {LINKS[1]}",
+    ]
+    driver.resume()
+    assert formatting.changed_lines(waiting, view(driver)) == ["a: succeeded after 1.5 s"]
+
+
+def test_links_of_later_reruns_are_not_shown() -> None:
+    driver = RunDriver("poll")
+    driver.step(**rerun(ms=1_000))
+    first = view(driver)
+    assert len(formatting.changed_lines(None, first)) == 3
+    driver.time_out()
+    driver.step(**rerun(ms=1_000))
+    assert formatting.changed_lines(first, view(driver)) == [
+        "poll (run 2): runs again at a request, or at 2026-01-01 00:00:02 UTC"
+    ]
+
+
+def test_links_that_the_server_has_hidden_are_not_shown() -> None:
+    pause = replace(paused("suspend"), resume_url=None, cancel_url=None)
+    assert formatting.link_lines(pause) == []
+
+
+def test_the_last_line_of_a_run() -> None:
+    driver = RunDriver("a")
+    driver.step(took=1_500, **exit_run("nothing to do"))
+    assert formatting.summary_line(view(driver)) == (
+        "Run r succeeded (nothing to do): 1 credit, 1.5 s of computing, 0 ms paused."
+    )
+
+
+def test_the_state_of_runs() -> None:
+    failed, canceled, waiting = RunDriver(), RunDriver(), RunDriver()
+    failed.step(**failure())
+    canceled.send(Cancel(by="api", reason="enough"))
+    waiting.step(**suspend())
+    assert formatting.run_state(view(failed)) == "failed: ValueError: boom"
+    assert formatting.run_state(view(canceled)) == "canceled: enough"
+    assert formatting.run_state(view(waiting)) == (
+        "paused at step a: waits for an answer, until 2026-01-02 00:00:00 UTC"
+    )
+    assert formatting.run_state(view(RunDriver())) == "queued"
+    assert formatting.traceback_text(view(failed)) == "ValueError: boom"
+    assert formatting.traceback_text(view(canceled)) == ""
+
+
+def test_the_time_that_a_step_took() -> None:
+    driver = RunDriver()
+    assert formatting.elapsed(view(driver).steps[0]) == timedelta()
+    driver.send(Begin())
+    running = view(driver).steps[0]
+    assert formatting.elapsed(running, START + timedelta(seconds=3)) == timedelta(seconds=3)
+    assert formatting.elapsed(running) > timedelta(seconds=3)
+    assert formatting.step_state(running) == "running since 2026-01-01 00:00:00 UTC"
+
+
+def test_fallbacks_of_a_run_and_a_step_have_no_links() -> None:
+    driver = RunDriver("a", "b")
+    driver.step(**suspend(), exports={"yes": LINKS[0], "n": 7})
+    run = view(driver)
+    for text, html in (formatting.run_fallback(run), formatting.step_fallback(run, "a")):
+        assert "paused at step a" in text
+        assert "yes" in html
+        assert "key" not in text + html
+    text, html = formatting.runs_fallback([run, run])
+    assert text.count("paused at step a") == html.count("paused at step a") == 2
+    assert formatting.runs_fallback([])[0] == formatting.NO_RUNS
+
+
+def test_files_have_their_sizes() -> None:
+    at = f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%dT%H:%M:%SZ}"
+    file = models.RunFile(path="a/b.txt", size=1_500, modified_at=at)
+    assert formatting.file_lines([file]) == ["file a/b.txt (1.5 kB)"]

@@ -24,6 +24,7 @@ from jupyter_pdflow.cli.running import (
 )
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
+from jupyter_pdflow.models import Run, RunItem, Step, Workflow
 from jupyter_pdflow.settings import URL_VARIABLE
 
 DONE = 0
@@ -64,29 +65,29 @@ def _server_for(notebook: str) -> Client | None:
 
 def _run_on(client: Client, options: Namespace, temporary: TemporaryServer | None) -> int:
     workflow = _deploy(client, options.notebook)
-    started = client.post(f"workflows/{workflow['id']}/runs", {"event": options.event})
-    echo(f"Run {started['id']} of {workflow['name']} (version {workflow['version']})")
+    started = client.start(workflow.id, options.event, by="cli")
+    echo(f"Run {started.id} of {workflow.name} (version {workflow.version})")
     if options.detach:
-        echo(_detached_text(client, started["id"], temporary))
+        echo(_detached_text(client, started.id, temporary))
         return DONE
     try:
         ended = follow(client, started, console())
     except KeyboardInterrupt:
-        echo_error(_interrupted_text(client, started["id"], temporary))
+        echo_error(_interrupted_text(client, started.id, temporary))
         raise
     _print_result(client, ended)
-    return EXIT_STATUSES[ended["status"]]
+    return EXIT_STATUSES[ended.status]
 
 
-def _print_result(client: Client, ended: formatting.ApiObject) -> None:
+def _print_result(client: Client, ended: Run) -> None:
     """Print the output of the steps, how the run ended, and the traceback if it failed."""
     try:
-        for line in formatting.printed_lines(client.get(f"runs/{ended['id']}/notebook")):
+        for line in formatting.printed_lines(client.run_notebook(ended.id)):
             echo(line)
     except PDFlowError as error:
         echo_error(f"jupyter pdflow: the output of the steps can't be shown: {error}")
     echo(formatting.summary_line(ended))
-    if ended["status"] == "failed":
+    if ended.status == "failed":
         echo_error(formatting.traceback_text(ended))
 
 
@@ -122,14 +123,14 @@ def deploy(options: Namespace) -> int:
     is_named = bool(os.environ.get(URL_VARIABLE))
     client = connect(path=None if is_named else _check_notebook(options.notebook))
     workflow = _deploy(client, options.notebook)
-    steps = ", ".join(workflow["steps"])
-    echo(f"Workflow {workflow['id']} is at version {workflow['version']}: {steps}")
+    steps = ", ".join(workflow.steps)
+    echo(f"Workflow {workflow.id} is at version {workflow.version}: {steps}")
     return DONE
 
 
-def _deploy(client: Client, notebook: str) -> formatting.ApiObject:
-    workflow: formatting.ApiObject = client.post("workflows", {"path": client.relative(notebook)})
-    for warning in workflow.get("warnings", ()):
+def _deploy(client: Client, notebook: str) -> Workflow:
+    workflow = client.deploy(client.relative(notebook))
+    for warning in workflow.warnings:
         echo_error(f"jupyter pdflow: {warning}")
     return workflow
 
@@ -138,7 +139,7 @@ def runs(options: Namespace) -> int:
     """List runs."""
     client = connect()
     workflow = _workflow_id(client, options.workflow) if options.workflow else None
-    listed = client.get("runs", status=options.status, workflow=workflow, limit=options.limit)
+    listed = client.runs(status=options.status, workflow=workflow, limit=options.limit)
     if options.json:
         print_json(listed)
         return DONE
@@ -157,35 +158,35 @@ def _workflow_id(client: Client, given: str) -> str:
     UsageError
         There is no such workflow, or several have that name.
     """
-    workflows = client.get("workflows")
+    workflows = client.workflows()
     paths = {given, client.relative(given)} if client.contains(given) else {given}
     for matches in (
-        lambda workflow: workflow["id"] == given,
-        lambda workflow: workflow["path"] in paths,
-        lambda workflow: workflow["name"] == given,
+        lambda workflow: workflow.id == given,
+        lambda workflow: workflow.path in paths,
+        lambda workflow: workflow.name == given,
     ):
-        ids = [str(workflow["id"]) for workflow in workflows if matches(workflow)]
+        ids = [workflow.id for workflow in workflows if matches(workflow)]
         if len(ids) == 1:
             return ids[0]
         if ids:
             msg = f"Several workflows are named {given!r}; give the id: {', '.join(ids)}."
             raise UsageError(msg)
-    ids = [str(workflow["id"]) for workflow in workflows]
+    ids = [workflow.id for workflow in workflows]
     deployed = f"deployed are {', '.join(ids)}" if ids else "none is deployed"
     msg = f"There is no workflow {given!r}; {deployed}."
     raise UsageError(msg)
 
 
-def _table(listed: list[formatting.ApiObject]) -> Table:
+def _table(listed: list[RunItem]) -> Table:
     table = Table("RUN", "WORKFLOW", "STATUS", "STARTED", "WAITS", box=None, pad_edge=False)
     for item in listed:
-        pause = item["pause"]
+        pause = item.pause
         table.add_row(
-            item["id"],
-            item["workflow_id"],
-            f"[{STYLES[item['status']]}]{item['status']}[/]",
-            formatting.local_time(item["created_at"]),
-            f"{pause['step']} {formatting.pause_text(pause)}" if pause else "",
+            item.id,
+            item.workflow_id,
+            f"[{STYLES[item.status]}]{item.status}[/]",
+            formatting.local_time(item.created_at),
+            f"{pause.step} {formatting.pause_text(pause)}" if pause else "",
         )
     return table
 
@@ -193,46 +194,46 @@ def _table(listed: list[formatting.ApiObject]) -> Table:
 def show(options: Namespace) -> int:
     """Show one run."""
     client = connect()
-    found = client.get(f"runs/{options.run}")
+    found = client.run(options.run)
     if options.json:
         print_json(found)
         return DONE
     for line in [
         *_description(found),
-        *formatting.file_lines(client.get(f"runs/{options.run}/files")),
+        *formatting.file_lines(client.run_files(options.run)),
     ]:
         echo(line)
     return DONE
 
 
-def _description(found: formatting.ApiObject) -> list[str]:
-    version = f"Workflow {found['workflow_id']}, version {found['version']}"
-    has_ended = found["status"] in formatting.ENDED
+def _description(found: Run) -> list[str]:
+    version = f"Workflow {found.workflow_id}, version {found.version}"
+    has_ended = found.status in formatting.ENDED
     lines = [
-        formatting.summary_line(found) if has_ended else f"Run {found['id']} is {found['status']}.",
-        f"{version}, started {formatting.local_time(found['created_at'])}",
-        f"event: {_compact(found['event'])}",
+        formatting.summary_line(found) if has_ended else f"Run {found.id} is {found.status}.",
+        f"{version}, started {formatting.local_time(found.created_at)}",
+        f"event: {_compact(found.event)}",
     ]
-    for step in found["steps"]:
+    for step in found.steps:
         lines += [*formatting.step_lines(step, found), *_exports(step)]
     return [*lines, *formatting.traceback_text(found).splitlines()]
 
 
-def _exports(step: formatting.ApiObject) -> list[str]:
-    return [f"  {name} = {_compact(value)}" for name, value in step["exports"].items()]
+def _exports(step: Step) -> list[str]:
+    return [f"  {name} = {_compact(value)}" for name, value in step.exports.items()]
 
 
 def resume(options: Namespace) -> int:
     """Resume a paused run."""
-    found = connect().post(f"runs/{options.run}/resume", {"data": options.data})
-    echo(f"Run {found['id']} is resumed.")
+    found = connect().resume(options.run, options.data, by="cli")
+    echo(f"Run {found.id} is resumed.")
     return DONE
 
 
 def cancel(options: Namespace) -> int:
     """Cancel a run."""
-    found = connect().post(f"runs/{options.run}/cancel", {"reason": options.reason})
-    echo(f"Run {found['id']} is canceled.")
+    found = connect().cancel(options.run, options.reason, by="cli")
+    echo(f"Run {found.id} is canceled.")
     return DONE
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
+from msgspec import to_builtins
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -23,6 +24,7 @@ from rich.text import Text
 from jupyter_pdflow import formatting
 from jupyter_pdflow.client import Client, server_of
 from jupyter_pdflow.exceptions import ServerNotFoundError
+from jupyter_pdflow.models import Run, Step
 
 # --- a temporary server ---------------------------------------------------------------
 
@@ -134,7 +136,7 @@ STYLES = {
 SYMBOLS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "‖", "running": "▶"}
 
 
-def follow(client: Client, run: formatting.ApiObject, console: Console) -> formatting.ApiObject:
+def follow(client: Client, run: Run, console: Console) -> Run:
     """Show a run's progress until it has ended, and return the ended run.
 
     On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
@@ -149,20 +151,20 @@ def follow(client: Client, run: formatting.ApiObject, console: Console) -> forma
     return show(_poll(client, run), console)
 
 
-def _poll(client: Client, run: formatting.ApiObject) -> Iterator[formatting.ApiObject]:
+def _poll(client: Client, run: Run) -> Iterator[Run]:
     yield run
-    while run["status"] not in formatting.ENDED:
+    while run.status not in formatting.ENDED:
         time.sleep(POLL_SECONDS)
-        run = _get_run(client, run["id"])
+        run = _get_run(client, run.id)
         yield run
 
 
-def _get_run(client: Client, run_id: str) -> formatting.ApiObject:
+def _get_run(client: Client, run_id: str) -> Run:
     """Return the run, from a server that may be restarting."""
     deadline = time.monotonic() + RECONNECT_SECONDS
     while True:
         try:
-            run: formatting.ApiObject = client.get(f"runs/{run_id}")
+            run = client.run(run_id)
         except ServerNotFoundError as error:
             if time.monotonic() > deadline:
                 msg = f"{error} Run {run_id} is kept, and continues once the server runs again."
@@ -172,9 +174,7 @@ def _get_run(client: Client, run_id: str) -> formatting.ApiObject:
             return run
 
 
-def _follow_as_lines(
-    updates: Iterator[formatting.ApiObject], console: Console
-) -> formatting.ApiObject:
+def _follow_as_lines(updates: Iterator[Run], console: Console) -> Run:
     run = next(updates)
     _print_lines(console, formatting.changed_lines(None, run))
     for update in updates:
@@ -183,7 +183,7 @@ def _follow_as_lines(
     return run
 
 
-def _follow_live(updates: Iterator[formatting.ApiObject], console: Console) -> formatting.ApiObject:
+def _follow_live(updates: Iterator[Run], console: Console) -> Run:
     run, printed = next(updates), ("", "")
     with Live(
         console=console,
@@ -199,9 +199,7 @@ def _follow_live(updates: Iterator[formatting.ApiObject], console: Console) -> f
     return run
 
 
-def _print_new_links(
-    run: formatting.ApiObject, printed: tuple[str, str], console: Console
-) -> tuple[str, str]:
+def _print_new_links(run: Run, printed: tuple[str, str], console: Console) -> tuple[str, str]:
     """Print the links of a pause above the drawing, unless they were printed before.
 
     Of a step's reruns only the first one's are printed: a poll has new links each time.
@@ -216,41 +214,41 @@ def _print_new_links(
     tuple of str
         The same for the next call.
     """
-    pause = run["pause"]
-    if not pause or printed == (pause["step"], pause["deadline"]):
+    pause = run.pause
+    if not pause or printed == (pause.step, pause.deadline):
         return printed
-    step = next(step for step in run["steps"] if step["name"] == pause["step"])
+    step = next(step for step in run.steps if step.name == pause.step)
     if not formatting.is_repeated(step, pause):
-        title = f"{pause['step']} {formatting.pause_text(pause)}"
+        title = f"{pause.step} {formatting.pause_text(pause)}"
         _print_lines(console, [title, *formatting.link_lines(pause)])
-    return pause["step"], pause["deadline"]
+    return pause.step, pause.deadline
 
 
-def drawing(run: formatting.ApiObject, now: datetime) -> Group:
+def drawing(run: Run, now: datetime) -> Group:
     """Return a drawing of a run: its steps with their state, and what it waits for."""
     table = Table.grid(padding=(0, 2))
-    for step in run["steps"]:
+    for step in run.steps:
         table.add_row(*_row(step, now))
     return Group(table, *_footer(run, now))
 
 
-def _row(step: formatting.ApiObject, now: datetime) -> tuple[str | Text, ...]:
-    status = step["status"]
+def _row(step: Step, now: datetime) -> tuple[str | Text, ...]:
+    status = step.status
     style = STYLES[status]
     symbol = Text(SYMBOLS.get(status, "·"), style)
-    rerun = f"run {step['runs']}" if step["runs"] > 1 else ""
+    rerun = f"run {step.runs}" if step.runs > 1 else ""
     time_taken = (
-        formatting.format_duration(formatting.elapsed(step, now)) if step["started_at"] else ""
+        formatting.format_duration(formatting.elapsed(step, now)) if step.started_at else ""
     )
-    name = Text(step["name"], style="bold" if status in ("running", "paused") else "")
+    name = Text(step.name, style="bold" if status in ("running", "paused") else "")
     return symbol, name, Text(status, style), rerun, time_taken
 
 
-def _footer(run: formatting.ApiObject, now: datetime) -> list[Text]:
-    pause = run["pause"]
+def _footer(run: Run, now: datetime) -> list[Text]:
+    pause = run.pause
     if not pause:
         return []
-    return [Text(f"{pause['step']} {formatting.countdown_text(pause, now)}", "yellow")]
+    return [Text(f"{pause.step} {formatting.countdown_text(pause, now)}", "yellow")]
 
 
 # --- output ---------------------------------------------------------------------------
@@ -280,8 +278,8 @@ def echo_error(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Write JSON for programs to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write a record of the API, or other data, as JSON for programs to standard output."""
+    sys.stdout.write(json.dumps(to_builtins(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def _print_lines(console: Console, lines: list[str]) -> None:

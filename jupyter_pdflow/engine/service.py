@@ -40,7 +40,7 @@ from jupyter_pdflow.rules.events import (
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run
-from jupyter_pdflow.rules.transitions import Transition, apply_all, is_of_attempt, new_run
+from jupyter_pdflow.rules.transitions import Transition, apply, apply_all, is_of_attempt, new_run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
@@ -100,6 +100,7 @@ class Service:
         self._clock = clock
         self._scheduler = Scheduler(store, self._expire, clock, limits=limits)
         self._executor = Executor(self, pool, limits=limits)
+        self._begin = Begin(owner=store.owner)
         self._ids = Ids()
         self._reading_newest: asyncio.Task[None] | None = None
         self._pruning = Pruning(
@@ -193,7 +194,11 @@ class Service:
     # --- runs ---
 
     async def start(
-        self, workflow_id: str, event: Any = None, key: IdempotencyKey | None = None
+        self,
+        workflow_id: str,
+        event: Any = None,
+        by: Actor = "api",
+        key: IdempotencyKey | None = None,
     ) -> Run:
         """Start a run of the newest version of a workflow; `NotFoundError` if unknown.
 
@@ -204,7 +209,7 @@ class Service:
             # Shielded: other starts wait for the same task.
             await asyncio.shield(self._reading_newest)
         workflow, now = await self._store.workflow(workflow_id), self._clock()
-        transition = new_run(self._ids.new(now), workflow, event, now)
+        transition = new_run(self._ids.new(now), workflow, event, now, by)
         return await self._commit(transition, partial(self._store.create, key=key))
 
     async def run(self, run_id: str) -> Run:
@@ -314,7 +319,7 @@ class Service:
 
     async def begin(self, run_id: str) -> Run:
         """Begin a run's current step, if the run is queued and due. Stored: the run as running."""
-        return await self._apply(run_id, self._begin())
+        return await self._apply(run_id, self._begin)
 
     async def finish(
         self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
@@ -326,7 +331,7 @@ class Service:
         """
         step = run.current.name
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
-        events = [finish, self._begin()] if begin_next else [finish]
+        events = [finish, self._begin] if begin_next else [finish]
         shown = StepOutputs(step=step, execution=run.execution, outputs=outputs)
         return await self._apply(run.id, *events, outputs=shown)
 
@@ -347,9 +352,6 @@ class Service:
         return await self._store.workflow(run.workflow_id, run.version)
 
     # --- load, apply, commit, perform ---
-
-    def _begin(self) -> Begin:
-        return Begin(owner=self._store.owner)
 
     async def _apply(
         self,
@@ -381,7 +383,7 @@ class Service:
         kernel = self._executor.claim(transition.run) if Execute() in transition.effects else None
         if kernel is not None:
             # One commit stores the change and the begin of the step.
-            begun = apply_all(transition.run, [self._begin()], self._clock())
+            begun = apply(transition.run, self._begin, self._clock())
             transition = Transition(
                 begun.run, transition.effects, (*transition.entries, *begun.entries)
             )

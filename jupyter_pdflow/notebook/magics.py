@@ -298,10 +298,10 @@ def _production(session: Session, argument: str) -> None:
     workflow = deploy(session)
     session.production = True
     publish_text(
-        f"Production mode: {workflow['name']} is deployed as version {workflow['version']}. "
+        f"Production mode: {workflow.name} is deployed as version {workflow.version}. "
         "Step cells show its latest run; start one with `%pdflow run`."
     )
-    for warning in workflow.get("warnings", ()):
+    for warning in workflow.warnings:
         publish_text(warning)
 
 

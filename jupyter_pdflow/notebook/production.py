@@ -6,11 +6,11 @@ import os
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
-from jupyter_pdflow.client import Client, connect, run_path
+from jupyter_pdflow import models
+from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
-from jupyter_pdflow.formatting import NO_RUNS, View, run_fallback
+from jupyter_pdflow.formatting import NO_RUNS, run_fallback
 from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.notebook.session import (
     ExecutedStep,
@@ -56,12 +56,12 @@ class RunHandle:
     def __init__(self, id: str, client: Client | None = None) -> None:  # noqa: A002  its name in the API
         self.id = id
         self._client_or_none = client
-        self._view_or_none: View | None = None
+        self._answer_or_none: models.Run | None = None
 
     @classmethod
-    def _from_view(cls, client: Client, view: View) -> Self:
-        run = cls(str(view["id"]), client)
-        run._view_or_none = view
+    def _from_answer(cls, client: Client, answer: models.Run) -> Self:
+        run = cls(answer.id, client)
+        run._answer_or_none = answer
         return run
 
     @property
@@ -71,26 +71,25 @@ class RunHandle:
         return self._client_or_none
 
     @property
-    def _view(self) -> View:
-        if self._view_or_none is None:
-            self._view_or_none = self._client.get(run_path(self.id))
-        return self._view_or_none
+    def _answer(self) -> models.Run:
+        if self._answer_or_none is None:
+            self._answer_or_none = self._client.run(self.id)
+        return self._answer_or_none
 
     @property
     def status(self) -> str:
         """``queued``, ``running``, ``paused``, ``succeeded``, ``failed`` or ``canceled``."""
-        return str(self._view["status"])
+        return self._answer.status
 
     @property
     def exports(self) -> Attrs:
         """The exports of each step that has any, by step name."""
-        steps = self._view["steps"]
-        exports: Attrs = attrs({step["name"]: step["exports"] for step in steps if step["exports"]})
+        exports: Attrs = attrs(_exports(self._answer))
         return exports
 
     def refresh(self) -> Self:
         """Ask the server for the run as it is now, and return this object."""
-        self._view_or_none = self._client.get(run_path(self.id))
+        self._answer_or_none = self._client.run(self.id)
         return self
 
     def resume(self, data: Any = None) -> Self:
@@ -106,7 +105,7 @@ class RunHandle:
         ApiError
             The run is not paused.
         """
-        self._view_or_none = self._client.post(run_path(self.id, "resume"), {"data": data})
+        self._answer_or_none = self._client.resume(self.id, data)
         return self
 
     def cancel(self, reason: str | None = None) -> Self:
@@ -117,13 +116,13 @@ class RunHandle:
         ApiError
             The run has ended.
         """
-        self._view_or_none = self._client.post(run_path(self.id, "cancel"), {"reason": reason})
+        self._answer_or_none = self._client.cancel(self.id, reason)
         return self
 
     def __repr__(self) -> str:
-        if self._view_or_none is None:
+        if self._answer_or_none is None:
             return f"Run({self.id!r})"
-        text, _ = run_fallback(self._view_or_none)
+        text, _ = run_fallback(self._answer_or_none)
         return text
 
     def _ipython_display_(self) -> None:
@@ -163,45 +162,43 @@ class WorkflowHandle:
         return self._client_or_none or _default_client()
 
     @cached_property
-    def _view(self) -> View:
+    def _answer(self) -> models.Workflow:
         if self._id_or_path.endswith(".ipynb"):
             return _workflow_of_notebook(self._client, self._id_or_path)
-        view: View = self._client.get(f"workflows/{quote(self._id_or_path, safe='')}")
-        return view
+        return self._client.workflow(self._id_or_path)
 
     @property
     def id(self) -> str:
         """The workflow's id, a slug of the notebook's path."""
-        return str(self._view["id"])
+        return self._answer.id
 
     @property
     def name(self) -> str:
         """The notebook's file name without ``.ipynb``."""
-        return str(self._view["name"])
+        return self._answer.name
 
     @property
     def version(self) -> str:
         """The newest version at the time of the first answer."""
-        return str(self._view["version"])
+        return self._answer.version
 
     @property
     def path(self) -> str:
         """The notebook's path, as the server names it."""
-        return str(self._view["path"])
+        return self._answer.path
 
     @property
     def steps(self) -> list[str]:
         """The names of the steps, in order."""
-        return list(self._view["steps"])
+        return self._answer.steps
 
     def run(self, event: Any = None) -> RunHandle:
         """Start a run with this event, by default ``{}``, and return it."""
-        body = {"event": {} if event is None else event}
-        view = self._client.post(f"workflows/{quote(self.id, safe='')}/runs", body)
-        return RunHandle._from_view(self._client, view)
+        answer = self._client.start(self.id, {} if event is None else event)
+        return RunHandle._from_answer(self._client, answer)
 
     def __repr__(self) -> str:
-        if "_view" not in vars(self):
+        if "_answer" not in vars(self):
             return f"Workflow({self._id_or_path!r})"
         return f"Workflow {self.id}, version {self.version}: {', '.join(self.steps)}"
 
@@ -237,7 +234,7 @@ def _default_client() -> Client:
     return connect(path=notebook_path())
 
 
-def _workflow_of_notebook(client: Client, path: str) -> View:
+def _workflow_of_notebook(client: Client, path: str) -> models.Workflow:
     """Return the workflow of a notebook, by its path here or as the server names it."""
     paths = {path, client.relative(path)} if client.contains(path) else {path}
     workflow = _find_workflow(client, paths)
@@ -247,15 +244,14 @@ def _workflow_of_notebook(client: Client, path: str) -> View:
     return workflow
 
 
-def _find_workflow(client: Client, paths: set[str]) -> View | None:
-    workflows: list[View] = client.get("workflows")
-    return next((workflow for workflow in workflows if workflow["path"] in paths), None)
+def _find_workflow(client: Client, paths: set[str]) -> models.Workflow | None:
+    return next((each for each in client.workflows() if each.path in paths), None)
 
 
 # --- production mode ------------------------------------------------------------------
 
 
-def deploy(session: Session) -> View:
+def deploy(session: Session) -> models.Workflow:
     """Deploy the notebook as saved, and return the workflow.
 
     Raises
@@ -270,8 +266,7 @@ def deploy(session: Session) -> View:
     # The server does this too; here it comes before any comparison with the session.
     read_source(notebook)
     _check_saved(session, location, notebook)
-    workflow: View = location.client.post("workflows", {"path": location.path})
-    return workflow
+    return location.client.deploy(location.path)
 
 
 def start(event: Any) -> None:
@@ -282,8 +277,8 @@ def start(event: Any) -> None:
 
     location = find_location()
     workflow = _deployed_workflow(location)
-    run = location.client.post(f"workflows/{workflow['id']}/runs", {"event": event})
-    display(run_view(location.client, run["id"]))  # type: ignore[no-untyped-call]
+    run = location.client.start(workflow.id, event, by="button")
+    display(run_view(location.client, run.id))  # type: ignore[no-untyped-call]
 
 
 def show_step(name: str) -> None:
@@ -291,15 +286,15 @@ def show_step(name: str) -> None:
     from IPython.display import display
 
     location = find_location()
-    runs = location.client.get("runs", workflow=_deployed_workflow(location)["id"], limit=1)
+    runs = location.client.runs(workflow=_deployed_workflow(location).id, limit=1)
     if not runs:
         publish_text(NO_RUNS)
-    elif name not in [step["name"] for step in runs[0]["steps"]]:
-        publish_text(f"The latest production run, {runs[0]['id']}, has no step {name}.")
+    elif name not in [step.name for step in runs[0].steps]:
+        publish_text(f"The latest production run, {runs[0].id}, has no step {name}.")
     else:
         from jupyter_pdflow.widgets.view import step_view
 
-        view = step_view(location.client, runs[0]["id"], name)
+        view = step_view(location.client, runs[0].id, name)
         display(view)  # type: ignore[no-untyped-call]
 
 
@@ -310,20 +305,25 @@ def show_runs() -> None:
     from jupyter_pdflow.widgets.view import runs_view
 
     location = find_location()
-    view = runs_view(location.client, workflow=_deployed_workflow(location)["id"])
+    view = runs_view(location.client, workflow=_deployed_workflow(location).id)
     display(view)  # type: ignore[no-untyped-call]
 
 
 def load_run(session: Session, run_id: str) -> list[str]:
     """Load a run's event and exports into the session, and return the names of its steps."""
-    run = connect().get(run_path(run_id))
-    exports = {step["name"]: step["exports"] for step in run["steps"] if step["exports"]}
-    session.event = run["event"]
+    run = connect().run(run_id)
+    exports = _exports(run)
+    session.event = run.event
     session.exports.update(exports)
     return list(exports)
 
 
-def _deployed_workflow(location: Location) -> View:
+def _exports(run: models.Run) -> dict[str, dict[str, Any]]:
+    """Return the exports of each step that has any, by step name."""
+    return {step.name: step.exports for step in run.steps if step.exports}
+
+
+def _deployed_workflow(location: Location) -> models.Workflow:
     workflow = _find_workflow(location.client, {location.path})
     if workflow is None:
         msg = f"{location.path} is not deployed yet: run `%pdflow production` first."
@@ -331,7 +331,7 @@ def _deployed_workflow(location: Location) -> View:
     return workflow
 
 
-def _check_saved(session: Session, location: Location, notebook: View) -> None:
+def _check_saved(session: Session, location: Location, notebook: dict[str, Any]) -> None:
     saved = {cell.name: cell.body for cell in code_cells(notebook) if cell.name is not None}
     for name, step in session.executed_steps.items():
         if name in saved and saved[name] != step.body:

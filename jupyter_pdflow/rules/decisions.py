@@ -39,6 +39,15 @@ DECISIONS_KEPT = 100
 """Maximum number of decisions that a run keeps; the oldest are dropped first."""
 
 
+_ACTORS: dict[Actor, str] = {
+    "link": "a link",
+    "button": "a button",
+    "api": "the api",
+    "cli": "the command line",
+    "timer": "the timer",
+}
+
+
 def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
     """Return the paused run with its pause decided and the paused time counted."""
     pause = run.pause
@@ -113,8 +122,7 @@ def decision_message(decision: Decision) -> str:
         "exited": "is not waiting any more: its run ended early",
         "succeeded": "is not waiting any more: its run succeeded",
     }[decision.resolution]
-    by = f" by {'a ' if decision.by in ('link', 'button') else 'the '}{decision.by}"
-    by = by if decision.by and decision.resolution != "timed_out" else ""
+    by = f" by {_ACTORS[decision.by]}" if decision.by and decision.resolution != "timed_out" else ""
     return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
 
 
@@ -126,8 +134,9 @@ def is_paused_at(run: Run, step: str, execution: int) -> bool:
 
 def is_under_way(run: Run, step: str, execution: int) -> bool:
     """Whether that execution of a step is queued or running."""
-    is_current = (run.current.name, run.execution) == (step, execution)
-    return run.status in ("queued", "running") and is_current
+    if run.status not in ("queued", "running"):
+        return False
+    return (run.current.name, run.execution) == (step, execution)
 
 
 def _pending_decision(run: Run) -> Decision | None:

@@ -18,7 +18,7 @@ StepStatus: TypeAlias = Literal[
 ]
 PauseKind: TypeAlias = Literal["suspend", "rerun", "delay"]
 OnTimeout: TypeAlias = Literal["resume", "cancel", "fail"]
-Actor: TypeAlias = Literal["link", "button", "api", "timer"]
+Actor: TypeAlias = Literal["link", "button", "api", "cli", "timer"]
 Resolution: TypeAlias = Literal[
     "resumed", "canceled", "timed_out", "not_paused", "failed", "exited", "succeeded"
 ]
@@ -205,6 +205,8 @@ class Step(Struct, frozen=True, kw_only=True):
         The number that the latest execution sees as ``pd.context.run.runs``; 0 before the first.
     reruns : int
         Number of reruns that are used up, by timers and callbacks alike.
+    attempts : int
+        How often the latest execution has begun; 0 before the first time.
     exports : dict
         The exports of the latest execution, by name.
     """
@@ -213,6 +215,7 @@ class Step(Struct, frozen=True, kw_only=True):
     status: StepStatus = "pending"
     runs: int = 0
     reruns: int = 0
+    attempts: int = 0
     exports: dict[str, Any] = {}
     error: Error | None = None
     started_at: datetime | None = None
@@ -283,11 +286,23 @@ class Usage(Struct, frozen=True, kw_only=True):
     paused_ms: int = 0
 
 
+class Starter(Struct, frozen=True, kw_only=True, gc=False):
+    """By what a run was started, and by whom, if the name is known."""
+
+    via: Actor
+    name: str | None = None
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """One run of a workflow.
 
     Attributes
     ----------
+    title : str or None
+        One short line, see `jupyter_pdflow.rules.titles`. None if nothing gives one, and in runs
+        of older versions.
+    started_by : Starter or None
+        None in runs of older versions.
     position : int
         Index of the current step: the one that is executed, paused or next.
     execution : int
@@ -327,6 +342,8 @@ class Run(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     event: Any = None
+    title: str | None = None
+    started_by: Starter | None = None
     status: RunStatus = "queued"
     position: int = 0
     execution: int = 1

@@ -72,11 +72,13 @@ from jupyter_pdflow.rules.run import (
     Resolution,
     Run,
     RunStatus,
+    Starter,
     Step,
     StepStatus,
     credits_for,
     milliseconds,
 )
+from jupyter_pdflow.rules.titles import title_after, title_of_event
 from jupyter_pdflow.rules.workflow import Workflow
 
 
@@ -97,7 +99,9 @@ class Transition(NamedTuple):
     entries: tuple[HistoryEntry, ...] = ()
 
 
-def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Transition:
+def new_run(
+    run_id: str, workflow: Workflow, event: Any, now: datetime, by: Actor = "api"
+) -> Transition:
     """Return a new, queued run of a workflow's version, started with `event`."""
     run = Run(
         id=run_id,
@@ -106,6 +110,8 @@ def new_run(run_id: str, workflow: Workflow, event: Any, now: datetime) -> Trans
         version=workflow.version,
         steps=tuple(Step(name=name) for name in workflow.step_names),
         event=event,
+        title=title_of_event(event),
+        started_by=Starter(via=by),
         created_at=now,
         updated_at=now,
     )
@@ -161,8 +167,8 @@ def _begin(run: Run, event: Begin, now: datetime) -> Transition:
         return Transition(run)
     step = run.current
     runs = step.runs or 1  # for a rerun, or a step that crashed, the number is there already
-    step = replace(step, status="running", runs=runs, started_at=step.started_at or now)
-    run = _with_step(run, step)
+    step = replace(step, status="running", runs=runs, attempts=run.attempt)
+    run = _with_step(run, replace(step, started_at=step.started_at or now))
     # The steps that follow each other without a pause share one segment, and so its credits.
     started_at = run.segment_started_at or now
     return Transition(
@@ -175,7 +181,8 @@ def _finish(run: Run, event: Finish, now: datetime) -> Transition:
         return Transition(run)
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
-    run = replace(run, outbox=[*run.outbox, *emails_of(run, outcome, now)])
+    outbox = [*run.outbox, *emails_of(run, outcome, now)]
+    run = replace(run, outbox=outbox, title=title_after(run, outcome))
     error = outcome.error or size_error(run, outcome)
     return _fail(run, error, now) if error else _after_return(run, outcome, now)
 
@@ -297,16 +304,16 @@ def _end_pause(
     run = replace(run, execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":
         return _rerun(run, pause, request)
+    step = run.current
     if pause.kind == "suspend" or request is not None:
-        exports = {**run.current.exports, "$resume_data": request}
-        run = _with_step(run, replace(run.current, exports=exports))
-    return _next_step(_end_step(run, "succeeded", now), now)
+        step = replace(step, exports={**step.exports, "$resume_data": request})
+    return _next_step(_end_step(run, "succeeded", now, step), now)
 
 
 def _rerun(run: Run, pause: Pause, request: Request | None) -> Transition:
     step = run.current
     runs = next_runs(step.runs, pause.max_retries, called_back=request is not None)
-    step = replace(step, status="pending", runs=runs, reruns=step.reruns + 1)
+    step = replace(step, status="pending", runs=runs, reruns=step.reruns + 1, attempts=0)
     run = replace(
         _with_step(run, step),
         status="queued",
@@ -387,9 +394,10 @@ def _close_segment(run: Run, now: datetime) -> Run:
     return replace(run, usage=usage, segment_started_at=None)
 
 
-def _end_step(run: Run, status: StepStatus, now: datetime) -> Run:
-    ended_at = max(now, run.current.started_at or now)
-    return _with_step(run, replace(run.current, status=status, ended_at=ended_at))
+def _end_step(run: Run, status: StepStatus, now: datetime, step: Step | None = None) -> Run:
+    step = step or run.current
+    ended_at = max(now, step.started_at or now)
+    return _with_step(run, replace(step, status=status, ended_at=ended_at))
 
 
 def _with_step(run: Run, step: Step) -> Run:

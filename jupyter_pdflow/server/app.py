@@ -15,10 +15,12 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_events import EventLogger
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from msgspec import to_builtins
 from tornado.ioloop import PeriodicCallback
 from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
+from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.server.api.handlers import ROUTES
@@ -310,22 +312,22 @@ def register_event_schema(event_logger: EventLogger) -> None:
 
 def emit_run_event(event_logger: EventLogger, change: RunChange) -> None:
     """Emit an event about a run that has changed; call it on the event loop's thread."""
-    event_logger.emit(schema_id=SCHEMA_ID, data=run_event(change))
+    event_logger.emit(schema_id=SCHEMA_ID, data=to_builtins(run_event(change)))
 
 
-def run_event(change: RunChange) -> dict[str, Any]:
+def run_event(change: RunChange) -> models.RunChange:
     """Return an event about a run that has changed. It has no data and no links of the run."""
     deadline = change.deadline
-    return {
-        "run_id": change.run_id,
-        "workflow_id": change.workflow_id,
-        "workflow_name": change.workflow_name,
-        "status": change.status,
-        "step": change.step,
-        "pause_kind": change.pause_kind,
-        "deadline": timestamp(deadline) if deadline else None,
-        "updated_at": timestamp(change.updated_at),
-    }
+    return models.RunChange(
+        run_id=change.run_id,
+        workflow_id=change.workflow_id,
+        workflow_name=change.workflow_name,
+        status=change.status,
+        step=change.step,
+        pause_kind=change.pause_kind,
+        deadline=timestamp(deadline) if deadline else None,
+        updated_at=timestamp(change.updated_at),
+    )
 
 
 # --- activity ---

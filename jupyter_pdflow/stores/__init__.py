@@ -7,7 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, convert, field
 
-from jupyter_pdflow.rules.run import Error, OnTimeout, PauseKind, Run, RunStatus, StepStatus, Usage
+from jupyter_pdflow.rules.run import (
+    Decision,
+    Error,
+    OnTimeout,
+    PauseKind,
+    Run,
+    RunStatus,
+    Starter,
+    StepStatus,
+    Usage,
+)
 
 
 class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
@@ -16,6 +26,7 @@ class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
     name: str
     status: StepStatus = "pending"
     runs: int = 0
+    attempts: int = 0
     error: Error | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -42,8 +53,12 @@ class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
     steps: tuple[StepSummary, ...]
     created_at: datetime
     updated_at: datetime
+    title: str | None = None
+    started_by: Starter | None = None
     status: RunStatus = "queued"
+    attempt: int = 1
     pause: PauseSummary | None = None
+    decisions: tuple[Decision, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error: Error | None = None
     reason: str | None = None

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import anywidget
@@ -23,14 +23,16 @@ from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
 from jupyter_pdflow.formatting import (
     NO_RUNS,
     Fallback,
-    View,
     run_fallback,
     runs_fallback,
     step_fallback,
 )
+from jupyter_pdflow.models import Run, RunItem
 
 if TYPE_CHECKING:
     from jupyter_pdflow.client import Client
+
+Data = TypeVar("Data")
 
 MAX_RUNS = 20
 """Maximum number of runs in the fallback of a list."""
@@ -63,17 +65,17 @@ ui: Any = ipywidgets
 def run_view(client: Client, run_id: str) -> LiveView:
     """Return a view of a run."""
     view = {"kind": "run", "run": run_id, "probe": run_path(run_id)}
-    return LiveView(client, view, lambda: client.get(run_path(run_id)), run_fallback)
+    return LiveView(client, view, lambda: client.run(run_id), run_fallback)
 
 
 def step_view(client: Client, run_id: str, step: str) -> LiveView:
     """Return a view of one step of a run."""
 
-    def render(run: View) -> Fallback:
+    def render(run: Run) -> Fallback:
         return step_fallback(run, step)
 
     view = {"kind": "step", "run": run_id, "step": step, "probe": run_path(run_id)}
-    return LiveView(client, view, lambda: client.get(run_path(run_id)), render)
+    return LiveView(client, view, lambda: client.run(run_id), render)
 
 
 def runs_view(client: Client, status: str | None = None, workflow: str | None = None) -> LiveView:
@@ -89,11 +91,11 @@ def runs_view(client: Client, status: str | None = None, workflow: str | None = 
         The workflow's id.
     """
 
-    def fetch() -> Any:
-        return client.get("runs", status=status, workflow=workflow, limit=MAX_RUNS)
+    def fetch() -> list[RunItem]:
+        return client.runs(status=status, workflow=workflow, limit=MAX_RUNS)
 
-    newest = client.get("runs", workflow=workflow, limit=1)
-    probe = run_path(newest[0]["id"]) if newest else "runs?limit=1"
+    newest = client.runs(workflow=workflow, limit=1)
+    probe = run_path(newest[0].id) if newest else "runs?limit=1"
     view = {"kind": "runs", "status": status, "workflow": workflow, "probe": probe}
     empty = "There is no such run." if status else NO_RUNS
     return LiveView(client, view, fetch, lambda runs: runs_fallback(runs, empty))
@@ -116,7 +118,7 @@ class LiveView(anywidget.AnyWidget):
         What the browser draws: ``kind`` ("runs", "run" or "step") and the ids for it. ``probe``
         is a path below ``/pdflow/api`` that only this server answers.
     fetch : callable
-        Returns the data of the fallback; called in a thread.
+        Returns the data of the fallback (a run, or runs); called in a thread.
     render : callable
         Makes the fallback from that.
     """
@@ -127,8 +129,8 @@ class LiveView(anywidget.AnyWidget):
         self,
         client: Client,
         view: dict[str, Any],
-        fetch: Callable[[], Any],
-        render: Callable[[Any], Fallback],
+        fetch: Callable[[], Data],
+        render: Callable[[Data], Fallback],
     ) -> None:
         # Before `super().__init__`, where anywidget reads them.
         self._esm = _read_static("widget.js") or NOT_BUILT_MODULE

@@ -84,7 +84,10 @@ def test_detached_run_continues(server: JupyterServer) -> None:
     shown = call(server, "show", run_id, "--json")
     assert shown.returncode == 0
     assert json.loads(shown.stdout) == server.get_run(run_id)
-    assert json.loads(shown.stdout)["steps"][1]["exports"]["$return_value"] == {"ok": True}
+    run = json.loads(shown.stdout)
+    assert run["steps"][1]["exports"]["$return_value"] == {"ok": True}
+    assert run["started_by"] == {"name": None, "via": "cli"}
+    assert [decider["via"] for decider in run["decisions"][0]["by"]] == ["cli"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -242,9 +242,12 @@ class AnyRun(RuleBasedStateMachine):
 
     @invariant()
     def counts_of_executions_are_plausible(self) -> None:
-        for step in self.run.steps:
+        run = self.run
+        for step in run.steps:
             assert step.runs >= step.reruns
-        execution = execution_of(self.run)
+        if run.status in ("queued", "running"):
+            assert run.current.attempts == run.attempt - (run.status == "queued")
+        execution = execution_of(run)
         assert execution.runs >= 1
         assert (execution.callback_request is not None) <= execution.called_back
 

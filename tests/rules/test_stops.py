@@ -12,7 +12,7 @@ from jupyter_pdflow.rules.events import (
     Requeue,
 )
 from jupyter_pdflow.rules.execution import execution_of, is_alone
-from tests.rules.support import DAY_MS, START, RunDriver, resume_of, suspend
+from tests.rules.support import DAY_MS, START, RunDriver, rerun, resume_of, suspend
 
 
 class TestRequeue:
@@ -36,6 +36,20 @@ class TestRequeue:
         assert execution_of(driver.run).attempt == 2
         driver.step(took=10)
         assert (driver.run.status, driver.run.usage.compute_ms) == ("succeeded", 1_010)
+
+    def test_a_step_counts_the_attempts_of_its_latest_execution(self) -> None:
+        driver = RunDriver("a", "b")
+        assert driver.run.steps[0].attempts == 0
+        driver.send(Begin(), Requeue())
+        assert driver.run.steps[0].attempts == 1
+        driver.send(Begin())
+        driver.send(driver.lapsed())
+        driver.step(**rerun())
+        assert (driver.run.steps[0].attempts, driver.run.attempt) == (3, 3)
+        driver.time_out()
+        assert (driver.run.steps[0].attempts, driver.run.attempt) == (0, 1)
+        driver.step()
+        assert [step.attempts for step in driver.run.steps] == [1, 0]
 
     def test_pending_request_is_kept(self) -> None:
         driver = RunDriver()

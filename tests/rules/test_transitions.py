@@ -17,8 +17,8 @@ from jupyter_pdflow.rules.events import (
     Requeue,
 )
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
-from jupyter_pdflow.rules.run import EmailRequest, PauseCall
-from jupyter_pdflow.rules.transitions import apply, apply_all
+from jupyter_pdflow.rules.run import EmailRequest, PauseCall, Starter
+from jupyter_pdflow.rules.transitions import apply, apply_all, new_run
 from tests.rules.support import (
     DAY_MS,
     HOUR_MS,
@@ -29,6 +29,7 @@ from tests.rules.support import (
     rerun,
     resume_of,
     suspend,
+    workflow,
 )
 
 
@@ -50,6 +51,11 @@ class TestSteps:
             {"$return_value": 1},
             {"$return_value": 2},
         ]
+
+    def test_a_new_run_says_by_what_it_was_started(self) -> None:
+        assert RunDriver().run.started_by == Starter(via="api")
+        started = new_run("r", workflow("a"), None, START, "cli").run
+        assert started.started_by == Starter(via="cli", name=None)
 
     def test_execution_has_the_event_and_earlier_exports(self) -> None:
         driver = RunDriver("a", "b", event={"n": 1})

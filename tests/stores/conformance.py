@@ -218,7 +218,12 @@ class StoreConformance:
     @settings(
         max_examples=30,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        # Each store runs this test, in a class of its own.
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+            HealthCheck.too_slow,
+        ],
     )
     @given(event=values, exports=st.dictionaries(st.text(), values, max_size=3))
     def test_any_data_survives(self, event: Any, exports: dict[str, Any]) -> None:

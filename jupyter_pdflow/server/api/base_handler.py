@@ -16,7 +16,7 @@ from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowErro
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
 from jupyter_pdflow.server.api.models import error_response
 from jupyter_pdflow.server.links.requests import is_storable
-from jupyter_pdflow.server.links.tokens import hide_links, without_urls
+from jupyter_pdflow.server.links.tokens import Answer, hide_links, without_urls
 from jupyter_pdflow.server.services import ServiceManager, Services
 from jupyter_pdflow.stores.tinydb.validation import is_id
 
@@ -113,7 +113,7 @@ class PDFlowAPIHandler(APIHandler):
             raise BadRequestError(msg)
         return body
 
-    def answer(self, data: Any, status: int = 200) -> None:
+    def answer(self, data: Answer, status: int = 200) -> None:
         """Answer with JSON, without links for users who may not use them."""
         self.set_status(status)
         self.finish(msgspec.json.encode(data if self._may_execute else without_urls(data)))
@@ -121,10 +121,10 @@ class PDFlowAPIHandler(APIHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with ``{message, reason}``."""
         error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_response(status_code, error)
+        status, body = error_response(status_code, error)
         if status == METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self._implemented_methods()))
-        self.answer(view, status)
+        self.answer(body, status)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an expected error for debugging only."""

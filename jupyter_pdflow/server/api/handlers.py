@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast, get_args
+from typing import BinaryIO, cast, get_args
 from urllib.parse import urlencode
 
-import msgspec
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
+from jupyter_pdflow.models import CancelBody, DeployBody, ResumeBody, StartBody
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
@@ -46,32 +46,6 @@ FILE_TYPE = "application/octet-stream"
 """The content type of every file. A browser must not show a step's file as a page of this origin."""
 
 
-class DeployBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /workflows``."""
-
-    path: str
-
-
-class StartBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /workflows/{id}/runs``."""
-
-    event: Any = msgspec.field(default_factory=dict)
-
-
-class ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /runs/{id}/resume``."""
-
-    data: Any = None
-    by: Literal["api", "button"] = "api"
-
-
-class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /runs/{id}/cancel``."""
-
-    reason: str | None = None
-    by: Literal["api", "button"] = "api"
-
-
 class WorkflowsHandler(PDFlowAPIHandler):
     """``/workflows``."""
 
@@ -93,8 +67,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
         await services.pool.check(source.kernel_name)
         workflow, changed = await services.service.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
-        view = workflow_view(workflow) | ({"warnings": warnings} if warnings else {})
-        self.answer(view, 201 if changed else 200)
+        self.answer(workflow_view(workflow, warnings), 201 if changed else 200)
 
 
 class WorkflowHandler(PDFlowAPIHandler):
@@ -115,9 +88,9 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
     @requires("execute")
     async def post(self, workflow_id: str) -> None:
         """Start a run."""
-        event = self.read_json(StartBody).event
+        body = self.read_json(StartBody)
         services = await self.services()
-        run = await services.service.start(workflow_id, event)
+        run = await services.service.start(workflow_id, body.event, body.by)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
         self.answer(run_view(run, services.links.urls), 201)
 

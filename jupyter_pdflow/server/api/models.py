@@ -1,27 +1,46 @@
-"""The API's JSON answers (runs, workflows, emails, files, errors), and a run as a notebook."""
+"""Makes the API's answers (runs, workflows, emails, files, errors), and a run as a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http.client import responses
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import nbformat
+from msgspec import Struct
+from msgspec.structs import asdict
 from tornado.web import HTTPError
 
+from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.rules.decisions import decision_message
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import Decision, Error, Pause, Run, Step
+from jupyter_pdflow.rules.run import Actor, Decision, Error, Pause, Resolution, Run, Starter, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary
 from jupyter_pdflow.stores.tinydb.folders import RunFile
 
-View: TypeAlias = dict[str, Any]
-"""A JSON object."""
+Model = TypeVar("Model", bound=Struct)
 
 LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
 """Returns the resume and the cancel URL of a run's id, a step and its execution."""
+
+VIA: dict[Actor, models.Via] = {
+    "link": "link",
+    "button": "jupyter",
+    "api": "api",
+    "cli": "cli",
+    "timer": "timer",
+}
+"""How the API names what starts a run and decides its pauses."""
+
+OUTCOMES: dict[Resolution, models.DecisionOutcome] = {
+    "resumed": "resumed",
+    "canceled": "canceled",
+    "timed_out": "timed_out",
+}
+"""The outcomes of pauses. The other resolutions are of executions that did not pause."""
 
 LAST_SECOND = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """About the latest time that a datetime can hold."""
@@ -38,7 +57,7 @@ REASONS = {
 """The ``reason`` of an error of Tornado or Jupyter, by HTTP status."""
 
 
-# --- runs, workflows, emails, files ---
+# --- runs ---
 
 
 def timestamp(at: datetime) -> str:
@@ -46,139 +65,181 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def workflow_view(workflow: Workflow) -> View:
-    """Return a workflow with the names of its steps."""
-    return {
-        "id": workflow.id,
-        "name": workflow.name,
-        "version": workflow.version,
-        "path": workflow.path,
-        "steps": workflow.step_names,
-        "created_at": timestamp(workflow.created_at),
-    }
-
-
-def run_view(run: Run, links_for: LinksFor) -> View:
+def run_view(run: Run, links_for: LinksFor) -> models.Run:
     """Return a run with its event and its steps' exports."""
-    view = run_item(run, links_for)
-    steps = [{**_step(step), "exports": step.exports} for step in run.steps]
-    return {**view, "event": run.event, "steps": steps}
+    steps = tuple(_extended(models.Step, _step(step), exports=step.exports) for step in run.steps)
+    return _extended(models.Run, run_item(run, links_for), event=run.event, steps=steps)
 
 
-def run_item(run: Run | RunSummary, links_for: LinksFor) -> View:
+def run_item(run: Run | RunSummary, links_for: LinksFor) -> models.RunItem:
     """Return a run as a list shows it, without its event and its steps' exports."""
-    return {
-        "id": run.id,
-        "workflow_id": run.workflow_id,
-        "workflow_name": run.workflow_name,
-        "version": run.version,
-        "status": run.status,
-        "steps": [_step(step) for step in run.steps],
-        "pause": _pause(run, run.pause, links_for) if run.pause else None,
-        "usage": {
-            "credits": run.usage.credits,
-            "compute_ms": run.usage.compute_ms,
-            "paused_ms": run.usage.paused_ms,
-        },
-        "error": _error(run.error),
-        "reason": run.reason,
-        "created_at": timestamp(run.created_at),
-        "updated_at": timestamp(run.updated_at),
-    }
+    return models.RunItem(
+        id=run.id,
+        title=run.title,
+        workflow_id=run.workflow_id,
+        workflow_name=run.workflow_name,
+        version=run.version,
+        status=run.status,
+        attempt=run.attempt,
+        replay_of=None,
+        started_by=_starter(run.started_by),
+        steps=tuple(map(_step, run.steps)),
+        pause=_pause(run.id, run.pause, links_for),
+        decisions=[_decision(each) for each in run.decisions if each.resolution in OUTCOMES],
+        usage=models.Usage(
+            credits=run.usage.credits,
+            compute_ms=run.usage.compute_ms,
+            paused_ms=run.usage.paused_ms,
+        ),
+        reason=run.reason,
+        error=_error(run.error),
+        created_at=timestamp(run.created_at),
+        updated_at=timestamp(run.updated_at),
+        ended_at=_optional_timestamp(run.ended_at),
+    )
 
 
-def email_view(email: Email) -> View:
-    """Return an email with its status."""
-    return {
-        "id": email.id,
-        "run_id": email.run_id,
-        "step": email.step,
-        "to": email.to,
-        "subject": email.subject,
-        "text": email.text,
-        "html": email.html,
-        "status": email.status,
-        "error": email.error,
-        "created_at": timestamp(email.created_at),
-    }
+def _extended(kind: type[Model], item: Struct, **more: Any) -> Model:
+    """Return a record of a subclass of the item's class: its fields, and more."""
+    return kind(**{**asdict(item), **more})
 
 
-def file_view(file: RunFile) -> View:
-    """Return a file of a run."""
-    # A step can set a file's time to any number of seconds.
-    seconds = min(max(file.modified, 0.0), LAST_SECOND)
-    modified_at = timestamp(datetime.fromtimestamp(seconds, UTC))
-    return {"path": file.path, "size": file.size, "modified_at": modified_at}
+def _step(step: Step | StepSummary) -> models.StepItem:
+    return models.StepItem(
+        name=step.name,
+        status=step.status,
+        runs=step.runs,
+        attempts=step.attempts,
+        error=_error(step.error),
+        started_at=_optional_timestamp(step.started_at),
+        ended_at=_optional_timestamp(step.ended_at),
+    )
 
 
-def history_view(number: int, entry: HistoryEntry) -> View:
-    """Return an entry of a run's history."""
-    return {
-        "n": number,
-        "at": timestamp(entry.at),
-        "event": entry.event,
-        "step": entry.step,
-        "execution": entry.execution,
-        "attempt": entry.attempt,
-        "by": entry.by,
-        "via": entry.via,
-        "note": entry.note,
-    }
+def _pause(
+    run_id: str, pause: Pause | PauseSummary | None, links_for: LinksFor
+) -> models.Pause | None:
+    if pause is None:
+        return None
+    resume_url, cancel_url = links_for(run_id, pause.step, pause.execution)
+    return models.Pause(
+        kind=pause.kind,
+        step=pause.step,
+        since=timestamp(pause.since),
+        deadline=timestamp(pause.deadline),
+        on_timeout=pause.on_timeout,
+        message=None,
+        form=None,
+        approvers=[],
+        required=1,
+        waiting_for=[],
+        resume_url=resume_url,
+        cancel_url=cancel_url,
+    )
 
 
-def decision_view(decision: Decision, workflow_name: str) -> View:
-    """Return how a pause was decided, for the answer to a link that was used too late."""
-    return {
-        "status": decision.resolution,
-        "decided_by": decision.by,
-        "decided_at": timestamp(decision.at),
-        "workflow": workflow_name,
-        "step": decision.step,
-    }
+def _decision(decision: Decision) -> models.Decision:
+    at = timestamp(decision.at)
+    deciders = []
+    if decision.by is not None:
+        via = VIA[decision.by]
+        deciders = [models.Decider(name=None, via=via, verified=False, at=at, note=None)]
+    outcome = OUTCOMES[decision.resolution]
+    return models.Decision(step=decision.step, outcome=outcome, at=at, by=deciders)
 
 
-def _step(step: Step | StepSummary) -> View:
-    return {
-        "name": step.name,
-        "status": step.status,
-        "runs": step.runs,
-        "error": _error(step.error),
-        "started_at": _optional_timestamp(step.started_at),
-        "ended_at": _optional_timestamp(step.ended_at),
-    }
+def _starter(starter: Starter | None) -> models.Starter | None:
+    return models.Starter(name=starter.name, via=VIA[starter.via]) if starter else None
 
 
-def _pause(run: Run | RunSummary, pause: Pause | PauseSummary, links_for: LinksFor) -> View:
-    resume_url, cancel_url = links_for(run.id, pause.step, pause.execution)
-    return {
-        "kind": pause.kind,
-        "step": pause.step,
-        "deadline": timestamp(pause.deadline),
-        "resume_url": resume_url,
-        "cancel_url": cancel_url,
-    }
-
-
-def _error(error: Error | None) -> View | None:
+def _error(error: Error | None) -> models.StepError | None:
     if error is None:
         return None
-    return {
-        "message": f"{error.ename}: {error.evalue}" if error.evalue else error.ename,
-        "ename": error.ename,
-        "evalue": error.evalue,
-        "traceback": error.traceback,
-        "step": error.step,
-    }
+    return models.StepError(
+        message=f"{error.ename}: {error.evalue}" if error.evalue else error.ename,
+        ename=error.ename,
+        evalue=error.evalue,
+        traceback=error.traceback,
+        step=error.step,
+    )
 
 
 def _optional_timestamp(at: datetime | None) -> str | None:
     return timestamp(at) if at else None
 
 
+# --- workflows, emails, files, history ---
+
+
+def workflow_view(workflow: Workflow, warnings: list[str] | None = None) -> models.Workflow:
+    """Return a workflow with the names of its steps, and the warnings of its deploy."""
+    return models.Workflow(
+        id=workflow.id,
+        name=workflow.name,
+        version=workflow.version,
+        path=workflow.path,
+        steps=workflow.step_names,
+        created_at=timestamp(workflow.created_at),
+        warnings=warnings or [],
+    )
+
+
+def email_view(email: Email) -> models.Email:
+    """Return an email with its status."""
+    return models.Email(
+        id=email.id,
+        run_id=email.run_id,
+        step=email.step,
+        to=email.to,
+        subject=email.subject,
+        text=email.text,
+        html=email.html,
+        status=email.status,
+        error=email.error,
+        created_at=timestamp(email.created_at),
+    )
+
+
+def file_view(file: RunFile) -> models.RunFile:
+    """Return a file of a run."""
+    # A step can set a file's time to any number of seconds.
+    seconds = min(max(file.modified, 0.0), LAST_SECOND)
+    modified_at = timestamp(datetime.fromtimestamp(seconds, UTC))
+    return models.RunFile(path=file.path, size=file.size, modified_at=modified_at)
+
+
+def history_view(number: int, entry: HistoryEntry) -> models.HistoryEntry:
+    """Return an entry of a run's history."""
+    return models.HistoryEntry(
+        n=number,
+        at=timestamp(entry.at),
+        event=entry.event,
+        step=entry.step,
+        execution=entry.execution,
+        attempt=entry.attempt,
+        by=entry.by,
+        via=None if entry.via is None else VIA[entry.via],
+        note=entry.note,
+    )
+
+
+def decision_view(decision: Decision, workflow_name: str) -> models.Decided:
+    """Return how a pause was decided, for the answer to a link that was used too late."""
+    return models.Decided(
+        message=decision_message(decision),
+        reason="already_decided",
+        status=decision.resolution,
+        decided_by=decision.by,
+        decided_at=timestamp(decision.at),
+        workflow=workflow_name,
+        step=decision.step,
+    )
+
+
 # --- errors ---
 
 
-def error_response(status: int, error: BaseException | None) -> tuple[int, View]:
+def error_response(status: int, error: BaseException | None) -> tuple[int, models.Error]:
     """Return the status and the body of the answer to a request that failed.
 
     Parameters
@@ -189,17 +250,17 @@ def error_response(status: int, error: BaseException | None) -> tuple[int, View]
         The exception that ended the request.
     """
     if isinstance(error, PDFlowError):
-        return error.status, {"message": str(error), "reason": error.reason}
+        return error.status, models.Error(message=str(error), reason=error.reason)
     if isinstance(error, OSError):
         message = (
             f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
         )
-        return 503, {"message": message, "reason": "storage"}
+        return 503, models.Error(message=message, reason="storage")
     if isinstance(error, HTTPError):
         message = _log_message(error) or responses.get(status, "Error")
     else:
         message = "Something went wrong in the server; its log has the details."
-    return status, {"message": message, "reason": REASONS.get(status, "error")}
+    return status, models.Error(message=message, reason=REASONS.get(status, "error"))
 
 
 def _log_message(error: HTTPError) -> str:

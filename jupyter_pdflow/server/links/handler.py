@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import orjson
+import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
+from msgspec.structs import replace
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, stream_request_body
 
@@ -26,7 +26,8 @@ from jupyter_pdflow.exceptions import (
     PDFlowError,
     TooManyAttemptsError,
 )
-from jupyter_pdflow.rules.decisions import decision_message, decision_on
+from jupyter_pdflow.models import Acted, Decided, Error
+from jupyter_pdflow.rules.decisions import decision_on
 from jupyter_pdflow.rules.run import Decision, Run
 from jupyter_pdflow.server.api.models import decision_view, error_response
 from jupyter_pdflow.server.links.clients import RateLimiter, classify
@@ -57,6 +58,12 @@ BODY_TIMEOUT_FACTOR = 10
 
 MAX_DISCARDED = 16 * 1024 * 1024
 """Maximum number of bytes beyond the limit that are read before the connection is closed."""
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""The policy of a page: its own script and style only."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -143,8 +150,9 @@ class LinkHandler(JupyterHandler):
         if "Expect" in headers and length.isdecimal() and int(length) > self._limit:
             raise self._too_large()
         if length != "0" or "Transfer-Encoding" in headers:
-            self._body_deadline = self._now() + self._options.body_seconds * BODY_TIMEOUT_FACTOR
-            self._start_body_timer()
+            self._heard_at = asyncio.get_running_loop().time()
+            self._body_ends = self._heard_at + self._options.body_seconds * BODY_TIMEOUT_FACTOR
+            self._await_body()
 
     def data_received(self, chunk: bytes) -> None:
         """Collect the body; discard the rest of one that is too large.
@@ -154,7 +162,7 @@ class LinkHandler(JupyterHandler):
         """
         if self._abandoned:
             return
-        self._start_body_timer()
+        self._heard_at = asyncio.get_running_loop().time()
         self._received += len(chunk)
         if self._received <= self._limit:
             self._body += chunk
@@ -171,23 +179,21 @@ class LinkHandler(JupyterHandler):
         """Stop waiting for the body of a request that is answered."""
         self._stop_body_timer()
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def _start_body_timer(self) -> None:
-        self._stop_body_timer()
-        seconds = min(self._options.body_seconds, self._body_deadline - self._now())
-        self._body_timer = asyncio.get_running_loop().call_later(seconds, self._on_body_timeout)
+    def _await_body(self) -> None:
+        """Answer 408 if no part of the body has come in time, else wait for the next one."""
+        loop = asyncio.get_running_loop()
+        ends = min(self._heard_at + self._options.body_seconds, self._body_ends)
+        if loop.time() < ends:
+            self._body_timer = loop.call_at(ends, self._await_body)
+            return
+        # Before the end of the body, so that Tornado closes the connection.
+        self._abandoned = True
+        error = HTTPError(408, "The body did not arrive in time; the pause stays.")
+        self.send_error(408, exc_info=(HTTPError, error, None))
 
     def _stop_body_timer(self) -> None:
         if self._body_timer is not None:
             self._body_timer.cancel()
-
-    def _on_body_timeout(self) -> None:
-        """Answer 408 before the end of the body, so that Tornado closes the connection."""
-        self._abandoned = True
-        error = HTTPError(408, "The body did not arrive in time; the pause stays.")
-        self.send_error(408, exc_info=(HTTPError, error, None))
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)
@@ -211,25 +217,14 @@ class LinkHandler(JupyterHandler):
     def compute_etag(self) -> None:
         """Send no ETag: answers must not be cached."""
 
+    content_security_policy = "default-src 'none'; frame-ancestors 'none'"
+    """The policy of answers; a page gets one of its own."""
+
     def set_default_headers(self) -> None:
         """Set the headers of all answers."""
         super().set_default_headers()
         for name, value in HEADERS.items():
             self.set_header(name, value)
-
-    @cached_property
-    def nonce(self) -> str:
-        """The nonce of the page's own script and style."""
-        return secrets.token_urlsafe(16)
-
-    @property
-    def content_security_policy(self) -> str:
-        """The policy that allows the page's own script and style only."""
-        own = f"'nonce-{self.nonce}'"
-        return (
-            f"default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; "
-            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-        )
 
     # --- serving ---
 
@@ -241,9 +236,10 @@ class LinkHandler(JupyterHandler):
     head = post = put = patch = delete = options = get
 
     async def _serve(self) -> None:
-        if self._finished:  # by `_on_body_timeout`, just before the body was complete
+        if self._finished:  # by `_await_body`, just before the body was complete
             return
-        self._stop_body_timer()
+        if self._body_timer is not None:
+            self._body_timer.cancel()
         if not self.check_host():
             raise HTTPError(403)
         self._service_manager.check()
@@ -307,17 +303,16 @@ class LinkHandler(JupyterHandler):
 
     def _answer_result(self, target: LinkTarget, *, kept: bool) -> None:
         result: Result = "accepted" if kept else RESULTS[self._action]
-        view = {"status": result, "workflow": target.workflow, "step": target.step}
-        self._answer(202 if kept else 200, view, result_page(target, result, datetime.now(UTC)))
+        acted = Acted(status=result, workflow=target.workflow, step=target.step)
+        self._answer(202 if kept else 200, acted, result_page(target, result, datetime.now(UTC)))
 
     def _answer_decided(self, decision: Decision, target: LinkTarget) -> None:
-        message, reason = decision_message(decision), AlreadyDecidedError.reason
-        view = {"message": message, "reason": reason, **decision_view(decision, target.workflow)}
-        self._answer(AlreadyDecidedError.status, view, decided_page(target, decision))
+        decided = decision_view(decision, target.workflow)
+        self._answer(AlreadyDecidedError.status, decided, decided_page(target, decision))
 
     def _answer_test(self) -> None:
-        view = {"status": "test", "workflow": None, "step": None, "message": TEST_MESSAGE}
-        self._answer(200, view, plain_page("test", "A link of test mode", TEST_MESSAGE))
+        acted = Acted(status="test", workflow=None, step=None, message=TEST_MESSAGE)
+        self._answer(200, acted, plain_page("test", "A link of test mode", TEST_MESSAGE))
 
     def _answer_preflight(self) -> None:
         requested = self.request.headers.get("Access-Control-Request-Headers", "*")
@@ -327,37 +322,39 @@ class LinkHandler(JupyterHandler):
         self.set_status(204)
         self.finish()
 
-    def _answer(self, status: int, view: dict[str, Any], page: Page) -> None:
+    def _answer(self, status: int, body: Acted | Decided | Error, page: Page) -> None:
         """Answer a program with JSON, and every other client with a page."""
         if self._client == "program" and not self._by_script:
-            self._send_json(status, view)
+            self._send_json(status, body)
         else:
             self._send_page(status, page)
 
-    def _send_json(self, status: int, view: dict[str, Any]) -> None:
+    def _send_json(self, status: int, body: Acted | Decided | Error) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(orjson.dumps(view))
+        self.finish(msgspec.json.encode(body))
 
     def _send_page(self, status: int, page: Page) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        nonce = None if self._by_script else self.nonce
+        nonce = None if self._by_script else secrets.token_urlsafe(16)
+        if nonce is not None:
+            self.set_header("Content-Security-Policy", PAGE_POLICY.format(nonce=nonce))
         self.finish(render(page, nonce, scripts=self._client in ("page", "form")))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error, as JSON or as a page."""
         error = kwargs.get("exc_info", (None, None))[1]
-        status, view = error_response(status_code, error)
-        page = error_page(status, view["message"])
+        status, body = error_response(status_code, error)
+        page = error_page(status, body.message)
         if isinstance(error, ConfigurationError):
-            page = plain_page(page.state, page.heading, view["message"])
+            page = plain_page(page.state, page.heading, body.message)
         elif status >= SERVER_ERROR:
             # Other server errors name files of this server; clients of links are unauthenticated.
-            view["message"] = UNAVAILABLE_MESSAGE
+            body = replace(body, message=UNAVAILABLE_MESSAGE)
         if isinstance(error, TooManyAttemptsError):
             self.set_header("Retry-After", str(error.seconds))
-        self._answer(status, view, page)
+        self._answer(status, body, page)
 
     # --- logs ---
 

@@ -233,6 +233,7 @@ def _decision_text(target: LinkTarget, decision: Decision) -> tuple[str, str]:
         "link": " by this link" if decision.resolution == RESULTS[target.action] else other,
         "button": " by a button in Jupyter",
         "api": " through the API",
+        "cli": " from the command line",
         "timer": " by its timer",
     }[decision.by]
     return f"Already {decision.resolution}", f"{subject} was already {decision.resolution}{by}."

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -17,9 +17,12 @@ import msgspec
 import orjson
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import KeyFileError, NotFoundError
 from jupyter_pdflow.formatting import without_secrets
+from jupyter_pdflow.models import RunItem
 from jupyter_pdflow.server.links.requests import HIDDEN
 from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
@@ -320,6 +323,9 @@ _LINK = re.compile(
 _LINK_BYTES = bytes(byte for byte in range(128) if re.match(r"[\w.%/\\-]", chr(byte)))
 """All bytes that a link can consist of."""
 
+Answer: TypeAlias = Struct | Sequence[Struct]
+"""What a route answers with: a record of `jupyter_pdflow.models`, or several."""
+
 _FORMATTER = logging.Formatter()
 
 
@@ -386,14 +392,17 @@ class LinkHider:
         return _hide_in_bytes(rest)
 
 
-def without_urls(data: Any) -> Any:
+def without_urls(data: Answer) -> Answer:
     """Return an answer with the URLs of each run's pause replaced by None."""
-    if isinstance(data, list):
-        return [without_urls(item) for item in data]
-    pause = data.get("pause") if isinstance(data, dict) else None
-    if isinstance(pause, dict):
-        return {**data, "pause": {**pause, "resume_url": None, "cancel_url": None}}
-    return data
+    if isinstance(data, Struct):
+        return _without_urls(data)
+    return [_without_urls(item) for item in data]
+
+
+def _without_urls(item: Struct) -> Struct:
+    if not isinstance(item, RunItem) or item.pause is None:
+        return item
+    return replace(item, pause=replace(item.pause, resume_url=None, cancel_url=None))
 
 
 def _hide_in_text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -79,25 +79,25 @@ class AppendedRecords(Records[R]):
         previous : Struct, optional
             The record as it is stored. If it is `record`, nothing is appended.
         """
-        path, older = self.path(record_id), self.directory / file_name(record_id)
-        known = CACHE.stamp(str(path))
-        first = self._last_entry(record_id) + 1
+        path = f"{self._above}{record_id}{appended.SUFFIX}"
+        known, first = CACHE.stamp(path), self._entries.get(record_id)
+        if first is None:
+            first = self._last_entry(record_id)
+        history = dict(enumerate(entries, first + 1))
         write = Write(
-            str(path),
-            b""
-            if record is previous
-            else line_of(self._kind, record, dict(enumerate(entries, first))),
+            path,
+            b"" if record is previous else line_of(self._kind, record, history),
             append=True,
-            move_to=None if to is None else str(to / path.name),
-            remove=str(older) if known is None and older.exists() else None,
+            move_to=None if to is None else f"{to}{os.sep}{record_id}{appended.SUFFIX}",
+            remove=None if known else self._older(record_id),
             known=known,
         )
-        with self.holding(record_id, previous):
-            stamp = await self._writer.write(write)
-        CACHE.put(write.move_to or write.path, stamp, record)
-        self._entries[record_id] = first + len(entries) - 1
-        if to is not None:
-            del self._entries[record_id]
+        stamp = await self._write(record_id, write, previous)
+        CACHE.put(write.move_to or path, stamp, record)
+        if to is None:
+            self._entries[record_id] = first + len(entries)
+        else:
+            self._entries.pop(record_id, None)
         return stamp
 
     def history(self, record_id: str) -> dict[int, HistoryEntry]:
@@ -123,11 +123,13 @@ class AppendedRecords(Records[R]):
             self.read(record_id)
             (self.directory / file_name(record_id)).unlink()
 
+    def _older(self, record_id: str) -> str | None:
+        """Return the path of a record's file of format 1, if there is one."""
+        path = f"{self._above}{record_id}{SUFFIX}"
+        return path if os.path.lexists(path) else None
+
     def _last_entry(self, record_id: str) -> int:
         """Return the number of the newest history entry; 0 if there is none."""
-        if record_id not in self._entries:
-            numbers: Iterable[int] = ()
-            with suppress(StoredFileError):
-                numbers = self.history(record_id)
-            self._entries[record_id] = max(numbers, default=0)
-        return self._entries[record_id]
+        with suppress(StoredFileError):
+            return max(self.history(record_id), default=0)
+        return 0

@@ -58,11 +58,11 @@ READ_AT_ONCE = 100
 ATTEMPTS = 2
 """How often the file is made anew, for one list, if it turns out to be damaged."""
 
-
 DAMAGED = (sqlite3.Error, MsgspecError)
 """Errors that mean that the file is of no use."""
 
 FAILURES = (*DAMAGED, OSError)
+"""Errors after which a query brings the index up to date again; an `OSError` leaves the file."""
 
 
 class _Changes:
@@ -70,32 +70,26 @@ class _Changes:
 
     def __init__(self) -> None:
         self._removed: dict[str, None] = {}
-        self._runs: dict[str, tuple[AnyRun, Stamp | None]] = {}
-        self._emails: dict[str, tuple[Email, Stamp | None]] = {}
+        self.runs: dict[str, tuple[AnyRun, Stamp | None]] = {}
+        self.emails: dict[str, tuple[Email, Stamp | None]] = {}
 
     def __len__(self) -> int:
-        return len(self._removed) + len(self._runs) + len(self._emails)
-
-    def put_run(self, run: AnyRun, stamp: Stamp | None) -> None:
-        self._runs[run.id] = run, stamp
-
-    def put_email(self, email: Email, stamp: Stamp | None) -> None:
-        self._emails[email.id] = email, stamp
+        return len(self._removed) + len(self.runs) + len(self.emails)
 
     def remove_runs(self, run_ids: Iterable[str]) -> None:
         removed = dict.fromkeys(run_ids)
         self._removed |= removed
         for run_id in removed:
-            self._runs.pop(run_id, None)
-        for email_id, (email, _) in list(self._emails.items()):
+            self.runs.pop(run_id, None)
+        for email_id, (email, _) in list(self.emails.items()):
             if email.run_id in removed:
-                del self._emails[email_id]
+                del self.emails[email_id]
 
     def apply(self, database: IndexDatabase) -> None:
         """Write the changes. What was put after a removal is put after it here, too."""
         database.remove_runs(list(self._removed))
-        database.put_runs(row_of_run(*put) for put in self._runs.values())
-        database.put_emails(row_of_email(*put) for put in self._emails.values())
+        database.put_runs(row_of_run(*put) for put in self.runs.values())
+        database.put_emails(row_of_email(*put) for put in self.emails.values())
 
 
 class Index:
@@ -139,7 +133,7 @@ class Index:
         if self._updating is not None:
             self._updating.cancel()
             await asyncio.wait([self._updating])
-        await asyncio.gather(*self._writing)
+        await asyncio.gather(*self._writing, return_exceptions=True)
         await self._in_thread(self._close, self._take_changes())
         self._thread.shutdown(wait=False)
 
@@ -157,14 +151,16 @@ class Index:
             the next start.
         """
         if self._updating is not None:
-            self._changes.put_run(run, stamp)
-            self._plan_writing()
+            self._changes.runs[run.id] = run, stamp
+            if self._timer is None:
+                self._plan_writing()
 
     def put_email(self, email: Email, stamp: Stamp | None) -> None:
         """Show an email from now on as it is here; as `put_run`."""
         if self._updating is not None:
-            self._changes.put_email(email, stamp)
-            self._plan_writing()
+            self._changes.emails[email.id] = email, stamp
+            if self._timer is None:
+                self._plan_writing()
 
     def remove_runs(self, run_ids: Sequence[str]) -> None:
         """Show runs and their emails no more. Call it when their files are removed."""

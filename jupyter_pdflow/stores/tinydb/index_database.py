@@ -48,7 +48,7 @@ CREATE INDEX runs_by_status ON runs (status, id);
 CREATE INDEX runs_by_workflow ON runs (workflow, id);
 CREATE INDEX runs_by_both ON runs (workflow, status, id);
 CREATE INDEX runs_by_pause ON runs (pause, id) WHERE pause IS NOT NULL;
-CREATE INDEX runs_by_end ON runs (ended_at, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX runs_by_end ON runs (id, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_queued ON runs (updated_at) WHERE status = 'queued';
 CREATE TABLE texts (number INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE emails (
@@ -62,10 +62,9 @@ CREATE INDEX emails_by_status ON emails (status);
 
 _PUT_RUNS = """
 INSERT INTO runs (id, status, workflow, pause, updated_at, ended_at, stamp, summary)
-SELECT json_extract(value, '$.id'), json_extract(value, '$.status'),
-    json_extract(value, '$.workflow'), json_extract(value, '$.pause'),
-    json_extract(value, '$.updated_at'), json_extract(value, '$.ended_at'),
-    json_extract(value, '$.stamp'), json_extract(value, '$.summary')
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+    json_extract(value, '$[6]'), json_extract(value, '$[8]')
 FROM json_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET
     status = excluded.status, workflow = excluded.workflow, pause = excluded.pause,
@@ -75,16 +74,15 @@ ON CONFLICT (id) DO UPDATE SET
 
 _PUT_TEXTS = """
 INSERT INTO texts (number, text)
-SELECT runs.number, json_extract(value, '$.text')
-FROM json_each(?) JOIN runs ON runs.id = json_extract(value, '$.id') WHERE true
+SELECT runs.number, json_extract(value, '$[7]')
+FROM json_each(?) JOIN runs ON runs.id = json_extract(value, '$[0]') WHERE true
 ON CONFLICT (number) DO UPDATE SET text = excluded.text WHERE text != excluded.text
 """
 
 _PUT_EMAILS = """
 INSERT INTO emails (id, run_id, status, created_at, stamp, summary)
-SELECT json_extract(value, '$.id'), json_extract(value, '$.run_id'),
-    json_extract(value, '$.status'), json_extract(value, '$.created_at'),
-    json_extract(value, '$.stamp'), json_extract(value, '$.summary')
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
 FROM json_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET
     status = excluded.status, created_at = excluded.created_at, stamp = excluded.stamp,
@@ -114,7 +112,7 @@ DELETE FROM differing;
 # A record with two files is read again in any case.
 _PUT_FOUND = """
 INSERT INTO found (id, stamp)
-SELECT json_extract(value, '$.id'), json_extract(value, '$.stamp') FROM json_each(?) WHERE true
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) WHERE true
 ON CONFLICT (id) DO UPDATE SET stamp = NULL
 """
 
@@ -271,9 +269,10 @@ class IndexDatabase:
 
     def ended_before(self, moment: datetime, limit: int, after: str | None) -> list[str]:
         """Return the ids of runs that ended before a time and have no queued email, sorted."""
+        # The plus has SQLite look at the emails of the run, not at all that are queued.
         (text,) = self._sql.execute(
             "SELECT json_group_array(id) FROM (SELECT id FROM runs WHERE ended_at < ? AND id > ? "
-            "AND NOT EXISTS (SELECT 1 FROM emails WHERE run_id = runs.id AND status = 'queued') "
+            "AND NOT EXISTS (SELECT 1 FROM emails WHERE run_id = runs.id AND +status = 'queued') "
             "ORDER BY id LIMIT ?)",
             (microseconds(moment), after or "", limit),
         ).fetchone()

@@ -16,7 +16,7 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, StepOutputs, run_of
 from jupyter_pdflow.stores.tinydb import appended
-from jupyter_pdflow.stores.tinydb.storage import beginning, dump_record, parse_record
+from jupyter_pdflow.stores.tinydb.storage import FORMAT, beginning, dump_record, parse_record
 from jupyter_pdflow.stores.tinydb.validation import (
     LARGEST_COUNT,
     flaw_of_run,
@@ -131,17 +131,22 @@ def file_name(record_id: str, suffix: str = SUFFIX) -> str:
         The id is not valid.
     """
     if not is_id(record_id):
-        msg = f"{record_id[:QUOTED]!a} is not the id of a record."
-        raise StoredFileError(msg)
+        raise not_an_id(record_id)
     return f"{record_id}{suffix}"
+
+
+def not_an_id(text: str) -> StoredFileError:
+    """Return the error for a text that is not the id of a record."""
+    return StoredFileError(f"{text[:QUOTED]!a} is not the id of a record.")
 
 
 def line_of(kind: RecordType[R], record: R, history: Mapping[int, HistoryEntry]) -> bytes:
     """Return a record, and entries of its history by number, as a line of its file."""
-    line = kind.dump(record)
+    # As `RecordType.dump`, but in one step: this is on the way of each transition.
+    line = b'{"%b":{"1":{"format":%d,%b}' % (kind.table.encode(), FORMAT, encode(record)[1:])
     if not history:
-        return line
-    return b'%b,"%b":%b}' % (line[:-1], appended.HISTORY.encode(), encode(history))
+        return line + b"}"
+    return b'%b,"%b":%b}' % (line, appended.HISTORY.encode(), encode(history))
 
 
 def history_in(content: bytes) -> dict[int, HistoryEntry]:

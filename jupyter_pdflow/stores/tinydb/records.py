@@ -8,7 +8,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     RecordType,
     file_name,
     id_of,
+    not_an_id,
 )
 from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 4 * 2**20
 """Maximum size of the files of cached records; as objects they take about six times as much."""
+
+
+SIZE = 2
+"""The place of the size in a stamp."""
 
 
 class RecordCache:
@@ -68,20 +73,13 @@ class RecordCache:
 
     def put(self, path: str, stamp: Stamp, record: Any) -> None:
         """Cache the record of a file with that stamp, and drop the oldest ones beyond the limit."""
-        self._drop(path)
+        if path in self._cached:
+            self._size -= self._cached.pop(path)[0][SIZE]
         self._cached[path] = stamp, record
-        self._size += _size_of(stamp)
+        self._size += stamp[SIZE]
         while self._size > self._limit and len(self._cached) > 1:
-            self._drop(next(iter(self._cached)))
-
-    def _drop(self, path: str) -> None:
-        cached = self._cached.pop(path, None)
-        if cached is not None:
-            self._size -= _size_of(cached[0])
-
-
-def _size_of(stamp: Stamp) -> int:
-    return stamp[2]
+            _, (oldest, _) = self._cached.popitem(last=False)
+            self._size -= oldest[SIZE]
 
 
 CACHE = RecordCache(CACHE_BYTES)
@@ -131,6 +129,8 @@ class Records(Generic[R]):
     def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
         self.directory = directory
         self._kind = kind
+        self._suffixes = kind.suffixes
+        self._above = f"{directory}{os.sep}"
         self._writer = writer
         self._prefix = beginning(kind.table)
         document = defstruct("Document", [(kind.table, dict[str, kind.kind])])  # type: ignore[name-defined]
@@ -149,7 +149,7 @@ class Records(Generic[R]):
         StoredFileError
             The text is no id.
         """
-        return self.directory / file_name(record_id, self._kind.suffixes[0])
+        return self.directory / file_name(record_id, self._suffixes[0])
 
     def has(self, record_id: str) -> bool:
         """Whether there is a file for that id, readable or not."""
@@ -179,9 +179,7 @@ class Records(Generic[R]):
     def _names(self, *suffixes: str) -> list[str]:
         with os.scandir(self.directory) as entries:
             return [
-                entry.name
-                for entry in entries
-                if entry.name.endswith(suffixes or self._kind.suffixes)
+                entry.name for entry in entries if entry.name.endswith(suffixes or self._suffixes)
             ]
 
     def get(self, record_id: str) -> R:
@@ -224,21 +222,19 @@ class Records(Generic[R]):
         previous = None
         with suppress(StoredFileError):
             previous = self.get(record_id)
-        with self.holding(record_id, previous):
-            stamp = await self._writer.write(Write(path, content))
+        stamp = await self._write(record_id, Write(path, content), previous)
         CACHE.put(path, stamp, record)
         return stamp
 
-    @contextmanager
-    def holding(self, record_id: str, previous: R | None) -> Iterator[None]:
-        """Let `get` return a record as it was before a write, until the block ends.
+    async def _write(self, record_id: str, write: Write, previous: R | None) -> Stamp:
+        """Carry out a write; until then, `get` returns the record as it was before.
 
         A new state is visible in its file before it is durable, and must not be read then.
         """
         if previous is not None:
             self._previous[record_id] = previous
         try:
-            yield
+            return await self._writer.write(write)
         finally:
             self._previous.pop(record_id, None)
 
@@ -275,24 +271,25 @@ class Records(Generic[R]):
             path.unlink(missing_ok=True)
 
     def _paths(self, record_id: str) -> list[Path]:
-        return [self.directory / file_name(record_id, suffix) for suffix in self._kind.suffixes]
+        return [self.directory / file_name(record_id, suffix) for suffix in self._suffixes]
 
     def _found(self, record_id: str) -> tuple[str, Stamp]:
-        """Find the file of a record, and its state."""
-        for suffix in self._kind.suffixes:
-            name = file_name(record_id, suffix)
-            path = f"{self.directory}{os.sep}{name}"
+        """Find the file of a record, and its state; errors as of `get`."""
+        if not is_id(record_id):
+            raise not_an_id(record_id)
+        for suffix in self._suffixes:
+            path = f"{self._above}{record_id}{suffix}"
             try:
                 return path, stamp_of(path)
             except FileNotFoundError as error:
                 missing = error
             except OSError as error:
-                raise read_error(name, error) from error
-        raise read_error(file_name(record_id, self._kind.suffixes[0]), missing) from missing
+                raise read_error(record_id + suffix, error) from error
+        raise read_error(record_id + self._suffixes[0], missing) from missing
 
     def _load(self, name: str) -> R:
         """Read a file in the leanest way: a TinyDB for each would take five times as long."""
-        path = f"{self.directory}{os.sep}{name}"
+        path = f"{self._above}{name}"
         try:
             content = self._content_of(path, name)
         except OSError as error:

@@ -14,7 +14,6 @@ from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
 from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN
 from jupyter_pdflow.stores.tinydb.storage import in_reader
-from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 
 logger = logging.getLogger(__name__)
@@ -62,8 +61,6 @@ class Runs:
             The run's file can't be read.
         """
         records = self._active if run_id in self._active_ids else self._finished
-        if not is_id(run_id):
-            raise _unknown(run_id)
         try:
             return records.get(run_id)
         except StoredFileError as error:

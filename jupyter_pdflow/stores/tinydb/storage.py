@@ -256,9 +256,8 @@ def write_synced(name: str, content: bytes) -> None:
         os.close(fd)
 
 
-def sync_data(fd: int) -> None:
-    """Make durable what was written to a file, and its size; macOS and Windows have `fsync` only."""
-    getattr(os, "fdatasync", os.fsync)(fd)
+sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+"""Makes durable what was written to a file, and its size; macOS and Windows have `fsync` only."""
 
 
 def sync_directory(path: str | Path) -> None:

@@ -61,12 +61,12 @@ class StorageHealth:
     """Logs once when the storage starts to fail, and once when it works again."""
 
     def __init__(self) -> None:
-        self._failing = False
+        self.failing = False
 
     def failed(self, error: OSError) -> StorageUnavailableError:
         """Note that the storage has failed, and return the error to raise."""
-        if not self._failing:
-            self._failing = True
+        if not self.failing:
+            self.failing = True
             logger.error(
                 "The data directory can't be used: %s. Free some space or repair it. Until then, "
                 "requests are refused, and the results of steps are kept in memory.",
@@ -76,9 +76,9 @@ class StorageHealth:
         return StorageUnavailableError(msg)
 
     def works(self) -> None:
-        """Note that a write succeeded."""
-        if self._failing:
-            self._failing = False
+        """Note that a write has succeeded, after some that failed."""
+        if self.failing:
+            self.failing = False
             logger.info("The data directory can be written again.")
 
 
@@ -242,7 +242,8 @@ class TinyDBStore:
         except OSError as error:
             self._list_as_before(before, run)
             raise self._health.failed(error) from error
-        self._health.works()
+        if self._health.failing:
+            self._health.works()
         self._note(run, stamp)
         if run.outbox:
             await self._complete(run)
@@ -415,8 +416,14 @@ class TinyDBStore:
             self._deadlines.set(run.id, run.wakes_at)
         else:
             self._deadlines.unset(run.id)
+        if self._listeners:
+            # Not now: what follows from the change comes first, such as executing a step.
+            asyncio.get_running_loop().call_soon(self._tell, run)
+
+    def _tell(self, run: Run) -> None:
+        change = change_of(run)
         for queue in self._listeners:
-            queue.put_nowait(change_of(run))
+            queue.put_nowait(change)
 
     def _list_as_before(self, before: Run | None, run: Run) -> None:
         """Note that a commit failed: the index may have read the line that was cut off then."""

@@ -12,16 +12,13 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, cast
 
 from jupyter_pdflow.stores.tinydb.appended import AppendedFile
 from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, held, sync_directory, write_synced
-
-T = TypeVar("T")
 
 MOST_OPEN = 256
 """Maximum number of files that stay open."""
@@ -104,7 +101,7 @@ class WriterThread:
     def _run(self) -> None:
         with self._files:
             while batch := _next_batch(self._jobs):
-                jobs = [job for job in batch if job is not None]
+                jobs = cast("list[_Job]", batch if batch[-1] is not None else batch[:-1])
                 results = self._files.carry_out([job.write for job in jobs])
                 _answer(jobs, results)
                 if len(jobs) < len(batch):
@@ -156,18 +153,19 @@ class _OpenFiles:
 
     def carry_out(self, writes: list[Write]) -> list[Stamp | Exception]:
         """Write, sync, and then move and remove; a write that fails leaves the others alone."""
-        failed: dict[int, Exception] = {}
+        results: list[Stamp | Exception | None] = [None] * len(writes)
         for step in (self._write, self._sync, self._finish):
             for number, write in enumerate(writes):
-                if number not in failed and isinstance(error := _attempt(step, write), Exception):
-                    failed[number] = error
+                if isinstance(results[number], Exception):
+                    continue
+                try:
+                    results[number] = step(write)
+                except Exception as error:  # noqa: BLE001  the thread must not end; who waits gets it
+                    results[number] = error
                     self._clean_up(write)
-        stamps = [
-            failed[number] if number in failed else _attempt(self._stamp, write)
-            for number, write in enumerate(writes)
-        ]
-        self._close_oldest()
-        return stamps
+        if len(self._open) > MOST_OPEN:
+            self._close_oldest()
+        return cast("list[Stamp | Exception]", results)
 
     def compact(self) -> None:
         """Replace files that have grown large by their newest state."""
@@ -194,14 +192,24 @@ class _OpenFiles:
             os.replace(write.path + TEMPORARY, write.path)  # noqa: PTH105
             sync_directory(os.path.dirname(write.path))  # noqa: PTH120
 
-    def _finish(self, write: Write) -> None:
-        if write.move_to is not None:
-            self._move(write, write.move_to)
-        elif write.append and (appended := self._open[write.path]).has_grown_large:
-            self._large.append(appended)
-        if write.remove is not None:
+    def _finish(self, write: Write) -> Stamp:
+        """Move and remove what a write says; return the state of the file then."""
+        stamp = self._place(write)
+        if write.remove is not None:  # last: after an error before, it is still of use
             with suppress(OSError):
                 os.unlink(write.remove)  # noqa: PTH108
+        return stamp
+
+    def _place(self, write: Write) -> Stamp:
+        if write.move_to is not None:
+            self._move(write, write.move_to)
+            return stamp_of(write.move_to)
+        file = self._open.get(write.path) if write.append else None
+        if file is None:
+            return stamp_of(write.path)
+        if file.has_grown_large:
+            self._large.append(file)
+        return file.stamp
 
     def _move(self, write: Write, to: str) -> None:
         try:
@@ -238,17 +246,6 @@ class _OpenFiles:
     def _close_oldest(self) -> None:
         while len(self._open) > MOST_OPEN:
             self._close(next(iter(self._open)))
-
-    def _stamp(self, write: Write) -> Stamp:
-        file = self._open.get(write.path) if write.append else None
-        return file.stamp if file is not None else stamp_of(write.move_to or write.path)
-
-
-def _attempt(step: Callable[[Write], T], write: Write) -> T | Exception:
-    try:
-        return step(write)
-    except Exception as error:  # noqa: BLE001  the thread must not end; who waits gets it
-        return error
 
 
 def stamp_of(path: str | Path) -> Stamp:

@@ -23,13 +23,15 @@ const BADGE_LABELS: Record<BadgeStatus, string> = {
 const DEADLINE_LABELS: Record<PauseKind, string> = {
   suspend: 'time runs out in',
   rerun: 'runs again in',
-  delay: 'continues in'
+  delay: 'continues in',
+  retry: 'is tried again in'
 };
 
 const PAUSE_LABELS: Record<PauseKind, string> = {
   suspend: 'waits for a person',
   rerun: 'runs again later',
-  delay: 'continues later'
+  delay: 'continues later',
+  retry: 'is tried again later'
 };
 
 /** Return the label of a badge. */

@@ -1,10 +1,22 @@
 import { hasEnded, isWaiting } from './formatting';
-import type { Run, RunChange, RunItem } from './types';
+import type { Pause, Run, RunChange, RunItem } from './types';
 
 /** The groups of the list, in order. */
 export type GroupName = 'waiting' | 'active' | 'ended';
 
 const ACTIVE_ORDER = ['paused', 'running', 'queued'];
+
+/** What a change does not say about the pause of a run. */
+const UNREAD = {
+  on_timeout: 'resume',
+  message: null,
+  form: null,
+  approvers: [],
+  required: 1,
+  waiting_for: [],
+  resume_url: null,
+  cancel_url: null
+} satisfies Partial<Pause>;
 
 /** Return the group that a run belongs to. */
 export function groupOf(run: RunItem): GroupName {
@@ -37,15 +49,15 @@ export function byEnd(one: RunItem, other: RunItem): number {
 /** Return a run with a change applied, to show until the run is read. */
 export function applyChange(run: RunItem, change: RunChange): RunItem {
   const { pause_kind: kind, deadline, step, status, updated_at } = change;
-  const links = { resume_url: null, cancel_url: null };
-  const pause = kind !== null && deadline !== null ? { kind, deadline, step, ...links } : null;
+  const isPaused = kind !== null && deadline !== null;
+  const pause = isPaused ? { ...UNREAD, kind, deadline, step, since: updated_at } : null;
   return { ...run, status, pause, updated_at };
 }
 
 /** Return a run without its event and exports, which may be large. */
 export function toRunItem(run: Run | RunItem): RunItem {
-  const steps = run.steps.map(({ name, status, runs, error, started_at, ended_at }) => {
-    return { name, status, runs, error, started_at, ended_at };
+  const steps = run.steps.map(({ name, status, runs, attempts, error, started_at, ended_at }) => {
+    return { name, status, runs, attempts, error, started_at, ended_at };
   });
   const item: RunItem & { event?: unknown } = { ...run, steps };
   delete item.event;

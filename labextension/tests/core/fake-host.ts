@@ -134,16 +134,22 @@ export function makeRun(id: string, props: RunProps = {}): Run {
   const name = props.workflow_name ?? 'approve-invoice';
   return {
     id,
+    title: null,
     workflow_id: `notebooks-${name}`,
     workflow_name: name,
     version: '3f9c2a7be01d44aa',
     status: 'running',
+    attempt: 1,
+    replay_of: null,
+    started_by: { name: null, via: 'api' },
     pause: null,
+    decisions: [],
     usage: { credits: 1, compute_ms: 120, paused_ms: 0 },
     error: null,
     reason: null,
     created_at: at,
     updated_at: at,
+    ended_at: null,
     event: {},
     ...props,
     steps: (props.steps ?? [{ name: 'ask' }, { name: 'pay' }]).map(makeStep)
@@ -161,7 +167,20 @@ export function makeWaiting(id: string, props: RunProps = {}): Run {
 export function makePause(kind: Pause['kind'], step: string, props: Partial<Pause> = {}): Pause {
   const deadline = new Date(Date.now() + 3_600_000).toISOString();
   const urls = { resume_url: 'http://h/pdflow/resume/x', cancel_url: 'http://h/pdflow/cancel/x' };
-  return { kind, step, deadline, ...urls, ...props };
+  return {
+    kind,
+    step,
+    since: new Date().toISOString(),
+    deadline,
+    on_timeout: 'resume',
+    message: null,
+    form: null,
+    approvers: [],
+    required: 1,
+    waiting_for: [],
+    ...urls,
+    ...props
+  };
 }
 
 /** Return an error of a step. */
@@ -189,6 +208,7 @@ function makeStep(props: Partial<Step>): Step {
     name: 'step',
     status: 'pending',
     runs: 0,
+    attempts: 0,
     error: null,
     started_at: null,
     ended_at: null,

@@ -1,5 +1,6 @@
 import type { Run } from '../../src/core/types';
 import type { WidgetModel } from '../../src/widget/kernel-channel';
+import { makePause, makeRun } from '../core/fake-host';
 
 export interface SentMessage {
   id: string;
@@ -47,22 +48,15 @@ export class FakeModel implements WidgetModel {
 
 /** Return a run that waits at its only step. */
 export function run(id: string, over: Partial<Run> = {}): Run {
-  const step = { name: 'ask', status: 'paused' as const, runs: 1, error: null, exports: {} };
   const links = { resume_url: 'http://x/resume/key', cancel_url: 'http://x/cancel/key' };
-  return {
-    id,
+  return makeRun(id, {
     workflow_id: 'w',
     workflow_name: 'w',
     version: '1',
     status: 'paused',
-    event: {},
-    steps: [{ ...step, started_at: '2026-11-22T10:00:00Z', ended_at: null }],
-    pause: { kind: 'suspend', step: 'ask', deadline: '2099-11-22T10:00:00Z', ...links },
+    steps: [{ name: 'ask', status: 'paused', runs: 1, started_at: '2026-11-22T10:00:00Z' }],
+    pause: makePause('suspend', 'ask', { deadline: '2099-11-22T10:00:00Z', ...links }),
     usage: { credits: 1, compute_ms: 10, paused_ms: 0 },
-    error: null,
-    reason: null,
-    created_at: '2026-11-22T10:00:00Z',
-    updated_at: '2026-11-22T10:00:00Z',
     ...over
-  };
+  });
 }

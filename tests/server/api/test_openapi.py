@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker
+from msgspec import Struct
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from jupyter_pdflow import models
 from jupyter_pdflow.server.api.handlers import OPENAPI, ROUTES, UnknownHandler
+from jupyter_pdflow.server.app import SCHEMA
 from jupyter_pdflow.server.links.tokens import ACTIONS
+from scripts.openapi import descriptions, document, records, schemas
 from tests.servers import JupyterServer
 
 Paused = Callable[..., Any]
@@ -23,6 +27,7 @@ DESCRIPTION: Any = yaml.safe_load(OPENAPI.read_text())
 REGISTRY: Any = Registry().with_resource(
     "urn:api", Resource(contents=DESCRIPTION, specification=DRAFT202012)
 )
+RECORDS = [pytest.param(record, id=record.__name__) for record in records()]
 METHODS_OF_JUPYTER = {"options"}
 """Jupyter answers these methods on every route of its API."""
 
@@ -66,6 +71,40 @@ def check(server: JupyterServer, method: str, path: str, template: str, **kw: An
 
 def test_the_description_is_valid_openapi() -> None:
     validate(DESCRIPTION)
+
+
+def test_the_schemas_are_up_to_date() -> None:
+    text = OPENAPI.read_text("utf-8")
+    assert document(text) == text, "run python scripts/openapi.py"
+    assert DESCRIPTION["components"]["schemas"] == schemas()
+
+
+def test_the_check_notices_schemas_that_are_not_up_to_date() -> None:
+    text = OPENAPI.read_text("utf-8")
+    for old, new in (("title:", "name:"), ("Ids sort by", "Ids are sorted by")):
+        head, _, made = text.rpartition("\n  schemas:\n")
+        changed = f"{head}\n  schemas:\n{made.replace(old, new)}"
+        assert changed != text
+        assert document(changed) == text
+
+
+@pytest.mark.parametrize("model", RECORDS)
+def test_docstrings_describe_fields_that_exist(model: type[Struct]) -> None:
+    summary, fields = descriptions(model)
+    assert summary.endswith(".")
+    assert set(fields) <= set(model.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", ["Run", "RunItem", "Workflow", "Email", "Health"])
+def test_all_fields_of_an_answer_are_required(name: str) -> None:
+    schema = DESCRIPTION["components"]["schemas"][name]
+    optional = {"warnings"} if name == "Workflow" else set()
+    assert set(schema["properties"]) - set(schema["required"]) == optional
+
+
+def test_live_events_have_the_fields_of_their_schema() -> None:
+    schema = yaml.safe_load(SCHEMA.read_text("utf-8"))
+    assert schema["required"] == list(models.RunChange.__struct_fields__)
 
 
 def test_the_description_has_all_routes_and_no_others() -> None:

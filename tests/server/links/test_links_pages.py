@@ -97,6 +97,7 @@ def test_a_page_without_a_script_has_a_button() -> None:
         ("cancel", "canceled", "link", "was already canceled by this link."),
         ("resume", "resumed", "button", "was already resumed by a button in Jupyter."),
         ("resume", "resumed", "api", "was already resumed through the API."),
+        ("resume", "resumed", "cli", "was already resumed from the command line."),
         ("resume", "resumed", "timer", "was already resumed by its timer."),
         ("resume", "canceled", None, "was already canceled."),
         ("cancel", "timed_out", "timer", "no answer came in time."),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotFoundError, StorageUnavailableError, StoredFileError
@@ -241,11 +242,11 @@ class TestLists:
         for summary in found:
             run = await store.get(summary.id)
             assert summary == summary_of(run)
-            shown = {**run_view(run, links_for)}
+            shown = to_builtins(run_view(run, links_for))
             del shown["event"]
             for step in shown["steps"]:
                 del step["exports"]
-            assert run_item(summary, links_for) == shown
+            assert to_builtins(run_item(summary, links_for)) == shown
 
     async def test_lists_while_their_runs_change(self, reopen: Reopen) -> None:
         store = await reopen()

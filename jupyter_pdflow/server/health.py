@@ -1,0 +1,151 @@
+"""How a server is doing: what ``GET /health`` answers, and the figures of the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 5.0
+"""Age from which a snapshot is replaced while metrics are read."""
+
+WATCHED_SECONDS = 120.0
+"""Time without a reader after which snapshots are made no more."""
+
+
+class WorkerState(Struct, frozen=True, kw_only=True):
+    """A process that executes steps.
+
+    Attributes
+    ----------
+    kernels : int
+        Number of kernels that it may have at a time.
+    busy : int
+        Number of them that are executing a step.
+    seen_at : datetime
+        When it was last known to be alive.
+    """
+
+    name: str
+    host: str
+    queues: list[str]
+    kernels: int
+    busy: int
+    seen_at: datetime
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What is stored and executed at a moment.
+
+    Attributes
+    ----------
+    store : str
+        The type of the store: ``tinydb`` or ``postgresql``.
+    available : bool
+        Whether the store takes writes.
+    runs : dict of str to int
+        Number of runs by status; a status without runs may be left out.
+    queued : dict of str to int
+        Number of queued runs by workflow id.
+    oldest_queued_at : datetime or None
+        Since when the queued run that waits longest is queued.
+    emails : dict of str to int
+        Number of emails by status.
+    workers : list of WorkerState
+    """
+
+    store: str
+    available: bool
+    runs: dict[str, int]
+    queued: dict[str, int]
+    oldest_queued_at: datetime | None
+    emails: dict[str, int]
+    workers: list[WorkerState]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """The answer of ``GET /health``; the status is ``unavailable`` if the store takes no writes."""
+
+    status: Literal["ok", "unavailable"]
+    store: str
+    workers: list[WorkerState]
+    queued: int
+    running: int
+    paused: int
+    oldest_queued_at: datetime | None
+
+
+def health_of(snapshot: Snapshot) -> Health:
+    """Return what ``GET /health`` answers."""
+    return Health(
+        status="ok" if snapshot.available else "unavailable",
+        store=snapshot.store,
+        workers=snapshot.workers,
+        queued=snapshot.runs.get("queued", 0),
+        running=snapshot.runs.get("running", 0),
+        paused=snapshot.runs.get("paused", 0),
+        oldest_queued_at=snapshot.oldest_queued_at,
+    )
+
+
+class Snapshots:
+    """Keeps a recent snapshot for readers that can't wait for one.
+
+    Jupyter collects metrics in a function that is not a coroutine. The first reader gets nothing.
+    From then on snapshots are made at an interval, until nobody has read for a while: counting
+    costs time that a server without readers should not spend.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new snapshot.
+    refresh_seconds, watched_seconds : float
+        The interval, and how long snapshots are made after the latest reading.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[Snapshot]],
+        *,
+        refresh_seconds: float = REFRESH_SECONDS,
+        watched_seconds: float = WATCHED_SECONDS,
+    ) -> None:
+        self._make = make
+        self._refresh_seconds = refresh_seconds
+        self._watched_seconds = watched_seconds
+        self._latest: Snapshot | None = None
+        self._read_at = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def latest(self) -> Snapshot | None:
+        """Return a recent snapshot, or None if there is none; call it on the event loop."""
+        self._read_at = time.monotonic()
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh(), name="refresh the metrics")
+        return self._latest
+
+    async def close(self) -> None:
+        """Make no more snapshots."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+
+    async def _refresh(self) -> None:
+        failed = False
+        while time.monotonic() - self._read_at < self._watched_seconds:
+            try:
+                self._latest = await self._make()
+                failed = False
+            except Exception:
+                if not failed:
+                    logger.exception("The metrics of runs can't be read.")
+                self._latest, failed = None, True
+            await asyncio.sleep(self._refresh_seconds)
+        self._latest = self._refreshing = None
