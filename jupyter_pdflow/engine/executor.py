@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -78,11 +79,20 @@ class Executor:
         The service.
     pool : KernelPool
         The kernels.
+    on_begin : callable
+        Called with the seconds for which a run was ready, when its step is given to a kernel.
     limits : Limits
         How soon a failed write is tried again.
     """
 
-    def __init__(self, runs: RunUpdates, pool: KernelPool, *, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        runs: RunUpdates,
+        pool: KernelPool,
+        on_begin: Callable[[float], object],
+        *,
+        limits: Limits = LIMITS,
+    ) -> None:
         self._limits = limits
         self._runs = runs
         self._pool = pool
@@ -91,6 +101,8 @@ class Executor:
         self._queued: set[str] = set()
         self._preparing: set[str] = set()
         self._kernels: dict[str, Kernel] = {}
+        self._on_begin = on_begin
+        self._ready_at: dict[str, float] = {}
         self._admission = Admission()
         self._claims = Claims()
         # References to tasks: the event loop alone would not keep them alive.
@@ -101,6 +113,11 @@ class Executor:
     def busy(self) -> bool:
         """Whether any run is queued or executing."""
         return bool(self._tasks)
+
+    @property
+    def executing(self) -> int:
+        """Number of runs that are executing."""
+        return len(self._kernels)
 
     def prestart(self, workflow: Workflow) -> None:
         """Start a kernel in advance for runs of a workflow."""
@@ -147,6 +164,7 @@ class Executor:
         self._claims.end(run.id)
 
     def _start(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
+        self._ready_at[run_id] = time.monotonic()
         task = asyncio.create_task(self._run(run_id, execution), name=f"run {run_id}")
         self._tasks[run_id] = task
 
@@ -208,6 +226,7 @@ class Executor:
             )
         finally:
             execution.close()
+            self._ready_at.pop(run_id, None)
             del self._tasks[run_id]
 
     async def _run_warm(self, run: Run, kernel: Kernel) -> None:
@@ -251,6 +270,8 @@ class Executor:
 
     async def _execute_step(self, kernel: Kernel, run: Run) -> Run:
         self._kernels[run.id] = kernel
+        if run.id in self._ready_at:  # the first step since the run was ready
+            self._on_begin(time.monotonic() - self._ready_at.pop(run.id))
         try:
             result = await kernel.execute(self._runs.execution(run))
             return await self._store_outcome(run, result.outcome, result.outputs)

@@ -76,6 +76,8 @@ class Service:
     ----------
     links_for : callable
         Returns the resume and the cancel URL of (run id, step, execution).
+    on_begin : callable
+        Called with the seconds for which a run was ready, when its step is given to a kernel.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Service:
         folders: RunFolders,
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
+        on_begin: Callable[[float], object] = lambda _: None,
         clock: Callable[[], datetime] = utc_now,
         limits: Limits = LIMITS,
     ) -> None:
@@ -99,7 +102,7 @@ class Service:
         self._links_for = links_for
         self._clock = clock
         self._scheduler = Scheduler(store, self._expire, clock, limits=limits)
-        self._executor = Executor(self, pool, limits=limits)
+        self._executor = Executor(self, pool, on_begin, limits=limits)
         self._begin = Begin(owner=store.owner)
         self._ids = Ids()
         self._reading_newest: asyncio.Task[None] | None = None
@@ -173,6 +176,11 @@ class Service:
     def busy(self) -> bool:
         """Whether a run is queued or running."""
         return self._executor.busy
+
+    @property
+    def executing(self) -> int:
+        """Number of runs that this process executes now."""
+        return self._executor.executing
 
     # --- workflows ---
 

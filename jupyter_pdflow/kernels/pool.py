@@ -53,6 +53,7 @@ class KernelPool:
         prestarted_kernels: int = 0,
         limits: Limits = LIMITS,
     ) -> None:
+        self.max_kernels = max_kernels
         self._limits = limits
         self._manager = manager
         self._idle_seconds = idle_seconds

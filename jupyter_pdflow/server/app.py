@@ -31,9 +31,11 @@ from jupyter_pdflow.server.configuration import (
     split_addresses,
     wrong_type_error,
 )
+from jupyter_pdflow.server.health import Snapshot, Snapshots
 from jupyter_pdflow.server.links.clients import RateLimiter
 from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
+from jupyter_pdflow.server.metrics import COLLECTOR, FAILED_RUNS
 from jupyter_pdflow.server.public_url import fixed_address, host_of
 from jupyter_pdflow.server.services import (
     RefusingServiceManager,
@@ -226,11 +228,15 @@ class PDFlow(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, _serverapp: ServerApp) -> None:
         self._activity.start()
+        self._snapshots = Snapshots(self._snapshot)
+        self._forget_metrics = COLLECTOR.add(self._snapshots.latest)
         self.service_manager.start()
 
     async def stop_extension(self) -> None:
         """Stop all work; paused runs wait for the next start."""
         self._activity.stop()
+        self._forget_metrics()
+        await self._snapshots.close()
         await self.service_manager.close()
         self._log_forwarding.close()
 
@@ -294,7 +300,12 @@ class PDFlow(ExtensionApp):
 
     def _on_change(self, change: RunChange) -> None:
         self._activity.record()
+        if change.status == "failed":
+            FAILED_RUNS.labels(change.workflow_id).inc()
         emit_run_event(self._event_logger, change)
+
+    async def _snapshot(self) -> Snapshot:
+        return await (await self.service_manager.services()).snapshot()
 
     def _is_busy(self) -> bool:
         services = self.service_manager.opened

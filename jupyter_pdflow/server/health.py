@@ -1,4 +1,4 @@
-"""How a server is doing: what ``GET /health`` answers, and the figures of the metrics."""
+"""How a server is doing: the figures of ``GET /health`` and of the metrics, and who keeps them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
+
+from jupyter_pdflow.stores import WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -18,27 +19,6 @@ REFRESH_SECONDS = 5.0
 
 WATCHED_SECONDS = 120.0
 """Time without a reader after which snapshots are made no more."""
-
-
-class WorkerState(Struct, frozen=True, kw_only=True):
-    """A process that executes steps.
-
-    Attributes
-    ----------
-    kernels : int
-        Number of kernels that it may have at a time.
-    busy : int
-        Number of them that are executing a step.
-    seen_at : datetime
-        When it was last known to be alive.
-    """
-
-    name: str
-    host: str
-    queues: list[str]
-    kernels: int
-    busy: int
-    seen_at: datetime
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -68,31 +48,6 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     oldest_queued_at: datetime | None
     emails: dict[str, int]
     workers: list[WorkerState]
-
-
-class Health(Struct, frozen=True, kw_only=True):
-    """The answer of ``GET /health``; the status is ``unavailable`` if the store takes no writes."""
-
-    status: Literal["ok", "unavailable"]
-    store: str
-    workers: list[WorkerState]
-    queued: int
-    running: int
-    paused: int
-    oldest_queued_at: datetime | None
-
-
-def health_of(snapshot: Snapshot) -> Health:
-    """Return what ``GET /health`` answers."""
-    return Health(
-        status="ok" if snapshot.available else "unavailable",
-        store=snapshot.store,
-        workers=snapshot.workers,
-        queued=snapshot.runs.get("queued", 0),
-        running=snapshot.runs.get("running", 0),
-        paused=snapshot.runs.get("paused", 0),
-        oldest_queued_at=snapshot.oldest_queued_at,
-    )
 
 
 class Snapshots:

@@ -21,16 +21,17 @@ from jupyter_pdflow.server.health import Snapshot
 EMAIL_STATUSES = ("queued", "failed")
 """The statuses of emails that somebody may have to look after."""
 
-RESUME_BUCKETS = (
+READY_BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
 """Upper bounds in seconds: a warm kernel takes milliseconds, a queue for kernels takes minutes."""
 
-RESUME_SECONDS = Histogram(
-    "jupyter_pdflow_resume_seconds",
-    "Seconds from the commit of a resume to the beginning of the handler.",
-    buckets=RESUME_BUCKETS,
+READY_SECONDS = Histogram(
+    "jupyter_pdflow_ready_seconds",
+    "Seconds from the commit that makes a run ready, by a start or a resume for example, until its "
+    "step is given to a kernel.",
+    buckets=READY_BUCKETS,
 )
 
 FAILED_RUNS = Counter(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
@@ -26,10 +28,12 @@ from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.server.configuration import smtp_transport
+from jupyter_pdflow.server.health import Snapshot
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_versions
+from jupyter_pdflow.server.metrics import READY_SECONDS
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
-from jupyter_pdflow.stores import RunChange
+from jupyter_pdflow.stores import RunChange, WorkerState
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
@@ -46,6 +50,7 @@ RETRY_SECONDS = 2.0
 class Services(NamedTuple):
     """All that works on a data directory."""
 
+    store: Store
     service: Service
     links: Links
     address: PublicAddress
@@ -63,6 +68,27 @@ class Services(NamedTuple):
         """Stop all work; paused runs wait for the next start."""
         await self.service.close()
         close_manager(self.kernel_manager)
+
+    async def snapshot(self) -> Snapshot:
+        """Return how this server is doing; it is the only worker on its data directory."""
+        counts, host = await self.service.counts(), socket.gethostname()
+        worker = WorkerState(
+            name=f"{host}:{os.getpid()}",
+            host=host,
+            queues=["default"],
+            kernels=self.pool.max_kernels,
+            busy=self.service.executing,
+            seen_at=utc_now(),
+        )
+        return Snapshot(
+            store=self.store.kind,
+            available=self.store.available,
+            runs=counts.runs,
+            queued=counts.queued,
+            oldest_queued_at=counts.oldest_queued,
+            emails=counts.emails,
+            workers=[worker],
+        )
 
 
 def build_services(settings: Settings, serverapp: ServerApp) -> Services:
@@ -106,9 +132,11 @@ def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         folders=folders,
         keep_days=settings.keep_days,
         max_crashes=settings.max_crashes,
+        on_begin=READY_SECONDS.observe,
         limits=settings.limits,
     )
     return Services(
+        store=store,
         service=service,
         links=links,
         address=address,

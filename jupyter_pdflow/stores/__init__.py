@@ -131,6 +131,27 @@ class Counts(NamedTuple):
     oldest_queued: datetime | None
 
 
+class WorkerState(Struct, frozen=True, kw_only=True):
+    """A process that executes steps.
+
+    Attributes
+    ----------
+    kernels : int
+        Number of kernels that it may have at a time.
+    busy : int
+        Number of them that are executing a step.
+    seen_at : datetime
+        When it was last known to be alive.
+    """
+
+    name: str
+    host: str
+    queues: list[str]
+    kernels: int
+    busy: int
+    seen_at: datetime
+
+
 class StepOutputs(Struct, frozen=True, kw_only=True):
     """The outputs of one execution of a step, which replace those of an earlier attempt."""
 

@@ -73,9 +73,16 @@ class Store(Protocol):
     owner : str
         The name under which this process executes runs. It differs at each start, so that what
         the last process executed is known to be orphaned.
+    kind : str
+        What it stores in: ``tinydb``.
     """
 
     owner: str
+    kind: str
+
+    @property
+    def available(self) -> bool:
+        """Whether the latest write has succeeded."""
 
     async def open(self) -> None:
         """Take up what the last process left. Call it before all other methods."""

@@ -15,8 +15,10 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jupyter_pdflow.server import metrics
-from jupyter_pdflow.server.health import Snapshot, Snapshots, WorkerState, health_of
+from jupyter_pdflow.server.api.models import health_view
+from jupyter_pdflow.server.health import Snapshot, Snapshots
 from jupyter_pdflow.server.metrics import RunsCollector
+from jupyter_pdflow.stores import WorkerState
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 WORKER = WorkerState(name="a", host="h", queues=["default"], kernels=4, busy=1, seen_at=NOW)
@@ -59,7 +61,7 @@ def collected(*snapshots: Snapshot | None) -> dict[tuple[str, ...], float]:
 
 
 def test_health_has_the_documented_shape() -> None:
-    assert to_builtins(health_of(SNAPSHOT)) == {
+    assert to_builtins(health_view(SNAPSHOT)) == {
         "status": "ok",
         "store": "tinydb",
         "workers": [
@@ -69,16 +71,16 @@ def test_health_has_the_documented_shape() -> None:
                 "queues": ["default"],
                 "kernels": 4,
                 "busy": 1,
-                "seen_at": "2026-11-27T12:00:00Z",
+                "seen_at": "2026-11-27T12:00:00.000Z",
             }
         ],
         "queued": 2,
         "running": 0,
         "paused": 7,
-        "oldest_queued_at": "2026-11-27T11:58:30Z",
+        "oldest_queued_at": "2026-11-27T11:58:30.000Z",
     }
-    assert health_of(replace(SNAPSHOT, available=False)).status == "unavailable"
-    assert health_of(EMPTY).oldest_queued_at is None
+    assert health_view(replace(SNAPSHOT, available=False)).status == "unavailable"
+    assert health_view(EMPTY).oldest_queued_at is None
 
 
 def test_a_snapshot_becomes_metrics() -> None:
@@ -136,18 +138,18 @@ def test_jupyters_registry_has_all_metrics() -> None:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
     failed = value("jupyter_pdflow_failed_runs_total", workflow="metrics-test")
-    fast = value("jupyter_pdflow_resume_seconds_bucket", le="0.002")
-    count = value("jupyter_pdflow_resume_seconds_count")
+    fast = value("jupyter_pdflow_ready_seconds_bucket", le="0.002")
+    count = value("jupyter_pdflow_ready_seconds_count")
     metrics.FAILED_RUNS.labels("metrics-test").inc()
-    metrics.RESUME_SECONDS.observe(0.0015)
+    metrics.READY_SECONDS.observe(0.0015)
     remove = metrics.COLLECTOR.add(lambda: SNAPSHOT)
     try:
         assert value("jupyter_pdflow_runs", status="paused") >= 7
     finally:
         remove()
     assert value("jupyter_pdflow_failed_runs_total", workflow="metrics-test") == failed + 1
-    assert value("jupyter_pdflow_resume_seconds_bucket", le="0.002") == fast + 1
-    assert value("jupyter_pdflow_resume_seconds_count") == count + 1
+    assert value("jupyter_pdflow_ready_seconds_bucket", le="0.002") == fast + 1
+    assert value("jupyter_pdflow_ready_seconds_count") == count + 1
 
 
 def test_names_follow_the_rules_of_prometheus() -> None:

@@ -68,6 +68,8 @@ class MemoryTransaction:
 
 
 class MemoryStore:
+    kind = "memory"
+
     def __init__(self, data: Data) -> None:
         self.owner = uuid4().hex
         self.data = data
@@ -78,6 +80,10 @@ class MemoryStore:
         self._ready: list[str] = []
         self._lapsed: list[Lapsed] = []
         self._listeners: list[asyncio.Queue[RunChange]] = []
+
+    @property
+    def available(self) -> bool:
+        return not self.broken
 
     async def open(self) -> None:
         for run in sorted(self.data.runs.values(), key=lambda run: run.id):

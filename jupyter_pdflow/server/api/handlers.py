@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast, get_args
 from urllib.parse import urlencode
@@ -13,12 +14,13 @@ from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.models import CancelBody, DeployBody, ResumeBody, StartBody
-from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
+from jupyter_pdflow.rules.run import REASON_LIMIT, PauseKind, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
     email_view,
     executed_notebook,
     file_view,
+    health_view,
     history_view,
     notebook_text,
     run_item,
@@ -102,16 +104,19 @@ class RunsHandler(PDFlowAPIHandler):
     @authorized
     async def get(self) -> None:
         """List runs, newest first, a page at a time."""
-        limit = self._limit()
-        status = self._status()
-        workflow = self.get_query_argument("workflow", None)
-        before = self.get_query_argument("before", None)
+        query = RunQuery(
+            status=cast("RunStatus | None", self._choice("status", get_args(RunStatus))),
+            workflow_id=self.get_query_argument("workflow", None),
+            pause=cast("PauseKind | None", self._choice("pause", get_args(PauseKind))),
+            search=self.get_query_argument("search", None),
+            before=self.get_query_argument("before", None),
+            limit=self._limit() + 1,
+        )
         services = await self.services()
-        query = RunQuery(status=status, workflow_id=workflow, limit=limit + 1, before=before)
         runs = await services.service.runs(query)
-        if len(runs) > limit:
-            self._link_next(limit, status, workflow, runs[limit - 1].id)
-        self.answer([run_item(run, services.links.urls) for run in runs[:limit]])
+        if len(runs) == query.limit:
+            self._link_next(runs[-2].id)
+        self.answer([run_item(run, services.links.urls) for run in runs[: query.limit - 1]])
 
     def _limit(self) -> int:
         text = self.get_query_argument("limit", str(DEFAULT_RUNS))
@@ -121,17 +126,19 @@ class RunsHandler(PDFlowAPIHandler):
             raise BadRequestError(msg)
         return int(text)
 
-    def _status(self) -> RunStatus | None:
-        status = self.get_query_argument("status", None)
-        known = get_args(RunStatus)
-        if status is not None and status not in known:
-            msg = f"status must be one of {', '.join(known)}, not {status!r}."
+    def _choice(self, name: str, known: Sequence[str]) -> str | None:
+        given = self.get_query_argument(name, None)
+        if given is not None and given not in known:
+            msg = f"{name} must be one of {', '.join(known)}, not {given!r}."
             raise BadRequestError(msg)
-        return cast("RunStatus | None", status)
+        return given
 
-    def _link_next(self, limit: int, status: str | None, workflow: str | None, last: str) -> None:
-        arguments = {"status": status, "workflow": workflow, "limit": limit, "before": last}
-        query = urlencode({name: value for name, value in arguments.items() if value is not None})
+    def _link_next(self, last: str) -> None:
+        """Link to the next page: the same query, before the last run of this page."""
+        names = ("status", "workflow", "pause", "search", "limit")
+        given = {name: self.get_query_argument(name, None) for name in names}
+        arguments = {name: value for name, value in given.items() if value is not None}
+        query = urlencode({**arguments, "before": last})
         self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
 
 
@@ -144,6 +151,15 @@ class RunHandler(PDFlowAPIHandler):
         """Show a run with its event and exports."""
         services = await self.services()
         self.answer(run_view(await services.service.run(run_id), services.links.urls))
+
+    @web.authenticated
+    @requires("execute")
+    async def delete(self, run_id: str) -> None:
+        """Remove a run that has ended, with all that belongs to it."""
+        service = await self.service()
+        await service.delete(run_id)
+        self.set_status(204)
+        self.finish()
 
 
 class RunNotebookHandler(PDFlowAPIHandler):
@@ -274,6 +290,17 @@ class EmailHandler(PDFlowAPIHandler):
         self.answer(email_view(await service.email(email_id)))
 
 
+class HealthHandler(PDFlowAPIHandler):
+    """``/health``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Show how the server and its workers are doing."""
+        services = await self.services()
+        self.answer(health_view(await services.snapshot()))
+
+
 class OpenAPIHandler(PDFlowAPIHandler):
     """``/openapi.yaml``."""
 
@@ -316,6 +343,7 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
     (r"/pdflow/api/mail", EmailsHandler),
     (r"/pdflow/api/mail/([^/]+)", EmailHandler),
+    (r"/pdflow/api/health", HealthHandler),
     (r"/pdflow/api/openapi.yaml", OpenAPIHandler),
     (r"/pdflow(?:/.*)?", UnknownHandler),
 ]

@@ -18,7 +18,8 @@ from jupyter_pdflow.rules.decisions import decision_message
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Actor, Decision, Error, Pause, Resolution, Run, Starter, Step
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary
+from jupyter_pdflow.server.health import Snapshot
+from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary, WorkerState
 from jupyter_pdflow.stores.tinydb.folders import RunFile
 
 Model = TypeVar("Model", bound=Struct)
@@ -220,6 +221,30 @@ def history_view(number: int, entry: HistoryEntry) -> models.HistoryEntry:
         by=entry.by,
         via=None if entry.via is None else VIA[entry.via],
         note=entry.note,
+    )
+
+
+def health_view(snapshot: Snapshot) -> models.Health:
+    """Return how the server and its workers are doing."""
+    return models.Health(
+        status="ok" if snapshot.available else "unavailable",
+        store=snapshot.store,
+        workers=[_worker(worker) for worker in snapshot.workers],
+        queued=snapshot.runs.get("queued", 0),
+        running=snapshot.runs.get("running", 0),
+        paused=snapshot.runs.get("paused", 0),
+        oldest_queued_at=_optional_timestamp(snapshot.oldest_queued_at),
+    )
+
+
+def _worker(worker: WorkerState) -> models.Worker:
+    return models.Worker(
+        name=worker.name,
+        host=worker.host,
+        queues=worker.queues,
+        kernels=worker.kernels,
+        busy=worker.busy,
+        seen_at=timestamp(worker.seen_at),
     )
 
 

@@ -134,6 +134,8 @@ class TinyDBStore:
         How soon a write that failed is tried again.
     """
 
+    kind = "tinydb"
+
     def __init__(self, data_dir: Path, *, limits: Limits = LIMITS) -> None:
         self.owner = uuid4().hex
         self.locks = Locks()
@@ -154,6 +156,11 @@ class TinyDBStore:
         self._catching_up: asyncio.Task[None] | None = None
         self._closing = False
         self._listeners: list[asyncio.Queue[RunChange]] = []
+
+    @property
+    def available(self) -> bool:
+        """Whether the latest write has succeeded."""
+        return not self._health.failing
 
     async def open(self) -> None:
         """Read the active runs, and complete what a crash has cut short."""

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from jupyter_pdflow import models
 from jupyter_pdflow.rules.events import Begin, Cancel
+from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Actor, Decision, Resolution, Run
 from jupyter_pdflow.server.api.models import history_view, run_item, run_view
 from jupyter_pdflow.server.links.tokens import without_urls
-from jupyter_pdflow.stores import HistoryEntry, summary_of
+from jupyter_pdflow.stores import summary_of
 from tests.rules.support import START, RunDriver, failure, rerun, suspend
 from tests.servers import JupyterServer
 
