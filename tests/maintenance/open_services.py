@@ -29,7 +29,7 @@ from jupyter_pdflow.server.api.models import (
     run_view,
     workflow_view,
 )
-from jupyter_pdflow.server.app import run_change
+from jupyter_pdflow.server.app import run_event
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores import RunQuery, change_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
@@ -106,11 +106,7 @@ async def read_run(services: OpenServices, run: Run) -> None:
     encode(run_view(run, services.links.urls))
     history = await services.service.history(run.id)
     encode([history_view(number, entry) for number, entry in history.items()])
-<<<<<<< HEAD
-    run_event(change_of(run))
-=======
-    run_change(run)
->>>>>>> seam
+    encode(run_event(change_of(run)))
     with suppress(PDFlowError):
         workflow = await services.service.workflow_of(run)
         outputs = await services.service.outputs(run.id)

@@ -1,32 +1,20 @@
-<<<<<<< HEAD
-"""Fixtures that open data directories, and close them."""
-=======
-"""Fixtures that open stores and indexes, and close them."""
->>>>>>> seam
+"""Fixtures that open data directories and indexes, and close them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-<<<<<<< HEAD
-from typing import Protocol
-=======
-from typing import Any
->>>>>>> seam
+from typing import Any, Protocol
 
 import pytest
 
 from jupyter_pdflow.rules.run import Run
-<<<<<<< HEAD
 from jupyter_pdflow.settings import Limits
+from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
-=======
-from jupyter_pdflow.stores.tinydb.index import Index
-from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.stores.tinydb.indexed import MemorySource, OpenIndex
->>>>>>> seam
 
 SOON = Limits(storage_retry_seconds=0.02)
 
@@ -69,7 +57,6 @@ async def open_store() -> AsyncIterator[OpenStore]:
 
 
 @pytest.fixture
-<<<<<<< HEAD
 def reopen(tmp_path: Path, open_store: OpenStore) -> Reopen:
     return lambda between=nothing: open_store(tmp_path, between)
 
@@ -90,7 +77,9 @@ def open_runs(tmp_path: Path, writer: WriterThread) -> OpenRuns:
         return runs, list(runs.open())
 
     return open_runs
-=======
+
+
+@pytest.fixture
 def source() -> MemorySource:
     return MemorySource()
 
@@ -110,4 +99,3 @@ async def open_index(tmp_path: Path, source: MemorySource) -> AsyncIterator[Open
         source.gate.set()
         if not index._thread._shutdown:
             await index.close()
->>>>>>> seam

@@ -17,6 +17,7 @@ from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
+from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import START, workflow
 
@@ -63,7 +64,8 @@ async def commit(store: TinyDBStore, run: Run, entries: Sequence[HistoryEntry] =
 @contextmanager
 def failing(function: str, suffix: str = "") -> Iterator[None]:
     """Let a function of the system fail as on a full disk, for paths that end so."""
-    works = getattr(os, function)
+    place, name = (appended, "sync_data") if function == "fdatasync" else (os, function)
+    works = getattr(place, name)
 
     def fail(*arguments: Any) -> Any:
         if str(arguments[0]).endswith(suffix):
@@ -71,5 +73,5 @@ def failing(function: str, suffix: str = "") -> Iterator[None]:
         return works(*arguments)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, function, fail)
+        patched.setattr(place, name, fail)
         yield

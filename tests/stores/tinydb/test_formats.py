@@ -16,23 +16,15 @@ from typing import NamedTuple
 import pytest
 from tinydb import TinyDB
 
-<<<<<<< HEAD
-from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
-=======
 from jupyter_pdflow import models
-from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
->>>>>>> seam
+from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.server.api.models import run_item
 from jupyter_pdflow.server.links.tokens import Links
-<<<<<<< HEAD
-from jupyter_pdflow.stores import RunQuery
-=======
-from jupyter_pdflow.stores import RunSummary
->>>>>>> seam
+from jupyter_pdflow.stores import RunQuery, RunSummary
 from jupyter_pdflow.stores.tinydb import storage as formats
 from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
 from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
@@ -70,15 +62,9 @@ async def test_format_1_is_read(data_dir: Path, open_store: OpenStore) -> None:
     ended = await store.get(ENDED)
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
-<<<<<<< HEAD
+    assert (ended.title, ended.started_by, ended.steps[1].attempts) == (None, None, 0)
     assert (await store.outputs(ENDED))["ask"][0]["text"] == "asked\n"
     assert [email.run_id for email in await store.emails(10)] == [ENDED, PAUSED]
-=======
-    assert (ended.title, ended.started_by, ended.steps[1].attempts) == (None, None, 0)
-    assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
-    emails = Records(data_dir / "mail" / "done", EMAIL, WriterThread())
-    assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
->>>>>>> seam
     links = Links(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)
 
@@ -102,11 +88,11 @@ def shown(run: Run | RunSummary) -> models.RunItem:
     return run_item(run, lambda *_: ("resume", "cancel"))
 
 
-async def test_runs_of_format_1_are_shown(data_dir: Path, open_active: OpenActive) -> None:
-    store, (paused,) = open_active(data_dir)
-    ended, waiting = [shown(run) for run in await store.page()]
-    assert waiting == shown(paused)
-    assert ended == shown(store.get(ENDED))
+async def test_runs_of_format_1_are_shown(data_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(data_dir)
+    ended, waiting = [shown(run) for run in await store.list(RunQuery())]
+    assert waiting == shown(await store.get(PAUSED))
+    assert ended == shown(await store.get(ENDED))
     assert (ended.title, ended.started_by, ended.attempt) == (None, None, 1)
     assert [decision.outcome for decision in ended.decisions] == ["resumed", *["timed_out"] * 3]
     assert ended.decisions[0].by[0].via == "link"
