@@ -356,11 +356,13 @@ class TestDelete:
     ) -> None:
         store = await reopen()
         run, other = [await make(store, ended=True) for _ in range(2)]
+        assert ids(await store.list(ALL)) == [other.id, run.id]
         path = tmp_path / "finished" / f"{run.id}.jsonl"
         content = path.read_bytes()
         path.unlink()
         path.mkdir()  # can't be removed as a file
-        assert [*(await store.delete([run.id, other.id]))] == [run.id]
+        failed = await store.delete([run.id, other.id])
+        assert list(failed) == [run.id], failed
         assert ids(await store.list(ALL)) == [run.id]
         path.rmdir()
         path.write_bytes(content)
