@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from jupyter_pdflow.engine.queue import Admission, Slot
+from jupyter_pdflow.engine.queue import Admission, Claims, Slot
 from jupyter_pdflow.exceptions import (
     GatewayError,
     GatewayUnavailableError,
@@ -104,6 +104,7 @@ class Executor:
         self._on_begin = on_begin
         self._ready_at: dict[str, float] = {}
         self._admission = Admission()
+        self._claims = Claims()
         # References to tasks: the event loop alone would not keep them alive.
         self._interrupts: set[asyncio.Task[None]] = set()
         self._requeues: set[asyncio.Task[None]] = set()
@@ -139,6 +140,8 @@ class Executor:
         kernel = self._pool.take((run.workflow_id, run.version))
         if kernel is None:
             self._admission.leave(run.id)
+        else:
+            self._claims.add(run.id)
         return kernel
 
     def give_back(self, run_id: str, kernel: Kernel | None) -> None:
@@ -146,6 +149,7 @@ class Executor:
         if kernel is not None:
             self._admission.leave(run_id)
             self._pool.release(kernel)
+            self._claims.end(run_id)
 
     def enqueue(self, run_id: str) -> None:
         """Execute a run that is ready as soon as a kernel is free, unless the server stops."""
@@ -157,6 +161,7 @@ class Executor:
         # At once, so that `interrupt` and `close` find the kernel before the task has begun.
         self._kernels[run.id] = kernel
         self._start(run.id, self._run_warm(run, kernel))
+        self._claims.end(run.id)
 
     def _start(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
         self._ready_at[run_id] = time.monotonic()
@@ -181,6 +186,7 @@ class Executor:
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for those that are executing."""
         self._stopping = True
+        await self._claims.wait_ended()
         for run_id in self._queued | self._preparing:
             self._tasks[run_id].cancel()
         if self._tasks:
@@ -188,6 +194,8 @@ class Executor:
 
     async def close(self) -> None:
         """Requeue the runs whose steps have not ended, and end the kernels."""
+        self._stopping = True
+        await self._claims.wait_ended()
         kernels = dict(self._kernels)
         # Stored before the interrupt: what an interrupted step returns then counts no more, as it
         # is of an earlier attempt.

@@ -119,6 +119,29 @@ class Admission:
                 each.set_result(None)
 
 
+class Claims:
+    """The runs for which a kernel was taken before the commit by which their steps begin."""
+
+    def __init__(self) -> None:
+        self._run_ids: set[str] = set()
+        self._one_ended = asyncio.Event()
+
+    def add(self, run_id: str) -> None:
+        """Note that a kernel was taken for a run."""
+        self._run_ids.add(run_id)
+
+    def end(self, run_id: str) -> None:
+        """Note that the commit is over."""
+        self._run_ids.discard(run_id)
+        self._one_ended.set()
+
+    async def wait_ended(self) -> None:
+        """Wait until all these commits are over."""
+        while self._run_ids:
+            self._one_ended.clear()
+            await self._one_ended.wait()
+
+
 @dataclass
 class Slot:
     """Leave for one kernel of the pool, and the kernel in it, or None if none was started yet.

@@ -56,7 +56,7 @@ from jupyter_pdflow.stores import (
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.stores.tinydb.storage import in_thread
+from jupyter_pdflow.stores.tinydb.storage import held, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -423,6 +423,8 @@ class Service:
             self._outbox.wake()
 
     async def _expire(self, run_id: str) -> None:
-        await self._apply(
+        expiring = self._apply(
             run_id, lambda run: Expire(step=run.current.name, execution=run.execution)
         )
+        # Held: when the scheduler closes, what follows from a commit under way is performed.
+        await held(asyncio.create_task(expiring))

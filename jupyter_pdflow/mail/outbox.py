@@ -184,4 +184,4 @@ class Outbox:
         except OSError as error:
             msg = f"It can't be kept as a file: {error}"
             raise UndeliverableError(msg, permanent=False) from error
-        return replace(email, status="kept")
+        return replace(email, status="kept", error=None)

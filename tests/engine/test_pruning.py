@@ -5,33 +5,40 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import pytest
-from ulid import ULID
+from jupyter_client.multikernelmanager import AsyncMultiKernelManager
+from msgspec.structs import replace
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning
+from jupyter_pdflow.engine.service import Service
+from jupyter_pdflow.exceptions import FilesError, NotFoundError, RunActiveError
+from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.events import Cancel
-from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
+from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.settings import LIMITS, Limits
+from jupyter_pdflow.stores import IdempotencyKey, RunQuery, StepOutputs
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.tinydb.layout import MESSAGES
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
-from tests.rules.support import START, workflow
+from tests.rules.support import workflow
 
 IDS = Ids()
 """Ids in the order in which they are made, also within a millisecond."""
 
 
-LONG_AGO = time.time() - 10 * 86_400
+LONG_AGO = utc_now() - timedelta(days=10)
+OUTPUT = {"output_type": "stream", "name": "stdout", "text": "t"}
 
 
 class Crash(BaseException):
@@ -50,42 +57,64 @@ class Services:
     ) -> None:
         self.limits = limits
         self.data_dir = data_dir
-        self.store = TinyDBStore(data_dir)
-        list(self.store.active())
-        self.folders = RunFolders(data_dir / FILES)
+        self.store = TinyDBStore(data_dir, limits=limits)
         self.outbox = Outbox(
-            data_dir, transport, mail_from="a@b", mail_to=["c@d"], clock=utc_now, limits=limits
+            self.store,
+            transport,
+            data_dir / MESSAGES,
+            mail_from="a@b",
+            mail_to=["c@d"],
+            clock=utc_now,
+            limits=limits,
         )
+        # It is not opened: the tests prune.
+        self.service = Service(
+            self.store,
+            KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1),
+            self.outbox,
+            lambda *_: ("", ""),
+            folders=RunFolders(data_dir / FILES),
+            limits=limits,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.store.open()
+        self.outbox.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.outbox.close()
+        await self.store.close()
 
     def pruning(self, keep_days: float | None = 9) -> Pruning:
         return Pruning(
             self.store,
-            self.outbox,
-            self.folders,
+            self.service.delete_all,
             keep_days=keep_days,
             clock=utc_now,
             limits=self.limits,
         )
 
     async def make(self, *, ended: bool = True, old: bool = True) -> str:
-        run = new_run(IDS.new(datetime.now(UTC)), workflow("a"), None, datetime.now(UTC)).run
-        await self.store.put(run)
-        await self.store.put_outputs(run.id, "a", 1, [{"output_type": "stream", "text": "t"}])
+        """Store a run with outputs, files and an email that is kept as a file."""
+        now = LONG_AGO if old else utc_now()
+        run = new_run(IDS.new(utc_now()), workflow("a"), None, now).run
+        await self.store.create(replace(run, outbox=[email_of(run)]))
+        self.outbox.wake()
+        await self.outbox.wait_kept()
+        shown = StepOutputs(step="a", execution=1, outputs=[OUTPUT])
         (self.data_dir / FILES / run.id / "sub").mkdir(parents=True)
-        email = OutboxMessage(
-            id=f"{run.id}-1-0-0",
-            run_id=run.id,
-            step="a",
-            created_at=START,
-            email=EmailRequest(subject="s"),
-        )
-        await self.outbox.accept([email])
-        if ended:
-            await self.store.finish(apply(run, Cancel(by="api"), START).run)
-        if old:
-            folder = "finished" if ended else "active"
-            os.utime(self.data_dir / folder / f"{run.id}.jsonl", (LONG_AGO, LONG_AGO))
+        async with self.store.transaction(run.id) as transaction:
+            after = apply(run, Cancel(by="api"), now).run if ended else transaction.run
+            await transaction.commit(after, outputs=shown)
         return run.id
+
+    async def runs(self) -> list[str]:
+        return [run.id for run in await self.store.list(RunQuery())]
+
+    async def emails(self) -> list[str]:
+        """Return the ids of the runs of all emails that are listed."""
+        return [email.run_id for email in await self.service.emails()]
 
     def traces(self, run_id: str) -> list[str]:
         # os.walk, because it ignores folders that are removed meanwhile.
@@ -99,12 +128,20 @@ class Services:
         )
 
 
+def email_of(run: Run) -> OutboxMessage:
+    return OutboxMessage(
+        id=f"{run.id}-1-0-0",
+        run_id=run.id,
+        step="a",
+        created_at=run.created_at,
+        email=EmailRequest(subject="s"),
+    )
+
+
 @pytest.fixture
 async def services(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Services]:
-    services = Services(tmp_path, limits=getattr(request, "param", LIMITS))
-    yield services
-    await services.outbox.close()
-    await services.store.close()
+    async with Services(tmp_path, limits=getattr(request, "param", LIMITS)) as services:
+        yield services
 
 
 def all_of(run_id: str, folder: str) -> list[str]:
@@ -125,17 +162,16 @@ async def test_old_finished_runs_are_removed_with_emails_outputs_and_files(
     assert services.traces(old) == []
     assert services.traces(new) == all_of(new, "finished")
     assert services.traces(waiting) == all_of(waiting, "active")
-    assert [run.id for run in await services.store.page()] == [waiting, new]
-    assert [email.run_id for email in await services.outbox.emails()] == [waiting, new]
+    assert await services.runs() == [waiting, new]
+    assert sorted(await services.emails()) == sorted([waiting, new])
 
 
 @pytest.mark.parametrize("services", [Limits(emails_listed=2)], indirect=True)
 async def test_older_emails_are_listed_when_newer_ones_were_removed(services: Services) -> None:
-    new = await services.make(old=False)
-    old = [await services.make() for _ in range(2)]
-    assert {email.run_id for email in await services.outbox.emails()} == {*old}
-    await services.pruning().prune(nine_days_ago())
-    assert [email.run_id for email in await services.outbox.emails()] == [new]
+    older, *newer = [await services.make() for _ in range(3)]
+    assert {*await services.emails()} == {*newer}
+    assert await services.service.delete_all(newer) == {}
+    assert await services.emails() == [older]
 
 
 async def test_without_keep_days_nothing_is_removed(services: Services) -> None:
@@ -148,42 +184,42 @@ async def test_without_keep_days_nothing_is_removed(services: Services) -> None:
 
 async def test_a_run_with_a_queued_email_is_kept(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        services = Services(
-            tmp_path, SMTPTransport.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
-        )
-        old = await services.make()
-        await services.pruning().prune(nine_days_ago())
-        assert f"mail/queued/{old}-1-0-0.json" in services.traces(old)
-        assert services.store.get(old)
-        await services.outbox.close()
+        transport = SMTPTransport.at(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+        async with Services(tmp_path, transport) as services:
+            old = await services.make()
+            await services.pruning().prune(nine_days_ago())
+            assert f"mail/queued/{old}-1-0-0.json" in services.traces(old)
+            assert (await services.store.get(old)).ended
 
 
 @pytest.mark.parametrize("removals", range(4))
 async def test_a_run_that_a_crash_left_half_removed_is_removed_later(
     tmp_path: Path, removals: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = Services(tmp_path)
-    old = await first.make()
-    left, unlink = removals, Path.unlink
+    async with Services(tmp_path) as first:
+        old = await first.make()
+        left, unlink = removals, Path.unlink
 
-    def unlink_or_crash(path: Path, missing_ok: bool = False) -> None:
-        nonlocal left
-        if left == 0:
-            raise Crash
-        left -= 1
-        unlink(path, missing_ok)
+        def unlink_or_crash(path: Path, missing_ok: bool = False) -> None:
+            nonlocal left
+            if path.name.startswith(old) and path.exists():
+                if left == 0:
+                    raise Crash
+                left -= 1
+            unlink(path, missing_ok)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", unlink_or_crash)
-        with pytest.raises(Crash):
-            await first.pruning().prune(nine_days_ago())
-    files = 1 if removals < 2 else 0  # removed after the two files of the email
-    assert len(first.traces(old)) == 4 + files - removals
-    assert f"finished/{old}.jsonl" in first.traces(old)
-    again = Services(tmp_path)
-    await again.pruning().prune(nine_days_ago())
-    assert again.traces(old) == []
-    assert await again.store.page() == []
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", unlink_or_crash)
+            with pytest.raises(Crash):
+                await first.pruning().prune(nine_days_ago())
+        # Its files went before, and its own file is the last one to go.
+        assert len(first.traces(old)) == 4 - removals
+        assert f"finished/{old}.jsonl" in first.traces(old)
+    async with Services(tmp_path) as again:
+        assert await again.runs() == [old]
+        await again.pruning().prune(nine_days_ago())
+        assert again.traces(old) == []
+        assert await again.runs() == await again.emails() == []
 
 
 async def test_files_are_removed_and_targets_of_links_are_not(
@@ -213,8 +249,7 @@ async def test_many_runs_are_removed_in_several_parts(services: Services) -> Non
     pruning.open()
     await until(lambda: not any(services.traces(run_id) for run_id in old))
     await pruning.close()
-    assert [run.id for run in await services.store.page()] == [new]
-    assert [email.run_id for email in await services.outbox.emails()] == [new]
+    assert await services.runs() == await services.emails() == [new]
 
 
 @pytest.mark.parametrize("services", [Limits(pruning_seconds=0.01)], indirect=True)
@@ -244,19 +279,68 @@ async def test_a_failed_removal_is_logged_and_tried_again(
 
 
 async def test_other_tasks_run_while_runs_are_removed(services: Services) -> None:
-    for _ in range(3):
-        await services.make()
-    content = b"{}"
-    for _ in range(3_000):
-        for folder, name in (("finished", "{}.jsonl"), ("mail/done", "{}-1-0-0.json")):
-            path = services.data_dir / folder / name.format(ULID())
-            path.write_bytes(content)
-            os.utime(path, (LONG_AGO, LONG_AGO))
-    pruning = asyncio.create_task(services.pruning().prune(nine_days_ago()))
-    turns = 0
-    while not pruning.done():
-        await asyncio.sleep(0)
-        turns += 1
-    await pruning
-    assert os.listdir(services.data_dir / "finished") == []
-    assert turns > 3_000 / LIMITS.pruned_at_once
+    made = await services.make()
+    copied = [f"finished/{made}.jsonl", f"mail/done/{made}-1-0-0.json"]
+    contents = {name: (services.data_dir / name).read_bytes() for name in copied}
+    for _ in range(1_000):
+        run_id = IDS.new(utc_now())
+        for name, content in contents.items():
+            path = services.data_dir / name.replace(made, run_id)
+            path.write_bytes(content.replace(made.encode(), run_id.encode()))
+    async with Services(services.data_dir) as again:
+        assert (await again.store.counts()).runs == {"canceled": 1_001}
+        pruning = asyncio.create_task(again.pruning().prune(nine_days_ago()))
+        turns = 0
+        while not pruning.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await pruning
+        assert os.listdir(again.data_dir / "finished") == []
+        assert turns > 1_000
+
+
+class TestDelete:
+    """`Service.delete`: a client removes one run."""
+
+    async def test_a_run_that_has_ended_is_gone(self, services: Services) -> None:
+        new = await services.make(old=False)
+        await services.service.delete(new)
+        assert services.traces(new) == []
+        assert await services.runs() == await services.emails() == []
+        with pytest.raises(NotFoundError):
+            await services.service.delete(new)
+
+    async def test_a_run_that_has_not_ended_stays(self, services: Services) -> None:
+        waiting = await services.make(ended=False)
+        with pytest.raises(RunActiveError, match="is queued; cancel it first"):
+            await services.service.delete(waiting)
+        assert services.traces(waiting) == all_of(waiting, "active")
+
+    async def test_a_run_whose_files_stay_can_be_deleted_again(
+        self, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = await services.make()
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rmdir", refuse)
+            with pytest.raises(FilesError, match="can't be removed"):
+                await services.service.delete(run)
+        assert f"finished/{run}.jsonl" in services.traces(run)
+        await services.service.delete(run)
+        assert services.traces(run) == []
+
+
+@pytest.mark.parametrize("keep_days", [None, 9])
+async def test_expired_keys_are_removed(services: Services, keep_days: float | None) -> None:
+    run = new_run(IDS.new(utc_now()), workflow("a"), None, LONG_AGO).run
+    expired = IdempotencyKey(scope="w", key="x", expires_at=LONG_AGO + timedelta(days=1))
+    await services.store.create(run, key=expired)
+    keys = services.data_dir / "keys"
+    assert len(os.listdir(keys)) == 1
+    pruning = services.pruning(keep_days)
+    pruning.open()
+    await until(lambda: os.listdir(keys) == [])
+    await pruning.close()

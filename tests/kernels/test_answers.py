@@ -13,6 +13,7 @@ import pytest
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.messages import WorkerReply
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.slots import version_key
 from jupyter_pdflow.settings import LIMITS, Limits
 from tests.kernels.conftest import execution, handler, until, workflow
 
@@ -290,7 +291,7 @@ def handler(pd):
     await kernel.execute(execution(flow))
     pool.release(kernel)
     await until(lambda: not kernel.alive, "the kernel is taken for dead")
-    assert pool.take(flow) is None
+    assert pool.take(version_key(flow)) is None
 
 
 async def test_reply_above_the_limit_fails_the_step(with_socket: Kernel) -> None:

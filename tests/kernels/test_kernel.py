@@ -15,6 +15,7 @@ from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.manager import LOCK
 from jupyter_pdflow.kernels.outputs import OUTPUT_LIMIT
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.slots import version_key
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
 
@@ -54,7 +55,7 @@ async def test_warm_kernel_that_died_while_idle_is_not_taken(pool: KernelPool) -
     pool.release(kernel)
     process_of(kernel).kill()
     await until(lambda: not kernel.alive, "the kernel is dead")
-    assert pool.take(flow) is None
+    assert pool.take(version_key(flow)) is None
     fresh = await pool.acquire(flow, "")
     assert (await fresh.execute(execution(flow))).outcome.error is None
     pool.release(fresh)
@@ -76,7 +77,7 @@ async def test_interrupt_ends_a_handler_and_the_kernel_stays(pool: KernelPool, b
     outcome = (await _interrupted(pool, flow)).outcome
     assert outcome.error is not None
     assert outcome.error.ename == "KeyboardInterrupt"
-    kernel = pool.take(flow)
+    kernel = pool.take(version_key(flow))
     assert kernel is not None, "the kernel was killed"
     assert (await kernel.execute(execution(flow, "b"))).outcome.error is None
     pool.release(kernel)
@@ -103,7 +104,7 @@ async def test_interrupt_of_a_step_that_follows_canceled_ones(pool: KernelPool) 
         assert outcome.error is not None
         assert outcome.error.ename == ename
     pool.release(kernel)
-    assert pool.take(flow) is kernel
+    assert pool.take(version_key(flow)) is kernel
 
 
 async def test_handler_that_ignores_interrupts_is_killed(pool: KernelPool) -> None:
@@ -150,7 +151,7 @@ async def test_kernel_whose_execution_was_canceled_is_not_used_again(pool: Kerne
     with pytest.raises(asyncio.CancelledError):
         await executing
     pool.release(kernel)
-    assert pool.take(flow) is None
+    assert pool.take(version_key(flow)) is None
     await until(lambda: psutil.Process().children() == [], "the kernel has ended")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from jupyter_pdflow.exceptions import KernelError, KernelSpecError
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.kernels.slots import FairQueue
+from jupyter_pdflow.kernels.slots import FairQueue, version_key
 from jupyter_pdflow.settings import Limits
 from tests.kernels.conftest import execution, handler, process_of, until, workflow
 
@@ -30,12 +30,12 @@ def kernels() -> list[psutil.Process]:
 
 async def test_take_returns_warm_kernels_of_exactly_this_version(pool: KernelPool) -> None:
     old, new = workflow(RETURN_ONE), workflow(handler("return 2"))
-    assert pool.take(old) is None
+    assert pool.take(version_key(old)) is None
     kernel = await pool.acquire(old, "")
-    assert pool.take(old) is None
+    assert pool.take(version_key(old)) is None
     pool.release(kernel)
-    assert pool.take(new) is None
-    assert pool.take(old) is kernel
+    assert pool.take(version_key(new)) is None
+    assert pool.take(version_key(old)) is kernel
     pool.release(kernel)
 
 
@@ -92,7 +92,7 @@ async def test_idle_kernel_is_closed_when_another_version_needs_its_slot(
     first, second = workflow(RETURN_ONE, name="first"), workflow(RETURN_ONE, name="second")
     pool.release(await pool.acquire(first, ""))
     kernel = await pool.acquire(second, "")
-    assert pool.take(first) is None
+    assert pool.take(version_key(first)) is None
     assert len(kernels()) == 1
     pool.release(kernel)
 
@@ -105,7 +105,7 @@ async def test_idle_kernels_are_culled_to_none(make_pool: MakePool) -> None:
     pool.release(one)
     pool.release(two)
     await until(lambda: not kernels(), "no kernel is left")
-    assert pool.take(workflow(RETURN_ONE)) is None
+    assert pool.take(version_key(workflow(RETURN_ONE))) is None
     assert pool._timer is None
 
 

@@ -29,13 +29,15 @@ from jupyter_pdflow.server.api.models import (
     run_view,
     workflow_view,
 )
-from jupyter_pdflow.server.app import run_change
+from jupyter_pdflow.server.app import run_event
 from jupyter_pdflow.server.links.tokens import Links
+from jupyter_pdflow.stores import RunQuery, change_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.layout import DataLock
+from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 NOW = timedelta()
+ALL = RunQuery(limit=500)
 
 
 class Log(logging.Handler):
@@ -74,14 +76,12 @@ async def open_services(
     lock.acquire("test")
     links = Links(path / "link_keys", lambda: "http://localhost/")
     transport = SMTPTransport.at(smtp) if smtp else None
-    outbox = Outbox(path, transport, mail_from="f@x.org", mail_to=[], clock=clock)
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
     store = TinyDBStore(path)
+    outbox = Outbox(store, transport, path / MESSAGES, mail_from="f@x.org", mail_to=[], clock=clock)
     folders = RunFolders(path / FILES)
     folders.open()
-    engine = Service(
-        store, pool, outbox, links.urls, lambda run: None, folders=folders, clock=clock
-    )
+    engine = Service(store, pool, outbox, links.urls, folders=folders, clock=clock)
     try:
         await engine.open()
         yield OpenServices(engine, links)
@@ -93,29 +93,30 @@ async def open_services(
 async def read_all(services: OpenServices) -> None:
     """Read all lists, and each run, email and workflow in every form."""
     engine, urls = services.service, services.links.urls
-    runs = await engine.runs(limit=500)
+    runs = await engine.runs(ALL)
     for run in runs:
         with suppress(StoredFileError):  # what lists show of it may be right all the same
-            await read_run(services, engine.run(run.id))
+            await read_run(services, await engine.run(run.id))
     encode([run_item(run, urls) for run in runs])
     encode([email_view(email) for email in await engine.emails()])
-    encode([workflow_view(workflow) for workflow in engine.workflows()])
+    encode([workflow_view(workflow) for workflow in await engine.workflows()])
 
 
 async def read_run(services: OpenServices, run: Run) -> None:
     encode(run_view(run, services.links.urls))
     history = await services.service.history(run.id)
     encode([history_view(number, entry) for number, entry in history.items()])
-    run_change(run)
+    encode(run_event(change_of(run)))
     with suppress(PDFlowError):
-        workflow = services.service.workflow_of(run)
-        notebook_text(executed_notebook(run, workflow, services.service.outputs(run.id)))
+        workflow = await services.service.workflow_of(run)
+        outputs = await services.service.outputs(run.id)
+        notebook_text(executed_notebook(run, workflow, outputs))
 
 
 async def decide_all(services: OpenServices) -> None:
     """Use both links of each pause, and cancel the runs that have not ended."""
     engine = services.service
-    for run in await engine.runs(limit=500):
+    for run in await engine.runs(ALL):
         if run.pause is not None:
             await use_links(services, run.id, run.pause.step, run.pause.execution)
         with suppress(PDFlowError):

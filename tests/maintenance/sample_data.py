@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from ulid import ULID
 
-from jupyter_pdflow.rules.events import Begin, Event, Finish
-from jupyter_pdflow.rules.history import HistoryEntry, entry_of, start_entry
+from jupyter_pdflow.rules.events import Begin, Finish
 from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
-from jupyter_pdflow.rules.workflow import Source, StepSource
+from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import Email, StepOutputs
+from jupyter_pdflow.stores.tinydb.index import INDEX
 from jupyter_pdflow.stores.tinydb.layout import (
     ACTIVE,
     DONE_EMAILS,
@@ -56,33 +56,40 @@ class SampleData(NamedTuple):
         return {n: entry.event for n, entry in self.data.history_of_run(run.id).items()}
 
     def files(self, folder: str = "") -> list[str]:
-        """List all files below a folder, but the lock's."""
+        """List all files below a folder, but those of the lock and the index."""
         root = self.path / folder
         found = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-        return sorted(name for name in found if not name.startswith("lock"))
+        return sorted(name for name in found if not name.startswith(("lock", INDEX)))
 
 
 def make_sample_data(path: Path, source: Source = SOURCE) -> SampleData:
     path.mkdir(mode=0o700)
-    store = TinyDBStore(path)
-    list(store.active())
-    asyncio.run(store.deploy("flow.ipynb", source, datetime.now(UTC)))
     read_keys(path / LINK_KEYS)
-    data = DataDir(path)
-    return SampleData(data, make_run(data, store, SUSPEND), make_run(data, store, None))
+    return asyncio.run(_make(path, source))
 
 
-def make_run(data: DataDir, store: TinyDBStore, pause: PauseCall | None) -> Run:
+async def _make(path: Path, source: Source) -> SampleData:
+    data, store = DataDir(path), TinyDBStore(path)
+    await store.open()
+    workflow, _ = await store.deploy("flow.ipynb", source, datetime.now(UTC))
+    runs = [await make_run(data, store, workflow, pause) for pause in (SUSPEND, None)]
+    await store.close()
+    return SampleData(data, *runs)
+
+
+async def make_run(
+    data: DataDir, store: TinyDBStore, workflow: Workflow, pause: PauseCall | None
+) -> Run:
     now = datetime.now(UTC)
-    run = new_run(str(ULID()), store.workflow("flow"), {"amount": 12}, now).run
-    history = [start_entry(run, now)]
+    run, _, entries = new_run(str(ULID()), workflow, {"amount": 12}, now)
+    begun = apply(run, Begin(), now)
+    await store.create(begun.run, (*entries, *begun.entries))
     finish = Finish(step="a", execution=1, attempt=1, outcome=Outcome(flow=pause))
-    events: list[Event] = [Begin(), finish]
-    for event in events:
-        after = apply(run, event, now).run
-        history.append(entry_of(run, event, after, now))
-        run = after
-    asyncio.run(store_run(store, run, history))
+    run, _, entries = apply(begun.run, finish, now)
+    output = {"output_type": "stream", "name": "stdout", "text": "t"}
+    shown = StepOutputs(step="a", execution=1, outputs=[output])
+    async with store.transaction(run.id) as transaction:
+        await transaction.commit(run, entries, shown)
     add_email(data, run, status="kept")
     add_file(data, run, "sub dir/\N{LATIN SMALL LETTER U WITH DIAERESIS}.bin", bytes(range(256)))
     return run
@@ -105,16 +112,6 @@ def add_file(data: DataDir, run: Run, path: str, content: bytes = b"x") -> Path:
     file.write_bytes(content)
     file.chmod(0o600)
     return file
-
-
-async def store_run(store: TinyDBStore, run: Run, history: list[HistoryEntry]) -> None:
-    """Store a run twice, so that its history is in two lines."""
-    await store.put(run, history[:2])
-    await store.put(run, history[2:])
-    output = {"output_type": "stream", "name": "stdout", "text": "t"}
-    await store.put_outputs(run.id, "a", 1, [output])
-    if run.ended:
-        await store.finish(run)
 
 
 def add_email(data: DataDir, run: Run, number: int = 0, **fields: Any) -> Email:

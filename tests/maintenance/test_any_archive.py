@@ -19,7 +19,7 @@ from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.maintenance.transfer import Imported, export_runs, import_runs
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, write_imported_keys
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
-from tests.maintenance.open_services import Log, decide_all, open_services, read_all
+from tests.maintenance.open_services import ALL, Log, decide_all, open_services, read_all
 from tests.maintenance.sample_data import make_format_1
 from tests.maintenance.server_data import ServerData, damaged
 
@@ -188,7 +188,7 @@ async def open_and_check(target: Path, done: Imported) -> None:
 
 async def open_and_decide(target: Path, done: Imported) -> None:
     async with open_services(target) as services:
-        runs = await services.service.runs(limit=500)
+        runs = await services.service.runs(ALL)
         assert sorted(run.id for run in runs) == sorted(done.new)
         await read_all(services)
         await decide_all(services)

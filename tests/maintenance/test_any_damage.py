@@ -15,7 +15,6 @@ from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import KeyFileError
 from jupyter_pdflow.maintenance.doctor import examine, repair
 from jupyter_pdflow.stores.tinydb.layout import FINISHED, DataDir
-from tests.engine.support import until
 from tests.maintenance.open_services import (
     NOW,
     Log,
@@ -75,7 +74,7 @@ async def open_and_check(
                 for run_id in others:
                     await check_continues(services.service, run_id, late=later == MONTHS)
                 for run_id in kept:
-                    services.service.run(run_id)
+                    assert (await services.service.run(run_id)).ended
                     has_history = DataDir(path).name(FINISHED, run_id).endswith(".jsonl")
                     assert bool(await services.service.history(run_id)) == has_history
                 await use_links(services, Path(name).stem, "last", 1)
@@ -90,7 +89,9 @@ async def open_and_check(
 async def check_continues(engine: Service, run_id: str, *, late: bool) -> None:
     if not late:
         await engine.resume(run_id, "api", {"body": 1})
-    await until(lambda: engine.run(run_id).status == "succeeded")
+    async with asyncio.timeout(10):
+        while (await engine.run(run_id)).status != "succeeded":
+            await asyncio.sleep(0.01)
 
 
 def check_reports(path: Path, before: str, said: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, DataDir
 from tests.servers import JupyterServer, wait_until
 
 SHOW = """%%step show
@@ -18,7 +19,7 @@ def handler(pd):
     if pd.steps.trigger.event:
         pd.flow.suspend()
 """
-LONG_AGO = time.time() - 3600
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
 
 
 @pytest.fixture
@@ -27,8 +28,12 @@ def server(tmp_path: Path) -> JupyterServer:
 
 
 def age(server: JupyterServer, run_id: str) -> None:
-    for path in server.data_dir.rglob(f"{run_id}*"):
-        os.utime(path, (LONG_AGO, LONG_AGO))
+    """Make a run an old one that ended long ago, if it has ended; the server is stopped."""
+    data = DataDir(server.data_dir)
+    run, history = data.read_run(run_id), data.history_of_run(run_id)
+    ended_at = LONG_AGO if run.ended else None
+    old = replace(run, created_at=LONG_AGO, updated_at=LONG_AGO, ended_at=ended_at)
+    data.write(FINISHED if run.ended else ACTIVE, run_id, old, history)
 
 
 def traces(server: JupyterServer, run: dict[str, Any]) -> int:
@@ -42,9 +47,10 @@ def test_only_old_finished_runs_go(server: JupyterServer) -> None:
         paused = server.wait_run(server.run(workflow, event=1)["id"], "paused")
         old, new = ended
         wait_until(lambda: traces(server, old) == 4, "all of a run is stored")
+        server.stop()
         age(server, old["id"])
         age(server, paused["id"])
-        server.restart()
+        server.start()
         wait_until(lambda: traces(server, old) == 0, "the old run is removed")
         assert [run["id"] for run in server.api("GET", "/runs").json()] == [paused["id"], new["id"]]
         assert server.api("GET", f"/runs/{old['id']}").status_code == 404

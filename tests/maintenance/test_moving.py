@@ -44,7 +44,6 @@ from jupyter_pdflow.stores.tinydb.layout import (
     DataDir,
     DataLock,
 )
-from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.maintenance.sample_data import (
     HISTORY,
     SOURCE,
@@ -274,10 +273,7 @@ def test_importing_at_home_brings_the_runs_back(sample: SampleData, archive: Pat
 def test_what_would_begin_at_once_is_left_out(
     sample: SampleData, archive: Path, other: DataDir
 ) -> None:
-    store = TinyDBStore(sample.path)
-    list(store.active())
-    queued = add_queued(sample, store)
-    running = add_queued(sample, store)
+    queued, running = add_queued(sample), add_queued(sample)
     sample.data.write(ACTIVE, running.id, apply(running, Begin(), running.created_at).run)
     export_runs(sample.data, archive, [])
     done = import_runs(other, archive)
@@ -290,8 +286,9 @@ def test_what_would_begin_at_once_is_left_out(
     assert other.read(ACTIVE, running.id).status == "running"
 
 
-def add_queued(sample: SampleData, store: TinyDBStore) -> Run:
-    run = new_run(str(ULID()), store.workflow("flow"), None, datetime.now(UTC)).run
+def add_queued(sample: SampleData) -> Run:
+    known = sample.data.read(WORKFLOWS, "flow")
+    run = new_run(str(ULID()), known.versions[known.newest], None, datetime.now(UTC)).run
     sample.data.write(ACTIVE, run.id, run)
     add_email(sample.data, run)
     return run
@@ -378,9 +375,10 @@ def test_refusals(sample: SampleData, archive: Path) -> None:
         export_runs(sample.data, archive, [])
     archive.unlink()
     with DataLock(sample.path).held("another command"):
-        for command in (export_runs, import_runs):
-            with pytest.raises(DataDirLockedError, match="in use by `another command`"):
-                command(DataDir(sample.path), archive, [])  # type: ignore[operator]
+        with pytest.raises(DataDirLockedError, match="in use by `another command`"):
+            export_runs(DataDir(sample.path), archive, [])
+        with pytest.raises(DataDirLockedError, match="in use by `another command`"):
+            import_runs(DataDir(sample.path), archive)
     assert not archive.exists()
 
 

@@ -89,17 +89,17 @@ def resume_of(run: Run, **body: Any) -> Resume:
     return Resume(step=run.current.name, execution=run.execution, by="link", request={"body": body})
 
 
-def suspend(ms: int = DAY_MS, **more: Any) -> dict[str, PauseCall]:
+def suspend(ms: int = DAY_MS, **more: Any) -> dict[str, Any]:
     return {"flow": PauseCall(kind="suspend", ms=ms, **more)}
 
 
-def rerun(ms: int = 1000, context: Any = None, max_retries: int = 10) -> dict[str, PauseCall]:
+def rerun(ms: int = 1000, context: Any = None, max_retries: int = 10) -> dict[str, Any]:
     return {"flow": PauseCall(kind="rerun", ms=ms, context=context, max_retries=max_retries)}
 
 
-def exit_run(reason: str | None = None) -> dict[str, ExitCall]:
+def exit_run(reason: str | None = None) -> dict[str, Any]:
     return {"flow": ExitCall(exit_reason=reason)}
 
 
-def failure() -> dict[str, Error]:
+def failure() -> dict[str, Any]:
     return {"error": Error(ename="ValueError", evalue="boom")}

@@ -51,7 +51,10 @@ class Emails:
         After an `OSError` it has to be repeated.
         """
         new = [_email_of(message) for message in messages if self._is_new(message)]
-        await asyncio.gather(*(self._put_queued(email, email.created_at) for email in new))
+        puts = (self._put_queued(email, email.created_at) for email in new)
+        # One that failed is raised when no other is under way: the run may be deleted then.
+        for error in filter(None, await asyncio.gather(*puts, return_exceptions=True)):
+            raise error
 
     async def _put_queued(self, email: Email, next_at: datetime) -> None:
         stamp = await self._queued.put(email.id, email)
@@ -109,9 +112,10 @@ class Emails:
     def unlink(self, email_ids: Sequence[str]) -> None:
         """Remove emails and their messages; for a thread."""
         for email_id in email_ids:
+            # First: the email is found again after a crash, and its message by it.
+            (self._messages / f"{email_id}{MESSAGE}").unlink(missing_ok=True)
             self._queued.unlink(email_id)
             self._done.unlink(email_id)
-            (self._messages / f"{email_id}{MESSAGE}").unlink(missing_ok=True)
 
     def forget(self, email_ids: Sequence[str]) -> None:
         """Remove the times of emails that were removed."""

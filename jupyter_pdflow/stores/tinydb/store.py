@@ -154,6 +154,7 @@ class TinyDBStore:
         self._lapsed: list[Lapsed] = []
         self._behind: set[str] = set()
         self._catching_up: asyncio.Task[None] | None = None
+        self._closing = False
         self._listeners: list[asyncio.Queue[RunChange]] = []
 
     @property
@@ -173,6 +174,7 @@ class TinyDBStore:
 
     async def close(self) -> None:
         """Try a last time what is left to do, and end the thread that writes."""
+        self._closing = True
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
@@ -245,6 +247,7 @@ class TinyDBStore:
                 return
             stamp = await self._runs.write(before, run, entries, archive=archive)
         except OSError as error:
+            self._list_as_before(before, run)
             raise self._health.failed(error) from error
         if self._health.failing:
             self._health.works()
@@ -429,6 +432,13 @@ class TinyDBStore:
         for queue in self._listeners:
             queue.put_nowait(change)
 
+    def _list_as_before(self, before: Run | None, run: Run) -> None:
+        """Note that a commit failed: the index may have read the line that was cut off then."""
+        if before is None:
+            self._index.remove_runs([run.id])
+        else:
+            self._index.put_run(before, None)
+
     async def _complete(self, run: Run) -> None:
         """Take over the emails of a stored run, and archive it if it has ended; now or later."""
         try:
@@ -438,10 +448,14 @@ class TinyDBStore:
         except OSError as error:
             self._health.failed(error)
             self._behind.add(run.id)
-            if self._catching_up is None or self._catching_up.done():
-                self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
+            self._start_catching_up()
         else:
             self._behind.discard(run.id)
+
+    def _start_catching_up(self) -> None:
+        # Not while closing: a store that is closed must not write beside the next one.
+        if not self._closing and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = asyncio.create_task(self._catch_up(), name="catch up")
 
     async def _catch_up(self) -> None:
         while self._behind:

@@ -12,6 +12,7 @@ import pytest
 
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.slots import version_key
 from jupyter_pdflow.rules.workflow import ModuleSource, Source, StepSource, Workflow, version_of
 from tests.engine.support import until
 from tests.kernels.conftest import execution, handler, process_of, workflow
@@ -265,7 +266,7 @@ async def test_a_fresh_kernel_is_prepared_in_the_background(make_pool: Any) -> N
     await run(kernel, flow)
     pool.release(kernel)
     await until(lambda: pool._idle, 20)
-    fresh = pool.take(flow)
+    fresh = pool.take(version_key(flow))
     assert fresh is not None
     assert (await run(fresh, flow))[0] == [1]
     pool.release(fresh)

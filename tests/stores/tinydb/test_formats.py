@@ -11,27 +11,27 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tinydb import TinyDB
 
 from jupyter_pdflow import models
-from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.exceptions import NewerFormatError, NotFoundError, StoredFileError
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.server.api.models import run_item
 from jupyter_pdflow.server.links.tokens import Links
-from jupyter_pdflow.stores import RunSummary
+from jupyter_pdflow.stores import RunQuery, RunSummary
 from jupyter_pdflow.stores.tinydb import storage as formats
 from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
-from jupyter_pdflow.stores.tinydb.layout import EMAIL
-from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
-from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import resume_of
-from tests.stores.tinydb.conftest import OpenActive
+from tests.stores.tinydb.conftest import OpenStore
+from tests.stores.tinydb.support import commit
 
 FILES = Path(__file__).parent / "files" / "format-1"
 PAUSED, ENDED = "01M828N3F2GEN1A6NYMWAP04FB", "01M828N4KMDKJRF3KCM45RTRRM"
@@ -50,19 +50,21 @@ def data_dir(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FILES, tmp_path / "data"))
 
 
-def test_format_1_is_read(data_dir: Path, open_active: OpenActive) -> None:
-    store, (paused,) = open_active(data_dir)
+async def test_format_1_is_read(data_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(data_dir)
+    paused = await store.get(PAUSED)
     assert (paused.id, paused.status, paused.event) == (PAUSED, "paused", {"amount": 12})
     assert paused.pause is not None
     assert f"{paused.pause.deadline:%Y-%m-%d %H:%M:%S %Z}" == "2027-11-22 18:35:20 UTC"
-    assert store.workflow(paused.workflow_id, paused.version).step_names == ["ask", "poll"]
-    ended = store.get(ENDED)
+    assert await store.next_deadline() == paused.pause.deadline
+    workflow = await store.workflow(paused.workflow_id, paused.version)
+    assert workflow.step_names == ["ask", "poll"]
+    ended = await store.get(ENDED)
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
     assert (ended.title, ended.started_by, ended.steps[1].attempts) == (None, None, 0)
-    assert store.outputs(ENDED)["ask"][0]["text"] == "asked\n"
-    emails = Records(data_dir / "mail" / "done", EMAIL, WriterThread())
-    assert [email.run_id for email in emails.all()] == [PAUSED, ENDED]
+    assert (await store.outputs(ENDED))["ask"][0]["text"] == "asked\n"
+    assert [email.run_id for email in await store.emails(10)] == [ENDED, PAUSED]
     links = Links(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)
 
@@ -73,6 +75,11 @@ def run_files(data_dir: Path) -> list[str]:
     return sorted(str(path.relative_to(data_dir)) for path in paths)
 
 
+async def listed(store: TinyDBStore) -> dict[str, str]:
+    """Return the status of all runs by id, newest first."""
+    return {run.id: run.status for run in await store.list(RunQuery())}
+
+
 def resumed(run: Run) -> Run:
     return apply(run, resume_of(run, ok=1), NOW).run
 
@@ -81,11 +88,11 @@ def shown(run: Run | RunSummary) -> models.RunItem:
     return run_item(run, lambda *_: ("resume", "cancel"))
 
 
-async def test_runs_of_format_1_are_shown(data_dir: Path, open_active: OpenActive) -> None:
-    store, (paused,) = open_active(data_dir)
-    ended, waiting = [shown(run) for run in await store.page()]
-    assert waiting == shown(paused)
-    assert ended == shown(store.get(ENDED))
+async def test_runs_of_format_1_are_shown(data_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(data_dir)
+    ended, waiting = [shown(run) for run in await store.list(RunQuery())]
+    assert waiting == shown(await store.get(PAUSED))
+    assert ended == shown(await store.get(ENDED))
     assert (ended.title, ended.started_by, ended.attempt) == (None, None, 1)
     assert [decision.outcome for decision in ended.decisions] == ["resumed", *["timed_out"] * 3]
     assert ended.decisions[0].by[0].via == "link"
@@ -95,9 +102,9 @@ def canceled(run: Run) -> Run:
     return apply(run, Cancel(by="api"), NOW).run
 
 
-async def test_reading_format_1_changes_nothing(data_dir: Path, open_active: OpenActive) -> None:
-    store, _ = open_active(data_dir)
-    assert [run.id for run in await store.page()] == [ENDED, PAUSED]
+async def test_reading_format_1_changes_nothing(data_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(data_dir)
+    assert list(await listed(store)) == [ENDED, PAUSED]
     assert await store.history(PAUSED) == await store.history(ENDED) == {}
     for folder in ("active", "finished"):
         for path in (FILES / folder).iterdir():
@@ -106,21 +113,19 @@ async def test_reading_format_1_changes_nothing(data_dir: Path, open_active: Ope
 
 
 async def test_an_active_run_of_format_1_continues_in_a_new_file(
-    data_dir: Path, open_active: OpenActive
+    data_dir: Path, open_store: OpenStore
 ) -> None:
-    store, (paused,) = open_active(data_dir)
-    queued = resumed(paused)
-    await store.put(queued, [ENTRY])
+    store = await open_store(data_dir)
+    queued = await commit(store, resumed(await store.get(PAUSED)), [ENTRY])
     assert run_files(data_dir) == [NEW_ACTIVE, OLD_FINISHED]
-    for each in (store, open_active(data_dir)[0]):
-        assert each.get(PAUSED) == queued
-        assert await each.history(PAUSED) == {1: ENTRY}
-    store, (again,) = open_active(data_dir)
-    await store.finish(canceled(again), [ENTRY])
+    for again in (False, True):
+        store = await open_store(data_dir) if again else store
+        assert await store.get(PAUSED) == queued
+        assert await store.history(PAUSED) == {1: ENTRY}
+    await commit(store, canceled(queued), [ENTRY])
     assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
-    store, active = open_active(data_dir)
-    assert active == []
-    assert store.get(PAUSED).status == "canceled"
+    store = await open_store(data_dir)
+    assert (await store.get(PAUSED)).status == "canceled"
     assert await store.history(PAUSED) == {1: ENTRY, 2: ENTRY}
     with TinyDB(data_dir / f"finished/{PAUSED}.jsonl", storage=AppendedJSONStorage) as db:
         document = db.table("run").get(doc_id=1)
@@ -128,83 +133,96 @@ async def test_an_active_run_of_format_1_continues_in_a_new_file(
 
 
 async def test_a_run_of_format_1_that_ends_at_once_moves_as_a_new_file(
-    data_dir: Path, open_active: OpenActive
+    data_dir: Path, open_store: OpenStore
 ) -> None:
-    store, (paused,) = open_active(data_dir)
-    await store.finish(canceled(paused))
+    store = await open_store(data_dir)
+    ended = await commit(store, canceled(await store.get(PAUSED)))
     assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
-    assert store.get(PAUSED) == open_active(data_dir)[0].get(PAUSED) == canceled(paused)
+    assert await store.get(PAUSED) == ended
+    assert await (await open_store(data_dir)).get(PAUSED) == ended
 
 
 async def test_a_finished_run_of_format_1_stays_as_it_is(
-    data_dir: Path, open_active: OpenActive
+    data_dir: Path, open_store: OpenStore
 ) -> None:
-    store, _ = open_active(data_dir)
-    ended = store.get(ENDED)
-    await store.page()
-    await store.finish(ended)
+    store = await open_store(data_dir)
+    assert await listed(store) == {ENDED: "succeeded", PAUSED: "paused"}
+    assert (await store.get(ENDED)).ended
     assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
     assert (data_dir / OLD_FINISHED).read_bytes() == (FILES / OLD_FINISHED).read_bytes()
-    assert await store.ended_before(datetime.now(UTC) + timedelta(days=1)) == [ENDED]
-    assert await store.remove([ENDED]) == {}
+    assert await store.ended_before(datetime.now(UTC) + timedelta(days=1), 10) == [ENDED]
+    assert await store.delete([ENDED]) == {}
     assert run_files(data_dir) == [OLD_ACTIVE]
 
 
-async def test_the_new_file_counts_if_a_crash_left_both(
-    data_dir: Path, open_active: OpenActive
-) -> None:
+class Both(NamedTuple):
+    """A run before and after its first write in the new format, and the content of its files."""
+
+    before: Run
+    after: Run
+    old: bytes
+
+
+@pytest.fixture
+async def both(data_dir: Path, open_store: OpenStore) -> Both:
+    """Resume the paused run; the test brings the old file back before it opens the directory."""
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = open_active(data_dir)
-    await store.put(resumed(paused), [ENTRY])
-    (data_dir / OLD_ACTIVE).write_bytes(old)
-    store, active = open_active(data_dir)
-    assert active == [resumed(paused)]
-    assert store.get(PAUSED) == resumed(paused)
+    store = await open_store(data_dir)
+    before = await store.get(PAUSED)
+    return Both(before, await commit(store, resumed(before), [ENTRY]), old)
+
+
+async def test_the_new_file_counts_if_a_crash_left_both(
+    data_dir: Path, open_store: OpenStore, both: Both
+) -> None:
+    store = await open_store(data_dir, lambda: (data_dir / OLD_ACTIVE).write_bytes(both.old))
+    assert await store.get(PAUSED) == both.after
     assert await store.history(PAUSED) == {1: ENTRY}
+    assert await store.ready() == [PAUSED]
     assert run_files(data_dir) == [NEW_ACTIVE, OLD_FINISHED]
 
 
 @pytest.mark.parametrize("length", [0, 10, 500])
 async def test_the_old_file_counts_if_a_crash_cut_off_the_first_line_of_the_new_one(
-    data_dir: Path, open_active: OpenActive, length: int
+    data_dir: Path, open_store: OpenStore, both: Both, length: int
 ) -> None:
-    old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = open_active(data_dir)
-    await store.put(resumed(paused))
-    (data_dir / OLD_ACTIVE).write_bytes(old)
-    (data_dir / NEW_ACTIVE).write_bytes((data_dir / NEW_ACTIVE).read_bytes()[:length])
-    _, active = open_active(data_dir)
-    assert active == [paused]
+    def cut_off() -> None:
+        (data_dir / OLD_ACTIVE).write_bytes(both.old)
+        (data_dir / NEW_ACTIVE).write_bytes((data_dir / NEW_ACTIVE).read_bytes()[:length])
+
+    store = await open_store(data_dir, cut_off)
+    assert await store.get(PAUSED) == both.before
+    assert both.before.pause is not None
+    assert await store.next_deadline() == both.before.pause.deadline
+    assert await listed(store) == {ENDED: "succeeded", PAUSED: "paused"}
     assert run_files(data_dir) == [OLD_ACTIVE, OLD_FINISHED]
 
 
 async def test_an_old_file_is_not_used_in_place_of_a_new_one_that_is_damaged(
-    data_dir: Path,
-    open_active: OpenActive,
+    data_dir: Path, open_store: OpenStore, both: Both
 ) -> None:
-    old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = open_active(data_dir)
-    await store.put(resumed(paused))
-    (data_dir / OLD_ACTIVE).write_bytes(old)
-    (data_dir / NEW_ACTIVE).write_bytes(b'{"run":{"1":{"format":2,"id":"x"\n')
-    _, active = open_active(data_dir)
-    assert active == []
+    def damage() -> None:
+        (data_dir / OLD_ACTIVE).write_bytes(both.old)
+        (data_dir / NEW_ACTIVE).write_bytes(b'{"run":{"1":{"format":2,"id":"x"\n')
+
+    store = await open_store(data_dir, damage)
+    with pytest.raises(NotFoundError):
+        await store.get(PAUSED)
+    assert await listed(store) == {ENDED: "succeeded"}
     left = [f"{name}.unreadable" for name in (OLD_ACTIVE, NEW_ACTIVE)]
     assert run_files(data_dir) == [*left, OLD_FINISHED]
 
 
 async def test_the_finished_file_counts_if_a_crash_left_the_old_one_in_active(
-    data_dir: Path,
-    open_active: OpenActive,
+    data_dir: Path, open_store: OpenStore
 ) -> None:
     old = (data_dir / OLD_ACTIVE).read_bytes()
-    store, (paused,) = open_active(data_dir)
-    await store.finish(canceled(paused))
-    (data_dir / OLD_ACTIVE).write_bytes(old)
-    store, active = open_active(data_dir)
-    assert active == []
-    assert store.get(PAUSED) == canceled(paused)
-    assert await store.page(status="paused") == []
+    store = await open_store(data_dir)
+    ended = await commit(store, canceled(await store.get(PAUSED)))
+    store = await open_store(data_dir, lambda: (data_dir / OLD_ACTIVE).write_bytes(old))
+    assert await store.get(PAUSED) == ended
+    assert await store.next_deadline() is None
+    assert await listed(store) == {ENDED: "succeeded", PAUSED: "canceled"}
     assert run_files(data_dir) == [f"finished/{PAUSED}.jsonl", OLD_FINISHED]
 
 

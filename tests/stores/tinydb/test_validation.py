@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import Email, StepOutputs
 from jupyter_pdflow.stores.tinydb.record_types import (
-    ExecutionOutputs,
     RunOutputs,
     Versions,
     flaw_of_email,
@@ -162,7 +161,7 @@ def test_flaws_of_emails() -> None:
 
 
 def test_flaws_of_outputs() -> None:
-    outputs = ExecutionOutputs(step="a", execution=1, outputs=[{"output_type": "x"}])
+    outputs = StepOutputs(step="a", execution=1, outputs=[{"output_type": "x"}])
     assert flaw_of_outputs(RunOutputs(id="r", shown=[outputs])) is None
     for wrong in ({"execution": -1}, {"outputs": [{"x": DEEP}]}):
         assert flaw_of_outputs(RunOutputs(id="r", shown=[replace(outputs, **wrong)])) is not None

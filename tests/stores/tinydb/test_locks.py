@@ -1,21 +1,21 @@
-"""Changes of one run are made one after another."""
+"""Changes of one record are made one after another."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 
-from jupyter_pdflow.engine.queue import RunLocks
+from jupyter_pdflow.stores.tinydb.storage import Locks
 
 
-async def test_changes_of_one_run_take_turns_and_those_of_others_do_not_wait() -> None:
-    locks, log, go = RunLocks(), list[str](), asyncio.Event()
+async def test_changes_of_one_record_take_turns_and_those_of_others_do_not_wait() -> None:
+    locks, log, go = Locks(), list[str](), asyncio.Event()
 
-    async def change(run_id: str, name: str) -> None:
-        async with locks.of(run_id):
-            log.append(f"{name} begins")
+    async def change(name: str, text: str) -> None:
+        async with locks.of(name):
+            log.append(f"{text} begins")
             await go.wait()
-            log.append(f"{name} ends")
+            log.append(f"{text} ends")
 
     changes = [change("a", "first"), change("a", "second"), change("b", "other")]
     tasks = [asyncio.create_task(each) for each in changes]
@@ -28,7 +28,7 @@ async def test_changes_of_one_run_take_turns_and_those_of_others_do_not_wait() -
 
 
 async def test_locks_that_are_not_used_are_freed() -> None:
-    locks = RunLocks()
+    locks = Locks()
     async with locks.of("a"):
         pass
     gc.collect()
