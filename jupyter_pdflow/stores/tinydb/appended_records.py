@@ -21,12 +21,14 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     history_in,
     id_of,
     line_of,
+    not_an_id,
 )
 from jupyter_pdflow.stores.tinydb.records import CACHE, Records, read_error
 from jupyter_pdflow.stores.tinydb.storage import (
     read_file,
     sync_directory,
 )
+from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class AppendedRecords(Records[R]):
         """
         path = f"{self._above}{record_id}{appended.SUFFIX}"
         known, first = CACHE.stamp(path), self._entries.get(record_id)
-        if first is None:
+        if first is None:  # not written before, so its id was not checked
             first = self._last_entry(record_id)
         history = dict(enumerate(entries, first + 1))
         write = Write(
@@ -129,7 +131,15 @@ class AppendedRecords(Records[R]):
         return path if os.path.lexists(path) else None
 
     def _last_entry(self, record_id: str) -> int:
-        """Return the number of the newest history entry; 0 if there is none."""
+        """Return the number of the newest history entry; 0 if there is none.
+
+        Raises
+        ------
+        StoredFileError
+            The text is no id.
+        """
+        if not is_id(record_id):
+            raise not_an_id(record_id)
         with suppress(StoredFileError):
             return max(self.history(record_id), default=0)
         return 0
