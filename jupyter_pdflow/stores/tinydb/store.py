@@ -466,6 +466,8 @@ class TinyDBStore:
     async def _catch_up_once(self) -> None:
         for run_id in list(self._behind):
             async with self.locks.of(run_id):
+                if run_id not in self._behind:  # it was deleted meanwhile
+                    continue
                 try:
                     await self._complete(self.load(run_id))
                 except StorageUnavailableError:
