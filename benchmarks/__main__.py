@@ -22,6 +22,7 @@ MEASURES = {
     "throughput": "runs per second, started until paused and resumed until completed",
     "durable": "the durable write of a transition",
     "held": "how long the event loop is held beside 100,000 finished runs and 50,000 emails",
+    "index": "the index of 100,000 runs and 50,000 emails: made, compared, asked",
     "trace": "what a resume calls in the server until its message is on the kernel's socket",
     "steps": "a step of a longer run",
     "cold": "R with no warm kernel",

@@ -43,7 +43,7 @@ from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
-from jupyter_pdflow.stores.tinydb.storage import Locks, in_reader, in_slices, in_thread
+from jupyter_pdflow.stores.tinydb.storage import Locks, held, in_reader, in_slices, in_thread
 from jupyter_pdflow.stores.tinydb.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 
@@ -278,7 +278,8 @@ class TinyDBStore:
         failed: dict[str, PDFlowError] = {}
         for run_id in run_ids:
             try:
-                await self._delete(run_id)
+                # Held, so that a task that is canceled leaves no run half removed.
+                await held(asyncio.ensure_future(self._delete(run_id)))
             except OSError as error:
                 failed[run_id] = self._health.failed(error)
             except PDFlowError as error:
@@ -465,6 +466,8 @@ class TinyDBStore:
     async def _catch_up_once(self) -> None:
         for run_id in list(self._behind):
             async with self.locks.of(run_id):
+                if run_id not in self._behind:  # it was deleted meanwhile
+                    continue
                 try:
                     await self._complete(self.load(run_id))
                 except StorageUnavailableError:

@@ -97,7 +97,6 @@ class TestTakingOver:
         await commit(store, ended)
         assert await store.get(paused.id) == replace(paused, outbox=[])
         assert os.listdir(copy / "finished") == [f"{ended.id}.jsonl"]
-        shutil.rmtree(copy)
 
     async def test_an_email_without_a_valid_id_is_dropped(
         self, reopen: Reopen, tmp_path: Path, caplog: pytest.LogCaptureFixture
