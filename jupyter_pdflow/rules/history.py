@@ -66,7 +66,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def start_entry(run: Run, now: datetime) -> HistoryEntry:
     """Return the first entry of a run."""
-    return _entry(run, "start", now)
+    return _entry(run, "start", now, via=run.started_by.via if run.started_by else None)
 
 
 def entry_of(before: Run, event: Event, after: Run, now: datetime) -> HistoryEntry:

@@ -22,7 +22,7 @@ from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DONE_EMAILS, FINISHED, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL, SUFFIX, RecordType, file_name, id_of
-from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.records import Records, read_error
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread, stamp_of
 
@@ -269,12 +269,21 @@ def _read(folders: Sequence[Records[R]], record_id: str) -> tuple[R, Stamp] | No
 
 def _read_from(records: Records[R], record_id: str) -> tuple[R, Stamp] | None:
     """Read a record; `FileNotFoundError` if its file is not in this folder."""
-    stamp = _stamp(records, record_id)
     try:
-        return records.read(record_id), stamp
-    except StoredFileError as error:
-        _stamp(records, record_id)  # raises if the file was moved just now
-        logger.warning("%s It is in no list.", error)
+        stamp = _stamp(records, record_id)
+        try:
+            return records.read(record_id), stamp
+        except StoredFileError as error:
+            _stamp(records, record_id)  # raises if the file was moved just now
+            logger.warning("%s It is in no list.", error)
+            return None
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a folder, for instance
+        found = read_error(record_id, error)
+        if found is error:  # the system has no room to read any file
+            raise
+        logger.warning("%s It is in no list.", found)
         return None
 
 

@@ -411,6 +411,12 @@ async def test_a_run_that_moves_while_it_is_read_is_found(tmp_path: Path) -> Non
     assert source.run("unknown") is None
 
 
+async def test_a_run_whose_file_becomes_a_folder_is_in_no_list(tmp_path: Path) -> None:
+    source = FolderSource(tmp_path)
+    (tmp_path / "active" / "odd.jsonl").mkdir()
+    assert source.run("odd") is None
+
+
 async def test_the_newer_of_two_files_of_a_run_counts(
     tmp_path: Path, open_index: OpenIndex
 ) -> None:
