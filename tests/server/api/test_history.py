@@ -15,7 +15,7 @@ def test_history_of_a_run(server: JupyterServer) -> None:
     assert [entry["n"] for entry in history] == list(range(1, len(history) + 1))
     events = [(entry["event"], entry["step"], entry["via"]) for entry in history]
     assert events == [
-        ("start", "ask", None),
+        ("start", "ask", "api"),
         ("begin", "ask", None),
         ("finish", "ask", None),
         ("resume", "ask", "link"),
