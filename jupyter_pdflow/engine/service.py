@@ -56,7 +56,7 @@ from jupyter_pdflow.stores import (
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.stores.tinydb.storage import held, in_thread
+from jupyter_pdflow.threads import held, in_thread
 
 logger = logging.getLogger(__name__)
 

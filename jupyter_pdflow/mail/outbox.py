@@ -24,7 +24,8 @@ from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.layout import MESSAGE
-from jupyter_pdflow.stores.tinydb.storage import in_thread, replace_file
+from jupyter_pdflow.stores.tinydb.storage import replace_file
+from jupyter_pdflow.threads import in_thread
 
 logger = logging.getLogger(__name__)
 

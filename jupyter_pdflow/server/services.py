@@ -37,8 +37,8 @@ from jupyter_pdflow.stores import RunChange, WorkerState
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
-from jupyter_pdflow.stores.tinydb.storage import in_thread
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+from jupyter_pdflow.threads import in_thread
 
 logger = logging.getLogger(__name__)
 

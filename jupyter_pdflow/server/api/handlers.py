@@ -32,7 +32,7 @@ from jupyter_pdflow.server.links.tokens import LinkHider
 from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
 from jupyter_pdflow.server.services import ServiceManager
 from jupyter_pdflow.stores import RunQuery
-from jupyter_pdflow.stores.tinydb.storage import in_reader, in_thread
+from jupyter_pdflow.threads import in_reader, in_thread
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MAX_RUNS = 500

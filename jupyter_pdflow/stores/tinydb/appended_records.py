@@ -24,10 +24,7 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     not_an_id,
 )
 from jupyter_pdflow.stores.tinydb.records import CACHE, Records, read_error
-from jupyter_pdflow.stores.tinydb.storage import (
-    read_file,
-    sync_directory,
-)
+from jupyter_pdflow.stores.tinydb.storage import read_file, sync_directory
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread
 

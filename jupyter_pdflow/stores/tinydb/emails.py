@@ -18,9 +18,9 @@ from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
 from jupyter_pdflow.stores.tinydb.records import Records
-from jupyter_pdflow.stores.tinydb.storage import in_slices
 from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.threads import in_slices
 
 logger = logging.getLogger(__name__)
 

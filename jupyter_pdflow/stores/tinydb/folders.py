@@ -25,9 +25,9 @@ from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
     read_file,
     replace_file,
-    sorted_in_turns,
     sync_directory,
 )
+from jupyter_pdflow.threads import sorted_in_turns
 
 logger = logging.getLogger(__name__)
 

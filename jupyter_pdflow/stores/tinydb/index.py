@@ -39,8 +39,8 @@ from jupyter_pdflow.stores.tinydb.index_source import (
     row_of_run,
     stamp_text,
 )
-from jupyter_pdflow.stores.tinydb.storage import held
 from jupyter_pdflow.stores.tinydb.writer import Stamp
+from jupyter_pdflow.threads import held
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,11 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     line_of,
 )
 from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file, write_record
+from jupyter_pdflow.stores.tinydb.storage import (
+    read_file,
+    replace_file,
+    write_record,
+)
 from jupyter_pdflow.stores.tinydb.validation import (
     is_id,
 )

@@ -16,7 +16,12 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import Email, StepOutputs, run_of
 from jupyter_pdflow.stores.tinydb import appended
-from jupyter_pdflow.stores.tinydb.storage import FORMAT, beginning, dump_record, parse_record
+from jupyter_pdflow.stores.tinydb.storage import (
+    FORMAT,
+    beginning,
+    dump_record,
+    parse_record,
+)
 from jupyter_pdflow.stores.tinydb.validation import (
     LARGEST_COUNT,
     flaw_of_run,

@@ -27,10 +27,10 @@ from jupyter_pdflow.stores.tinydb.storage import (
     TEMPORARY,
     beginning,
     read_file,
-    sorted_in_turns,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
+from jupyter_pdflow.threads import sorted_in_turns
 
 logger = logging.getLogger(__name__)
 

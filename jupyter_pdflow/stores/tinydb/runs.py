@@ -13,8 +13,8 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
 from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN
-from jupyter_pdflow.stores.tinydb.storage import in_reader
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
+from jupyter_pdflow.threads import in_reader
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from jupyter_pdflow.stores import IdempotencyKey, ScheduleMark
 from jupyter_pdflow.stores.tinydb.layout import KEYS, SCHEDULES
 from jupyter_pdflow.stores.tinydb.record_types import KEY, SCHEDULE, KeyRecord, ScheduleRecord
 from jupyter_pdflow.stores.tinydb.records import Records
-from jupyter_pdflow.stores.tinydb.storage import Locks
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.threads import Locks
 
 logger = logging.getLogger(__name__)
 

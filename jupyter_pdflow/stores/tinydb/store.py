@@ -43,9 +43,9 @@ from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
-from jupyter_pdflow.stores.tinydb.storage import Locks, held, in_reader, in_slices, in_thread
 from jupyter_pdflow.stores.tinydb.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
+from jupyter_pdflow.threads import Locks, held, in_reader, in_slices, in_thread
 
 logger = logging.getLogger(__name__)
 

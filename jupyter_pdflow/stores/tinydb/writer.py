@@ -18,7 +18,12 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias, cast
 
 from jupyter_pdflow.stores.tinydb.appended import AppendedFile
-from jupyter_pdflow.stores.tinydb.storage import TEMPORARY, held, sync_directory, write_synced
+from jupyter_pdflow.stores.tinydb.storage import (
+    TEMPORARY,
+    sync_directory,
+    write_synced,
+)
+from jupyter_pdflow.threads import held
 
 MOST_OPEN = 256
 """Maximum number of files that stay open."""

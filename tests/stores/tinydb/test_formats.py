@@ -27,7 +27,11 @@ from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores import RunQuery, RunSummary
 from jupyter_pdflow.stores.tinydb import storage as formats
 from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
-from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
+from jupyter_pdflow.stores.tinydb.storage import (
+    FORMAT,
+    parse_record,
+    write_record,
+)
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import resume_of
 from tests.stores.tinydb.conftest import OpenStore

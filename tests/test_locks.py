@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from jupyter_pdflow.stores.tinydb.storage import Locks
+from jupyter_pdflow.threads import Locks
 
 
 async def test_changes_of_one_record_take_turns_and_those_of_others_do_not_wait() -> None:
