@@ -124,6 +124,7 @@ class DueLoop:
 
     async def _run(self) -> None:
         while True:
+            self._sleeps_until = None  # what becomes due while the time is asked for wakes too
             try:
                 at = await self._next_at()
                 if at is not None and at <= self._clock():

@@ -239,6 +239,7 @@ class FilesError(PDFlowError):
     """The files of a data directory or an archive can't be read or written."""
 
     reason = "files"
+    status = 503
 
 
 class NotExportedError(PDFlowError):

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from heapq import merge
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 P = ParamSpec("P")
@@ -39,31 +40,17 @@ async def in_reader(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def held(working: asyncio.Future[T]) -> T:
-    """Wait for work that can't be canceled, and return its result also to a canceled caller.
+    """Wait for work that can't be canceled; a canceled caller waits too, then is canceled.
 
-    The caller is canceled where it waits next. So nothing is being done any more when a task has
-    ended, however it has ended, and what was done is known to the task that asked for it.
+    So nothing is being done any more when a task has ended, however it has ended.
     """
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        if working.cancelled():
-            raise
-        await _until_done(working)
-    return working.result()
-
-
-async def _until_done(working: asyncio.Future[T]) -> None:
-    """Wait, in a task that was canceled, and have the task canceled where it waits next."""
-    task, times = cast("asyncio.Task[Any]", asyncio.current_task()), 1
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError:
-            times += 1
-    for _ in range(times):
-        task.uncancel()  # `cancel` counts it again, as `asyncio.timeout` relies on
-        task.cancel()
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        raise
 
 
 async def in_slices(items: Iterable[T]) -> AsyncIterator[T]:

@@ -109,6 +109,26 @@ async def test_never_early_and_soon() -> None:
         assert at <= now() < at + timedelta(seconds=0.5)
 
 
+async def test_what_becomes_due_while_the_time_is_asked_for_is_noticed() -> None:
+    worker, asked = Worker(), asyncio.Event()
+
+    async def next_at() -> datetime | None:
+        found = worker.deadlines.next()
+        asked.set()
+        await asyncio.sleep(0.02)  # as a database does
+        return found
+
+    worker.next_at = next_at  # type: ignore[method-assign]
+    async with worker.loop(clock_check_seconds=30) as loop:
+        worker.set(loop, "far", now() + HOUR)
+        await asyncio.sleep(0.05)
+        asked.clear()
+        loop.wake(now())
+        await asked.wait()
+        worker.set(loop, "soon", now() + timedelta(milliseconds=100))
+        await until(lambda: worker.done == ["soon"])
+
+
 async def test_a_later_time_does_not_wake_the_loop() -> None:
     worker = Worker()
     async with worker.loop() as loop:

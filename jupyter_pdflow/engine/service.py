@@ -14,7 +14,6 @@ from jupyter_pdflow.engine.executor import Executor
 from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import (
-    FilesError,
     PDFlowError,
     RunActiveError,
     StorageUnavailableError,
@@ -56,9 +55,12 @@ from jupyter_pdflow.stores import (
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.threads import held, in_thread
+from jupyter_pdflow.threads import held
 
 logger = logging.getLogger(__name__)
+
+LAPSED_AT_ONCE = 100
+"""Number of lapsed attempts that are asked for at once."""
 
 
 class Service:
@@ -117,8 +119,9 @@ class Service:
         crashes. After a `StorageUnavailableError`, which may come halfway, make another `Service`.
         """
         await self._store.open()
-        for lapsed in await self._store.lapsed(self._clock()):
-            await self._take_from_lost_server(lapsed)
+        while lapsed := await self._store.lapsed(self._clock(), LAPSED_AT_ONCE):
+            for attempt in lapsed:
+                await self._take_from_lost_server(attempt)
         for run_id in await self._store.ready():
             self._executor.enqueue(run_id)
         # In a task: it may read a large folder, and links and paused runs do not need it.
@@ -236,9 +239,9 @@ class Service:
         """Return the number of runs by status."""
         return await self._store.counts()
 
-    def changes(self) -> AsyncIterator[RunChange]:
-        """Yield the changes of runs from now on."""
-        return self._store.changes()
+    async def changes(self) -> AsyncIterator[RunChange]:
+        """Return an iterator over the changes of runs from now on; `aclose` it in the end."""
+        return await self._store.changes()
 
     async def outputs(self, run_id: str) -> dict[str, list[Output]]:
         """Return the stored outputs of a run by step name; `NotFoundError` if it is unknown."""
@@ -304,12 +307,7 @@ class Service:
 
     async def delete_all(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
         """Remove runs that have ended; return those that could not be removed, with the error."""
-        failed: dict[str, PDFlowError] = {}
-        for run_id, error in (await in_thread(self._folders.remove, run_ids)).items():
-            failed[run_id] = FilesError(f"The files of run {run_id} can't be removed: {error}")
-        # The run itself goes last: one that is gone would never be looked at again.
-        failed |= await self._store.delete([run_id for run_id in run_ids if run_id not in failed])
-        return failed
+        return await self._store.delete(run_ids)
 
     # --- emails ---
 
@@ -387,7 +385,17 @@ class Service:
         transition: Transition,
         commit: Callable[[Run, Sequence[HistoryEntry]], Awaitable[Run | None]],
     ) -> Run:
-        """Commit a transition, and perform what follows; return the run as it is stored."""
+        """Commit a transition, and perform what follows; return the run as it is stored.
+
+        A caller that is canceled waits until both are done.
+        """
+        return await held(asyncio.create_task(self._commit_and_perform(transition, commit)))
+
+    async def _commit_and_perform(
+        self,
+        transition: Transition,
+        commit: Callable[[Run, Sequence[HistoryEntry]], Awaitable[Run | None]],
+    ) -> Run:
         kernel = self._executor.claim(transition.run) if Execute() in transition.effects else None
         if kernel is not None:
             # One commit stores the change and the begin of the step.
@@ -397,7 +405,7 @@ class Service:
             )
         try:
             other = await commit(transition.run, transition.entries)
-        except BaseException:  # a canceled task, too, must not keep the kernel
+        except BaseException:
             self._executor.give_back(transition.run.id, kernel)
             raise
         if other is not None and other is not transition.run:  # it was started before
@@ -423,8 +431,6 @@ class Service:
             self._outbox.wake()
 
     async def _expire(self, run_id: str) -> None:
-        expiring = self._apply(
+        await self._apply(
             run_id, lambda run: Expire(step=run.current.name, execution=run.execution)
         )
-        # Held: when the scheduler closes, what follows from a commit under way is performed.
-        await held(asyncio.create_task(expiring))

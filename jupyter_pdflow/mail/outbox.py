@@ -7,14 +7,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from jupyter_pdflow.clock import DueLoop
 from jupyter_pdflow.exceptions import StorageUnavailableError, UndeliverableError
 from jupyter_pdflow.mail.smtp import (
-    Envelope,
     SMTPTransport,
     delivered,
     envelope_of,
@@ -23,8 +21,6 @@ from jupyter_pdflow.mail.smtp import (
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.base import Store
-from jupyter_pdflow.stores.tinydb.layout import MESSAGE
-from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -55,9 +51,7 @@ class Outbox:
     store : Store
         The emails.
     transport : SMTPTransport or None
-        Sends emails, or None to keep them as ``.eml`` files.
-    folder : Path
-        The folder of these files.
+        Sends emails, or None to have the store keep them as messages.
     mail_from : str
         The sender of all emails.
     mail_to : list of str
@@ -72,7 +66,6 @@ class Outbox:
         self,
         store: Store,
         transport: SMTPTransport | None,
-        folder: Path,
         *,
         mail_from: str,
         mail_to: list[str],
@@ -81,7 +74,6 @@ class Outbox:
     ) -> None:
         self._store = store
         self._transport = transport
-        self._folder = folder
         self._from = mail_from
         self._to = mail_to
         self._clock = clock
@@ -135,9 +127,10 @@ class Outbox:
 
     async def _deliver(self, email: Email) -> None:
         try:
-            email = await self._attempt(email)
+            email, message = await self._attempt(email)
             next_at = self._clock() + self._wait_after(email.attempts)
-            while not await self._is_stored(email, next_at):  # noqa: ASYNC110  waits for the storage
+            while not await self._is_stored(email, next_at, message):  # noqa: ASYNC110
+                # Until the storage takes it: otherwise the email would be sent twice.
                 await asyncio.sleep(self._limits.storage_retry_seconds)
             if email.status == "queued":
                 self._loop.wake(next_at)
@@ -151,38 +144,25 @@ class Outbox:
         doublings = min(attempts - 1, 20)  # more would overflow; the longest wait is reached
         return min(self._first_retry * (1 << doublings), LONGEST_RETRY)
 
-    async def _is_stored(self, email: Email, next_at: datetime) -> bool:
-        """Store an email after an attempt; return whether the storage has taken it.
-
-        The caller tries until it is stored: otherwise the email would be sent twice.
-        """
+    async def _is_stored(self, email: Email, next_at: datetime, message: bytes | None) -> bool:
+        """Store an email after an attempt; return whether the storage has taken it."""
         try:
-            await self._store.put_email(email, next_at)
+            await self._store.put_email(email, next_at, message)
         except StorageUnavailableError:
             return False
         return True
 
-    async def _attempt(self, email: Email) -> Email:
-        """Send or keep an email, and return it as it is then."""
+    async def _attempt(self, email: Email) -> tuple[Email, bytes | None]:
+        """Send an email; return it as it is then, and as a message if it is to be kept."""
         email = replace(email, to=email.to or self._to, attempts=email.attempts + 1)
         late = self._clock() - email.created_at > GIVE_UP_AFTER
         try:
             envelope = await in_thread(envelope_of, email, self._from)
             if self._transport is None:
-                return await self._keep(email, envelope)
+                return replace(email, status="kept", error=None), envelope.content
             email = delivered(email, envelope, await self._transport.send(envelope), late=late)
         except UndeliverableError as error:
             email = undelivered(email, error, late=late)
         if email.error is not None:
             logger.warning("Email %s was not delivered: %s", email.id, email.error)
-        return email
-
-    async def _keep(self, email: Email, envelope: Envelope) -> Email:
-        """Write an email to a file; one that can't be written is tried again."""
-        try:
-            path = self._folder / f"{email.id}{MESSAGE}"
-            await in_thread(replace_file, path, envelope.content)
-        except OSError as error:
-            msg = f"It can't be kept as a file: {error}"
-            raise UndeliverableError(msg, permanent=False) from error
-        return replace(email, status="kept", error=None)
+        return email, None

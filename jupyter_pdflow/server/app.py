@@ -304,8 +304,9 @@ class PDFlow(ExtensionApp):
             FAILED_RUNS.labels(change.workflow_id).inc()
         emit_run_event(self._event_logger, change)
 
-    async def _snapshot(self) -> Snapshot:
-        return await (await self.service_manager.services()).snapshot()
+    async def _snapshot(self) -> Snapshot | None:
+        services = self.service_manager.opened
+        return None if services is None else await services.snapshot()
 
     def _is_busy(self) -> bool:
         services = self.service_manager.opened

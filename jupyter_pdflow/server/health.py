@@ -60,14 +60,14 @@ class Snapshots:
     Parameters
     ----------
     make : callable
-        Returns a new snapshot.
+        Returns a new snapshot, or None if there is nothing to show.
     refresh_seconds, watched_seconds : float
         The interval, and how long snapshots are made after the latest reading.
     """
 
     def __init__(
         self,
-        make: Callable[[], Awaitable[Snapshot]],
+        make: Callable[[], Awaitable[Snapshot | None]],
         *,
         refresh_seconds: float = REFRESH_SECONDS,
         watched_seconds: float = WATCHED_SECONDS,

@@ -36,7 +36,7 @@ from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores import RunChange, WorkerState
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
-from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
+from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from jupyter_pdflow.threads import in_thread
 
@@ -123,7 +123,7 @@ def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         prestarted_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
-    store = TinyDBStore(settings.data_dir, limits=settings.limits)
+    store = TinyDBStore(settings.data_dir, folders, limits=settings.limits)
     service = Service(
         store,
         pool,
@@ -150,7 +150,6 @@ def _build_outbox(settings: Settings, store: Store) -> Outbox:
     return Outbox(
         store,
         smtp_transport(settings.smtp_url),
-        settings.data_dir / MESSAGES,
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
@@ -258,6 +257,8 @@ class ServiceManager:
             except PDFlowError as error:
                 logger.error("Workflows don't run on this server. %s", error)
                 return
+            except Exception:
+                logger.exception("Workflows don't run on this server yet.")
             else:
                 return
             await asyncio.sleep(RETRY_SECONDS)
@@ -277,7 +278,8 @@ class ServiceManager:
         except BaseException:
             self._lock.release()
             raise
-        following = asyncio.create_task(self._follow(services.service.changes()))
+        changes = await services.service.changes()
+        following = asyncio.create_task(self._follow(changes), name="follow the changes of runs")
         try:
             await services.open()
         except BaseException:

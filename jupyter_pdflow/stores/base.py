@@ -151,9 +151,9 @@ class Store(Protocol):
         """
 
     async def delete(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
-        """Remove runs that have ended, with their outputs and emails.
+        """Remove runs that have ended, with their outputs, emails and files.
 
-        Returns the runs that could not be removed, with the error.
+        Returns the runs that could not be removed, with the error; a part of them may be gone.
         """
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
@@ -162,16 +162,16 @@ class Store(Protocol):
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired."""
 
-    def changes(self) -> AsyncIterator[RunChange]:
-        """Yield the changes of runs from now on."""
+    async def changes(self) -> AsyncIterator[RunChange]:
+        """Return an iterator over the changes of runs from now on; `aclose` it in the end."""
 
     # --- work ---
 
     async def ready(self) -> builtins.list[str]:
         """Return the ids of the runs that wait to be executed, oldest first."""
 
-    async def lapsed(self, now: datetime) -> builtins.list[Lapsed]:
-        """Return attempts whose executing process is gone; each is returned once."""
+    async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
+        """Return attempts whose executing process is gone; the caller has to take them over."""
 
     async def next_deadline(self) -> datetime | None:
         """Return when a run is due next."""
@@ -198,8 +198,20 @@ class Store(Protocol):
     ) -> builtins.list[Email]:
         """Return emails that are due, the earliest first, which are due again at `again_at`."""
 
-    async def put_email(self, email: Email, next_at: datetime | None) -> None:
-        """Store an email after an attempt, and when the next one is due if it stays queued."""
+    async def put_email(
+        self, email: Email, next_at: datetime | None, message: bytes | None = None
+    ) -> None:
+        """Store an email after an attempt, unless its run was deleted meanwhile.
+
+        Parameters
+        ----------
+        email : Email
+            As it is now.
+        next_at : datetime or None
+            When the next attempt is due, if it stays queued.
+        message : bytes, optional
+            The email as a message, if it is kept and not sent; a store may keep it as a file.
+        """
 
     # --- workflows ---
 

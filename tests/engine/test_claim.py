@@ -45,9 +45,7 @@ async def reopen(
     async def reopen() -> Service:
         data_dir = tmp_path / "flows"
         store = TinyDBStore(data_dir)
-        outbox = Outbox(
-            store, None, data_dir / "mail", mail_from="f@x.org", mail_to=[], clock=utc_now
-        )
+        outbox = Outbox(store, None, mail_from="f@x.org", mail_to=[], clock=utc_now)
         folders = RunFolders(data_dir / FILES)
         folders.open()
         service = Service(

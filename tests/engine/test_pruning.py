@@ -18,7 +18,7 @@ from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.engine.service import Service
-from jupyter_pdflow.exceptions import FilesError, NotFoundError, RunActiveError
+from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
@@ -28,7 +28,6 @@ from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import IdempotencyKey, RunQuery, StepOutputs
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.layout import MESSAGES
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import until
 from tests.rules.support import workflow
@@ -57,11 +56,10 @@ class Services:
     ) -> None:
         self.limits = limits
         self.data_dir = data_dir
-        self.store = TinyDBStore(data_dir, limits=limits)
+        self.store = TinyDBStore(data_dir, RunFolders(data_dir / FILES), limits=limits)
         self.outbox = Outbox(
             self.store,
             transport,
-            data_dir / MESSAGES,
             mail_from="a@b",
             mail_to=["c@d"],
             clock=utc_now,
@@ -326,7 +324,7 @@ class TestDelete:
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "rmdir", refuse)
-            with pytest.raises(FilesError, match="can't be removed"):
+            with pytest.raises(StorageUnavailableError, match="can't be removed completely"):
                 await services.service.delete(run)
         assert f"finished/{run}.jsonl" in services.traces(run)
         await services.service.delete(run)

@@ -33,7 +33,7 @@ from jupyter_pdflow.server.app import run_event
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores import RunQuery, change_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
-from jupyter_pdflow.stores.tinydb.layout import MESSAGES, DataLock
+from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 NOW = timedelta()
@@ -78,7 +78,7 @@ async def open_services(
     transport = SMTPTransport.at(smtp) if smtp else None
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
     store = TinyDBStore(path)
-    outbox = Outbox(store, transport, path / MESSAGES, mail_from="f@x.org", mail_to=[], clock=clock)
+    outbox = Outbox(store, transport, mail_from="f@x.org", mail_to=[], clock=clock)
     folders = RunFolders(path / FILES)
     folders.open()
     engine = Service(store, pool, outbox, links.urls, folders=folders, clock=clock)

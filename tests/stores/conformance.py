@@ -385,14 +385,14 @@ class StoreConformance:
         owner = store.owner
         store = await self.restart()
         assert store.owner != owner
-        (lapsed,) = await store.lapsed(START + DAY)
+        (lapsed,) = await store.lapsed(START + DAY, 9)
         assert lapsed == (run.id, "a", 1, 1)
-        assert await store.lapsed(START + DAY) == []
+        assert await store.lapsed(START + DAY, 9) == []
         event = LeaseLapsed(step=lapsed.step, execution=lapsed.execution, attempt=lapsed.attempt)
         assert (await change(store, run.id, event)).attempt == 2
 
     async def test_changes_are_told(self, store: Store) -> None:
-        changes = store.changes()
+        changes = await store.changes()
         run = await created(store)
         await step(store, run.id, suspended())
         async with asyncio.timeout(10):

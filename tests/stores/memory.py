@@ -239,7 +239,7 @@ class MemoryStore:
     async def remove_expired(self, now: datetime) -> None:
         self.data.keys = {name: key for name, key in self.data.keys.items() if key[1] > now}
 
-    def changes(self) -> AsyncIterator[RunChange]:
+    async def changes(self) -> AsyncIterator[RunChange]:
         queue: asyncio.Queue[RunChange] = asyncio.Queue()
         self._listeners.append(queue)
 
@@ -255,8 +255,8 @@ class MemoryStore:
         ready, self._ready = self._ready, []
         return ready
 
-    async def lapsed(self, now: datetime) -> builtins.list[Lapsed]:
-        lapsed, self._lapsed = self._lapsed, []
+    async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
+        lapsed, self._lapsed = self._lapsed[:limit], self._lapsed[limit:]
         return lapsed
 
     async def next_deadline(self) -> datetime | None:
@@ -301,7 +301,9 @@ class MemoryStore:
         ids = self._email_deadlines.due(now, limit, again_at)
         return [self.data.emails[email_id] for email_id in ids]
 
-    async def put_email(self, email: Email, next_at: datetime | None) -> None:
+    async def put_email(
+        self, email: Email, next_at: datetime | None, message: bytes | None = None
+    ) -> None:
         if email.id not in self.data.emails:
             return
         self.data.emails[email.id] = email

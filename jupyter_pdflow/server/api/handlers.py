@@ -18,12 +18,11 @@ from jupyter_pdflow.rules.run import REASON_LIMIT, PauseKind, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
     email_view,
-    executed_notebook,
     file_view,
     health_view,
     history_view,
     notebook_text,
-    run_item,
+    run_items,
     run_view,
     workflow_view,
 )
@@ -116,7 +115,8 @@ class RunsHandler(PDFlowAPIHandler):
         runs = await services.service.runs(query)
         if len(runs) == query.limit:
             self._link_next(runs[-2].id)
-        self.answer([run_item(run, services.links.urls) for run in runs[: query.limit - 1]])
+        # In a thread: there may be 500 runs with 100 decisions each.
+        self.answer(await in_thread(run_items, runs[: query.limit - 1], services.links.urls))
 
     def _limit(self) -> int:
         text = self.get_query_argument("limit", str(DEFAULT_RUNS))
@@ -172,9 +172,10 @@ class RunNotebookHandler(PDFlowAPIHandler):
         service = await self.service()
         run = await service.run(run_id)
         workflow, outputs = await service.workflow_of(run), await service.outputs(run_id)
-        notebook = executed_notebook(run, workflow, outputs)
+        # In a thread: each output is validated.
+        text = await in_thread(notebook_text, run, workflow, outputs)
         self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
-        self.finish(notebook_text(notebook), set_content_type="application/x-ipynb+json")
+        self.finish(text, set_content_type="application/x-ipynb+json")
 
 
 class RunHistoryHandler(PDFlowAPIHandler):

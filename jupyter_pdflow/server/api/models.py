@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http.client import responses
 from typing import Any, TypeAlias, TypeVar
@@ -98,6 +98,11 @@ def run_item(run: Run | RunSummary, links_for: LinksFor) -> models.RunItem:
         updated_at=timestamp(run.updated_at),
         ended_at=_optional_timestamp(run.ended_at),
     )
+
+
+def run_items(runs: Iterable[RunSummary], links_for: LinksFor) -> list[models.RunItem]:
+    """Return runs as a list shows them."""
+    return [run_item(run, links_for) for run in runs]
 
 
 def _extended(kind: type[Model], item: Struct, **more: Any) -> Model:
@@ -326,9 +331,9 @@ def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]
     return v4.new_notebook(cells=cells, metadata=_metadata(run, workflow))
 
 
-def notebook_text(notebook: Any) -> str:
-    """Return a notebook as the text of an ``.ipynb`` file; raises what `nbformat.writes` raises."""
-    text: str = v4.writes(notebook)
+def notebook_text(run: Run, workflow: Workflow, outputs: dict[str, list[Any]]) -> str:
+    """Return a run as the text of an ``.ipynb`` file; raises what `nbformat.writes` raises."""
+    text: str = v4.writes(executed_notebook(run, workflow, outputs))
     return text
 
 

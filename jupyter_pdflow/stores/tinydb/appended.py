@@ -295,9 +295,9 @@ class AppendedFile:
         status = os.fstat(self._fd)
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def is_as(self, stamp: tuple[int, int, int]) -> bool:
+    def is_as(self, stamp: tuple[int, int, int] | None) -> bool:
         """Whether a file with that stamp is this one, as this object left it."""
-        return (self._inode, self._size) == (stamp[0], stamp[2])
+        return stamp is not None and (self._inode, self._size) == (stamp[0], stamp[2])
 
     @property
     def has_grown_large(self) -> bool:

@@ -23,7 +23,7 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     line_of,
     not_an_id,
 )
-from jupyter_pdflow.stores.tinydb.records import CACHE, Records, read_error
+from jupyter_pdflow.stores.tinydb.records import SIZE, RecordCache, Records, read_error
 from jupyter_pdflow.stores.tinydb.storage import read_file, sync_directory
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread
@@ -39,8 +39,14 @@ class AppendedRecords(Records[R]):
     A file of format 1 goes when its record is written next.
     """
 
-    def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
-        super().__init__(directory, kind, writer)
+    def __init__(
+        self,
+        directory: Path,
+        kind: RecordType[R],
+        writer: WriterThread,
+        cache: RecordCache | None = None,
+    ) -> None:
+        super().__init__(directory, kind, writer, cache)
         self._entries: dict[str, int] = {}
 
     def finish_writes(self) -> None:
@@ -79,7 +85,7 @@ class AppendedRecords(Records[R]):
             The record as it is stored. If it is `record`, nothing is appended.
         """
         path = f"{self._above}{record_id}{appended.SUFFIX}"
-        known, first = CACHE.stamp(path), self._entries.get(record_id)
+        known, first = self._cache.stamp(path), self._entries.get(record_id)
         if first is None:  # not written before, so its id was not checked
             first = self._last_entry(record_id)
         history = dict(enumerate(entries, first + 1))
@@ -92,7 +98,7 @@ class AppendedRecords(Records[R]):
             known=known,
         )
         stamp = await self._write(record_id, write, previous)
-        CACHE.put(write.move_to or path, stamp, record)
+        self._cache.put(write.move_to or path, stamp, record)
         if to is None:
             self._entries[record_id] = first + len(entries)
         else:
@@ -107,12 +113,16 @@ class AppendedRecords(Records[R]):
         StoredFileError
             Its file can't be read.
         """
+        known = self._cache.stamp(f"{self._above}{record_id}{appended.SUFFIX}")
         path, _ = self._found(record_id)
         if not path.endswith(appended.SUFFIX):
             return {}
         name = os.path.basename(path)  # noqa: PTH119
         try:
-            return history_in(read_file(path))
+            content = read_file(path)
+            if known is not None and record_id in self._previous:
+                content = content[: known[SIZE]]  # the rest is not durable yet
+            return history_in(content)
         except OSError as error:
             raise read_error(name, error) from error
 

@@ -18,9 +18,10 @@ from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
 from jupyter_pdflow.stores.tinydb.records import Records
+from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
-from jupyter_pdflow.threads import in_slices
+from jupyter_pdflow.threads import in_slices, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,11 @@ class Emails:
         """Return when an email is due next."""
         return self._deadlines.next()
 
-    def due(self, now: datetime, limit: int, again_at: datetime) -> list[Email]:
-        """Return emails that are due, the earliest first; one that can't be read is set aside."""
+    def due(self, now: datetime, limit: int, again_at: datetime, retry_at: datetime) -> list[Email]:
+        """Return emails that are due, the earliest first; one that can't be read is quarantined.
+
+        Emails are due again at `again_at`, or at `retry_at` if the system could not read any file.
+        """
         found = []
         for email_id in self._deadlines.due(now, limit, again_at):
             try:
@@ -83,12 +87,17 @@ class Emails:
                 self._deadlines.unset(email_id)
                 if self._queued.has(email_id):  # else its run was deleted
                     self._queued.quarantine(email_id, error)
+            except OSError:
+                self._deadlines.set(email_id, retry_at)
         return found
 
-    async def put(self, email: Email, next_at: datetime | None) -> None:
+    async def put(self, email: Email, next_at: datetime | None, message: bytes | None) -> None:
         """Store an email after an attempt, unless its run was deleted meanwhile."""
         if not self._queued.has(email.id):
             return
+        if message is not None:
+            path = self._messages / f"{email.id}{MESSAGE}"
+            await in_thread(replace_file, path, message)
         if email.status == "queued":
             await self._put_queued(email, next_at or email.created_at)
             return

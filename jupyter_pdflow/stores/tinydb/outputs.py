@@ -13,6 +13,7 @@ from jupyter_pdflow.stores.tinydb.layout import OUTPUTS
 from jupyter_pdflow.stores.tinydb.record_types import RUN_OUTPUTS, RunOutputs
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.threads import in_reader, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ class Outputs:
     def __init__(self, data_dir: Path, writer: WriterThread) -> None:
         self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS, writer)
 
-    def get(self, run_id: str) -> dict[str, list[Output]]:
+    async def get(self, run_id: str) -> dict[str, list[Output]]:
         """Return a run's outputs by step name, with a note if some were dropped."""
-        kept = self._read(run_id)
+        kept = await in_reader(self._read, run_id)
         found = {step: [_dropped_note(count)] for step, count in kept.dropped.items()}
         for execution in kept.shown:
             found.setdefault(execution.step, []).extend(execution.outputs)
@@ -36,11 +37,23 @@ class Outputs:
 
     async def put(self, run_id: str, new: StepOutputs) -> None:
         """Store the outputs of one execution, in place of those of an earlier attempt."""
+        if not new.outputs and not self._records.has(run_id):
+            return  # nothing to store or to replace: most steps show nothing
+        changed = await in_thread(self._with, run_id, new)  # they may be large
+        if changed is not None:
+            await self._records.put(run_id, *changed)
+
+    def _with(self, run_id: str, new: StepOutputs) -> tuple[RunOutputs, bytes] | None:
+        """Return a run's outputs with those of an execution, and as the content of their file.
+
+        None if nothing changes.
+        """
         kept = self._read(run_id, to_replace=True)
         others = [s for s in kept.shown if (s.step, s.execution) != (new.step, new.execution)]
         if not new.outputs and len(others) == len(kept.shown):
-            return  # nothing to store or to replace: most steps show nothing
-        await self._records.put(run_id, _bounded(replace(kept, shown=[*others, new]), new.step))
+            return None
+        record = _bounded(replace(kept, shown=[*others, new]), new.step)
+        return record, RUN_OUTPUTS.dump(record)
 
     def remove(self, run_id: str) -> None:
         """Remove a run's outputs."""
@@ -54,7 +67,7 @@ class Outputs:
         if not self._records.has(run_id):
             return RunOutputs(id=run_id)
         try:
-            return self._records.get(run_id)
+            return self._records.read(run_id)
         except StoredFileError as error:
             logger.error("The outputs of run %s can't be read: %s", run_id, error)
             if to_replace:

@@ -34,9 +34,6 @@ from jupyter_pdflow.threads import sorted_in_turns
 
 logger = logging.getLogger(__name__)
 
-CACHE_BYTES = 4 * 2**20
-"""Maximum size of the files of cached records; as objects they take about six times as much."""
-
 
 SIZE = 2
 """The place of the size in a stamp."""
@@ -82,10 +79,6 @@ class RecordCache:
             self._size -= oldest[SIZE]
 
 
-CACHE = RecordCache(CACHE_BYTES)
-"""The cache of this process, shared by all `Records`."""
-
-
 R = TypeVar("R", bound=Struct)
 
 UNREADABLE = ".unreadable"
@@ -124,14 +117,23 @@ class Records(Generic[R]):
         What they are.
     writer : WriterThread
         Carries out writes.
+    cache : RecordCache, optional
+        Where records are cached; by default the one that was used last.
     """
 
-    def __init__(self, directory: Path, kind: RecordType[R], writer: WriterThread) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kind: RecordType[R],
+        writer: WriterThread,
+        cache: RecordCache | None = None,
+    ) -> None:
         self.directory = directory
         self._kind = kind
         self._suffixes = kind.suffixes
         self._above = f"{directory}{os.sep}"
         self._writer = writer
+        self._cache = cache or RecordCache(0)
         self._prefix = beginning(kind.table)
         document = defstruct("Document", [(kind.table, dict[str, kind.kind])])  # type: ignore[name-defined]
         self._decoder = Decoder(document)
@@ -195,11 +197,11 @@ class Records(Generic[R]):
         if record_id in self._previous:
             return self._previous[record_id]
         path, stamp = self._found(record_id)
-        known: R | None = CACHE.get(path, stamp)
+        known: R | None = self._cache.get(path, stamp)
         if known is not None:
             return known
         record = self._load(os.path.basename(path))  # noqa: PTH119
-        CACHE.put(path, stamp, record)
+        self._cache.put(path, stamp, record)
         return record
 
     def read(self, record_id: str) -> R:
@@ -212,18 +214,15 @@ class Records(Generic[R]):
         """
         return self._load(os.path.basename(self._found(record_id)[0]))  # noqa: PTH119
 
-    async def put(self, record_id: str, record: R) -> Stamp:
+    async def put(self, record_id: str, record: R, content: bytes | None = None) -> Stamp:
         """Write one record, of which no other write is under way; durable when this returns.
 
-        Returns the state of its file then.
+        Returns the state of its file then. `content` is that of the file, if it is known.
         """
         path = str(self.path(record_id))
-        content = self._kind.dump(record)
-        previous = None
-        with suppress(StoredFileError):
-            previous = self.get(record_id)
-        stamp = await self._write(record_id, Write(path, content), previous)
-        CACHE.put(path, stamp, record)
+        write = Write(path, self._kind.dump(record) if content is None else content)
+        stamp = await self._writer.write(write)
+        self._cache.put(path, stamp, record)
         return stamp
 
     async def _write(self, record_id: str, write: Write, previous: R | None) -> Stamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,25 +13,37 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
 from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN
+from jupyter_pdflow.stores.tinydb.records import RecordCache
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 from jupyter_pdflow.threads import in_reader
 
 logger = logging.getLogger(__name__)
 
 
+CACHE_BYTES = 4 * 2**20
+"""Maximum size of the files of cached runs; as objects they take about six times as much."""
+
+
 class Runs:
     """The runs of a data directory. A start reads the active ones only."""
 
     def __init__(self, data_dir: Path, writer: WriterThread) -> None:
-        self._active = AppendedRecords(data_dir / ACTIVE.name, RUN, writer)
-        self._finished = AppendedRecords(data_dir / FINISHED.name, RUN, writer)
+        cache = RecordCache(CACHE_BYTES)
+        self._active = AppendedRecords(data_dir / ACTIVE.name, RUN, writer, cache)
+        self._finished = AppendedRecords(data_dir / FINISHED.name, RUN, writer, cache)
         self._active_ids: set[str] = set()
 
-    def open(self) -> Iterator[Run]:
-        """Read all runs in ``active/``, among them those whose move a crash has cut short."""
+    def recover(self) -> list[str]:
+        """Complete writes that a crash has cut short, and return the ids in ``active/``.
+
+        For a thread, before all else.
+        """
         self._active.finish_writes()
-        ids = (run_id for run_id in self._active.recover() if not self._is_finished(run_id))
-        for run in self._active.all(ids):
+        return self._active.recover()
+
+    def open(self, run_ids: Iterable[str]) -> Iterator[Run]:
+        """Read the runs in ``active/``, except those whose move a crash has cut short."""
+        for run in self._active.all(run_id for run_id in run_ids if not self._is_finished(run_id)):
             self._active_ids.add(run.id)
             yield run
 

@@ -141,7 +141,10 @@ def read_file(path: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             msg = f"{path} is not a file"
             raise OSError(msg)
-        return os.read(fd, status.st_size)
+        content = os.read(fd, status.st_size)
+        while len(content) < status.st_size and (more := os.read(fd, status.st_size)):
+            content += more
+        return content
     finally:
         os.close(fd)
 

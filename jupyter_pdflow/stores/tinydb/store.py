@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,8 +36,10 @@ from jupyter_pdflow.stores import (
     ScheduleMark,
     StepOutputs,
     change_of,
+    run_of,
 )
 from jupyter_pdflow.stores.tinydb.emails import Emails
+from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
@@ -54,7 +56,7 @@ TAKE_OVER_SECONDS = 0.5
 """Maximum time that a list of emails waits for those of runs that have just been stored."""
 
 EMAILS_OF_RUN = 1_000_000
-"""A number of emails that no run has."""
+"""Maximum number of emails of one run that are looked for when it is removed."""
 
 
 class StorageHealth:
@@ -64,7 +66,7 @@ class StorageHealth:
         self.failing = False
 
     def failed(self, error: OSError) -> StorageUnavailableError:
-        """Note that the storage has failed, and return the error to raise."""
+        """Note that a write has failed, and return the error to raise."""
         if not self.failing:
             self.failing = True
             logger.error(
@@ -72,14 +74,28 @@ class StorageHealth:
                 "requests are refused, and the results of steps are kept in memory.",
                 error,
             )
-        msg = f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
-        return StorageUnavailableError(msg)
+        return unavailable(error)
 
     def works(self) -> None:
         """Note that a write has succeeded, after some that failed."""
         if self.failing:
             self.failing = False
             logger.info("The data directory can be written again.")
+
+
+def unavailable(error: OSError) -> StorageUnavailableError:
+    """Return the error to raise when a file can't be read or written."""
+    msg = f"The data directory can't be used: {error.strerror or error}. Nothing was changed."
+    return StorageUnavailableError(msg)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise `StorageUnavailableError` for an `OSError`."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(error) from error
 
 
 class RunTransaction:
@@ -130,16 +146,22 @@ class TinyDBStore:
     ----------
     data_dir : Path
         The directory; made if it is missing.
+    folders : RunFolders, optional
+        The files of runs, which are removed with their runs.
     limits : Limits
         How soon a write that failed is tried again.
     """
 
     kind = "tinydb"
 
-    def __init__(self, data_dir: Path, *, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, data_dir: Path, folders: RunFolders | None = None, *, limits: Limits = LIMITS
+    ) -> None:
         self.owner = uuid4().hex
         self.locks = Locks()
         self._limits = limits
+        self._retry = timedelta(seconds=limits.storage_retry_seconds)
+        self._folders = folders
         self._writer = WriterThread()
         self._runs = Runs(data_dir, self._writer)
         self._outputs = Outputs(data_dir, self._writer)
@@ -166,7 +188,8 @@ class TinyDBStore:
         """Read the active runs, and complete what a crash has cut short."""
         try:
             await self._emails.open()
-            async for run in in_slices(self._runs.open()):
+            run_ids = await in_thread(self._runs.recover)
+            async for run in in_slices(self._runs.open(run_ids)):
                 await self._take_up(run)
             self._index.start()
         except OSError as error:
@@ -225,7 +248,7 @@ class TinyDBStore:
         try:
             run = self._runs.get(run_id)
         except OSError as error:
-            raise self._health.failed(error) from error
+            raise unavailable(error) from error
         if run.outbox and run_id not in self._behind:
             return replace(run, outbox=[])
         return run
@@ -271,7 +294,9 @@ class TinyDBStore:
         self, moment: datetime, limit: int, after: str | None = None
     ) -> builtins.list[str]:
         """Return the ids of runs that ended before a time and have no queued email, sorted."""
-        return await self._index.ended_before(moment, limit, after)
+        found = await self._index.ended_before(moment, limit, after)
+        # The index does not know of emails that are not taken over yet.
+        return [run_id for run_id in found if run_id not in self._behind]
 
     async def delete(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
         """Remove runs that have ended, with their outputs and emails; return those that failed."""
@@ -281,7 +306,9 @@ class TinyDBStore:
                 # Held, so that a task that is canceled leaves no run half removed.
                 await held(asyncio.ensure_future(self._delete(run_id)))
             except OSError as error:
-                failed[run_id] = self._health.failed(error)
+                reason = error.strerror or error
+                msg = f"Run {run_id} can't be removed completely: {reason}; remove it again later."
+                failed[run_id] = StorageUnavailableError(msg)
             except PDFlowError as error:
                 failed[run_id] = error
         return failed
@@ -300,28 +327,34 @@ class TinyDBStore:
 
     def _unlink(self, run_id: str, email_ids: Sequence[str]) -> None:
         """Remove files; that of the run last, so that a run that is left can be deleted again."""
+        if self._folders is not None and (failed := self._folders.remove([run_id])):
+            raise failed[run_id]
         self._outputs.remove(run_id)
         self._emails.unlink(email_ids)
         self._runs.unlink(run_id)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
-        return await self._runs.history(run_id)
+        with reading():
+            return await self._runs.history(run_id)
 
     async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
         """Return the outputs of a run by step name; empty if it has none."""
-        return self._outputs.get(run_id)
+        with reading():
+            return await self._outputs.get(run_id)
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
         """Return for what time each schedule of a workflow has started a run last, by trigger."""
-        return self._schedules.get(workflow_id)
+        with reading():
+            return self._schedules.get(workflow_id)
 
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired."""
-        await in_thread(self._keys.remove_expired, now)
+        with reading():
+            await in_thread(self._keys.remove_expired, now)
 
-    def changes(self) -> AsyncIterator[RunChange]:
-        """Yield the changes of runs from now on."""
+    async def changes(self) -> AsyncIterator[RunChange]:
+        """Return an iterator over the changes of runs from now on; `aclose` it in the end."""
         queue: asyncio.Queue[RunChange] = asyncio.Queue()
         self._listeners.append(queue)
         return self._listen(queue)
@@ -340,10 +373,10 @@ class TinyDBStore:
         ready, self._ready = self._ready, []
         return ready
 
-    async def lapsed(self, now: datetime) -> builtins.list[Lapsed]:
-        """Return the attempts that the last process has left; no clock plays a part."""
+    async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
+        """Return attempts that the last process has left, each once; no clock plays a part."""
         del now
-        lapsed, self._lapsed = self._lapsed, []
+        lapsed, self._lapsed = self._lapsed[:limit], self._lapsed[limit:]
         return lapsed
 
     async def next_deadline(self) -> datetime | None:
@@ -358,7 +391,8 @@ class TinyDBStore:
 
     async def email(self, email_id: str) -> Email:
         """Return one email; `NotFoundError` if it is unknown."""
-        return self._emails.get(email_id)
+        with reading():
+            return self._emails.get(email_id)
 
     async def emails(self, limit: int) -> builtins.list[Email]:
         """Return the newest emails, newest first; fewer if their texts are large."""
@@ -367,7 +401,9 @@ class TinyDBStore:
             async with asyncio.timeout(TAKE_OVER_SECONDS):
                 await self.locks.wait_released()
         email_ids = [email.id for email in await self._index.emails(limit=limit)]
-        return await in_reader(self._emails.read_all, email_ids, self._limits.emails_listed_bytes)
+        with reading():
+            limit_bytes = self._limits.emails_listed_bytes
+            return await in_reader(self._emails.read_all, email_ids, limit_bytes)
 
     async def next_email_at(self) -> datetime | None:
         """Return when an email is due to be sent next."""
@@ -377,14 +413,17 @@ class TinyDBStore:
         self, now: datetime, limit: int, again_at: datetime
     ) -> builtins.list[Email]:
         """Return emails that are due, the earliest first, which are due again at `again_at`."""
-        return self._emails.due(now, limit, again_at)
+        return self._emails.due(now, limit, again_at, now + self._retry)
 
-    async def put_email(self, email: Email, next_at: datetime | None) -> None:
-        """Store an email after an attempt, and when the next one is due if it stays queued."""
-        try:
-            await self._emails.put(email, next_at)
-        except OSError as error:
-            raise self._health.failed(error) from error
+    async def put_email(
+        self, email: Email, next_at: datetime | None, message: bytes | None = None
+    ) -> None:
+        """Store an email after an attempt; a message is kept as an ``.eml`` file."""
+        async with self.locks.of(run_of(email.id)):  # its run may be deleted meanwhile
+            try:
+                await self._emails.put(email, next_at, message)
+            except OSError as error:
+                raise self._health.failed(error) from error
         self._health.works()
 
     # --- workflows ---
@@ -392,9 +431,11 @@ class TinyDBStore:
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`; return it, and whether new."""
         try:
-            return await self._workflows.deploy(path, source, now)
+            deployed = await self._workflows.deploy(path, source, now)
         except OSError as error:
             raise self._health.failed(error) from error
+        self._health.works()
+        return deployed
 
     async def workflows(self) -> builtins.list[Workflow]:
         """Return the newest version of each workflow, sorted by the workflow's id."""
@@ -442,16 +483,23 @@ class TinyDBStore:
 
     async def _complete(self, run: Run) -> None:
         """Take over the emails of a stored run, and archive it if it has ended; now or later."""
+        self._behind.add(run.id)  # until it is done, also if this task is canceled
         try:
             await self._emails.take_over(run.outbox)
             if run.ended:
                 self._index.put_run(run, await self._runs.write(run, run, archive=True))
         except OSError as error:
             self._health.failed(error)
-            self._behind.add(run.id)
-            self._start_catching_up()
+        except Exception:
+            # The run is stored, so its commit must not fail, nor would another attempt help.
+            logger.exception("Emails of run %s can't be taken over.", run.id)
+            self._behind.discard(run.id)
         else:
             self._behind.discard(run.id)
+            self._health.works()
+        finally:
+            if run.id in self._behind:
+                self._start_catching_up()
 
     def _start_catching_up(self) -> None:
         # Not while closing: a store that is closed must not write beside the next one.

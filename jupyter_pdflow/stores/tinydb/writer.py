@@ -235,7 +235,8 @@ class _OpenFiles:
 
     def _file(self, write: Write) -> AppendedFile:
         file = self._open.get(write.path)
-        if file is not None and (write.known is None or file.is_as(write.known)):
+        # Without a known state, the file may have been replaced by hand since it was opened.
+        if file is not None and file.is_as(write.known or _stamp_or_none(write.path)):
             self._open.move_to_end(write.path)
             return file
         self._close(write.path)
@@ -251,6 +252,13 @@ class _OpenFiles:
     def _close_oldest(self) -> None:
         while len(self._open) > MOST_OPEN:
             self._close(next(iter(self._open)))
+
+
+def _stamp_or_none(path: str) -> Stamp | None:
+    try:
+        return stamp_of(path)
+    except FileNotFoundError:
+        return None
 
 
 def stamp_of(path: str | Path) -> Stamp:

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from jupyter_pdflow.server.api.models import INVALID_OUTPUT_TEXT, executed_notebook, notebook_text
+from jupyter_pdflow.server.api.models import INVALID_OUTPUT_TEXT, notebook_text
 from tests.rules.support import RunDriver, workflow
 
 GOOD = {"output_type": "stream", "name": "stdout", "text": "good"}
@@ -34,7 +34,7 @@ GOOD = {"output_type": "stream", "name": "stdout", "text": "good"}
 )
 def test_an_invalid_output_is_replaced_and_the_others_stay(output: Any) -> None:
     run = RunDriver("a").run
-    text = notebook_text(executed_notebook(run, workflow("a"), {"a": [GOOD, output, GOOD]}))
+    text = notebook_text(run, workflow("a"), {"a": [GOOD, output, GOOD]})
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     good, replaced, last = notebook.cells[-1].outputs

@@ -74,7 +74,7 @@ def open_runs(tmp_path: Path, writer: WriterThread) -> OpenRuns:
 
     def open_runs() -> tuple[Runs, list[Run]]:
         runs = Runs(tmp_path, writer)
-        return runs, list(runs.open())
+        return runs, list(runs.open(runs.recover()))
 
     return open_runs
 

@@ -129,7 +129,7 @@ class TestCommit:
         assert ids(await store.list(RunQuery(status="canceled"))) == [run.id]
         assert os.listdir(active) == []
         assert os.listdir(finished) == [f"{run.id}.jsonl"]
-        assert (await store.ready(), await store.lapsed(START)) == ([], [])
+        assert (await store.ready(), await store.lapsed(START, 9)) == ([], [])
 
     async def test_an_invalid_id_makes_no_path(self, reopen: Reopen, tmp_path: Path) -> None:
         store = await reopen()
@@ -177,13 +177,13 @@ class TestOpen:
         queued, running = await make(store), await make(store)
         waiting = await make(store, not_before=START)
         begun = await commit(store, apply(running, Begin(owner=store.owner), START).run)
-        assert (await store.ready(), await store.lapsed(START)) == ([], [])
+        assert (await store.ready(), await store.lapsed(START, 9)) == ([], [])
         owner = store.owner
         store = await reopen()
         assert store.owner != owner == begun.owner
         assert await store.ready() == [queued.id]
-        assert await store.lapsed(START) == [(running.id, "a", 1, 1)]
-        assert (await store.ready(), await store.lapsed(START)) == ([], [])
+        assert await store.lapsed(START, 9) == [(running.id, "a", 1, 1)]
+        assert (await store.ready(), await store.lapsed(START, 9)) == ([], [])
         assert await store.next_deadline() == START
         assert await store.due(START, 9, START + timedelta(seconds=1)) == [waiting.id]
 
