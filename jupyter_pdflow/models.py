@@ -266,7 +266,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
         The number of the entry.
     event : str
         ``start``, ``begin``, ``finish``, ``resume``, ``expire``, ``cancel``, ``requeue`` or
-        ``recover``.
+        ``lapse``.
     by : str or None
         The person, if known.
     via : str or None

@@ -97,7 +97,7 @@ class Index:
 
     `put_run`, `put_email` and `remove_runs` return at once; each query sees the changes that came
     before it. `start` compares the index with the folders and reads the records whose files have
-    changed; with a new file these are all. Queries wait for that, nothing else does. A query that
+    changed; with a new file these are all. Queries wait for that. A query that
     finds the file deleted or damaged has it made anew.
 
     All methods are called on one event loop. The caller holds the data directory's lock.

@@ -180,7 +180,7 @@ export interface components {
       /** @description The number of the entry. */
       n: number;
       at: components['schemas']['Time'];
-      /** @description `start`, `begin`, `finish`, `resume`, `expire`, `cancel`, `requeue` or `recover`. */
+      /** @description `start`, `begin`, `finish`, `resume`, `expire`, `cancel`, `requeue` or `lapse`. */
       event: string;
       step: string;
       execution: number;
