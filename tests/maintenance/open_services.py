@@ -22,7 +22,6 @@ from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
     email_view,
-    executed_notebook,
     history_view,
     notebook_text,
     run_item,
@@ -110,7 +109,7 @@ async def read_run(services: OpenServices, run: Run) -> None:
     with suppress(PDFlowError):
         workflow = await services.service.workflow_of(run)
         outputs = await services.service.outputs(run.id)
-        notebook_text(executed_notebook(run, workflow, outputs))
+        notebook_text(run, workflow, outputs)
 
 
 async def decide_all(services: OpenServices) -> None:
