@@ -330,6 +330,11 @@ class StoreConformance:
         ]:
             assert [run.id for run in await store.list(query)] == [run.id for run in expected]
 
+    async def test_a_search_of_many_words(self, store: Store) -> None:
+        run = await created(store, event={"text": "order"})
+        found = await store.list(RunQuery(search="order " * 5_000))
+        assert [each.id for each in found] == [run.id]
+
     async def test_counts(self, store: Store) -> None:
         await created(store, 1)
         await created(store, 2, workflow_id="v")

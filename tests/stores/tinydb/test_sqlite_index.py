@@ -151,6 +151,19 @@ async def test_a_search_looks_at_title_workflow_and_event(
         assert await ids(index.runs(RunQuery(search=words))) == found, words
 
 
+@pytest.mark.parametrize("search", ["order " * 5_000, "o" * 100_000, "\ufdfa" * 1_000], ids=len)
+async def test_a_long_search_costs_nothing_that_is_indexed(
+    open_index: OpenIndex, source: MemorySource, search: str
+) -> None:
+    index = open_index()
+    source.store(index, make_run("1"))
+    await index.counts()
+    source.read.clear()
+    found = await ids(index.runs(RunQuery(search=search)))
+    assert found == (["1"] if search.startswith("order") else [])
+    assert source.read == []
+
+
 HOSTILE = ["%", "_", "'", '"', "*", "NEAR(a b)", "a OR b", "-a", "\\", "\0", "';DROP TABLE runs;--"]
 
 
