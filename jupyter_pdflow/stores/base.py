@@ -110,7 +110,9 @@ class Store(Protocol):
         key : IdempotencyKey, optional
             If a run was created with this key, that run is returned, and nothing is stored.
         mark : ScheduleMark, optional
-            Stored with the run; `key` has to be given too.
+            Stored after the run; `key` has to be given too. A mark that can't be stored is kept in
+            memory, and is no error. If a crash loses it, the schedule repeats the start, and gets
+            the same run by its key.
 
         Returns
         -------

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import IdempotencyKey, ScheduleMark
@@ -87,16 +85,33 @@ class Schedules:
 
     def __init__(self, data_dir: Path, writer: WriterThread) -> None:
         self._records = Records(data_dir / SCHEDULES.name, SCHEDULE, writer)
+        self._locks = Locks()
+        self._unwritten: dict[str, dict[str, datetime]] = {}
 
     def get(self, workflow_id: str) -> dict[str, datetime]:
         """Return the marks of a workflow's schedules by trigger; a damaged file has none."""
-        return dict(self._read(workflow_id).marks)
+        return {**self._read(workflow_id).marks, **self._unwritten.get(workflow_id, {})}
 
     async def put(self, mark: ScheduleMark) -> None:
-        """Store a mark in place of that schedule's earlier one."""
-        marks = self._read(mark.workflow_id)
-        marks = replace(marks, marks={**marks.marks, mark.trigger_id: mark.at})
-        await self._records.put(marks.id, marks)
+        """Store a mark in place of that schedule's earlier one.
+
+        If it can't be written, it stays in memory until the next mark of its workflow is written.
+        After a crash the schedule repeats that start, and gets the same run by its key.
+        """
+        async with self._locks.of(mark.workflow_id):
+            self._unwritten.setdefault(mark.workflow_id, {})[mark.trigger_id] = mark.at
+            try:
+                record = ScheduleRecord(id=mark.workflow_id, marks=self.get(mark.workflow_id))
+                await self._records.put(record.id, record)
+            except (OSError, StoredFileError) as error:
+                logger.error(
+                    "For what time a schedule of %s has started a run can't be stored: %s. "
+                    "It is kept in memory.",
+                    ascii(mark.workflow_id),
+                    error,
+                )
+            else:
+                del self._unwritten[mark.workflow_id]
 
     def _read(self, workflow_id: str) -> ScheduleRecord:
         try:

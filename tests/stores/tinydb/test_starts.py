@@ -162,6 +162,41 @@ class TestMarks:
             assert await store.schedule_marks("w") == {"nightly": START + DAY, "weekly": START}
             assert await store.schedule_marks("v") == {"nightly": START}
 
+    async def test_a_mark_that_can_not_be_written_does_not_fail_the_start(
+        self, reopen: Reopen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = await reopen()
+        await store.create(new_run(), key=key("a"), mark=mark("weekly"))
+        with failing("replace", "schedules/w.json.tmp"):
+            run = await store.create(new_run(), key=key("b"), mark=mark(days=1))
+        assert "schedule" in caplog.text
+        assert await store.get(run.id) == run
+        assert store.available
+        assert await store.create(new_run(), key=key("b"), mark=mark("other")) == run
+        expected = {"weekly": START, "nightly": START + DAY, "other": START}
+        assert await store.schedule_marks("w") == expected
+        store = await reopen()
+        assert await store.schedule_marks("w") == expected
+
+    async def test_an_unwritten_mark_is_known_until_a_crash(self, reopen: Reopen) -> None:
+        store = await reopen()
+        with failing("replace", "schedules/w.json.tmp"):
+            run = await store.create(new_run(), key=key(), mark=mark())
+        assert await store.schedule_marks("w") == {"nightly": START}
+        store = await reopen()
+        assert await store.schedule_marks("w") == {}
+        assert await store.create(new_run(), key=key(), mark=mark()) == run
+        assert await store.schedule_marks("w") == {"nightly": START}
+
+    async def test_marks_of_one_moment_are_all_stored(self, reopen: Reopen) -> None:
+        store = await reopen()
+        names = [f"t{number}" for number in range(20)]
+        runs = [store.create(new_run(), key=key(name), mark=mark(name)) for name in names]
+        await asyncio.gather(*runs)
+        for again in (False, True):
+            store = await reopen() if again else store
+            assert await store.schedule_marks("w") == dict.fromkeys(names, START)
+
     async def test_a_mark_that_a_crash_lost_is_made_by_the_same_start(
         self, reopen: Reopen, tmp_path: Path
     ) -> None:
