@@ -118,6 +118,13 @@ class Store(Protocol):
         -------
         Run
             `run` itself, or the run that was created with the same key.
+
+        Raises
+        ------
+        RunDeletedError
+            The run that was created with the same key was deleted; nothing was stored.
+        StoredFileError
+            That run can't be read.
         """
 
     def transaction(self, run_id: str) -> AbstractAsyncContextManager[Transaction]:

@@ -14,7 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
+from jupyter_pdflow.exceptions import (
+    NotFoundError,
+    RunActiveError,
+    RunDeletedError,
+    StorageUnavailableError,
+)
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Finish, LeaseLapsed, Resume
 from jupyter_pdflow.rules.run import EmailRequest, Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply_all, new_run
@@ -530,6 +535,16 @@ class StoreConformance:
         assert (await store.create(run_of(2), key=key)).id == "run-0002"
         await store.remove_expired(START + HOUR)
         assert (await store.create(run_of(3), key=key)).id == "run-0003"
+
+    async def test_a_key_of_a_deleted_run_starts_no_other(self, store: Store) -> None:
+        key = IdempotencyKey(scope="w", key="k", expires_at=START + DAY)
+        run = await store.create(run_of(1), key=key)
+        await change(store, run.id, Cancel(by="api"))
+        assert await store.delete([run.id]) == {}
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            with pytest.raises(RunDeletedError):
+                await store.create(run_of(2), key=key)
+            assert await store.list(RunQuery()) == []
 
     async def test_many_requests_with_one_key_start_one_run(self, store: Store) -> None:
         key = IdempotencyKey(scope="w", key="k", expires_at=START + DAY)

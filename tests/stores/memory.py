@@ -19,6 +19,7 @@ from jupyter_pdflow.exceptions import (
     NotFoundError,
     PDFlowError,
     RunActiveError,
+    RunDeletedError,
     StorageUnavailableError,
 )
 from jupyter_pdflow.rules.history import HistoryEntry
@@ -112,7 +113,9 @@ class MemoryStore:
         name = (key.scope, key.key) if key else None
         if name is not None and name in self.data.keys:
             run_id, expires_at = self.data.keys[name]
-            if expires_at > run.created_at and run_id in self.data.runs:
+            if expires_at > run.created_at and run_id not in self.data.runs:
+                raise RunDeletedError(run_id)
+            if expires_at > run.created_at:
                 return self.data.runs[run_id]
         self.commit(run, entries, None, is_new=True)
         if name is not None and key is not None:

@@ -180,6 +180,7 @@ class TinyDBStore:
             await asyncio.wait([self._catching_up])
         await self.locks.wait_released()
         await self._catch_up_once()
+        await self._keys.close()
         await self._index.close()
         await self._writer.close()
 
@@ -318,7 +319,7 @@ class TinyDBStore:
 
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired."""
-        await in_thread(self._keys.remove_expired, now)
+        await self._keys.remove_expired(now)
 
     def changes(self) -> AsyncIterator[RunChange]:
         """Yield the changes of runs from now on."""
