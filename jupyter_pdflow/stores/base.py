@@ -143,7 +143,11 @@ class Store(Protocol):
         """Return the number of runs, and since when the oldest one waits to be executed."""
 
     async def newest(self) -> str | None:
-        """Return the greatest id of a run, or None if there is no run."""
+        """Return the greatest id of a run that is a ULID, or None if there is none.
+
+        It takes no time worth mentioning, however many runs there are: starts wait for it. Ids of
+        the year 3000 and later are foreign, and ignored.
+        """
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""

@@ -247,8 +247,8 @@ class StoreConformance:
         asyncio.run(check())
 
     async def free_number(self, store: Store) -> int:
-        newest = await store.newest()
-        return int(newest.removeprefix("run-")) + 1 if newest else 1
+        newest = await store.list(RunQuery(limit=1))
+        return int(newest[0].id.removeprefix("run-")) + 1 if newest else 1
 
     async def test_large_data_survives(self, store: Store) -> None:
         run = await created(store, event={"text": "ü" * 3_000_000})
@@ -306,6 +306,21 @@ class StoreConformance:
         page = await store.list(RunQuery(limit=2, before=ids[1]))
         assert [run.id for run in page] == ids[2:4]
         assert page[0] == summary_of(await store.get(ids[2]))
+
+    async def test_the_newest_id_is_the_greatest_ulid(self, store: Store) -> None:
+        ids = ["01M8F1FT4TCH0KP3RZPQ2DMJ33", "01M8F1FT4TCH0KP3RZPQ2DMJ34", "zzz", "8" + "0" * 25]
+        ids += [
+            "0YZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01M8F1FT4TCH0KP3RZPQ2DMJ3U",
+            "01m8f1ft4tch0kp3rzpq2dmj35",
+        ]
+        for run_id in ids:
+            await store.create(replace(run_of(1), id=run_id))
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            assert await store.newest() == ids[1]
+        await change(store, ids[1], Cancel(by="api"))
+        assert await store.newest() == ids[1]
+        assert await store.delete([ids[1]]) == {}
         assert await store.newest() == ids[0]
 
     async def test_lists_follow_each_commit(self, store: Store) -> None:

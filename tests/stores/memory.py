@@ -39,6 +39,7 @@ from jupyter_pdflow.stores import (
     change_of,
     summary_of,
 )
+from jupyter_pdflow.stores.tinydb.runs import newest_ulid
 
 HISTORY_KEPT = 1_000
 
@@ -196,7 +197,7 @@ class MemoryStore:
         )
 
     async def newest(self) -> str | None:
-        return max(self.data.runs, default=None)
+        return newest_ulid(self.data.runs)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         return self.data.histories[self._run(run_id).id]

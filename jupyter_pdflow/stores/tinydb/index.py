@@ -203,10 +203,6 @@ class Index:
         """
         return await self._ask(lambda database: database.ended_before(moment, limit, after))
 
-    async def newest_run(self) -> str | None:
-        """Return the id of the newest run, or None if there is no run."""
-        return await self._ask(IndexDatabase.newest_run)
-
     async def _ask(self, question: Callable[[IndexDatabase], T]) -> T:
         failure: Exception | None = None
         for _ in range(ATTEMPTS):

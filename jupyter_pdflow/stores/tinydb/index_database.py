@@ -285,11 +285,6 @@ class IndexDatabase:
         ).fetchone()
         return sorted(_ids_in(text))
 
-    def newest_run(self) -> str | None:
-        """Return the id of the newest run, or None if there is no run."""
-        newest: str | None = self._sql.execute("SELECT max(id) FROM runs").fetchone()[0]
-        return newest
-
     def _page(self, select: str, values: list[Any], decoder: Decoder[S]) -> list[S]:
         """Return the summaries that a statement selects, in any order."""
         (text,) = self._sql.execute(

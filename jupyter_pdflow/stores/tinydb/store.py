@@ -265,8 +265,11 @@ class TinyDBStore:
         return await self._index.counts()
 
     async def newest(self) -> str | None:
-        """Return the greatest id of a run, or None if there is no run."""
-        return await self._index.newest_run()
+        """Return the greatest ULID of a run, or None if there is none."""
+        try:
+            return await self._runs.newest()
+        except OSError as error:
+            raise self._health.failed(error) from error
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None
