@@ -151,7 +151,7 @@ async def _measure(folder: Path, count: int, samples: int) -> list[Figure]:
         async with pauses_of_loop() as pauses:
             began = time.perf_counter()
             index.start()
-            newest = await index.newest_run()
+            (newest,) = await index.runs(RunQuery(limit=1))
             took = time.perf_counter() - began
         figures.append(Figure(f"{name}, {count:,} runs", "s", [took]))
         figures += pauses.figures(name)
@@ -161,7 +161,7 @@ async def _measure(folder: Path, count: int, samples: int) -> list[Figure]:
             await index.close()
     figures.append(Figure("index.sqlite", "MB", [(folder / INDEX).stat().st_size / 2**20]))
     async with pauses_of_loop() as pauses:
-        for name, ask in _questions(index, str(newest)).items():
+        for name, ask in _questions(index, newest.id).items():
             figures.append(Figure(name, "ms", await _times(ask, samples)))
     figures += pauses.figures("queries")[:1]  # SQLite searches without the interpreter's lock
     figures += await _changes(index, samples)

@@ -45,6 +45,8 @@ class Client(RestConnection):
         *,
         status: str | None = None,
         workflow: str | None = None,
+        pause: str | None = None,
+        search: str | None = None,
         limit: int | None = None,
         before: str | None = None,
     ) -> list[models.RunItem]:
@@ -54,13 +56,18 @@ class Client(RestConnection):
         ----------
         status, workflow : str, optional
             Only runs with this status, or of the workflow with this id.
+        pause : str, optional
+            Only runs that are paused in this way: ``suspend``, ``rerun`` or ``delay``.
+        search : str, optional
+            Only runs with each of these words, 32 at most, in their title, workflow's name or
+            event.
         limit : int, optional
             Maximum number of runs.
         before : str, optional
             Only runs that were started before the run with this id.
         """
-        query = {"status": status, "workflow": workflow, "limit": limit, "before": before}
-        return self.get_as(list[models.RunItem], "runs", **query)
+        query = {"status": status, "workflow": workflow, "pause": pause, "search": search}
+        return self.get_as(list[models.RunItem], "runs", **query, limit=limit, before=before)
 
     def run(self, run_id: str) -> models.Run:
         """Return a run."""

@@ -185,6 +185,13 @@ class AlreadyDecidedError(PDFlowError):
         self.decision = decision
 
 
+class RunDeletedError(PDFlowError):
+    """The run that was started with this idempotency key is not stored any more."""
+
+    reason = "deleted"
+    status = 410
+
+
 # --- stored data ----------------------------------------------------------------------
 
 

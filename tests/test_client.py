@@ -255,6 +255,9 @@ def test_each_method_returns_its_record(server: JupyterServer) -> None:
     listed = client.runs(status="paused", workflow=workflow.id, limit=1)
     assert [run.id for run in listed] == [second.id]
     assert [run.id for run in client.runs(before=second.id, workflow=workflow.id)] == [first.id]
+    found = client.runs(workflow=workflow.id, pause="suspend", search="1 rec")
+    assert [run.id for run in found] == [first.id]
+    assert client.runs(workflow=workflow.id, pause="delay") == []
     assert [file.path for file in client.run_files(first.id)] == ["a"]
     assert client.run_notebook(first.id)["nbformat"] == 4
     assert client.resume(first.id, {"ok": 1}, by="button").decisions[0].by[0].via == "jupyter"

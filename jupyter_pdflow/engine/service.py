@@ -62,6 +62,9 @@ logger = logging.getLogger(__name__)
 LAPSED_AT_ONCE = 100
 """Number of lapsed attempts that are asked for at once."""
 
+NEWEST_SECONDS = 5.0
+"""Maximum time that starts wait for the id of the newest run, after the server has started."""
+
 
 class Service:
     """Starts, resumes, cancels and reads runs.
@@ -133,15 +136,33 @@ class Service:
             self._executor.prestart(workflow)
 
     async def _read_newest(self) -> None:
-        """Read the id of the newest run, so that ids of new runs are greater."""
-        while True:
+        """Read the id of the newest run, so that ids of new runs are greater.
+
+        Starts wait for this, so it ends in any case. Without that id, new ones follow the clock.
+        """
+        loop = asyncio.get_running_loop()
+        ends, failure = loop.time() + NEWEST_SECONDS, None
+        while (left := ends - loop.time()) > 0:
+            reading = asyncio.ensure_future(self._store.newest())
             try:
-                newest = await self._store.newest()
-            except StorageUnavailableError:
+                # Not `asyncio.timeout`: a call that is canceled may end late, or not at all.
+                await asyncio.wait([reading], timeout=left)
+                if not reading.done():
+                    break
+                newest = reading.result()
+            except Exception as error:  # noqa: BLE001  it is logged
+                failure = error
                 await asyncio.sleep(self._limits.storage_retry_seconds)
             else:
                 self._ids = Ids(after=[newest] if newest else [])
                 return
+            finally:
+                reading.cancel()
+        logger.error(
+            "The newest run can't be found. If the clock was set back, lists show new runs after "
+            "older ones.",
+            exc_info=failure,
+        )
 
     async def _take_from_lost_server(self, lapsed: Lapsed) -> None:
         """Take over one attempt; what is wrong with one run must not keep the server from starting."""

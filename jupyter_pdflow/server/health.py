@@ -54,7 +54,7 @@ class Snapshots:
     """Keeps a recent snapshot for readers that can't wait for one.
 
     Jupyter collects metrics in a function that is not a coroutine. The first reader gets nothing.
-    From then on snapshots are made at an interval, until nobody has read for a while: counting
+    From then on snapshots are made at an interval, until none was read for a while: counting
     costs time that a server without readers should not spend.
 
     Parameters

@@ -19,7 +19,7 @@ from jupyter_pdflow.rules.run import STATUSES
 from jupyter_pdflow.server.health import Snapshot
 
 EMAIL_STATUSES = ("queued", "failed")
-"""The statuses of emails that somebody may have to look after."""
+"""The statuses of emails that may need attention."""
 
 READY_BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05),

@@ -231,6 +231,13 @@ class ScheduleMark(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+MAX_SEARCH_WORDS = 32
+"""Maximum number of words of a search."""
+
+MAX_SEARCH_CHARACTERS = 1_000
+"""Maximum number of characters of a search."""
+
+
 class RunQuery(Struct, frozen=True, kw_only=True):
     """Which runs to list; None for all.
 
@@ -239,7 +246,8 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     pause : str or None
         Only runs that are paused in this way.
     search : str or None
-        Only runs with these words in their titles, events or the names of their workflows.
+        Only runs with these words in their titles, events or the names of their workflows. Words
+        beyond `MAX_SEARCH_WORDS` and characters beyond `MAX_SEARCH_CHARACTERS` are ignored.
     before : str or None
         Only runs with a smaller id than this.
     limit : int

@@ -110,12 +110,21 @@ class Store(Protocol):
         key : IdempotencyKey, optional
             If a run was created with this key, that run is returned, and nothing is stored.
         mark : ScheduleMark, optional
-            Stored with the run; `key` has to be given too.
+            Stored after the run; `key` has to be given too. A mark that can't be stored is kept in
+            memory, and is no error. If a crash loses it, the schedule repeats the start, and gets
+            the same run by its key.
 
         Returns
         -------
         Run
             `run` itself, or the run that was created with the same key.
+
+        Raises
+        ------
+        RunDeletedError
+            The run that was created with the same key was deleted; nothing was stored.
+        StoredFileError
+            That run can't be read.
         """
 
     def transaction(self, run_id: str) -> AbstractAsyncContextManager[Transaction]:
@@ -134,7 +143,11 @@ class Store(Protocol):
         """Return the number of runs, and since when the oldest one waits to be executed."""
 
     async def newest(self) -> str | None:
-        """Return the greatest id of a run, or None if there is no run."""
+        """Return the greatest id of a run that is a ULID, or None if there is none.
+
+        It takes no time worth mentioning, however many runs there are: starts wait for it. Ids of
+        the year 3000 and later are foreign, and ignored.
+        """
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""

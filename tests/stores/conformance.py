@@ -14,7 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
+from jupyter_pdflow.exceptions import (
+    NotFoundError,
+    RunActiveError,
+    RunDeletedError,
+    StorageUnavailableError,
+)
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Finish, LeaseLapsed, Resume
 from jupyter_pdflow.rules.run import EmailRequest, Outcome, PauseCall, Run
 from jupyter_pdflow.rules.transitions import apply_all, new_run
@@ -242,8 +247,8 @@ class StoreConformance:
         asyncio.run(check())
 
     async def free_number(self, store: Store) -> int:
-        newest = await store.newest()
-        return int(newest.removeprefix("run-")) + 1 if newest else 1
+        newest = await store.list(RunQuery(limit=1))
+        return int(newest[0].id.removeprefix("run-")) + 1 if newest else 1
 
     async def test_large_data_survives(self, store: Store) -> None:
         run = await created(store, event={"text": "ü" * 3_000_000})
@@ -301,6 +306,21 @@ class StoreConformance:
         page = await store.list(RunQuery(limit=2, before=ids[1]))
         assert [run.id for run in page] == ids[2:4]
         assert page[0] == summary_of(await store.get(ids[2]))
+
+    async def test_the_newest_id_is_the_greatest_ulid(self, store: Store) -> None:
+        ids = ["01M8F1FT4TCH0KP3RZPQ2DMJ33", "01M8F1FT4TCH0KP3RZPQ2DMJ34", "zzz", "8" + "0" * 25]
+        ids += [
+            "0YZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01M8F1FT4TCH0KP3RZPQ2DMJ3U",
+            "01m8f1ft4tch0kp3rzpq2dmj35",
+        ]
+        for run_id in ids:
+            await store.create(replace(run_of(1), id=run_id))
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            assert await store.newest() == ids[1]
+        await change(store, ids[1], Cancel(by="api"))
+        assert await store.newest() == ids[1]
+        assert await store.delete([ids[1]]) == {}
         assert await store.newest() == ids[0]
 
     async def test_lists_follow_each_commit(self, store: Store) -> None:
@@ -329,6 +349,11 @@ class StoreConformance:
             (RunQuery(search="%"), []),
         ]:
             assert [run.id for run in await store.list(query)] == [run.id for run in expected]
+
+    async def test_a_search_of_many_words(self, store: Store) -> None:
+        run = await created(store, event={"text": "order"})
+        found = await store.list(RunQuery(search="order " * 5_000))
+        assert [each.id for each in found] == [run.id]
 
     async def test_counts(self, store: Store) -> None:
         await created(store, 1)
@@ -525,6 +550,16 @@ class StoreConformance:
         assert (await store.create(run_of(2), key=key)).id == "run-0002"
         await store.remove_expired(START + HOUR)
         assert (await store.create(run_of(3), key=key)).id == "run-0003"
+
+    async def test_a_key_of_a_deleted_run_starts_no_other(self, store: Store) -> None:
+        key = IdempotencyKey(scope="w", key="k", expires_at=START + DAY)
+        run = await store.create(run_of(1), key=key)
+        await change(store, run.id, Cancel(by="api"))
+        assert await store.delete([run.id]) == {}
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            with pytest.raises(RunDeletedError):
+                await store.create(run_of(2), key=key)
+            assert await store.list(RunQuery()) == []
 
     async def test_many_requests_with_one_key_start_one_run(self, store: Store) -> None:
         key = IdempotencyKey(scope="w", key="k", expires_at=START + DAY)

@@ -19,6 +19,7 @@ from jupyter_pdflow.exceptions import (
     NotFoundError,
     PDFlowError,
     RunActiveError,
+    RunDeletedError,
     StorageUnavailableError,
 )
 from jupyter_pdflow.rules.history import HistoryEntry
@@ -38,6 +39,7 @@ from jupyter_pdflow.stores import (
     change_of,
     summary_of,
 )
+from jupyter_pdflow.stores.tinydb.runs import newest_ulid
 
 HISTORY_KEPT = 1_000
 
@@ -112,7 +114,9 @@ class MemoryStore:
         name = (key.scope, key.key) if key else None
         if name is not None and name in self.data.keys:
             run_id, expires_at = self.data.keys[name]
-            if expires_at > run.created_at and run_id in self.data.runs:
+            if expires_at > run.created_at and run_id not in self.data.runs:
+                raise RunDeletedError(run_id)
+            if expires_at > run.created_at:
                 return self.data.runs[run_id]
         self.commit(run, entries, None, is_new=True)
         if name is not None and key is not None:
@@ -193,7 +197,7 @@ class MemoryStore:
         )
 
     async def newest(self) -> str | None:
-        return max(self.data.runs, default=None)
+        return newest_ulid(self.data.runs)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         return self.data.histories[self._run(run_id).id]

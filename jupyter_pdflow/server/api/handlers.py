@@ -30,7 +30,7 @@ from jupyter_pdflow.server.links.requests import api_request, request_head
 from jupyter_pdflow.server.links.tokens import LinkHider
 from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
 from jupyter_pdflow.server.services import ServiceManager
-from jupyter_pdflow.stores import RunQuery
+from jupyter_pdflow.stores import MAX_SEARCH_CHARACTERS, MAX_SEARCH_WORDS, RunQuery
 from jupyter_pdflow.threads import in_reader, in_thread
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
@@ -107,7 +107,7 @@ class RunsHandler(PDFlowAPIHandler):
             status=cast("RunStatus | None", self._choice("status", get_args(RunStatus))),
             workflow_id=self.get_query_argument("workflow", None),
             pause=cast("PauseKind | None", self._choice("pause", get_args(PauseKind))),
-            search=self.get_query_argument("search", None),
+            search=self._search(),
             before=self.get_query_argument("before", None),
             limit=self._limit() + 1,
         )
@@ -125,6 +125,18 @@ class RunsHandler(PDFlowAPIHandler):
             msg = f"limit must be a number from 1 to {MAX_RUNS}, not {text!r}."
             raise BadRequestError(msg)
         return int(text)
+
+    def _search(self) -> str | None:
+        text = self.get_query_argument("search", None)
+        if text is None:
+            return None
+        if len(text) > MAX_SEARCH_CHARACTERS or len(text.split()) > MAX_SEARCH_WORDS:
+            msg = (
+                f"search may have {MAX_SEARCH_WORDS} words and {MAX_SEARCH_CHARACTERS:,} "
+                f"characters at most, not {len(text.split()):,} and {len(text):,}."
+            )
+            raise BadRequestError(msg)
+        return text
 
     def _choice(self, name: str, known: Sequence[str]) -> str | None:
         given = self.get_query_argument(name, None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,8 +15,6 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-from msgspec import MsgspecError
 
 from jupyter_pdflow.exceptions import IndexUnavailableError
 from jupyter_pdflow.stores import Counts, Email, RunQuery, RunSummary
@@ -29,7 +26,7 @@ from jupyter_pdflow.stores.tinydb.index_database import (
     Kind,
     version_of_content,
 )
-from jupyter_pdflow.stores.tinydb.index_file import IndexFile
+from jupyter_pdflow.stores.tinydb.index_file import IndexFile, means_damage
 from jupyter_pdflow.stores.tinydb.index_source import (
     AnyRun,
     EmailSummary,
@@ -58,11 +55,7 @@ READ_AT_ONCE = 100
 ATTEMPTS = 2
 """How often the file is made anew, for one list, if it turns out to be damaged."""
 
-DAMAGED = (sqlite3.Error, MsgspecError)
-"""Errors that mean that the file is of no use."""
-
-FAILURES = (*DAMAGED, OSError)
-"""Errors after which a query brings the index up to date again; an `OSError` leaves the file."""
+UNAVAILABLE = f"{INDEX} can't be used, as the server's log says; make room on the disk."
 
 
 class _Changes:
@@ -210,28 +203,31 @@ class Index:
         """
         return await self._ask(lambda database: database.ended_before(moment, limit, after))
 
-    async def newest_run(self) -> str | None:
-        """Return the id of the newest run, or None if there is no run."""
-        return await self._ask(IndexDatabase.newest_run)
-
     async def _ask(self, question: Callable[[IndexDatabase], T]) -> T:
+        failure: Exception | None = None
         for _ in range(ATTEMPTS):
             self.start()
             updating = self._updating
             assert updating is not None  # noqa: S101  `start` has set it
             if await asyncio.shield(updating):
-                with suppress(*FAILURES):
-                    return await self._step(question, self._database)
+                try:
+                    return await self._step(self._answer, question)
+                except IndexUnavailableError:
+                    raise
+                except Exception as error:  # noqa: BLE001  it is logged
+                    failure = error
             self._forget(updating)
-        msg = f"{INDEX} can't be used, as the server's log says; make room on the disk."
-        raise IndexUnavailableError(msg)
+        raise IndexUnavailableError(UNAVAILABLE) from failure
 
     # --- keeping up with the files ---
 
     async def _update(self) -> bool:
-        """Bring the index up to date; return whether that was possible."""
+        """Bring the index up to date; return whether that was possible, and never raise.
+
+        The next query would get an exception too, and so would all after it.
+        """
         for _ in range(ATTEMPTS):
-            with suppress(*FAILURES):
+            with suppress(Exception):  # it is logged
                 await self._in_thread(self._open)
                 await self._compare("runs", self._source.run_stamps())
                 await self._compare("emails", self._source.email_stamps())
@@ -270,7 +266,7 @@ class Index:
     async def _write_gathered(self, updating: asyncio.Task[bool]) -> None:
         try:
             await self._step(len, ())
-        except FAILURES:
+        except Exception:  # noqa: BLE001  it is logged
             self._forget(updating)
 
     def _forget(self, updating: asyncio.Task[bool]) -> None:
@@ -297,6 +293,16 @@ class Index:
         with self._discarding_damaged():
             self._file.open()
 
+    def _answer(self, question: Callable[[IndexDatabase], T]) -> T:
+        """Answer a query; an error that is not damage costs this answer, and nothing else."""
+        try:
+            return question(self._database)
+        except Exception as error:
+            if means_damage(error):
+                raise
+            logger.warning("%s can't answer a query.", INDEX, exc_info=error)
+            raise IndexUnavailableError(UNAVAILABLE) from error
+
     def _carry_out(self, changes: _Changes, work: Callable[..., T], *args: Any) -> T:
         with self._discarding_damaged():
             self._file.check()
@@ -305,20 +311,24 @@ class Index:
 
     @contextmanager
     def _discarding_damaged(self) -> Iterator[None]:
+        """Discard a damaged file; after other errors close it, as what is in it may be right."""
         try:
             yield
-        except DAMAGED as error:
-            logger.warning("%s is to be made anew: %s.", INDEX, error)
-            with suppress(OSError):
-                self._file.discard()
+        except IndexUnavailableError:
             raise
-        except OSError as error:
-            logger.warning("%s can't be brought up to date: %s.", INDEX, error)
+        except Exception as error:
+            if means_damage(error):
+                logger.warning("%s is to be made anew: %s.", INDEX, error)
+                with suppress(OSError):
+                    self._file.discard()
+            else:
+                logger.warning("%s can't be brought up to date.", INDEX, exc_info=error)
+                self._file.disconnect()  # the next query opens it again
             raise
 
     def _close(self, changes: _Changes) -> None:
         if self._file.is_open:
-            with suppress(*FAILURES):
+            with suppress(Exception):  # it is logged; the next start reads the files
                 self._carry_out(changes, self._file.close)
 
     def _scan(self, stamps: Iterator[tuple[str, Stamp]]) -> bool:

@@ -10,14 +10,21 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-from msgspec import Raw, Struct
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder, decode, encode, schema_components
 
-from jupyter_pdflow.stores import Counts, RunQuery, RunSummary
-from jupyter_pdflow.stores.tinydb.index_file import IndexFile
+from jupyter_pdflow.stores import (
+    MAX_SEARCH_CHARACTERS,
+    MAX_SEARCH_WORDS,
+    Counts,
+    RunQuery,
+    RunSummary,
+)
+from jupyter_pdflow.stores.tinydb.index_file import DamagedIndexError, IndexFile
 from jupyter_pdflow.stores.tinydb.index_source import (
     EmailRow,
     EmailSummary,
@@ -132,14 +139,14 @@ UNION SELECT id FROM emails WHERE id NOT IN (SELECT id FROM found)
 }
 
 
-FORMAT = 1
+ROW_FORMAT = 1
 """To be raised when rows are made otherwise, and neither tables nor summaries show that."""
 
 
 def version_of_content() -> int:
     """Return a number that changes with the tables and with the fields of summaries."""
     schemas = schema_components([RunSummary, EmailSummary])
-    return zlib.crc32(repr((FORMAT, SCHEMA, schemas)).encode()) % 2**31 or 1
+    return zlib.crc32(repr((ROW_FORMAT, SCHEMA, schemas)).encode()) % 2**31 or 1
 
 
 class EmailQuery(NamedTuple):
@@ -153,7 +160,7 @@ class EmailQuery(NamedTuple):
 class IndexDatabase:
     """The tables of the index. Used by one thread.
 
-    The methods raise `sqlite3.Error` if the file is damaged or not open.
+    The methods raise `sqlite3.Error`; see `means_damage`.
 
     Parameters
     ----------
@@ -221,7 +228,7 @@ class IndexDatabase:
         self._sql.execute(
             "DELETE FROM differing WHERE id IN (SELECT value FROM json_each(?))", (text,)
         )
-        return decode(text, type=list[str])
+        return _ids_in(text)
 
     # --- queries ---
 
@@ -234,7 +241,7 @@ class IndexDatabase:
             ("workflow = ?", query.workflow_id),
             ("pause = ?", query.pause),
         ]
-        wanted += [(_CONTAINS, word) for word in fold(query.search or "").split()]
+        wanted += [(_CONTAINS, word) for word in _words_of(query.search or "")]
         conditions, values = _conditions(wanted)
         found = self._page(
             f"SELECT summary FROM runs {conditions} ORDER BY id DESC LIMIT ?",  # noqa: S608
@@ -276,12 +283,7 @@ class IndexDatabase:
             "ORDER BY id LIMIT ?)",
             (microseconds(moment), after or "", limit),
         ).fetchone()
-        return sorted(decode(text, type=list[str]))
-
-    def newest_run(self) -> str | None:
-        """Return the id of the newest run, or None if there is no run."""
-        newest: str | None = self._sql.execute("SELECT max(id) FROM runs").fetchone()[0]
-        return newest
+        return sorted(_ids_in(text))
 
     def _page(self, select: str, values: list[Any], decoder: Decoder[S]) -> list[S]:
         """Return the summaries that a statement selects, in any order."""
@@ -289,8 +291,9 @@ class IndexDatabase:
             f"SELECT '[' || ifnull(group_concat(summary, ','), '') || ']' FROM ({select})",  # noqa: S608
             values,
         ).fetchone()
-        # One by one, so that other threads have their turns.
-        return [decoder.decode(each) for each in _RAW.decode(text)]
+        with _decoding_rows():
+            # One by one, so that other threads have their turns.
+            return [decoder.decode(each) for each in _RAW.decode(text)]
 
 
 _RUN = Decoder(RunSummary)
@@ -299,6 +302,25 @@ _RAW = Decoder(list[Raw])
 
 _CONTAINS = "instr((SELECT text FROM texts WHERE texts.number = runs.number), ?)"
 _EARLIER = "(created_at, id) < (SELECT created_at, id FROM emails WHERE id = ?)"
+
+
+@contextmanager
+def _decoding_rows() -> Iterator[None]:
+    try:
+        yield
+    except DecodeError as error:
+        msg = f"a row can't be decoded: {error}"
+        raise DamagedIndexError(msg) from error
+
+
+def _ids_in(text: str) -> list[str]:
+    with _decoding_rows():
+        return decode(text, type=list[str])
+
+
+def _words_of(search: str) -> list[str]:
+    """Return the words of a search; SQLite refuses a statement with a thousand conditions."""
+    return fold(search[:MAX_SEARCH_CHARACTERS]).split()[:MAX_SEARCH_WORDS]
 
 
 def _conditions(wanted: list[tuple[str, str | None]]) -> tuple[str, list[Any]]:

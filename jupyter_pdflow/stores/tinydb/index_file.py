@@ -24,6 +24,35 @@ _PRAGMAS = (
 )
 
 
+DAMAGE_CODES = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_SCHEMA,
+)
+"""SQLite's codes of errors that mean that the content of a file is of no use."""
+
+
+class DamagedIndexError(sqlite3.DatabaseError):
+    """The file was removed, or its rows can't be decoded."""
+
+
+def means_damage(error: BaseException) -> bool:
+    """Return whether an error means that the file is of no use, and has to be made anew.
+
+    A full disk, an error of reading, or a statement that SQLite refuses says nothing about it.
+    """
+    if isinstance(error, DamagedIndexError):
+        return True
+    return _code_of(error) in DAMAGE_CODES or str(error).startswith("Could not decode to UTF-8")
+
+
+def _code_of(error: BaseException) -> int:
+    """Return SQLite's plain code of an error, or 0 if the error does not come from SQLite."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF  # an extended code has the plain one in its lowest byte
+
+
 class IndexFile:
     """A database in a file that may be deleted at any time. Used by one thread.
 
@@ -51,48 +80,51 @@ class IndexFile:
         Raises
         ------
         sqlite3.Error, OSError
-            No file can be made.
+            The file can't be opened for a reason that is not its content, or no new one be made.
         """
         if self._connection is not None:
             return
         try:
-            if self._open_trusted():
-                return
-        except (sqlite3.Error, OSError):
-            pass  # whatever is wrong with it, a new one is made
-        self.discard()
-        self._connect()
-        self.connection.executescript(f"{self._schema} PRAGMA user_version = {self._version};")
-        self._note_opening()
+            if not self._is_trusted():
+                self.discard()
+                self._make()
+            self._note_opening()
+        except BaseException:
+            self.disconnect()  # or it would be used as it is
+            raise
 
     def close(self) -> None:
         """Close the file, and note that it may be trusted after a restart of the machine."""
         if self._connection is None:
             return
-        self._disconnect()
+        self.disconnect()
         with suppress(OSError):  # without the note it is made anew after a restart
             _sync_file(self._path)
             replace_file(self._marker, _state_of(self._path))
 
     def discard(self) -> None:
         """Close the file and remove it, with what SQLite has left beside it."""
-        self._disconnect()
+        self.disconnect()
         journals = [self._path.with_name(self._path.name + suffix) for suffix in _JOURNALS]
         for path in (self._path, self._marker, *journals):
-            if path.is_dir() and not path.is_symlink():
-                quarantine(path)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
+
+    def disconnect(self) -> None:
+        """Close the file as it is; a transaction that has not ended is rolled back."""
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
 
     def check(self) -> None:
-        """Raise `sqlite3.Error` if the open file is not in its place any more."""
+        """Raise `DamagedIndexError` if the open file is not in its place any more."""
         try:
             same = self._connection is not None and self._path.stat().st_ino == self._inode
         except OSError:
             same = False
         if not same:
             msg = f"{self._path.name} was removed"
-            raise sqlite3.OperationalError(msg)
+            raise DamagedIndexError(msg)
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +138,20 @@ class IndexFile:
             msg = f"{self._path.name} is not open"
             raise sqlite3.ProgrammingError(msg)
         return self._connection
+
+    def _is_trusted(self) -> bool:
+        """Open the file, if there is one, and return whether its content can be trusted."""
+        try:
+            return os.access(self._path, os.R_OK | os.W_OK) and self._open_trusted()
+        except sqlite3.Error as error:
+            # A table may be missing. The statement is right, so the file is wrong.
+            if means_damage(error) or _code_of(error) == sqlite3.SQLITE_ERROR:
+                return False
+            raise
+
+    def _make(self) -> None:
+        self._connect()
+        self.connection.executescript(f"{self._schema} PRAGMA user_version = {self._version};")
 
     def _open_trusted(self) -> bool:
         """Open an existing file; return whether it may be used.
@@ -124,13 +170,10 @@ class IndexFile:
         if version != self._version:
             return False
         opened = self.connection.execute("SELECT value FROM meta WHERE key = 'opened'").fetchone()
-        if not was_closed and opened != (self._opening(),):
-            return False
-        self._note_opening()
-        return True
+        return was_closed or opened == (self._opening(),)
 
     def _note_opening(self) -> None:
-        self._marker.unlink(missing_ok=True)
+        _remove(self._marker)
         sync_directory(self._path.parent)  # before the first write
         self.connection.execute(
             "INSERT OR REPLACE INTO meta VALUES ('opened', ?)", (self._opening(),)
@@ -148,11 +191,12 @@ class IndexFile:
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        quarantine(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_file(path: Path) -> None:

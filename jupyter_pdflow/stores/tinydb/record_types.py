@@ -185,11 +185,19 @@ class Versions(Struct, frozen=True, kw_only=True):
 
 
 class KeyRecord(Struct, frozen=True, kw_only=True):
-    """The run that was started with an idempotency key."""
+    """The run that was started with an idempotency key.
+
+    Attributes
+    ----------
+    stored : bool
+        Whether the run is known to have been stored. A key is written before its run, and once
+        more after it, which a crash may prevent.
+    """
 
     id: str
     run_id: str
     expires_at: datetime
+    stored: bool = False
 
 
 class ScheduleRecord(Struct, frozen=True, kw_only=True):

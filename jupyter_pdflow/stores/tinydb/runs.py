@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+from ulid import ULID
 
 from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
-from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN
+from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN, id_of
 from jupyter_pdflow.stores.tinydb.records import RecordCache
+from jupyter_pdflow.stores.tinydb.validation import LAST_YEAR
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
 from jupyter_pdflow.threads import in_reader
 
 logger = logging.getLogger(__name__)
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_FOREIGN = str(ULID.from_datetime(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)))[:10] + "0" * 16
+
+
+def newest_ulid(run_ids: Iterable[str]) -> str | None:
+    """Return the greatest ULID of a time before the year 3000, or None; other ids are ignored.
+
+    Ids of new runs have to be greater, which a foreign id such as ``zzz`` must not prevent.
+    """
+    newest = ""
+    for run_id in run_ids:
+        if newest < run_id < _FOREIGN and _ULID.fullmatch(run_id):
+            newest = run_id
+    return newest or None
 
 
 CACHE_BYTES = 4 * 2**20
@@ -46,6 +67,17 @@ class Runs:
         for run in self._active.all(run_id for run_id in run_ids if not self._is_finished(run_id)):
             self._active_ids.add(run.id)
             yield run
+
+    async def newest(self) -> str | None:
+        """Return the greatest ULID of a run, see `newest_ulid`; no file is read for it."""
+        return await in_reader(lambda: newest_ulid(self._stored_ids()))
+
+    def _stored_ids(self) -> Iterator[str]:
+        # Runs move from the first folder to the second, so none is missed.
+        for records in (self._active, self._finished):
+            with os.scandir(records.directory) as entries:
+                for entry in entries:
+                    yield id_of(entry.name)
 
     def check_ended(self, run_id: str) -> None:
         """Check that a run has ended, and read it only if it may not have.

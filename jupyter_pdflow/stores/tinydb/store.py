@@ -203,6 +203,7 @@ class TinyDBStore:
             await asyncio.wait([self._catching_up])
         await self.locks.wait_released()
         await self._catch_up_once()
+        await self._keys.close()
         await self._index.close()
         await self._writer.close()
 
@@ -287,8 +288,11 @@ class TinyDBStore:
         return await self._index.counts()
 
     async def newest(self) -> str | None:
-        """Return the greatest id of a run, or None if there is no run."""
-        return await self._index.newest_run()
+        """Return the greatest ULID of a run, or None if there is none."""
+        try:
+            return await self._runs.newest()
+        except OSError as error:
+            raise self._health.failed(error) from error
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None
@@ -351,7 +355,7 @@ class TinyDBStore:
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired."""
         with reading():
-            await in_thread(self._keys.remove_expired, now)
+            await self._keys.remove_expired(now)
 
     async def changes(self) -> AsyncIterator[RunChange]:
         """Return an iterator over the changes of runs from now on; `aclose` it in the end."""

@@ -8,11 +8,11 @@ has to take microseconds only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 import orjson
 from msgspec import Struct
@@ -145,7 +145,10 @@ def _flaw_of_names(names: list[str]) -> str | None:
 
 
 class _CheckedFields(NamedTuple):
-    """The names of a record type's fields that hold times, numbers, or records with such fields."""
+    """The names of a record type's fields that hold times, numbers, or records with such fields.
+
+    A field may hold one of them, or a list or an object of them.
+    """
 
     times: tuple[str, ...]
     counts: tuple[str, ...]
@@ -157,23 +160,43 @@ def flaw_of_values(record: Struct) -> str | None:
     checked = _checked_fields(type(record))
     for name in checked.times:
         moment = getattr(record, name)
-        if moment is not None and not _is_valid_time(moment):
+        if moment is not None and not _has_valid_times(moment):
             return f"its {name} has no time zone, or is not from {FIRST_YEAR} to {LAST_YEAR}"
     for name in checked.counts:
         count = getattr(record, name)
-        if count is not None and not 0 <= count <= LARGEST_COUNT:
+        if count is not None and not _has_valid_counts(count):
             return f"its {name} is not from 0 to {LARGEST_COUNT}"
     for name in checked.records:
         value = getattr(record, name)
-        for inner in (value,) if isinstance(value, Struct) else _items(value):
-            flaw = flaw_of_values(inner)
-            if flaw is not None:
-                return flaw
+        flaw = _flaw_within(value) if value else None
+        if flaw is not None:
+            return flaw
     return None
 
 
-def _is_valid_time(moment: datetime) -> bool:
-    return moment.tzinfo is not None and FIRST_YEAR <= moment.year <= LAST_YEAR
+def _flaw_within(value: Any) -> str | None:
+    """Return a flaw of a record, or of one in a list or object."""
+    if isinstance(value, Struct):
+        return flaw_of_values(value)
+    for inner in _items(value):
+        flaw = _flaw_within(inner)
+        if flaw is not None:
+            return flaw
+    return None
+
+
+def _has_valid_times(value: Any) -> bool:
+    """Return whether a time, or each one in a list or object, is valid."""
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and FIRST_YEAR <= value.year <= LAST_YEAR
+    return all(map(_has_valid_times, _items(value)))
+
+
+def _has_valid_counts(value: Any) -> bool:
+    """Return whether a number, or each one in a list or object, is valid."""
+    if isinstance(value, int):
+        return 0 <= value <= LARGEST_COUNT
+    return all(map(_has_valid_counts, _items(value)))
 
 
 def _items(value: Any) -> Iterable[Any]:
@@ -187,15 +210,19 @@ def _checked_fields(kind: type[Struct]) -> _CheckedFields:
     found = [(field.name, set(_types(field.type))) for field in fields(kind)]
     return _CheckedFields(
         times=tuple(name for name, types in found if datetime in types),
-        counts=tuple(name for name, types in found if types - {NoneType} == {int}),
+        counts=tuple(name for name, types in found if types - {NoneType, Ellipsis} == {int}),
         records=tuple(name for name, types in found if any(map(_holds_values, types))),
     )
 
 
 def _types(annotation: Any) -> Iterator[Any]:
-    """Yield the types that a field's annotation consists of."""
-    inner = get_args(annotation)
+    """Yield the types that a field's annotation consists of, without those of objects' keys."""
+    inner = get_args(annotation)[1:] if _is_object(annotation) else get_args(annotation)
     return (found for each in inner for found in _types(each)) if inner else iter([annotation])
+
+
+def _is_object(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, Mapping)
 
 
 def _holds_values(kind: Any) -> bool:

@@ -206,11 +206,21 @@ def test_runs_are_listed_newest_first_and_in_pages(server: JupyterServer, paused
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=" + "9" * 5000, "status=done"]
+    "query",
+    [
+        *("limit=0", "limit=501", "limit=x", "limit=-1", "limit=" + "9" * 5000, "status=done"),
+        *("search=" + "a%20" * 33, "search=" + "a" * 1_001),
+    ],
+    ids=lambda query: query[:20],
 )
 def test_a_malformed_query_is_named(server: JupyterServer, query: str) -> None:
     message = error(server.api("GET", f"/runs?{query}"), 400, "bad_request")
     assert message.startswith(query.partition("=")[0])
+
+
+def test_a_long_search_is_answered(server: JupyterServer) -> None:
+    assert server.api("GET", "/runs?search=" + "a%20" * 32).status_code == 200
+    assert server.api("GET", "/runs?search=" + "a" * 1_000).json() == []
 
 
 def test_a_step_sees_a_resume_as_a_request(server: JupyterServer, paused: Paused) -> None:

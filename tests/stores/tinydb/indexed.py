@@ -128,5 +128,5 @@ async def kill(index: Index) -> None:
         await asyncio.wait([index._updating])
         index._updating = None
     await asyncio.gather(*index._writing)
-    index._file._disconnect()
+    index._file.disconnect()
     index._thread.shutdown(wait=False)

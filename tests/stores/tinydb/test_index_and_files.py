@@ -20,7 +20,7 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import summary_of
 from jupyter_pdflow.stores.tinydb import index_file
 from jupyter_pdflow.stores.tinydb.index import INDEX
-from jupyter_pdflow.stores.tinydb.index_database import RunQuery
+from jupyter_pdflow.stores.tinydb.index_database import IndexDatabase, RunQuery
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.layout import (
     ACTIVE,
@@ -63,7 +63,7 @@ async def test_after_a_close_only_what_differs_is_read(
     for run_id in "abcd":
         source.store(index, make_run(run_id))
     source.store(index, make_email("b-1-1-1"))
-    await index.newest_run()
+    await index.counts()
     source.put(make_run("e"))
     index.put_run(make_run("e"), None)  # the state of its file is not known
     await index.close()
@@ -101,7 +101,7 @@ async def test_changes_are_written_without_a_query(
     tmp_path: Path, open_index: OpenIndex, source: MemorySource
 ) -> None:
     index = open_index()
-    await index.newest_run()
+    await index.counts()
     source.store(index, make_run("a"))
     source.store(index, make_run("b"))
     copy = tmp_path / "copy"
@@ -175,7 +175,7 @@ async def test_a_write_that_finds_the_file_deleted_has_it_made_anew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     index = open_index()
-    await index.newest_run()
+    await index.counts()
     (tmp_path / INDEX).unlink()
     source.store(index, make_run("a"))
     for _ in range(200):
@@ -214,7 +214,7 @@ async def test_an_index_that_can_not_be_made_is_an_error_until_it_can(
     tmp_path: Path, open_index: OpenIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put(make_run("a"))
-    full = sqlite3.OperationalError("database or disk is full")
+    full = sqlite_error(sqlite3.SQLITE_FULL)
 
     def fail(*_: object, **__: object) -> None:
         raise full
@@ -227,6 +227,123 @@ async def test_an_index_that_can_not_be_made_is_an_error_until_it_can(
                 await index.runs(RunQuery())
         source.store(index, make_run("b"))
     assert await ids(index.runs(RunQuery())) == ["b", "a"]
+
+
+def sqlite_error(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("what SQLite says")
+    error.sqlite_errorcode = code
+    return error
+
+
+LASTING = [
+    sqlite_error(sqlite3.SQLITE_FULL),
+    sqlite_error(sqlite3.SQLITE_IOERR_WRITE),
+    sqlite_error(sqlite3.SQLITE_LOCKED),
+    sqlite_error(sqlite3.SQLITE_TOOBIG),
+    sqlite_error(sqlite3.SQLITE_ERROR),
+    KeyError("a programming error"),
+]
+
+
+@pytest.mark.parametrize("failure", LASTING, ids=repr)
+@pytest.mark.parametrize("method", ["runs", "put_runs", "compare"])
+async def test_an_error_that_is_not_damage_costs_nothing_that_is_indexed(
+    open_index: OpenIndex,
+    source: MemorySource,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    method: str,
+) -> None:
+    index = open_index()
+    source.store(index, make_run("a"))
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    if method == "compare":  # an update fails, here at a start
+        await index.close()
+    source.read.clear()
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IndexDatabase, method, fail)
+        index = open_index() if method == "compare" else index
+        source.store(index, make_run("b"))
+        for _ in range(2):
+            with pytest.raises(IndexUnavailableError, match="the server's log"):
+                await index.runs(RunQuery())
+    assert await ids(index.runs(RunQuery())) == ["b", "a"]
+    assert "a" not in source.read
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB])
+async def test_an_error_that_means_damage_has_the_file_made_anew(
+    open_index: OpenIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    index = open_index()
+    source.store(index, make_run("a"))
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    source.read.clear()
+    failures, works = [sqlite_error(code)], IndexDatabase.runs
+
+    def fail_once(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return works(*given)
+
+    monkeypatch.setattr(IndexDatabase, "runs", fail_once)
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    assert source.read == ["a"]
+
+
+async def test_a_file_without_its_tables_is_made_anew(
+    tmp_path: Path, open_index: OpenIndex, source: MemorySource
+) -> None:
+    source.put(make_run("a"))
+    index = open_index()
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    await index.close()
+    with sqlite3.connect(tmp_path / INDEX) as other:
+        other.execute("DROP TABLE meta")
+    other.close()
+    assert await ids(open_index().runs(RunQuery())) == ["a"]
+
+
+async def test_a_file_that_can_not_be_opened_for_now_is_left_alone(
+    open_index: OpenIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.put(make_run("a"))
+    index = open_index()
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    await index.close()
+    source.read.clear()
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite_error(sqlite3.SQLITE_CANTOPEN)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_file.sqlite3, "connect", fail)
+        index = open_index()
+        with pytest.raises(IndexUnavailableError):
+            await index.runs(RunQuery())
+    assert await ids(index.runs(RunQuery())) == ["a"]
+    assert source.read == []
+
+
+async def test_a_source_that_fails_unexpectedly_is_asked_again(
+    open_index: OpenIndex, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.put(make_run("a"))
+
+    def fail(_: str) -> None:
+        raise AttributeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "run", fail)
+        index = open_index()
+        for _ in range(2):
+            with pytest.raises(IndexUnavailableError):
+                await index.runs(RunQuery())
+    assert await ids(index.runs(RunQuery())) == ["a"]
 
 
 async def test_a_source_that_fails_for_now_costs_nothing_that_is_indexed(
@@ -260,7 +377,7 @@ async def test_after_a_kill_only_what_differs_is_read(
     index = open_index()
     for run_id in "abc":
         source.store(index, make_run(run_id))
-    await index.newest_run()
+    await index.counts()
     await kill(index)
     source.read.clear()
     source.put(make_run("b", "failed"))  # stored, and killed before it was written to the index
@@ -275,7 +392,7 @@ async def test_after_a_power_cut_everything_is_read(
     index = open_index()
     for run_id in "abc":
         source.store(index, make_run(run_id))
-    await index.newest_run()
+    await index.counts()
     await kill(index)
     source.read.clear()
     monkeypatch.setattr(index_file, "_boot", lambda: "another one")
@@ -288,7 +405,7 @@ async def test_after_a_close_and_a_restart_of_the_machine_nothing_is_read(
 ) -> None:
     index = open_index()
     source.store(index, make_run("a"))
-    await index.newest_run()
+    await index.counts()
     await index.close()
     source.read.clear()
     monkeypatch.setattr(index_file, "_boot", lambda: "second")
@@ -306,7 +423,7 @@ async def test_a_copy_of_the_file_is_not_trusted(
 ) -> None:
     index = open_index()
     source.store(index, make_run("a"))
-    await index.newest_run()
+    await index.counts()
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(tmp_path / INDEX, copy)
@@ -329,7 +446,7 @@ async def main():
         for number in range(number, number + 50):
             source.store(index, make_run(f"{number:06}", event=["word"] * 100))
         number += 1
-        await index.newest_run()
+        await index.counts()
         print(number, flush=True)
 
 asyncio.run(main())
@@ -439,26 +556,26 @@ async def test_the_loop_continues_while_an_index_is_made(
 ) -> None:
     source.gate.clear()
     index = open_index()
-    asking = asyncio.create_task(index.newest_run())
+    asking = asyncio.create_task(index.counts())
     for _ in range(100):
         await asyncio.sleep(0)
         source.store(index, make_run("a", "running"))
     source.gate.set()
-    assert await asking == "a"
+    assert (await asking).runs == {"running": 1}
 
 
 async def test_a_canceled_query_loses_no_change(
     open_index: OpenIndex, source: MemorySource
 ) -> None:
     index = open_index()
-    await index.newest_run()
+    await index.counts()
     source.store(index, make_run("a"))
-    asking = asyncio.create_task(index.newest_run())
+    asking = asyncio.create_task(index.counts())
     await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert await index.newest_run() == "a"
+    assert await ids(index.runs(RunQuery())) == ["a"]
 
 
 async def test_a_close_while_files_are_read_stops_the_reading(

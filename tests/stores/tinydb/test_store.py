@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import shutil
 import threading
 import tracemalloc
 from datetime import UTC, datetime, timedelta
@@ -189,6 +190,29 @@ class TestOpen:
 
 
 class TestLists:
+    async def test_the_newest_id_does_not_wait_for_the_index(
+        self, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = await reopen()
+        runs = [await make(store, ended=ended) for ended in (False, True)]
+        go_on = threading.Event()
+
+        def wait(_: FolderSource) -> list[tuple[str, Stamp]]:
+            go_on.wait(20)
+            return []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FolderSource, "run_stamps", wait)
+            store = await reopen()
+            try:
+                async with asyncio.timeout(5):
+                    assert await store.newest() == runs[1].id
+            finally:
+                go_on.set()
+        shutil.rmtree(store._runs._finished.directory)
+        with pytest.raises(StorageUnavailableError):
+            await store.newest()
+
     async def test_pages_are_newest_first_even_after_a_start(self, reopen: Reopen) -> None:
         store = await reopen()
         made = [(await make(store, ended=number % 2 == 0)).id for number in range(7)]

@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.stores import Email, StepOutputs
 from jupyter_pdflow.stores.tinydb.record_types import (
+    SCHEDULE,
     RunOutputs,
+    ScheduleRecord,
     Versions,
     flaw_of_email,
     flaw_of_outputs,
@@ -20,6 +23,7 @@ from jupyter_pdflow.stores.tinydb.record_types import (
 )
 from jupyter_pdflow.stores.tinydb.validation import (
     flaw_of_run,
+    flaw_of_values,
     flaw_of_workflow,
     is_email_id,
     is_id,
@@ -165,6 +169,53 @@ def test_flaws_of_outputs() -> None:
     assert flaw_of_outputs(RunOutputs(id="r", shown=[outputs])) is None
     for wrong in ({"execution": -1}, {"outputs": [{"x": DEEP}]}):
         assert flaw_of_outputs(RunOutputs(id="r", shown=[replace(outputs, **wrong)])) is not None
+
+
+class Held(Struct):
+    at: datetime | None = None
+
+
+class Kept(Struct):
+    """A record with containers of each kind."""
+
+    times: dict[str, datetime] = {}
+    spans: tuple[tuple[datetime, datetime], ...] = ()
+    counts: dict[str, int] = {}
+    numbers: tuple[int, ...] = ()
+    lists: dict[str, list[Held | None]] = {}
+    texts: dict[int, str] = {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"times": {"a": START, "b": NAIVE}},
+        {"spans": ((START, START), (START, NAIVE))},
+        {"counts": {"a": 1, "b": -1}},
+        {"numbers": (1, 2**60)},
+        {"lists": {"a": [None, Held(START), Held(NAIVE)]}},
+    ],
+)
+def test_values_in_containers_are_checked(wrong: dict[str, Any]) -> None:
+    right = Kept(
+        times={"a": START},
+        spans=((START, START),),
+        counts={"a": 1},
+        numbers=(1, 2),
+        lists={"a": [None, Held(START), Held()]},
+        texts={-1: "a"},
+    )
+    assert flaw_of_values(right) is None
+    flaw = flaw_of_values(replace(right, **wrong))
+    assert flaw is not None
+    assert flaw.startswith(f"its {'at' if 'lists' in wrong else next(iter(wrong))} ")
+
+
+def test_flaws_of_stored_starts() -> None:
+    marks = ScheduleRecord(id="w", marks={"nightly": START})
+    assert SCHEDULE.flaw(marks) is None
+    assert SCHEDULE.flaw(replace(marks, marks={"nightly": NAIVE})) is not None
+    assert flaw_of_outputs(RunOutputs(id="r", dropped={"a": -1})) is not None
 
 
 def test_valid_ids() -> None:
