@@ -37,7 +37,7 @@ async def open_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
     async def open_service(newest: Newest) -> Service:
         store = TinyDBStore(tmp_path)
         monkeypatch.setattr(store, "newest", newest)
-        outbox = Outbox(store, None, tmp_path / "mail", mail_from="", mail_to=[], clock=utc_now)
+        outbox = Outbox(store, None, mail_from="", mail_to=[], clock=utc_now)
         service = Service(
             store,
             KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1),

@@ -276,8 +276,9 @@ async def test_a_failed_removal_is_logged_and_tried_again(
     await pruning.close()
 
 
-async def test_other_tasks_run_while_runs_are_removed(services: Services) -> None:
-    made = await services.make()
+async def test_other_tasks_run_while_runs_are_removed(tmp_path: Path) -> None:
+    async with Services(tmp_path) as services:
+        made = await services.make()
     copied = [f"finished/{made}.jsonl", f"mail/done/{made}-1-0-0.json"]
     contents = {name: (services.data_dir / name).read_bytes() for name in copied}
     for _ in range(1_000):
