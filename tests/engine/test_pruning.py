@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -277,26 +276,17 @@ async def test_a_failed_removal_is_logged_and_tried_again(
     await pruning.close()
 
 
-<<<<<<< HEAD
 async def test_other_tasks_run_while_runs_are_removed(tmp_path: Path) -> None:
     async with Services(tmp_path) as services:
         made = await services.make()
-=======
-async def test_other_tasks_run_while_runs_are_removed(
-    services: Services, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    made = await services.make()
-    # A copy, because one store at a time works on a data directory.
-    data_dir = shutil.copytree(services.data_dir, tmp_path_factory.mktemp("copy") / "flows")
->>>>>>> fixa
     copied = [f"finished/{made}.jsonl", f"mail/done/{made}-1-0-0.json"]
-    contents = {name: (data_dir / name).read_bytes() for name in copied}
+    contents = {name: (services.data_dir / name).read_bytes() for name in copied}
     for _ in range(1_000):
         run_id = IDS.new(utc_now())
         for name, content in contents.items():
-            path = data_dir / name.replace(made, run_id)
+            path = services.data_dir / name.replace(made, run_id)
             path.write_bytes(content.replace(made.encode(), run_id.encode()))
-    async with Services(data_dir) as again:
+    async with Services(services.data_dir) as again:
         assert (await again.store.counts()).runs == {"canceled": 1_001}
         pruning = asyncio.create_task(again.pruning().prune(nine_days_ago()))
         turns = 0
