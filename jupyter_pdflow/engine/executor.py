@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from jupyter_pdflow.engine.queue import Admission, Claims, Slot
-from jupyter_pdflow.exceptions import (
-    GatewayError,
-    GatewayUnavailableError,
-    PDFlowError,
-    StorageUnavailableError,
-)
+from jupyter_pdflow.engine.queue import Admission, Claims, Slot, WaitingRun, WaitingRuns, Work
+from jupyter_pdflow.engine.updates import RetriedUpdates, RunUpdates, log_failure
+from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.slots import VersionKey
 from jupyter_pdflow.rules.execution import is_alone
-from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
+from jupyter_pdflow.rules.run import Error, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
-from jupyter_pdflow.stores import Output
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
 """How long a stop waits for the steps that are executing."""
@@ -36,38 +29,8 @@ INTERRUPTED_SECONDS = 1.0
 """How long an interrupted step may take to clean up."""
 
 
-class RunUpdates(Protocol):
-    """What an executor needs of the service: the runs to execute, and to store their changes.
-
-    Methods that change a run return the changed run. They raise `StorageUnavailableError` if the
-    storage fails, and may be called again then.
-    """
-
-    async def run(self, run_id: str) -> Run:
-        """Return a run."""
-        ...
-
-    async def workflow_of(self, run: Run) -> Workflow:
-        """Return the version that a run was started with."""
-        ...
-
-    def execution(self, run: Run) -> Execution:
-        """Describe the run's current execution for the kernel that carries it out."""
-        ...
-
-    async def begin(self, run_id: str) -> Run:
-        """Store that a kernel has begun the run's current step."""
-        ...
-
-    async def finish(
-        self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
-    ) -> Run:
-        """Store the outcome of a step, and the begin of the next one if `begin_next`."""
-        ...
-
-    async def requeue(self, run_id: str, *, crashed: bool = False) -> Run:
-        """Queue a run again whose step was not finished."""
-        ...
+class PreparationError(Exception):
+    """No kernel could be prepared for a run, so its step fails; the cause says why."""
 
 
 class Executor:
@@ -93,31 +56,27 @@ class Executor:
         *,
         limits: Limits = LIMITS,
     ) -> None:
-        self._limits = limits
         self._runs = runs
+        self._updates = RetriedUpdates(runs, limits)
         self._pool = pool
         self._stopping = False
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._queued: set[str] = set()
-        self._preparing: set[str] = set()
-        self._kernels: dict[str, Kernel] = {}
+        self._works: dict[str, Work] = {}
+        self._waiting = WaitingRuns(pool, self._version_of, self._start_queued)
         self._on_begin = on_begin
-        self._ready_at: dict[str, float] = {}
         self._admission = Admission()
         self._claims = Claims()
         # References to tasks: the event loop alone would not keep them alive.
         self._interrupts: set[asyncio.Task[None]] = set()
-        self._requeues: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
         """Whether any run is queued or executing."""
-        return bool(self._tasks)
+        return bool(self._works or self._waiting or self._updates.tasks)
 
     @property
     def executing(self) -> int:
-        """Number of runs that are executing."""
-        return len(self._kernels)
+        """Number of runs whose step has begun, among them those whose setup runs."""
+        return sum(work.begun for work in self._works.values())
 
     def prestart(self, workflow: Workflow) -> None:
         """Start a kernel in advance for runs of a workflow."""
@@ -133,7 +92,7 @@ class Executor:
         Kernel or None
             A kernel that has to go to `execute` or `give_back`; None if the run has to queue.
         """
-        if self._stopping or not run.ready or run.id in self._tasks or is_alone(run):
+        if self._stopping or not run.ready or run.id in self._works or is_alone(run):
             return None
         if not self._admission.try_enter():
             return None
@@ -153,268 +112,225 @@ class Executor:
 
     def enqueue(self, run_id: str) -> None:
         """Execute a run that is ready as soon as a kernel is free, unless the server stops."""
-        if run_id not in self._tasks and not self._stopping:
-            self._start(run_id, self._run_queued(run_id))
+        if run_id not in self._works and not self._stopping:
+            self._waiting.add(run_id)
 
     def execute(self, run: Run, kernel: Kernel) -> None:
         """Execute a run whose step has begun, in a kernel from `claim`."""
-        # At once, so that `interrupt` and `close` find the kernel before the task has begun.
-        self._kernels[run.id] = kernel
-        self._start(run.id, self._run_warm(run, kernel))
+        # `executes` at once: `interrupt` and `close` find the kernel before the task has begun.
+        self._start(Work(run.id, Slot(kernel), time.monotonic(), run, executes=True))
         self._claims.end(run.id)
 
-    def _start(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
-        self._ready_at[run_id] = time.monotonic()
-        task = asyncio.create_task(self._run(run_id, execution), name=f"run {run_id}")
-        self._tasks[run_id] = task
+    def _start_queued(self, waited: WaitingRun, kernel: Kernel | None) -> None:
+        self._start(Work(waited.run_id, Slot(kernel), waited.since))
+
+    def _start(self, work: Work) -> None:
+        self._works[work.run_id] = work
+        work.task = asyncio.create_task(self._run(work), name=f"run {work.run_id}")
 
     def interrupt(self, run_id: str) -> None:
         """Interrupt the kernel that executes a run, or end one that is being prepared for it."""
-        if run_id in self._preparing:
-            self._tasks[run_id].cancel()
-        kernel = self._kernels.get(run_id)
-        if kernel is not None:
-            task = asyncio.create_task(kernel.interrupt(), name=f"interrupt {run_id}")
+        work = self._works.get(run_id)
+        if work is None:
+            return
+        work.cancel()
+        if work.executes and work.slot.kernel is not None:
+            interrupting = work.slot.kernel.interrupt()
+            task = asyncio.create_task(interrupting, name=f"interrupt {run_id}")
             self._interrupts.add(task)
             task.add_done_callback(self._interrupts.discard)
 
     def dequeue(self, run_id: str) -> None:
         """Take a run that has ended out of the queue for a kernel."""
-        if run_id in self._queued:
-            self._tasks[run_id].cancel()
+        self._waiting.remove(run_id)
+        if run_id in self._works:
+            self._works[run_id].cancel()
 
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for those that are executing."""
-        self._stopping = True
-        await self._claims.wait_ended()
-        for run_id in self._queued | self._preparing:
-            self._tasks[run_id].cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=GRACE_SECONDS)
+        await self._begin_no_more()
+        if tasks := [*self._tasks(), *self._updates.tasks]:
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
 
     async def close(self) -> None:
         """Requeue the runs whose steps have not ended, and end the kernels."""
-        self._stopping = True
-        await self._claims.wait_ended()
-        kernels = dict(self._kernels)
+        await self._begin_no_more()
+        executing = {work.slot.kernel: work.run for work in self._works.values() if work.executes}
         # Stored before the interrupt: what an interrupted step returns then counts no more, as it
         # is of an earlier attempt.
-        for run_id in kernels:
-            await self._requeue(run_id)
-        interrupts = [kernel.interrupt(INTERRUPTED_SECONDS) for kernel in kernels.values()]
+        for run in executing.values():
+            await self._updates.requeue(run)
+        interrupts = [kernel.interrupt(INTERRUPTED_SECONDS) for kernel in executing if kernel]
         await asyncio.gather(*interrupts, return_exceptions=True)
-        tasks = [*self._tasks.values(), *self._interrupts, *self._requeues]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel([*self._tasks(), *self._interrupts])
+        await self._updates.close()
         await self._pool.shutdown()
+
+    async def _begin_no_more(self) -> None:
+        self._stopping = True
+        self._updates.begin_next = False
+        await self._claims.wait_ended()
+        self._pool.stop()
+        self._waiting.stop()
+        for work in self._works.values():
+            work.cancel()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [work.task for work in self._works.values() if work.task is not None]
+
+    async def _version_of(self, run_id: str) -> VersionKey | None:
+        """Return the version of a run that waits for a kernel; None if it can't be executed."""
+        try:
+            run = await self._updates.run(run_id)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one run, others continue
+            log_failure(run_id, error)
+            return None
+        return (sys.intern(run.workflow_id), sys.intern(run.version)) if run.ready else None
 
     # --- the task of a run ------------------------------------------------------------
 
-    async def _run(self, run_id: str, execution: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, work: Work) -> None:
         try:
-            await execution
+            await self._execute_or_fail(work)
         except GatewayError as error:
-            self._retry(run_id, error)
-        except PDFlowError as error:
-            logger.error(
-                "Run %s can't continue; the server tries again at its next start. %s", run_id, error
-            )
-        except Exception:
-            logger.exception(
-                "Run %s failed unexpectedly; the server continues it at its next start.", run_id
-            )
+            self._retry(work, error)
+        except Exception as error:  # noqa: BLE001  it is logged
+            log_failure(work.run_id, error)
         finally:
-            execution.close()
-            self._ready_at.pop(run_id, None)
-            del self._tasks[run_id]
+            if work.slot.owned:
+                self._pool.give_back(work.slot.kernel)
+            del self._works[work.run_id]
 
-    async def _run_warm(self, run: Run, kernel: Kernel) -> None:
-        slot = Slot(kernel)
+    async def _execute_or_fail(self, work: Work) -> None:
         try:
-            await self._execute(slot, run)
+            if work.run is None:
+                await self._execute_queued(work)
+            else:
+                await self._execute_claimed(work, work.run)
+        except PreparationError as error:
+            # A step fails only once it has begun.
+            run = await self._updates.begin(work.run_id)
+            if run is not None:
+                await self._updates.finish(run, Outcome(error=_error(error.__cause__)), [])
+
+    async def _execute_claimed(self, work: Work, run: Run) -> None:
+        try:
+            await self._execute(work, run)
         finally:
-            self._kernels.pop(run.id, None)
-            self._admission.leave(run.id)
-            self._give_back(slot)
+            self._admission.leave(work.run_id)
 
-    async def _run_queued(self, run_id: str) -> None:
-        run = await self._stored(partial(self._runs.run, run_id))
-        workflow, alone = await self._runs.workflow_of(run), is_alone(run)
-        async with self._slot(run_id, workflow) as slot:
-            try:
-                await self._fill(run_id, slot, workflow)
-                async with self._admitted(run_id, alone=alone):
-                    run = await self._begin(run_id, slot, workflow)
-                    await self._execute(slot, run)
-            except GatewayError:
-                raise
-            except PDFlowError as error:
-                # No kernel could be prepared. A step fails only once it has begun.
-                run = await self._stored(partial(self._runs.begin, run_id))
-                await self._store_outcome(run, Outcome(error=_error(error)), [])
+    async def _execute_queued(self, work: Work) -> None:
+        with work.while_cancelable():
+            run = work.run = await self._updates.run(work.run_id)
+        if self._stopping or not run.ready:
+            return
+        workflow = await self._runs.workflow_of(run)
+        await self._fill(work, workflow)
+        async with self._admitted(work, alone=is_alone(run)):
+            await self._execute(work, await self._begin(work, workflow))
 
-    async def _execute(self, slot: Slot, run: Run) -> None:
+    async def _execute(self, work: Work, run: Run | None) -> None:
         """Execute the steps of a run that has begun, until it pauses or ends."""
-        while run.status == "running" and slot.kernel is not None:
-            try:
-                kernel = await self._exchange_stale(slot, run)
-            except GatewayError:
-                raise
-            except PDFlowError as error:
-                await self._store_outcome(run, Outcome(error=_error(error)), [])
-                return
-            run = await self._execute_step(kernel, run)
-            if not is_alone(run):
+        while run is not None:
+            work.run = run
+            kernel = await self._exchange_stale(work, run)
+            run = await self._execute_step(work, run, kernel)
+            if run is not None and not is_alone(run):
                 self._admission.share(run.id)
 
-    async def _execute_step(self, kernel: Kernel, run: Run) -> Run:
-        self._kernels[run.id] = kernel
-        if run.id in self._ready_at:  # the first step since the run was ready
-            self._on_begin(time.monotonic() - self._ready_at.pop(run.id))
+    async def _execute_step(self, work: Work, run: Run, kernel: Kernel) -> Run | None:
+        work.executes = True
+        if work.since is not None:  # the first step since the run was ready
+            self._on_begin(time.monotonic() - work.since)
+            work.since = None
         try:
             result = await kernel.execute(self._runs.execution(run))
-            return await self._store_outcome(run, result.outcome, result.outputs)
+            return await self._updates.finish(run, result.outcome, result.outputs)
         finally:
-            self._kernels.pop(run.id, None)
+            work.executes = False
 
     # --- kernels ----------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _slot(self, run_id: str, workflow: Workflow) -> AsyncIterator[Slot]:
-        """Wait for a kernel that is warm for a version, or for a slot to start one in."""
-        slot = Slot(await self._while_queued(run_id, self._pool.reserve(workflow)))
+    @contextmanager
+    def _preparing(self, work: Work) -> Iterator[None]:
+        """Leave a slot to the pool, to start or prepare its kernel; it may be canceled meanwhile."""
         try:
-            yield slot
-        finally:
-            self._give_back(slot)
+            with work.while_cancelable(), work.slot.lent_to_pool():
+                yield
+        except GatewayError:
+            raise
+        except PDFlowError as error:
+            raise PreparationError from error
 
-    def _give_back(self, slot: Slot) -> None:
-        if slot.owned:
-            self._pool.give_back(slot.kernel)
-
-    async def _fill(self, run_id: str, slot: Slot, workflow: Workflow) -> None:
+    async def _fill(self, work: Work, workflow: Workflow) -> None:
         """Start a kernel in a slot, unless the slot has one."""
-        if slot.kernel is None:
-            starting = self._pool.start(workflow, workflow.path)
-            with slot.lent_to_pool():
-                slot.kernel = await self._while_queued(run_id, starting)
+        if work.slot.kernel is None:
+            with self._preparing(work):
+                work.slot.kernel = await self._pool.start(workflow, workflow.path)
 
     @asynccontextmanager
-    async def _admitted(self, run_id: str, *, alone: bool) -> AsyncIterator[None]:
+    async def _admitted(self, work: Work, *, alone: bool) -> AsyncIterator[None]:
         """Wait until a run may execute, alone or beside others."""
-        await self._while_queued(run_id, self._admission.enter(run_id, alone=alone))
+        with work.while_cancelable():
+            await self._admission.enter(work.run_id, alone=alone)
         try:
             yield
         finally:
-            self._admission.leave(run_id)
+            self._admission.leave(work.run_id)
 
-    async def _while_queued(self, run_id: str, waiting: Awaitable[T]) -> T:
-        self._queued.add(run_id)
-        try:
-            return await waiting
-        finally:
-            self._queued.discard(run_id)
-
-    async def _begin(self, run_id: str, slot: Slot, workflow: Workflow) -> Run:
+    async def _begin(self, work: Work, workflow: Workflow) -> Run | None:
         """Begin a run's step, and run the setup if the kernel has not run it."""
-        async with self._preparing_for(run_id):
+        async with self._requeued_by_stop(work):
             # Begun before the setup: a setup that ends the server counts as a crash of the step.
-            run = await self._stored(partial(self._runs.begin, run_id))
-            if run.status == "running" and slot.kernel is not None:
-                with slot.lent_to_pool():
-                    await self._pool.prepare(slot.kernel, workflow, workflow.path)
+            with work.while_cancelable():
+                run = await self._updates.begin(work.run_id)
+            if run is not None and work.slot.kernel is not None:
+                work.run = run
+                with self._preparing(work):
+                    await self._pool.prepare(work.slot.kernel, workflow, workflow.path)
         return run
 
-    async def _exchange_stale(self, slot: Slot, run: Run) -> Kernel:
+    async def _exchange_stale(self, work: Work, run: Run) -> Kernel:
         """Return the kernel of a slot, or a new one in its place if a step has left it stale."""
-        kernel = slot.kernel
-        assert kernel is not None  # noqa: S101  for the type checker: the caller has checked it
+        kernel = work.slot.kernel
+        assert kernel is not None  # noqa: S101  for the type checker: `_fill` has started it
         if kernel.is_stale:
             workflow = await self._runs.workflow_of(run)
-            async with self._preparing_for(run.id):
-                with slot.lent_to_pool():
+            async with self._requeued_by_stop(work):
+                with self._preparing(work):
                     kernel = await self._pool.exchange(kernel, workflow, workflow.path)
-                    slot.kernel = kernel
+                    work.slot.kernel = kernel
         return kernel
 
     @asynccontextmanager
-    async def _preparing_for(self, run_id: str) -> AsyncIterator[None]:
-        """Let `interrupt` and `stop` cancel the preparation of a run's kernel."""
-        self._preparing.add(run_id)
+    async def _requeued_by_stop(self, work: Work) -> AsyncIterator[None]:
+        """Queue a run again that has begun, and whose preparation `stop` cancels.
+
+        If `interrupt` cancels it, the run is canceled, and stored as such.
+        """
         try:
             yield
         except asyncio.CancelledError:
-            # By `stop`, the run has begun and has to be queued again. By `interrupt`, it is
-            # canceled, and stored as such.
             if self._stopping:
-                await self._requeue(run_id)
+                await self._updates.requeue(work.run)
             raise
-        finally:
-            self._preparing.discard(run_id)
 
-    # --- storing ----------------------------------------------------------------------
-
-    async def _store_outcome(self, run: Run, outcome: Outcome, outputs: list[Output]) -> Run:
-        """Store an outcome, and begin the next step unless the server stops.
-
-        An outcome that the rules or the store can't take fails the step: a step can make its
-        kernel answer anything.
-        """
-        finish = partial(self._runs.finish, run, outcome, outputs)
-        try:
-            # Asked at each attempt: the server may stop while the storage fails.
-            return await self._stored(lambda: finish(begin_next=not self._stopping))
-        except PDFlowError:
-            raise
-        except Exception as error:
-            logger.exception(
-                "The outcome of step %s of run %s can't be stored.", run.current.name, run.id
-            )
-            text = f"The outcome of the step can't be stored ({error!r}); see the server's log."
-            invalid = Outcome(error=Error(ename="InvalidOutcome", evalue=text))
-            return await self._stored(partial(self._runs.finish, run, invalid, []))
-
-    async def _stored(self, change: Callable[[], Awaitable[Run]]) -> Run:
-        """Make a change, and try until the storage takes it: a kernel's work is not thrown away."""
-        while True:
-            try:
-                return await change()
-            except StorageUnavailableError:
-                await asyncio.sleep(self._limits.storage_retry_seconds)
-
-    async def _requeue(self, run_id: str) -> None:
-        try:
-            await self._runs.requeue(run_id)
-        except PDFlowError as error:
-            logger.error("Run %s can't be queued again: %s", run_id, error)
-
-    def _retry(self, run_id: str, error: GatewayError) -> None:
-        """Queue a run again whose gateway has ended or can't be reached.
-
-        In a task of its own: `enqueue` refuses a run whose present task has not ended.
-        """
-        logger.warning("Run %s is queued again. %s", run_id, error)
-        crashed = not isinstance(error, GatewayUnavailableError)
-        task = asyncio.create_task(
-            self._requeue_and_start(run_id, crashed), name=f"requeue {run_id}"
-        )
-        self._requeues.add(task)
-        task.add_done_callback(self._requeues.discard)
-
-    async def _requeue_and_start(self, run_id: str, crashed: bool) -> None:
-        try:
-            run = await self._stored(partial(self._runs.requeue, run_id, crashed=crashed))
-        except PDFlowError as error:
-            logger.error("Run %s can't be queued again: %s", run_id, error)
-        else:
-            # A run that has to wait is enqueued when it is due.
-            if run.ready:
-                self.enqueue(run.id)
+    def _retry(self, work: Work, error: GatewayError) -> None:
+        """Queue a run again whose gateway has ended or can't be reached."""
+        logger.warning("Run %s is queued again. %s", work.run_id, error)
+        if work.run is not None:
+            crashed = not isinstance(error, GatewayUnavailableError)
+            self._updates.requeue_in_task(work.run, self.enqueue, crashed=crashed)
 
 
-def _error(error: PDFlowError) -> Error:
+def _error(error: BaseException | None) -> Error:
     found = getattr(error, "error", None)
     if isinstance(found, Error):
         return found
     return Error(ename=type(error).__name__, evalue=str(error))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

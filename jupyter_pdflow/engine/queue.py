@@ -1,23 +1,33 @@
-"""What the queue of this process consists of: ids of runs, admission to execute, and slots."""
+"""What the queue of this process consists of: ids of runs, those that wait, admission, slots."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from ulid import ULID
 
 from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.pool import KernelPool
+from jupyter_pdflow.kernels.slots import VersionKey
+from jupyter_pdflow.rules.run import Run
 
 logger = logging.getLogger(__name__)
 
 
 LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
 """An id from here on is foreign: counting up from one could run out of ids."""
+
+
+SLICE_SECONDS = 0.005
+"""Maximum time for which runs are sorted before other tasks run."""
 
 
 class Ids:
@@ -44,6 +54,113 @@ def _number(run_id: str) -> int:
     except ValueError:
         return 0
     return number if number < LATEST else 0
+
+
+# Not tracked by the garbage collector, which would hold the event loop to look at thousands.
+class WaitingRun(Struct, eq=False, gc=False):
+    """The request of a run for a kernel.
+
+    Attributes
+    ----------
+    since : float
+        The time of `time.monotonic` since which the run waits.
+    granted : callable
+        Called with the request, and the kernel or None for a slot.
+    """
+
+    run_id: str
+    version: VersionKey
+    since: float
+    granted: Callable[[WaitingRun, Kernel | None], object]
+
+    def grant(self, kernel: Kernel | None) -> bool:
+        """Take a kernel or a slot; return True, as it is always wanted."""
+        self.granted(self, kernel)
+        return True
+
+
+class WaitingRuns:
+    """The runs that wait for a kernel, as ids: many may wait, so each is loaded when it is granted.
+
+    Versions take turns at the kernels of the pool, so a run's version has to be known. It is read
+    when the run is added, in the order of the runs, a few at a time.
+
+    Parameters
+    ----------
+    pool : KernelPool
+        Grants kernels and slots.
+    version_of : callable
+        Returns the version of the run with that id, or None if that run does not wait. It raises
+        no error.
+    start : callable
+        Called with the request that was granted, and its kernel or None for a slot.
+    """
+
+    def __init__(
+        self,
+        pool: KernelPool,
+        version_of: Callable[[str], Awaitable[VersionKey | None]],
+        start: Callable[[WaitingRun, Kernel | None], object],
+    ) -> None:
+        self._pool = pool
+        self._version_of = version_of
+        self._start = start
+        self._on_granted = self._granted  # one object for all requests
+        self._unsorted: OrderedDict[str, float] = OrderedDict()
+        self._requests: dict[str, WaitingRun] = {}
+        self._sorting: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._unsorted) + len(self._requests)
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._unsorted or run_id in self._requests
+
+    def add(self, run_id: str) -> None:
+        """Add a run behind the others of its version, unless it waits already."""
+        if run_id in self:
+            return
+        self._unsorted[run_id] = time.monotonic()
+        if self._sorting is None or self._sorting.done():
+            self._sorting = asyncio.create_task(self._sort(), name="sort the runs that wait")
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run, if it waits."""
+        self._unsorted.pop(run_id, None)
+        request = self._requests.pop(run_id, None)
+        if request is not None:
+            self._pool.withdraw(request)
+
+    def stop(self) -> None:
+        """Remove all runs; the pool has stopped."""
+        if self._sorting is not None:
+            self._sorting.cancel()
+        self._unsorted.clear()
+        self._requests.clear()
+
+    async def _sort(self) -> None:
+        """Request a kernel for each run, and let other tasks run in between."""
+        ends = time.monotonic() + SLICE_SECONDS
+        while self._unsorted:
+            await self._request(next(iter(self._unsorted)))
+            if time.monotonic() > ends:
+                await asyncio.sleep(0)
+                ends = time.monotonic() + SLICE_SECONDS
+
+    async def _request(self, run_id: str) -> None:
+        version = await self._version_of(run_id)
+        if version is not None:
+            await self._pool.wait_for_gateway(version)
+        since = self._unsorted.pop(run_id, None)
+        if version is None or since is None:  # it does not wait, or was removed meanwhile
+            return
+        request = WaitingRun(run_id, version, since, self._on_granted)
+        self._requests[run_id] = request
+        self._pool.request(request)
+
+    def _granted(self, request: WaitingRun, kernel: Kernel | None) -> None:
+        del self._requests[request.run_id]
+        self._start(request, kernel)
 
 
 class Admission:
@@ -159,3 +276,51 @@ class Slot:
         yield
         # Not in a `finally`: after an error the slot is free already, and must not be freed twice.
         self.owned = True
+
+
+@dataclass(eq=False)
+class Work:
+    """What a task does for one run that has a slot.
+
+    Attributes
+    ----------
+    run_id : str
+    slot : Slot
+    since : float or None
+        The time of `time.monotonic` since which the run is ready; None once a kernel executes it.
+    run : Run or None
+        The run with its current attempt, as it was stored last; None until it is loaded.
+    executes : bool
+        Whether the kernel executes a step.
+    cancelable : bool
+        Whether the task waits, or prepares a kernel.
+    task : asyncio.Task or None
+    """
+
+    run_id: str
+    slot: Slot
+    since: float | None
+    run: Run | None = None
+    executes: bool = False
+    cancelable: bool = False
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the step of the run has begun: its setup runs, or the step."""
+        return self.run is not None and self.run.status == "running"
+
+    @contextmanager
+    def while_cancelable(self) -> Iterator[None]:
+        """Let `cancel` cancel the task meanwhile."""
+        self.cancelable = True
+        try:
+            yield
+        finally:
+            self.cancelable = False
+
+    def cancel(self) -> None:
+        """Cancel the task, if it waits or prepares a kernel."""
+        if self.cancelable and self.task is not None:
+            self.cancelable = False
+            self.task.cancel()

@@ -55,7 +55,7 @@ from jupyter_pdflow.stores import (
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.threads import held
+from jupyter_pdflow.threads import held, in_slices
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Service:
         while lapsed := await self._store.lapsed(self._clock(), LAPSED_AT_ONCE):
             for attempt in lapsed:
                 await self._take_from_lost_server(attempt)
-        for run_id in await self._store.ready():
+        async for run_id in in_slices(await self._store.ready()):
             self._executor.enqueue(run_id)
         # In a task: it may read a large folder, and links and paused runs do not need it.
         self._reading_newest = asyncio.create_task(self._read_newest(), name="read the newest id")
@@ -344,30 +344,45 @@ class Service:
 
     # --- what the executor calls ---
 
-    async def begin(self, run_id: str) -> Run:
-        """Begin a run's current step, if the run is queued and due. Stored: the run as running."""
-        return await self._apply(run_id, self._begin)
+    async def begin(self, run_id: str) -> Run | None:
+        """Begin a run's current step, if the run is queued and due. Stored: the run as running.
+
+        Returns the run if this process executes it now.
+        """
+        return self._own(await self._apply(run_id, self._begin))
 
     async def finish(
         self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
-    ) -> Run:
+    ) -> Run | None:
         """Finish the current step of a run, and begin the next one if `begin_next`.
 
         Stored: the outputs, the outcome and the run's next state. Outcomes of earlier attempts do
-        not count; of a step that was canceled, the outputs are stored.
+        not count; of a step that was canceled, the outputs are stored. Returns the run if this
+        process executes its next step now.
         """
         step = run.current.name
         finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
         events = [finish, self._begin] if begin_next else [finish]
         shown = StepOutputs(step=step, execution=run.execution, outputs=outputs)
-        return await self._apply(run.id, *events, outputs=shown)
+        return self._own(await self._apply(run.id, *events, outputs=shown))
 
-    async def requeue(self, run_id: str, *, crashed: bool = False) -> Run:
-        """Queue a run again whose step was not finished; `crashed` if its gateway has ended.
+    def _own(self, run: Run) -> Run | None:
+        return run if run.owner == self._begin.owner else None
 
-        Stored: the run as queued, or as failed after too many crashes.
+    async def requeue(self, run: Run, *, crashed: bool = False) -> Run:
+        """Queue a run again whose attempt was not finished; `crashed` if its gateway has ended.
+
+        Stored: the run as queued, or as failed after too many crashes. Another attempt than that
+        of `run` is not changed.
         """
-        return await self._apply(run_id, Requeue(crashed=crashed, max_crashes=self._max_crashes))
+        event = Requeue(
+            step=run.current.name,
+            execution=run.execution,
+            attempt=run.attempt,
+            crashed=crashed,
+            max_crashes=self._max_crashes,
+        )
+        return await self._apply(run.id, event)
 
     def execution(self, run: Run) -> Execution:
         """Describe the run's current execution for the kernel that carries it out."""

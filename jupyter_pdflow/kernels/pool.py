@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jupyter_pdflow.exceptions import (
@@ -17,7 +19,7 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.manager import PrestartedKernels, check_kernelspec
-from jupyter_pdflow.kernels.slots import Slots, VersionKey, version_key
+from jupyter_pdflow.kernels.slots import SlotRequest, Slots, VersionKey, version_key
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 
@@ -63,6 +65,7 @@ class KernelPool:
         self._closing = 0
         self._busy: set[Kernel] = set()
         self._idle: dict[Kernel, float] = {}
+        self._reserving: set[asyncio.Future[Kernel | None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._checked: set[str] = set()
@@ -94,12 +97,19 @@ class KernelPool:
         """Start kernels of this kernelspec ahead of runs, if the pool keeps prestarted ones."""
         self._prestarted.prestart(kernel_name)
 
-    async def shutdown(self) -> None:
-        """End all kernels; requests that wait for one fail with `KernelError`."""
+    def stop(self) -> None:
+        """Grant nothing from now on. Requests are dropped; a `reserve` fails with `KernelError`."""
         self._slots.maximum = 0
+        self._slots.drop_all()
+        for granted in self._reserving:
+            if not granted.done():
+                granted.set_exception(KernelError(STOPPING))
+
+    async def shutdown(self) -> None:
+        """Grant nothing any more, as `stop`, and end all kernels."""
+        self.stop()
         await self._sweeper.stop()
         await self._outage.stop()
-        self._slots.refuse_all(KernelError(STOPPING))
         if self._timer is not None:
             self._timer.cancel()
         for kernel in [*self._idle, *self._busy]:
@@ -115,7 +125,7 @@ class KernelPool:
     def take(self, version: VersionKey) -> Kernel | None:
         """Return a kernel that is idle and warm for exactly this version, or None."""
         for kernel in reversed(self._idle):
-            if kernel.workflow is not None and version_key(kernel.workflow) == version:
+            if _is_warm_for(version, kernel):
                 del self._idle[kernel]
                 if kernel.alive:
                     self._busy.add(kernel)
@@ -165,12 +175,40 @@ class KernelPool:
         """
         if self._slots.maximum == 0:
             raise KernelError(STOPPING)
-        kernel = self.take(version_key(workflow))
-        if kernel is None:
+        version = version_key(workflow)
+        await self.wait_for_gateway(version)
+        reservation = _Reservation(version, asyncio.get_running_loop().create_future())
+        granted = reservation.granted
+        self._reserving.add(granted)
+        try:
+            self.request(reservation)
+            return await granted
+        except asyncio.CancelledError:
+            self.withdraw(reservation)
+            # It may have been granted in the same iteration of the event loop; that would be lost.
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self.give_back(granted.result())
+            raise
+        finally:
+            self._reserving.discard(granted)
+
+    async def wait_for_gateway(self, version: VersionKey) -> None:
+        """Wait until the gateway, if there is one, can start a kernel for a request.
+
+        A version for which a warm kernel is idle needs no start.
+        """
+        if not any(map(partial(_is_warm_for, version), self._idle)):
             await self._sweeper.wait_for_first_sweep()
             await self._outage.wait_until_over()
-            kernel = await self._wait(workflow)
-        return kernel
+
+    def request(self, request: SlotRequest) -> None:
+        """Grant a request what `reserve` returns, now or later, unless the pool stops."""
+        self._slots.add(request)
+        self._dispatch()
+
+    def withdraw(self, request: SlotRequest) -> None:
+        """Remove a request, if it still waits."""
+        self._slots.withdraw(request)
 
     async def start(self, workflow: Workflow, cwd_path: str) -> Kernel:
         """Start a kernel in a slot that `reserve` gave; the caller has to `prepare` it next.
@@ -241,19 +279,6 @@ class KernelPool:
             self._end(kernel)
 
     # --- slots ------------------------------------------------------------------------
-
-    async def _wait(self, workflow: Workflow) -> Kernel | None:
-        """Wait for an idle kernel, or for a slot (None)."""
-        request = self._slots.request(workflow)
-        self._dispatch()
-        try:
-            return await request.granted
-        except asyncio.CancelledError:
-            self._slots.withdraw(request)
-            # It may have been granted in the same iteration of the event loop; that would be lost.
-            if request.granted.done() and not request.granted.cancelled():
-                self.give_back(request.granted.result())
-            raise
 
     def _dispatch(self) -> None:
         """Grant idle kernels and free slots; close idle kernels that requests can't use."""
@@ -354,3 +379,22 @@ class KernelPool:
                 del self._idle[kernel]
                 self._drop(kernel)
         self._set_timer()
+
+
+def _is_warm_for(version: VersionKey, kernel: Kernel) -> bool:
+    return kernel.workflow is not None and version_key(kernel.workflow) == version
+
+
+@dataclass(eq=False)
+class _Reservation:
+    """A request whose caller awaits `granted`."""
+
+    version: VersionKey
+    granted: asyncio.Future[Kernel | None]
+
+    def grant(self, kernel: Kernel | None) -> bool:
+        # A canceled future is done before its task runs and withdraws the request.
+        if self.granted.done():
+            return False
+        self.granted.set_result(kernel)
+        return True

@@ -10,13 +10,10 @@ long as hundreds of short steps.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from msgspec import Struct
-
-from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.rules.workflow import Workflow
 
@@ -32,11 +29,23 @@ def version_key(workflow: Workflow) -> VersionKey:
     return workflow.id, workflow.version
 
 
-class SlotRequest(Struct, eq=False):
-    """A request that waits; `granted` becomes an idle kernel, or None for a slot."""
+class SlotRequest(Protocol):
+    """A request that waits.
+
+    Attributes
+    ----------
+    version : tuple of str
+        The version to execute.
+    """
 
     version: VersionKey
-    granted: asyncio.Future[Kernel | None]
+
+    def grant(self, kernel: Kernel | None) -> bool:
+        """Take an idle kernel, or None for a slot; return whether the request still wants it.
+
+        Called at most once. It must not call the pool.
+        """
+        ...
 
 
 class Slots:
@@ -52,7 +61,7 @@ class Slots:
     Attributes
     ----------
     maximum : int
-        0 once the pool shuts down: no slot is granted then.
+        0 once the pool stops: no slot is granted then.
     used : int
         Number of slots that are taken, also by kernels that start or end.
     """
@@ -74,32 +83,23 @@ class Slots:
         """Number of requests that wait."""
         return len(self._queue)
 
-    def request(self, workflow: Workflow) -> SlotRequest:
-        """Add a request for a version of a workflow behind those for the same version."""
-        granted = asyncio.get_running_loop().create_future()
-        request = SlotRequest(version_key(workflow), granted)
+    def add(self, request: SlotRequest) -> None:
+        """Add a request behind those for the same version."""
         self._queue.put(request.version, request)
-        return request
 
     def withdraw(self, request: SlotRequest) -> None:
         """Remove a request, if it still waits."""
         self._queue.remove(request.version, request)
 
-    def refuse_all(self, error: PDFlowError) -> None:
-        """Have all requests that wait fail with an error."""
-        while self._queue:
-            granted = self._queue.take().granted
-            if not granted.done():
-                granted.set_exception(error)
+    def drop_all(self) -> None:
+        """Remove all requests that wait."""
+        self._queue = FairQueue()
 
     def grant_free(self) -> None:
         """Grant the free slots to the requests whose turn it is."""
         while self._queue and self.has_free:
-            request = self._queue.take()
-            # A canceled request is done before its task runs and withdraws it.
-            if not request.granted.done():
+            if self._queue.take().grant(None):
                 self.used += 1
-                request.granted.set_result(None)
 
     def grant(self, kernel: Kernel) -> bool:
         """Grant an idle kernel to the next request for its version, while the kernel has its turn.
@@ -115,11 +115,10 @@ class Slots:
         is_over = asyncio.get_running_loop().time() > self._turn_ends[kernel]
         if is_over and self._queue.has_others(version) and not self._queue.is_turn_of(version):
             return False
-        request = self._next_of(version)
-        if request is None:
-            return False
-        request.granted.set_result(kernel)
-        return True
+        while (request := self._next_of(version)) is not None:
+            if request.grant(kernel):
+                return True
+        return False
 
     def begin_turn(self, kernel: Kernel) -> None:
         """Begin the turn of a kernel that has just started."""
@@ -130,25 +129,28 @@ class Slots:
         self._turn_ends.pop(kernel, None)
 
     def _next_of(self, version: VersionKey) -> SlotRequest | None:
-        """Take out the next request for a version that was not canceled."""
+        """Take out the next request for a version."""
         is_turn = self._queue.is_turn_of(version)
-        request = self._queue.take() if is_turn else self._queue.take_of(version)
-        is_canceled = request is not None and request.granted.done()
-        return self._next_of(version) if is_canceled else request
+        return self._queue.take() if is_turn else self._queue.take_of(version)
 
 
 class FairQueue(Generic[K, T]):
-    """First in, first out for each key, and key after key in turn."""
+    """First in, first out for each key, and key after key in turn; no operation depends on the size.
+
+    Items are hashable, and each is there once.
+    """
 
     def __init__(self) -> None:
-        self._by_key: OrderedDict[K, deque[T]] = OrderedDict()
+        self._by_key: OrderedDict[K, OrderedDict[T, None]] = OrderedDict()
+        self._length = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_key.values()))
+        return self._length
 
     def put(self, key: K, item: T) -> None:
         """Add an item behind those of its key."""
-        self._by_key.setdefault(key, deque()).append(item)
+        self._by_key.setdefault(key, OrderedDict())[item] = None
+        self._length += 1
 
     def take(self) -> T:
         """Take out the item whose turn it is; its key is then the last."""
@@ -170,15 +172,17 @@ class FairQueue(Generic[K, T]):
 
     def remove(self, key: K, item: T) -> None:
         """Remove an item, if it is there."""
-        items = self._by_key.get(key, deque())
-        if item in items:
-            items.remove(item)
-        if not items:
-            self._by_key.pop(key, None)
+        if item in self._by_key.get(key, ()):
+            self._removed(key, item)
 
     def _pop(self, key: K) -> T:
+        item = next(iter(self._by_key[key]))
+        self._removed(key, item)
+        return item
+
+    def _removed(self, key: K, item: T) -> None:
         items = self._by_key[key]
-        item = items.popleft()
+        del items[item]
+        self._length -= 1
         if not items:
             del self._by_key[key]
-        return item

@@ -14,8 +14,8 @@ an event that comes after the decision      what happens
 ==========================================  ====================================================
 
 No event can overtake another one: all changes of one run are made one after another under its
-lock (`jupyter_pdflow.engine.queue.RunLocks`), and each is stored before the next event
-is applied. So the second of two events always sees the decision of the first.
+lock (`jupyter_pdflow.stores.base.Store.transaction`), and each is stored before the next event is
+applied. So the second of two events always sees the decision of the first.
 
 A link may also be opened before its step has paused, because the handler gets the links while it
 runs. The first such request is kept as `Run.pending_request` and decides when the step pauses.

@@ -21,7 +21,7 @@ class Begin(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     owner : str
-        Who executes it, see `jupyter_pdflow.stores.Store.owner`.
+        Who executes it, see `jupyter_pdflow.stores.base.Store.owner`.
     """
 
     owner: str = ""
@@ -83,16 +83,23 @@ MAX_CRASHES = 3
 
 
 class Requeue(Struct, frozen=True, kw_only=True):
-    """The server no longer waits for the step that is running, so the step is queued again.
+    """The server no longer waits for an attempt; the event counts only for that attempt.
+
+    The step is queued again.
 
     Attributes
     ----------
+    step, execution, attempt
+        The attempt that the server executed.
     crashed : bool
         True if a server or gateway ended without an answer; False if the server stops in order.
     max_crashes : int
         Number of crashes at which the step fails.
     """
 
+    step: str
+    execution: int
+    attempt: int
     crashed: bool = False
     max_crashes: int = MAX_CRASHES
 

@@ -49,7 +49,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by : str or None
         The name of the person, if it is known.
     via : str or None
-        The way: ``link``, ``button``, ``api`` or ``timer``.
+        The way: ``link``, ``button``, ``api``, ``cli`` or ``timer``.
     note : str or None
         One sentence more: how a step ended, why a run was canceled.
     """

@@ -329,7 +329,7 @@ class Run(Struct, frozen=True, kw_only=True):
     decisions : tuple of Decision
         The newest decided pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
     owner : str or None
-        Who executes the run, while it is running, see `jupyter_pdflow.stores.Store.owner`.
+        Who executes the run, while it is running, see `jupyter_pdflow.stores.base.Store.owner`.
     outbox : list of OutboxMessage
         Emails of outcomes that the store has not taken over yet. They are stored with the outcome.
     """

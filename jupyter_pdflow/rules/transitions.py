@@ -21,8 +21,8 @@ Requeue      running         the same if the server crashed, from the second cra
 LeaseLapsed
 ===========  ==============  ===================================================================
 
-Finish, LeaseLapsed, Resume, CancelPause and Expire name an execution and count only for that one;
-Finish and LeaseLapsed name its attempt as well. An event that does not count leaves the run as it
+Finish, Requeue, LeaseLapsed, Resume, CancelPause and Expire name an execution and count only for
+that one; Finish, Requeue and LeaseLapsed name its attempt as well. An event that does not count leaves the run as it
 is. If a client sent it (Resume, CancelPause, Cancel), `apply` raises an error. If a timer, a kernel
 or a server sent it, it is ignored. `jupyter_pdflow.rules.decisions` explains which event decides a
 pause.
@@ -119,10 +119,16 @@ def new_run(
 
 
 def apply_all(run: Run, events: Iterable[Event], now: datetime) -> Transition:
-    """Apply events that happen at once, one after another; as `apply`."""
+    """Apply events that happen at once, each as a consequence of the one before; as `apply`.
+
+    The first one that changes nothing ends this: a late Finish must not begin the next step.
+    """
     whole = Transition(run)
     for event in events:
-        run, effects, entries = apply(whole.run, event, now)
+        before = whole.run
+        run, effects, entries = apply(before, event, now)
+        if run is before:
+            break
         whole = Transition(run, (*whole.effects, *effects), (*whole.entries, *entries))
     return whole
 
@@ -244,7 +250,7 @@ def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
 
 
 def _requeue(run: Run, event: Requeue, now: datetime) -> Transition:
-    if run.status != "running":
+    if run.status != "running" or not is_of_attempt(run, event):
         return Transition(run)
     if event.crashed:
         return _crash(run, event.max_crashes, now)
@@ -411,7 +417,7 @@ def _reruns_used_up(run: Run, call: PauseCall) -> bool:
 
 def is_of_attempt(run: Run, event: Event) -> bool:
     """Return whether an event names the latest attempt of a run's current execution."""
-    if not isinstance(event, Finish | LeaseLapsed):
+    if not isinstance(event, Finish | Requeue | LeaseLapsed):
         return False
     attempt = (run.current.name, run.execution, run.attempt)
     return (event.step, event.execution, event.attempt) == attempt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
@@ -61,9 +62,30 @@ async def make_pool(manager: Any) -> AsyncIterator[Callable[..., KernelPool]]:
         return pool
 
     yield make
-    for pool in pools:
-        await pool.shutdown()
-    assert psutil.Process().children() == []
+    try:
+        for pool in pools:
+            await pool.shutdown()
+    finally:
+        leaks = end_children()
+    assert leaks == []
+
+
+def end_children() -> list[str]:
+    """End the child processes that a test has left, so that only this test fails; name them."""
+    children = psutil.Process().children()
+    names = [described(child) for child in children]
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=10)  # it reaps those that had ended, too
+    return names
+
+
+def described(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} ({process.status()}): {process.cmdline()}"
+    except psutil.Error as error:
+        return str(error)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from jupyter_pdflow.rules.events import (
     Expire,
     Finish,
     LeaseLapsed,
+    Requeue,
     Resume,
 )
 from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
@@ -69,6 +70,11 @@ class RunDriver:
         return LeaseLapsed(
             step=run.current.name, execution=run.execution, attempt=run.attempt, **more
         )
+
+    def requeued(self, **more: bool) -> Requeue:
+        """Return the event that the server no longer waits for the latest attempt."""
+        run = self.run
+        return Requeue(step=run.current.name, execution=run.execution, attempt=run.attempt, **more)
 
     def resume(self, **body: Any) -> Run:
         return self.send(resume_of(self.run, **body))

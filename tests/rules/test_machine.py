@@ -153,16 +153,23 @@ class AnyRun(RuleBasedStateMachine):
         ended = self.run.ended
         assert self.send(Cancel(by="api")) == (not ended)
 
-    @rule(event=st.sampled_from([Requeue(), None, Requeue(crashed=True)]))
-    def server_stops_or_crashes(self, event: Requeue | None) -> None:
-        before = self.run
-        self.server_ends(event or self.driver.lapsed(), before)
+    @rule(crashed=st.sampled_from([False, None, True]))
+    def server_stops_or_crashes(self, crashed: bool | None) -> None:
+        driver = self.driver
+        event = driver.lapsed() if crashed is None else driver.requeued(crashed=crashed)
+        self.server_ends(event, self.run)
 
-    @rule(pause_key=pause_keys, attempt=st.integers(1, 3))
-    def some_lease_lapses(self, pause_key: tuple[str, int], attempt: int) -> None:
+    @rule(
+        kind=st.sampled_from([LeaseLapsed, Requeue]),
+        pause_key=pause_keys,
+        attempt=st.integers(1, 3),
+    )
+    def some_server_ends(
+        self, kind: type[LeaseLapsed | Requeue], pause_key: tuple[str, int], attempt: int
+    ) -> None:
         before = self.run
         current = (before.current.name, before.execution, before.attempt)
-        event = LeaseLapsed(step=pause_key[0], execution=pause_key[1], attempt=attempt)
+        event = kind(step=pause_key[0], execution=pause_key[1], attempt=attempt)
         if current == (*pause_key, attempt):
             self.server_ends(event, before)
         else:
@@ -174,8 +181,9 @@ class AnyRun(RuleBasedStateMachine):
         if not changed:
             return
         assert self.run.attempt == before.attempt + 1
-        assert self.run.crashes == before.crashes + (event != Requeue())
-        given_up = self.run.crashes == MAX_CRASHES and event != Requeue()
+        crashed = not isinstance(event, Requeue) or event.crashed
+        assert self.run.crashes == before.crashes + crashed
+        given_up = self.run.crashes == MAX_CRASHES and crashed
         assert self.run.current.status == ("failed" if given_up else "pending")
 
     @precondition(lambda self: self.run.not_before is not None)

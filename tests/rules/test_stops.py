@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
     Execute,
     Expire,
-    Requeue,
 )
 from jupyter_pdflow.rules.execution import execution_of, is_alone
 from tests.rules.support import DAY_MS, START, RunDriver, rerun, resume_of, suspend
@@ -20,7 +21,7 @@ class TestRequeue:
         driver = RunDriver()
         driver.send(Begin())
         late = driver.finished(exports={"too": "late"})
-        driver.wait(40_000).send(Requeue())
+        driver.wait(40_000).send(driver.requeued())
         run = driver.run
         assert (run.status, run.attempt, run.steps[0].status) == ("queued", 2, "pending")
         assert (run.usage.compute_ms, run.usage.credits) == (40_000, 2)
@@ -31,7 +32,7 @@ class TestRequeue:
     def test_the_next_server_executes_it_as_the_second_attempt(self) -> None:
         driver = RunDriver("a")
         driver.send(Begin())
-        driver.wait(1_000).send(Requeue())
+        driver.wait(1_000).send(driver.requeued())
         assert driver.wait(DAY_MS).run.ready
         assert execution_of(driver.run).attempt == 2
         driver.step(took=10)
@@ -40,7 +41,8 @@ class TestRequeue:
     def test_a_step_counts_the_attempts_of_its_latest_execution(self) -> None:
         driver = RunDriver("a", "b")
         assert driver.run.steps[0].attempts == 0
-        driver.send(Begin(), Requeue())
+        driver.send(Begin())
+        driver.send(driver.requeued())
         assert driver.run.steps[0].attempts == 1
         driver.send(Begin())
         driver.send(driver.lapsed())
@@ -55,7 +57,7 @@ class TestRequeue:
         driver = RunDriver()
         driver.send(Begin())
         driver.resume(early=True)
-        driver.send(Requeue())
+        driver.send(driver.requeued())
         driver.step(**suspend())
         assert driver.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
 
@@ -63,7 +65,16 @@ class TestRequeue:
         driver = RunDriver()
         driver.step(**suspend())
         before = driver.run
-        assert driver.send(Requeue()) is before
+        assert driver.send(driver.requeued()) is before
+
+    @pytest.mark.parametrize("crashed", [False, True])
+    def test_it_counts_for_the_attempt_that_it_names_only(self, crashed: bool) -> None:
+        driver = RunDriver()
+        driver.send(Begin(owner="first"))
+        requeue = driver.requeued(crashed=crashed)
+        driver.send(driver.lapsed(), Begin(owner="second"))
+        before = driver.run
+        assert driver.send(requeue) is before
 
 
 class TestLeaseLapsed:
@@ -112,7 +123,7 @@ class TestOwner:
         assert driver.send(Begin(owner="server")).owner == "server"
         assert driver.send(driver.finished()).owner is None
         driver.send(Begin(owner="server"))
-        assert driver.send(Requeue()).owner is None
+        assert driver.send(driver.requeued()).owner is None
         driver.send(Begin(owner="server"))
         assert driver.send(Cancel(by="api")).owner is None
 
@@ -178,12 +189,14 @@ class TestCrashes:
     def test_stop_in_order_is_no_crash(self) -> None:
         driver = RunDriver()
         for _ in range(5):
-            driver.send(Begin(), Requeue())
+            driver.send(Begin())
+            driver.send(driver.requeued())
         assert (driver.run.attempt, driver.run.crashes, driver.run.status) == (6, 0, "queued")
 
     def test_end_of_a_gateway_is_a_crash(self) -> None:
         driver = RunDriver()
-        driver.send(Begin(), Requeue(crashed=True))
+        driver.send(Begin())
+        driver.send(driver.requeued(crashed=True))
         assert (driver.run.crashes, driver.effects) == (1, (Execute(),))
 
     def test_each_execution_counts_its_own_crashes(self) -> None:

@@ -14,7 +14,6 @@ from jupyter_pdflow.rules.events import (
     Execute,
     Expire,
     Interrupt,
-    Requeue,
 )
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
 from jupyter_pdflow.rules.run import EmailRequest, PauseCall, Starter
@@ -131,7 +130,15 @@ class TestHistory:
 
     def test_an_event_that_changes_nothing_has_no_entry(self) -> None:
         driver = RunDriver()
-        assert apply_all(driver.run, [Requeue()], driver.now) == (driver.run, (), ())
+        assert apply_all(driver.run, [driver.requeued()], driver.now) == (driver.run, (), ())
+
+    def test_a_late_finish_does_not_begin_the_next_attempt(self) -> None:
+        driver = RunDriver()
+        driver.send(Begin())
+        late = driver.finished()
+        driver.send(driver.lapsed())
+        assert driver.run.ready
+        assert apply_all(driver.run, [late, Begin()], driver.now) == (driver.run, (), ())
 
 
 class TestSuspend:
