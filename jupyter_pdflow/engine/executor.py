@@ -149,6 +149,8 @@ class Executor:
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for those that are executing."""
         await self._begin_no_more()
+        for work in self._works.values():
+            work.cancel()
         if tasks := [*self._tasks(), *self._updates.tasks]:
             await asyncio.wait(tasks, timeout=GRACE_SECONDS)
 
@@ -172,8 +174,6 @@ class Executor:
         await self._claims.wait_ended()
         self._pool.stop()
         self._waiting.stop()
-        for work in self._works.values():
-            work.cancel()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [work.task for work in self._works.values() if work.task is not None]
