@@ -103,7 +103,7 @@ class Engine:
         self.service = Service(
             self.store,
             self.pool,
-            Outbox(self.store, None, path / "mail", **mail),
+            Outbox(self.store, None, **mail),
             lambda *_: ("r", "c"),
             folders=folders,
             limits=given,
