@@ -64,7 +64,8 @@ $(VENV)/.test: $(SOURCES) | $(BIN)/pip
 $(LOWEST)/.test: $(SOURCES)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --python $(LOWEST) --resolution lowest-direct --requirement pyproject.toml
+	$(LOWEST)/bin/uv pip install --python $(LOWEST) --resolution lowest-direct \
+		--requirement pyproject.toml --extra postgres
 	$(LOWEST)/bin/uv pip install --python $(LOWEST) pytest pytest-asyncio pytest-timeout \
 		pytest-xdist hypothesis numpy pandas psutil
 	SKIP_JUPYTER_BUILDER=1 $(LOWEST)/bin/uv pip install --python $(LOWEST) --no-deps --editable .

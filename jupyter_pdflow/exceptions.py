@@ -228,6 +228,13 @@ class NewerFormatError(StoredFileError):
     """A file of the data directory was written by a newer version of this package."""
 
 
+class SchemaError(PDFlowError):
+    """The tables of the database are missing, or of another version of this package."""
+
+    reason = "bad_schema"
+    status = 503
+
+
 class DataDirLockedError(PDFlowError):
     """Another server holds the data directory."""
 

@@ -14,7 +14,10 @@ import pytest
 from tests.servers import JupyterServer
 
 STARTERS = {
-    "server": "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|ServerData",
+    "server": (
+        "JupyterServer|Gateway|Hub|KernelManager|NotebookClient|production_manager|ServerData|"
+        "postgres_server"
+    ),
     "browser": "sync_playwright",
 }
 """The names in a test's code that make it get a mark: it starts a server or a browser."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, convert, field
+from slugify import slugify
 
 from jupyter_pdflow.rules.run import (
     Decision,
@@ -68,6 +70,15 @@ class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
 def summary_of(run: Run) -> RunSummary:
     """Return the summary of a run."""
     return convert(run, RunSummary, from_attributes=True)
+
+
+def workflow_ids(path: str) -> tuple[str, str]:
+    """Return the id that the workflow of a notebook's path gets, and that if the first is taken.
+
+    Two paths never have the same second one.
+    """
+    slug = slugify(path.removesuffix(".ipynb"), max_length=80) or "workflow"
+    return slug, f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
 Output = dict[str, Any]

@@ -51,7 +51,7 @@ class Emails:
 
         After an `OSError` it has to be repeated.
         """
-        new = [_email_of(message) for message in messages if self._is_new(message)]
+        new = [email_of(message) for message in messages if self._is_new(message)]
         puts = (self._put_queued(email, email.created_at) for email in new)
         # One that failed is raised when no other is under way: the run may be deleted then.
         for error in filter(None, await asyncio.gather(*puts, return_exceptions=True)):
@@ -157,7 +157,8 @@ class Emails:
         return records.read(email_id) if records.path(email_id).exists() else None
 
 
-def _email_of(message: OutboxMessage) -> Email:
+def email_of(message: OutboxMessage) -> Email:
+    """Return an email of an outbox as it is queued."""
     email = message.email
     return Email(
         id=message.id,

@@ -26,7 +26,8 @@ from jupyter_pdflow.threads import in_reader
 logger = logging.getLogger(__name__)
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
-_FOREIGN = str(ULID.from_datetime(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)))[:10] + "0" * 16
+FOREIGN = str(ULID.from_datetime(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)))[:10] + "0" * 16
+"""An id from here on is of the year 3000 or later, and was not made by this package."""
 
 
 def newest_ulid(run_ids: Iterable[str]) -> str | None:
@@ -36,7 +37,7 @@ def newest_ulid(run_ids: Iterable[str]) -> str | None:
     """
     newest = ""
     for run_id in run_ids:
-        if newest < run_id < _FOREIGN and _ULID.fullmatch(run_id):
+        if newest < run_id < FOREIGN and _ULID.fullmatch(run_id):
             newest = run_id
     return newest or None
 

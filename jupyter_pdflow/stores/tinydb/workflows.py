@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
-from slugify import slugify
 
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
+from jupyter_pdflow.stores import workflow_ids
 from jupyter_pdflow.stores.tinydb.layout import WORKFLOWS
 from jupyter_pdflow.stores.tinydb.record_types import WORKFLOW, Versions
 from jupyter_pdflow.stores.tinydb.records import Records
@@ -92,8 +91,6 @@ class Workflows:
 
     def _id_for(self, path: str) -> str:
         """Return the id of the workflow of a path; two paths never have the same one."""
-        slug = slugify(path.removesuffix(".ipynb"), max_length=80) or "workflow"
-        known = self._known.get(slug)
-        if known is None or known.versions[known.newest].path == path:
-            return slug
-        return f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+        first, other = workflow_ids(path)
+        known = self._known.get(first)
+        return first if known is None or known.versions[known.newest].path == path else other

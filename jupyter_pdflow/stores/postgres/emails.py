@@ -1,0 +1,96 @@
+"""The emails of runs on PostgreSQL, and when the queued ones are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec.json import Decoder, encode
+
+from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.rules.run import OutboxMessage
+from jupyter_pdflow.settings import Limits
+from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores.postgres.database import Connection, Database, one
+from jupyter_pdflow.stores.tinydb.emails import email_of
+from jupyter_pdflow.stores.tinydb.validation import is_id
+
+_EMAIL = Decoder(Email)
+
+_TAKE_DUE = """
+WITH taken AS (SELECT id, due_at FROM pdflow.emails WHERE due_at <= %s ORDER BY due_at, id
+    LIMIT %s FOR UPDATE SKIP LOCKED)
+UPDATE pdflow.emails SET due_at = %s FROM taken WHERE emails.id = taken.id
+RETURNING taken.due_at, emails.id, emails.record
+"""
+
+
+class Emails:
+    """The table of emails."""
+
+    def __init__(self, database: Database, limits: Limits) -> None:
+        self._database = database
+        self._limits = limits
+
+    async def take_over(self, connection: Connection, messages: Sequence[OutboxMessage]) -> None:
+        """Store emails of an outbox as queued, in the caller's transaction."""
+        for email in map(email_of, messages):
+            await connection.execute(
+                "INSERT INTO pdflow.emails VALUES (%s, %s, 'queued', %s, %s, %s) "
+                "ON CONFLICT (id) DO NOTHING",
+                (email.id, email.run_id, email.created_at, email.created_at, encode(email)),
+            )
+
+    async def get(self, email_id: str) -> Email:
+        """Return one email; `NotFoundError` if it is unknown."""
+        if is_id(email_id):
+            async with self._database.connection() as connection:
+                found = await connection.execute(
+                    "SELECT record FROM pdflow.emails WHERE id = %s", (email_id,)
+                )
+                row = await found.fetchone()
+            if row is not None:
+                return _EMAIL.decode(row[0])
+        msg = f"There is no email {email_id[:100]!r}."
+        raise NotFoundError(msg)
+
+    async def newest(self, limit: int) -> list[Email]:
+        """Return the newest emails, newest first; fewer if their texts are large."""
+        found, size = list[Email](), 0
+        async with self._database.connection() as connection:
+            rows = await connection.execute(
+                "SELECT record FROM pdflow.emails ORDER BY created_at DESC, id DESC LIMIT %s",
+                (limit,),
+            )
+            async for (record,) in rows:
+                size += len(record)
+                if found and size > self._limits.emails_listed_bytes:
+                    break
+                found.append(_EMAIL.decode(record))
+        return found
+
+    async def next_at(self) -> datetime | None:
+        """Return when an email is due next."""
+        async with self._database.connection() as connection:
+            found = await connection.execute(
+                "SELECT min(due_at) FROM pdflow.emails WHERE due_at IS NOT NULL"
+            )
+            at: datetime | None = (await one(found))[0]
+            return at
+
+    async def due(self, now: datetime, limit: int, again_at: datetime) -> list[Email]:
+        """Return emails that are due, the earliest first, which are due again at `again_at`."""
+        async with self._database.connection() as connection:
+            found = await connection.execute(_TAKE_DUE, (now, limit, again_at))
+            rows = sorted(await found.fetchall())
+        return [_EMAIL.decode(record) for _, _, record in rows]
+
+    async def put(self, email: Email, next_at: datetime | None) -> None:
+        """Store an email after an attempt, unless its run was deleted, or it was sent meanwhile."""
+        due_at = (next_at or email.created_at) if email.status == "queued" else None
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "UPDATE pdflow.emails SET status = %s, due_at = %s, record = %s "
+                "WHERE id = %s AND status = 'queued'",
+                (email.status, due_at, encode(email), email.id),
+            )

@@ -1,0 +1,617 @@
+"""The store on PostgreSQL: runs, their history and outputs, and what starts of runs leave behind."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import psycopg
+from msgspec import MsgspecError, convert
+from msgspec.json import Decoder, encode
+from msgspec.structs import replace
+
+from jupyter_pdflow.exceptions import (
+    NotFoundError,
+    PDFlowError,
+    RunActiveError,
+    RunDeletedError,
+    StoredFileError,
+)
+from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.rules.run import ENDED, Run
+from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.settings import LIMITS, Limits
+from jupyter_pdflow.stores import (
+    Counts,
+    Email,
+    IdempotencyKey,
+    Lapsed,
+    Output,
+    RunChange,
+    RunQuery,
+    RunSummary,
+    ScheduleMark,
+    StepOutputs,
+    change_of,
+)
+from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
+from jupyter_pdflow.stores.postgres.database import Connection, Database, one
+from jupyter_pdflow.stores.postgres.emails import Emails
+from jupyter_pdflow.stores.postgres.workflows import Workflows
+from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from jupyter_pdflow.stores.tinydb.index_source import fold, search_text
+from jupyter_pdflow.stores.tinydb.runs import FOREIGN
+from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, is_id
+from jupyter_pdflow.threads import in_thread
+
+HISTORY_KEPT = 1_000
+"""Maximum number of history entries of a run."""
+
+EXECUTIONS_KEPT = 20
+"""Maximum number of executions of one step whose outputs are kept."""
+
+LEASE = timedelta(seconds=15)
+"""How long a process executes a run without renewing its lease."""
+
+_RUN, _SUMMARY = Decoder(Run), Decoder(RunSummary)
+_ENTRY, _OUTPUTS = Decoder(HistoryEntry), Decoder(list[Output])
+
+
+class PostgresTransaction:
+    """A run whose row is locked, see `jupyter_pdflow.stores.base.Transaction`."""
+
+    run: Run
+
+    def __init__(self, store: PostgresStore, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._exit = AsyncExitStack()
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._connection = await stack.enter_async_context(self._store.database.connection())
+            await stack.enter_async_context(_rolled_back(self._connection))
+            self.run = await self._store.load(self._connection, self._run_id, lock=True)
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._exit.__aexit__(kind, error, tb)
+
+    async def commit(
+        self, run: Run, entries: Sequence[HistoryEntry] = (), outputs: StepOutputs | None = None
+    ) -> None:
+        """Store the next state of the run, and all that follows from it: all or nothing."""
+        connection = self._connection
+        assert connection is not None  # noqa: S101  for the type checker: set on entering
+        if outputs is not None:
+            await self._store.put_outputs(connection, run.id, outputs)
+        if run is not self.run:
+            await self._store.update(connection, run, entries)
+        await connection.execute("COMMIT")
+        self.run = run
+
+
+class _rolled_back:  # noqa: N801  used as a function
+    """A transaction that is rolled back unless it was committed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        await self._connection.execute("BEGIN")
+
+    async def __aexit__(self, *_: object) -> None:
+        status = self._connection.info.transaction_status
+        if status != psycopg.pq.TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                await self._connection.execute("ROLLBACK")
+
+
+class PostgresStore:
+    """A `jupyter_pdflow.stores.base.Store` in the schema ``pdflow`` of a database.
+
+    A transaction of a run locks its row. Who executes a run holds a lease on it, by the database's
+    clock; a run whose lease has lapsed is taken over by another process.
+
+    Parameters
+    ----------
+    conninfo : str
+        A connection string or URL of a direct connection, not of a pooler in transaction mode.
+    folders : RunFolders, optional
+        The files of runs, which are removed with their runs.
+    max_connections : int
+        Maximum number of connections; one more listens for changes.
+    lease : timedelta
+        How long a process executes a run without renewing its lease.
+    limits : Limits
+        How much a list of emails may have.
+    """
+
+    kind = "postgresql"
+
+    def __init__(
+        self,
+        conninfo: str,
+        folders: RunFolders | None = None,
+        *,
+        max_connections: int = 8,
+        lease: timedelta = LEASE,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
+        self.database = Database(conninfo, max_connections=max_connections)
+        self._folders = folders
+        self._lease = lease
+        self._emails = Emails(self.database, limits)
+        self._workflows = Workflows(self.database)
+        self._changes = Changes(conninfo)
+
+    @property
+    def available(self) -> bool:
+        """Whether the latest use of the database has succeeded."""
+        return self.database.available
+
+    async def open(self) -> None:
+        """Connect to the database, and check its tables."""
+        await self.database.open()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._changes.close()
+        await self.database.close()
+
+    # --- runs ---
+
+    async def create(
+        self,
+        run: Run,
+        entries: Sequence[HistoryEntry] = (),
+        *,
+        key: IdempotencyKey | None = None,
+        mark: ScheduleMark | None = None,
+    ) -> Run:
+        """Store a new run, or return the run that was created with the same key."""
+        async with self.database.connection() as connection, connection.transaction():
+            if key is not None:
+                other = await _reserve(connection, key, run)
+                if other is not None:
+                    return await self._started_before(connection, other)
+            await connection.execute(_INSERT_RUN, _columns(run, self._lease))
+            await self._follow(connection, run, entries, first=1)
+            if mark is not None:
+                await connection.execute(_PUT_MARK, (mark.workflow_id, mark.trigger_id, mark.at))
+        return run
+
+    async def _started_before(self, connection: Connection, run_id: str) -> Run:
+        """Return the run that has a key; a key is stored with its run, so that run may be deleted.
+
+        Raises
+        ------
+        RunDeletedError
+            It was deleted.
+        """
+        try:
+            return await self.load(connection, run_id)
+        except NotFoundError:
+            msg = (
+                "The run that was started with this idempotency key was deleted. Use another key "
+                "to start another run."
+            )
+            raise RunDeletedError(msg) from None
+
+    def transaction(self, run_id: str) -> PostgresTransaction:
+        """Load a run to change it; the next transaction of that run waits until this one ends."""
+        return PostgresTransaction(self, run_id)
+
+    async def get(self, run_id: str) -> Run:
+        """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
+        async with self.database.connection() as connection:
+            return await self.load(connection, run_id)
+
+    async def load(self, connection: Connection, run_id: str, *, lock: bool = False) -> Run:
+        """Return a run, and lock its row if that is asked for; as `get`."""
+        if not is_id(run_id):
+            raise _unknown(run_id)
+        select = "SELECT record FROM pdflow.runs WHERE id = %s"
+        found = await connection.execute(f"{select} FOR UPDATE" if lock else select, (run_id,))
+        row = await found.fetchone()
+        if row is None:
+            raise _unknown(run_id)
+        return _read_run(run_id, row[0])
+
+    async def update(
+        self, connection: Connection, run: Run, entries: Sequence[HistoryEntry]
+    ) -> None:
+        """Store the next state of a run whose row is locked."""
+        await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
+        found = await connection.execute(
+            "SELECT coalesce(max(number), 0) FROM pdflow.history WHERE run_id = %s", (run.id,)
+        )
+        await self._follow(connection, run, entries, first=(await one(found))[0] + 1)
+
+    async def _follow(
+        self, connection: Connection, run: Run, entries: Sequence[HistoryEntry], *, first: int
+    ) -> None:
+        """Store what follows from the state of a run: history, emails, and who is told."""
+        for number, entry in enumerate(entries, first):
+            await connection.execute(
+                "INSERT INTO pdflow.history VALUES (%s, %s, %s)", (run.id, number, encode(entry))
+            )
+        last = first + len(entries) - 1
+        if last > HISTORY_KEPT:
+            await connection.execute(
+                "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s",
+                (run.id, last - HISTORY_KEPT),
+            )
+        await self._emails.take_over(connection, run.outbox)
+        change = encode(change_of(run)).decode()
+        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, change))
+
+    async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
+        """Return summaries of runs, newest first."""
+        wanted = [
+            ("id < %s", query.before),
+            ("status = %s", query.status),
+            ("workflow_id = %s", query.workflow_id),
+            ("pause = %s", query.pause),
+            *(("position(%s in search) > 0", word) for word in _words(query.search)),
+        ]
+        given = [(condition, value) for condition, value in wanted if value is not None]
+        where = " AND ".join(["true", *(condition for condition, _ in given)])
+        select = f"SELECT summary FROM pdflow.runs WHERE {where} ORDER BY id DESC LIMIT %s"  # noqa: S608
+        values: builtins.list[Any] = [*(value for _, value in given), query.limit]
+        async with self.database.connection() as connection:
+            found = await connection.execute(select.encode(), values)
+            return [_SUMMARY.decode(row[0]) async for row in found]
+
+    async def counts(self) -> Counts:
+        """Return the number of runs, and since when the oldest one waits to be executed."""
+        async with self.database.connection() as connection:
+            runs = await connection.execute(
+                "SELECT status, count(*) FROM pdflow.runs GROUP BY status"
+            )
+            by_status = dict(await runs.fetchall())
+            queued = await connection.execute(
+                "SELECT workflow_id, count(*), min(updated_at) FROM pdflow.runs "
+                "WHERE status = 'queued' GROUP BY workflow_id"
+            )
+            by_workflow = await queued.fetchall()
+            emails = await connection.execute(
+                "SELECT status, count(*) FROM pdflow.emails GROUP BY status"
+            )
+            return Counts(
+                runs=by_status,
+                queued={workflow_id: count for workflow_id, count, _ in by_workflow},
+                emails=dict(await emails.fetchall()),
+                oldest_queued=min((since for _, _, since in by_workflow), default=None),
+            )
+
+    async def newest(self) -> str | None:
+        """Return the greatest id of a run, or None if there is no run."""
+        async with self.database.connection() as connection:
+            # Ids that are no ULIDs are foreign: counting up from one could run out of ids.
+            found = await connection.execute(
+                "SELECT id FROM pdflow.runs WHERE id < %s AND id ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$' "
+                "ORDER BY id DESC LIMIT 1",
+                (FOREIGN,),
+            )
+            row = await found.fetchone()
+            return None if row is None else str(row[0])
+
+    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
+        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
+        async with self.database.connection() as connection:
+            await self.load(connection, run_id)
+            found = await connection.execute(
+                "SELECT number, entry FROM pdflow.history WHERE run_id = %s ORDER BY number",
+                (run_id,),
+            )
+            return {number: _ENTRY.decode(entry) async for number, entry in found}
+
+    # --- outputs ---
+
+    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
+        """Return the outputs of a run by step name; empty if it has none."""
+        if not is_id(run_id):
+            return {}
+        async with self.database.connection() as connection:
+            dropped = await connection.execute(
+                "SELECT step, count FROM pdflow.dropped_outputs WHERE run_id = %s", (run_id,)
+            )
+            found = {step: [dropped_note(count)] async for step, count in dropped}
+            shown = await connection.execute(
+                "SELECT step, outputs FROM pdflow.outputs WHERE run_id = %s ORDER BY stored_at",
+                (run_id,),
+            )
+            async for step, outputs in shown:
+                found.setdefault(step, []).extend(_OUTPUTS.decode(outputs))
+        return found
+
+    async def put_outputs(self, connection: Connection, run_id: str, shown: StepOutputs) -> None:
+        """Store the outputs of one execution, in place of those of an earlier attempt."""
+        key = (run_id, shown.step, shown.execution)
+        await connection.execute(
+            "DELETE FROM pdflow.outputs WHERE (run_id, step, execution) = (%s, %s, %s)", key
+        )
+        if not shown.outputs:
+            return
+        await connection.execute(
+            "INSERT INTO pdflow.outputs (run_id, step, execution, outputs) VALUES (%s, %s, %s, %s)",
+            (*key, encode(shown.outputs)),
+        )
+        dropped = await connection.execute(_DROP_OUTPUTS, (run_id, shown.step, EXECUTIONS_KEPT))
+        if dropped.rowcount > 0:
+            await connection.execute(_COUNT_DROPPED, (run_id, shown.step, dropped.rowcount))
+
+    # --- removal ---
+
+    async def ended_before(
+        self, moment: datetime, limit: int, after: str | None = None
+    ) -> builtins.list[str]:
+        """Return the ids of runs that ended before a time and have no queued email, sorted."""
+        async with self.database.connection() as connection:
+            found = await connection.execute(
+                "SELECT id FROM pdflow.runs WHERE ended_at < %s AND id > %s AND NOT EXISTS (SELECT "
+                "FROM pdflow.emails WHERE run_id = runs.id AND status = 'queued') "
+                "ORDER BY id LIMIT %s",
+                (moment, after or "", limit),
+            )
+            return [run_id async for (run_id,) in found]
+
+    async def delete(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
+        """Remove runs that have ended, with all that belongs to them; return those that failed."""
+        failed: dict[str, PDFlowError] = {}
+        for run_id in run_ids:
+            try:
+                await self._delete(run_id)
+            except PDFlowError as error:
+                failed[run_id] = error
+        return failed
+
+    async def _delete(self, run_id: str) -> None:
+        async with self.database.connection() as connection, connection.transaction():
+            run = await self.load(connection, run_id, lock=True)
+            if not run.ended:
+                msg = f"Run {run_id} is {run.status}; cancel it first, or wait until it has ended."
+                raise RunActiveError(msg)
+            if self._folders is not None:
+                await in_thread(self._folders.remove, [run_id])
+            await connection.execute("DELETE FROM pdflow.runs WHERE id = %s", (run_id,))
+
+    async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
+        """Return for what time each schedule of a workflow has started a run last, by trigger."""
+        async with self.database.connection() as connection:
+            found = await connection.execute(
+                "SELECT trigger_id, at FROM pdflow.schedule_marks WHERE workflow_id = %s",
+                (workflow_id,),
+            )
+            return {trigger_id: at async for trigger_id, at in found}
+
+    async def remove_expired(self, now: datetime) -> None:
+        """Remove idempotency keys that have expired."""
+        async with self.database.connection() as connection:
+            await connection.execute("DELETE FROM pdflow.keys WHERE expires_at <= %s", (now,))
+
+    async def changes(self) -> AsyncIterator[RunChange]:
+        """Return an iterator over the changes of runs of all processes from now on."""
+        return await self._changes.follow()
+
+    # --- work ---
+
+    async def ready(self) -> builtins.list[str]:
+        """Return the ids of the runs that wait to be executed, oldest first."""
+        async with self.database.connection() as connection:
+            found = await connection.execute(
+                "SELECT id FROM pdflow.runs WHERE status = 'queued' AND due_at IS NULL ORDER BY id"
+            )
+            return [run_id async for (run_id,) in found]
+
+    async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
+        """Return attempts whose leases have lapsed by the database's clock.
+
+        They are leased to the caller, who takes them over.
+        """
+        del now
+        async with self.database.connection() as connection, connection.transaction():
+            found = await connection.execute(_TAKE_LAPSED, (self._lease, limit))
+            runs = [_read_run(run_id, record) async for run_id, record in found]
+        return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs]
+
+    async def renew(self) -> None:
+        """Renew the leases of all runs that this process executes."""
+        async with self.database.connection() as connection:
+            await connection.execute(
+                "UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s "
+                "WHERE owner = %s AND status = 'running'",
+                (self._lease, self.owner),
+            )
+
+    async def next_deadline(self) -> datetime | None:
+        """Return when a run is due next."""
+        async with self.database.connection() as connection:
+            found = await connection.execute(
+                "SELECT min(due_at) FROM pdflow.runs WHERE due_at IS NOT NULL"
+            )
+            at: datetime | None = (await one(found))[0]
+            return at
+
+    async def due(self, now: datetime, limit: int, again_at: datetime) -> builtins.list[str]:
+        """Return runs that are due, the earliest first, which are due again at `again_at`."""
+        async with self.database.connection() as connection:
+            found = await connection.execute(_TAKE_DUE, (now, limit, again_at))
+            return [run_id for _, run_id in sorted(await found.fetchall())]
+
+    # --- emails ---
+
+    async def email(self, email_id: str) -> Email:
+        """Return one email; `NotFoundError` if it is unknown."""
+        return await self._emails.get(email_id)
+
+    async def emails(self, limit: int) -> builtins.list[Email]:
+        """Return the newest emails, newest first; fewer if their texts are large."""
+        return await self._emails.newest(limit)
+
+    async def next_email_at(self) -> datetime | None:
+        """Return when an email is due to be sent next."""
+        return await self._emails.next_at()
+
+    async def due_emails(
+        self, now: datetime, limit: int, again_at: datetime
+    ) -> builtins.list[Email]:
+        """Return emails that are due, the earliest first, which are due again at `again_at`."""
+        return await self._emails.due(now, limit, again_at)
+
+    async def put_email(
+        self, email: Email, next_at: datetime | None, message: bytes | None = None
+    ) -> None:
+        """Store an email after an attempt, and when the next one is due if it stays queued."""
+        del message  # a list of emails has all of it
+        await self._emails.put(email, next_at)
+
+    # --- workflows ---
+
+    async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
+        """Make `source` the newest version of the notebook at `path`; return it, and whether new."""
+        return await self._workflows.deploy(path, source, now)
+
+    async def workflows(self) -> builtins.list[Workflow]:
+        """Return the newest version of each workflow, sorted by the workflow's id."""
+        return await self._workflows.all()
+
+    async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
+        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        return await self._workflows.get(workflow_id, version)
+
+
+# --- rows -----------------------------------------------------------------------------
+
+
+def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
+    """Return the columns of a run's row."""
+    ended_at = (run.ended_at or run.updated_at) if run.status in ENDED else None
+    return {
+        "id": run.id,
+        "workflow_id": run.workflow_id,
+        "status": run.status,
+        "pause": run.pause.kind if run.pause else None,
+        "updated_at": run.updated_at,
+        "ended_at": ended_at,
+        "due_at": run.wakes_at,
+        "owner": run.owner,
+        "lease": lease if run.status == "running" else None,
+        "record": encode(_without_outbox(run)),
+        "summary": encode(convert(run, RunSummary, from_attributes=True)),
+        "search": search_text(run),
+    }
+
+
+def _without_outbox(run: Run) -> Run:
+    return replace(run, outbox=[]) if run.outbox else run
+
+
+_INSERT_RUN = """
+INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at, due_at, owner,
+    lease_until, record, summary, search)
+VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_at)s, %(due_at)s,
+    %(owner)s, clock_timestamp() + %(lease)s::interval, %(record)s, %(summary)s, %(search)s)
+"""
+
+_UPDATE_RUN = """
+UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(updated_at)s,
+    ended_at = %(ended_at)s, due_at = %(due_at)s, owner = %(owner)s,
+    lease_until = clock_timestamp() + %(lease)s::interval, record = %(record)s,
+    summary = %(summary)s, search = %(search)s
+WHERE id = %(id)s
+"""
+
+_PUT_MARK = """
+INSERT INTO pdflow.schedule_marks VALUES (%s, %s, %s)
+ON CONFLICT (workflow_id, trigger_id) DO UPDATE SET at = excluded.at
+"""
+
+_TAKE_LAPSED = """
+UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s
+WHERE id IN (SELECT id FROM pdflow.runs WHERE lease_until < clock_timestamp()
+    AND status = 'running' ORDER BY lease_until LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING id, record
+"""
+
+_TAKE_DUE = """
+WITH taken AS (SELECT id, due_at FROM pdflow.runs WHERE due_at <= %s ORDER BY due_at
+    LIMIT %s FOR UPDATE SKIP LOCKED)
+UPDATE pdflow.runs SET due_at = %s FROM taken WHERE runs.id = taken.id
+RETURNING taken.due_at, runs.id
+"""
+
+_DROP_OUTPUTS = """
+DELETE FROM pdflow.outputs WHERE (run_id, step, execution) IN (
+    SELECT run_id, step, execution FROM pdflow.outputs WHERE run_id = %s AND step = %s
+    ORDER BY stored_at DESC OFFSET %s)
+"""
+
+_COUNT_DROPPED = """
+INSERT INTO pdflow.dropped_outputs VALUES (%s, %s, %s)
+ON CONFLICT (run_id, step) DO UPDATE SET count = dropped_outputs.count + excluded.count
+"""
+
+_RESERVE = """
+INSERT INTO pdflow.keys VALUES (%s, %s, %s)
+ON CONFLICT (hash) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at
+    WHERE keys.expires_at <= %s
+RETURNING run_id
+"""
+
+
+async def _reserve(connection: Connection, key: IdempotencyKey, run: Run) -> str | None:
+    """Store a key for a new run; return the id of the run that has it, if it is another one."""
+    text = f"{key.scope}\0{key.key}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(text).digest()
+    # Another process that stores the same key waits here until that transaction has ended.
+    stored = await connection.execute(_RESERVE, (digest, run.id, key.expires_at, run.created_at))
+    if await stored.fetchone() is not None:
+        return None
+    found = await connection.execute("SELECT run_id FROM pdflow.keys WHERE hash = %s", (digest,))
+    run_id: str = (await one(found))[0]
+    return run_id
+
+
+def _read_run(run_id: str, record: bytes) -> Run:
+    try:
+        run = _RUN.decode(record)
+    except (MsgspecError, ValueError, RecursionError) as error:
+        msg = f"Run {run_id} can't be read: {error}"
+        raise StoredFileError(msg) from error
+    flaw = flaw_of_run(run) or (None if run.id == run_id else "it is a copy of another run")
+    if flaw is not None:
+        msg = f"Run {run_id} can't be used: {flaw}."
+        raise StoredFileError(msg)
+    return run
+
+
+def _unknown(run_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no run {run_id[:100]!r}.")
+
+
+def _words(search: str | None) -> builtins.list[str]:
+    return fold(search or "").split()
+
+
+def dropped_note(count: int) -> Output:
+    """Return the output that stands for those that were dropped."""
+    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
+    return {"output_type": "stream", "name": "stderr", "text": text}
