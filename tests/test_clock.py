@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jupyter_pdflow.clock import Deadlines, DueLoop
 from jupyter_pdflow.settings import Limits
-from tests.engine.support import until
+from tests.waiting import until
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,10 +1,8 @@
-"""A real SMTP server that refuses emails on demand, and a wait for a condition."""
+"""A real SMTP server that refuses emails on demand."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -52,9 +50,3 @@ def smtp_server(inbox: Inbox, **options: Any) -> Controller:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     return Controller(inbox, hostname="127.0.0.1", port=port, **options)
-
-
-async def until(condition: Callable[[], object], timeout: float = 10) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -21,8 +21,8 @@ from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
 from tests.engine.fakes import Engine, deploy
-from tests.engine.support import until
 from tests.stores.memory import Data
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import IdempotencyKey, RunQuery, StepOutputs
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.engine.support import until
 from tests.rules.support import workflow
+from tests.waiting import until
 
 IDS = Ids()
 """Ids in the order in which they are made, also within a millisecond."""

@@ -12,8 +12,8 @@ from jupyter_pdflow.kernels.slots import FairQueue
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.transitions import apply, new_run
 from tests.engine.fakes import Engine, deploy
-from tests.engine.support import until
 from tests.stores.memory import Data
+from tests.waiting import until
 
 MANY = 20_000
 

@@ -29,8 +29,9 @@ from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.engine.support import Inbox, smtp_server, until
+from tests.engine.support import Inbox, smtp_server
 from tests.rules.support import workflow
+from tests.waiting import until
 
 FLAWS: list[dict[str, Any]] = [
     {"to": ["bob@"]},

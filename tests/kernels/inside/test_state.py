@@ -14,8 +14,8 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import version_key
 from jupyter_pdflow.rules.workflow import ModuleSource, Source, StepSource, Workflow, version_of
-from tests.engine.support import until
 from tests.kernels.conftest import execution, handler, process_of, workflow
+from tests.waiting import until
 
 SETUP = """
 import collections, logging, os, random, sys, threading, warnings

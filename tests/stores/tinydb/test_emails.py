@@ -18,9 +18,9 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores import Email, RunQuery
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.engine.support import until
 from tests.stores.tinydb.conftest import SOON, OpenStore, Reopen
 from tests.stores.tinydb.support import canceled, commit, failing, make, message, run_of
+from tests.waiting import until
 
 LATER = timedelta(minutes=1)
 
