@@ -112,6 +112,11 @@ class TestTakingOver:
         assert not list(tmp_path.parent.glob("pwn*"))
 
 
+def of_store(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the store has logged; its index meets the same error when it writes."""
+    return [record for record in caplog.records if not record.name.endswith(".index")]
+
+
 class TestFailingDisk:
     """While emails can't be stored, outcomes are, and what follows from them comes later."""
 
@@ -128,11 +133,11 @@ class TestFailingDisk:
             for run in (paused, ended):
                 await commit(store, run)
                 assert await store.get(run.id) == run
-            logged = len(caplog.records)
+            logged = of_store(caplog)
             await asyncio.sleep(10 * SOON.storage_retry_seconds)
-            assert len(caplog.records) == logged
-            assert caplog.records[-1].levelname == "ERROR"
-            assert "No space left on device" in caplog.records[-1].message
+            assert of_store(caplog) == logged
+            assert logged[-1].levelname == "ERROR"
+            assert "No space left on device" in logged[-1].message
             assert await store.emails(100) == []
             assert os.listdir(tmp_path / "finished") == []
             found = {run.id: run.status for run in await store.list(RunQuery())}

@@ -198,14 +198,14 @@ class TestLists:
         go_on = threading.Event()
 
         def wait(_: FolderSource) -> list[tuple[str, Stamp]]:
-            go_on.wait(20)
+            go_on.wait(60)
             return []
 
         with monkeypatch.context() as patch:
             patch.setattr(FolderSource, "run_stamps", wait)
             store = await reopen()
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     assert await store.newest() == runs[1].id
             finally:
                 go_on.set()
