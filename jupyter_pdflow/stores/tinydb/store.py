@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -42,6 +43,7 @@ from jupyter_pdflow.stores.tinydb.emails import Emails
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
+from jupyter_pdflow.stores.tinydb.layout import remove_temporary
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
@@ -159,6 +161,9 @@ class TinyDBStore:
     ) -> None:
         self.owner = uuid4().hex
         self.locks = Locks()
+        self._data_dir = data_dir
+        self._opened_at = time.time()
+        self._tidying: asyncio.Task[None] | None = None
         self._limits = limits
         self._retry = timedelta(seconds=limits.storage_retry_seconds)
         self._folders = folders
@@ -192,6 +197,9 @@ class TinyDBStore:
             async for run in in_slices(self._runs.open(run_ids)):
                 await self._take_up(run)
             self._index.start()
+            self._tidying = asyncio.create_task(
+                in_reader(remove_temporary, self._data_dir, self._opened_at), name="tidy up"
+            )
         except OSError as error:
             raise self._health.failed(error) from error
 
@@ -201,6 +209,8 @@ class TinyDBStore:
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
+        if self._tidying is not None:
+            await asyncio.wait([self._tidying])
         await self.locks.wait_released()
         await self._catch_up_once()
         await self._keys.close()

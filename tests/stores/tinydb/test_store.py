@@ -29,6 +29,7 @@ from jupyter_pdflow.stores.tinydb.writer import Stamp
 from tests.rules.support import START, RunDriver, suspend
 from tests.stores.tinydb.conftest import Reopen
 from tests.stores.tinydb.support import IDS, canceled, commit, failing, make, run_of
+from tests.waiting import until
 
 ALL = RunQuery(limit=1_000)
 INVALID_IDS = ["../../pwn", "/tmp/pwn", "a/b", "..", "", "a\n", "a\0", "ä", "x" * 300]
@@ -187,6 +188,21 @@ class TestOpen:
         assert (await store.ready(), await store.lapsed(START, 9)) == ([], [])
         assert await store.next_deadline() == START
         assert await store.due(START, 9, START + timedelta(seconds=1)) == [waiting.id]
+
+
+async def test_temporary_files_of_a_crash_are_removed(reopen: Reopen, tmp_path: Path) -> None:
+    await reopen()
+    left = [tmp_path / folder.name / "x.json.tmp" for folder in ALL_FOLDERS]
+    left.append(tmp_path / "mail" / "x.eml.tmp")
+    for path in left:
+        path.write_bytes(b"half")
+        os.utime(path, (1, 1))
+    new = tmp_path / "finished" / "y.json.tmp"
+    new.write_bytes(b"half")
+    os.utime(new, (2**32, 2**32))  # of a write under way
+    await reopen()
+    await until(lambda: not any(path.exists() for path in left))
+    assert new.exists()
 
 
 class TestLists:
