@@ -18,16 +18,13 @@ from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import VersionKey
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.threads import SLICE_SECONDS
 
 logger = logging.getLogger(__name__)
 
 
 LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
 """An id from here on is foreign: counting up from one could run out of ids."""
-
-
-SLICE_SECONDS = 0.005
-"""Maximum time for which runs are sorted before other tasks run."""
 
 
 class Ids:

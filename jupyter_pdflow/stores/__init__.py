@@ -67,7 +67,7 @@ class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: datetime | None = None
 
 
-def summary_of(run: Run) -> RunSummary:
+def summary_of(run: Run | RunSummary) -> RunSummary:
     """Return the summary of a run."""
     return convert(run, RunSummary, from_attributes=True)
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import psycopg
-from msgspec import MsgspecError, convert
+from msgspec import MsgspecError
 from msgspec.json import Decoder, encode
 from msgspec.structs import replace
 
@@ -41,22 +41,19 @@ from jupyter_pdflow.stores import (
     ScheduleMark,
     StepOutputs,
     change_of,
+    summary_of,
 )
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
 from jupyter_pdflow.stores.postgres.emails import Emails
 from jupyter_pdflow.stores.postgres.workflows import Workflows
+from jupyter_pdflow.stores.tinydb.appended import HISTORY_KEPT
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index_source import fold, search_text
+from jupyter_pdflow.stores.tinydb.outputs import EXECUTIONS_KEPT, dropped_note
 from jupyter_pdflow.stores.tinydb.runs import FOREIGN
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, is_id
 from jupyter_pdflow.threads import in_thread
-
-HISTORY_KEPT = 1_000
-"""Maximum number of history entries of a run."""
-
-EXECUTIONS_KEPT = 20
-"""Maximum number of executions of one step whose outputs are kept."""
 
 LEASE = timedelta(seconds=15)
 """How long a process executes a run without renewing its lease."""
@@ -515,7 +512,7 @@ def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
         "owner": run.owner,
         "lease": lease if run.status == "running" else None,
         "record": encode(_without_outbox(run)),
-        "summary": encode(convert(run, RunSummary, from_attributes=True)),
+        "summary": encode(summary_of(run)),
         "search": search_text(run),
     }
 
@@ -609,9 +606,3 @@ def _unknown(run_id: str) -> NotFoundError:
 
 def _words(search: str | None) -> builtins.list[str]:
     return fold(search or "").split()
-
-
-def dropped_note(count: int) -> Output:
-    """Return the output that stands for those that were dropped."""
-    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
-    return {"output_type": "stream", "name": "stderr", "text": text}

@@ -17,7 +17,7 @@ from msgspec.json import encode
 
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.rules.run import ENDED, Run
-from jupyter_pdflow.stores import Email, RunSummary
+from jupyter_pdflow.stores import Email, RunSummary, summary_of
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DONE_EMAILS, FINISHED, QUEUED_EMAILS
@@ -138,7 +138,7 @@ def row_of_run(run: AnyRun, stamp: Stamp | None) -> RunRow:
         ended_at=microseconds(ended_at) if ended_at else None,
         stamp=stamp_text(stamp),
         text=search_text(run),
-        summary=encode(convert(run, RunSummary, from_attributes=True)).decode(),
+        summary=encode(summary_of(run)).decode(),
     )
 
 

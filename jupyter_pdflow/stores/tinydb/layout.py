@@ -39,8 +39,8 @@ from jupyter_pdflow.stores.tinydb.record_types import (
 )
 from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.storage import (
-    TEMPORARY,
     read_file,
+    remove_temporary,
     replace_file,
     write_record,
 )
@@ -108,7 +108,7 @@ EXPORTED = "exported"
 """What an export moved out: a folder of the data directory, and one of the folder of files."""
 
 
-def remove_temporary(data_dir: Path, before: float) -> None:
+def tidy_up(data_dir: Path, before: float) -> None:
     """Remove what writes that a crash has cut short have left; for a thread.
 
     Parameters
@@ -119,12 +119,8 @@ def remove_temporary(data_dir: Path, before: float) -> None:
         A time in seconds since 1970; a file that was written later belongs to a write under way.
     """
     for name in (*(folder.name for folder in ALL_FOLDERS), MESSAGES):
-        with suppress(OSError), os.scandir(data_dir / name) as entries:
-            for entry in entries:
-                if entry.name.endswith(TEMPORARY):
-                    with suppress(OSError):  # a folder, for instance
-                        if entry.stat(follow_symlinks=False).st_mtime < before:
-                            os.unlink(entry.path)  # noqa: PTH108
+        with suppress(OSError):
+            remove_temporary(data_dir / name, before)
 
 
 def folder_of(name: str) -> RecordFolder[Any] | None:

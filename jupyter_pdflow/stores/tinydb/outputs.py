@@ -30,7 +30,7 @@ class Outputs:
     async def get(self, run_id: str) -> dict[str, list[Output]]:
         """Return a run's outputs by step name, with a note if some were dropped."""
         kept = await in_reader(self._read, run_id)
-        found = {step: [_dropped_note(count)] for step, count in kept.dropped.items()}
+        found = {step: [dropped_note(count)] for step, count in kept.dropped.items()}
         for execution in kept.shown:
             found.setdefault(execution.step, []).extend(execution.outputs)
         return found
@@ -85,6 +85,7 @@ def _bounded(kept: RunOutputs, step: str) -> RunOutputs:
     return replace(kept, shown=shown, dropped=dropped)
 
 
-def _dropped_note(count: int) -> Output:
+def dropped_note(count: int) -> Output:
+    """Return the output that stands for those that were dropped."""
     text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
     return {"output_type": "stream", "name": "stderr", "text": text}

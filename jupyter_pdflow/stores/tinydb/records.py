@@ -24,9 +24,9 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     not_an_id,
 )
 from jupyter_pdflow.stores.tinydb.storage import (
-    TEMPORARY,
     beginning,
     read_file,
+    remove_temporary,
 )
 from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
@@ -166,23 +166,16 @@ class Records(Generic[R]):
 
         What is written by now is left alone.
         """
-        for name in self._names(TEMPORARY):
-            path = self.directory / name
-            with suppress(OSError):  # a folder, for instance
-                # A newer one belongs to a write that is under way, not to a crash.
-                if path.lstat().st_mtime < self._made_at:
-                    path.unlink()
+        remove_temporary(self.directory, self._made_at)
         names = self._names()
         for name in names:
             if not is_id(id_of(name)):
                 self._quarantine(self.directory / name, f"{name!a} is not a name of a record.")
         return sorted_in_turns({found for name in names if is_id(found := id_of(name))})
 
-    def _names(self, *suffixes: str) -> list[str]:
+    def _names(self) -> list[str]:
         with os.scandir(self.directory) as entries:
-            return [
-                entry.name for entry in entries if entry.name.endswith(suffixes or self._suffixes)
-            ]
+            return [entry.name for entry in entries if entry.name.endswith(self._suffixes)]
 
     def get(self, record_id: str) -> R:
         """Return one record; one that is being written is as it was before.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,23 @@ def migrate(fields: Fields, table: str, name: str) -> Fields:
 
 TEMPORARY = ".tmp"
 """Suffix of files that are being written."""
+
+
+def remove_temporary(folder: Path, before: float) -> None:
+    """Remove what writes that a crash has cut short have left in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    before : float
+        A time in seconds since 1970; a file that was written later belongs to a write under way.
+    """
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(TEMPORARY):
+                with suppress(OSError):  # a folder, for instance
+                    if entry.stat(follow_symlinks=False).st_mtime < before:
+                        os.unlink(entry.path)  # noqa: PTH108
 
 
 class AtomicJSONStorage(Storage):

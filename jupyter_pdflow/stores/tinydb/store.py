@@ -43,7 +43,7 @@ from jupyter_pdflow.stores.tinydb.emails import Emails
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
-from jupyter_pdflow.stores.tinydb.layout import remove_temporary
+from jupyter_pdflow.stores.tinydb.layout import tidy_up
 from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.runs import Runs
 from jupyter_pdflow.stores.tinydb.starts import Keys, Schedules
@@ -163,7 +163,6 @@ class TinyDBStore:
         self.locks = Locks()
         self._data_dir = data_dir
         self._opened_at = time.time()
-        self._tidying: asyncio.Task[None] | None = None
         self._limits = limits
         self._retry = timedelta(seconds=limits.storage_retry_seconds)
         self._folders = folders
@@ -192,14 +191,13 @@ class TinyDBStore:
     async def open(self) -> None:
         """Read the active runs, and complete what a crash has cut short."""
         try:
+            # Before all writes: the clock of files is some milliseconds late.
+            await in_thread(tidy_up, self._data_dir, self._opened_at)
             await self._emails.open()
             run_ids = await in_thread(self._runs.recover)
             async for run in in_slices(self._runs.open(run_ids)):
                 await self._take_up(run)
             self._index.start()
-            self._tidying = asyncio.create_task(
-                in_reader(remove_temporary, self._data_dir, self._opened_at), name="tidy up"
-            )
         except OSError as error:
             raise self._health.failed(error) from error
 
@@ -209,8 +207,6 @@ class TinyDBStore:
         if self._catching_up is not None:
             self._catching_up.cancel()
             await asyncio.wait([self._catching_up])
-        if self._tidying is not None:
-            await asyncio.wait([self._tidying])
         await self.locks.wait_released()
         await self._catch_up_once()
         await self._keys.close()
@@ -299,10 +295,8 @@ class TinyDBStore:
 
     async def newest(self) -> str | None:
         """Return the greatest ULID of a run, or None if there is none."""
-        try:
+        with reading():
             return await self._runs.newest()
-        except OSError as error:
-            raise self._health.failed(error) from error
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None
