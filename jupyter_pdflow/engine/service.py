@@ -15,7 +15,6 @@ from jupyter_pdflow.engine.queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import (
     PDFlowError,
-    RunActiveError,
     StorageUnavailableError,
 )
 from jupyter_pdflow.kernels.kernel import Kernel
@@ -52,6 +51,7 @@ from jupyter_pdflow.stores import (
     RunQuery,
     RunSummary,
     StepOutputs,
+    check_ended,
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
@@ -319,9 +319,7 @@ class Service:
             There is no such run, or it has not ended.
         """
         run = await self._store.get(run_id)
-        if not run.ended:
-            msg = f"Run {run.id} is {run.status}; cancel it first, or wait until it has ended."
-            raise RunActiveError(msg)
+        check_ended(run)
         failed = await self.delete_all([run.id])
         if failed:
             raise failed[run.id]

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, StoredFileError
 from jupyter_pdflow.maintenance import Progress
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import QUOTED, Email
 from jupyter_pdflow.stores.tinydb import layout, storage
 from jupyter_pdflow.stores.tinydb.folders import remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir, RecordFolder
-from jupyter_pdflow.stores.tinydb.record_types import QUOTED, Versions
+from jupyter_pdflow.stores.tinydb.record_types import Versions
 from jupyter_pdflow.stores.tinydb.records import quarantine
 from jupyter_pdflow.stores.tinydb.validation import is_id
 

@@ -33,11 +33,11 @@ from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
 from jupyter_pdflow.maintenance.inventory import Inventory, check_runs
 from jupyter_pdflow.rules.run import Run, RunStatus
 from jupyter_pdflow.server.links import tokens
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import QUOTED, Email
 from jupyter_pdflow.stores.tinydb import appended, layout, storage
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
-from jupyter_pdflow.stores.tinydb.record_types import QUOTED, Versions, history_in
+from jupyter_pdflow.stores.tinydb.record_types import Versions, history_in
 
 # --- export ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import Struct, convert, field
 from slugify import slugify
 
+from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
 from jupyter_pdflow.rules.run import (
     Decision,
     Error,
@@ -20,6 +21,9 @@ from jupyter_pdflow.rules.run import (
     StepStatus,
     Usage,
 )
+
+QUOTED = 100
+"""Maximum number of characters of an invalid id that a message quotes."""
 
 
 class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
@@ -207,6 +211,25 @@ def change_of(run: Run) -> RunChange:
     )
 
 
+def unknown_run(run_id: str) -> NotFoundError:
+    """Return the error for a run that is not stored."""
+    return NotFoundError(f"There is no run {run_id[:QUOTED]!r}.")
+
+
+def check_ended(run: Run) -> None:
+    """Check that a run has ended, and so may be removed; `RunActiveError` if it has not."""
+    if not run.ended:
+        msg = f"Run {run.id} is {run.status}; cancel it first, or wait until it has ended."
+        raise RunActiveError(msg)
+
+
+def not_removed(run_id: str, error: OSError) -> StorageUnavailableError:
+    """Return the error for a run of which a file can't be removed."""
+    reason = error.strerror or error
+    msg = f"Run {run_id} can't be removed completely: {reason}; remove it again later."
+    return StorageUnavailableError(msg)
+
+
 class Lapsed(NamedTuple):
     """An attempt of a run whose executing process is gone."""
 
@@ -232,6 +255,11 @@ class IdempotencyKey(Struct, frozen=True, kw_only=True):
     scope: str
     key: str
     expires_at: datetime
+
+    def digest(self) -> bytes:
+        """Return what a store keeps the key by, 32 bytes: the client's text may be anything."""
+        text = f"{self.scope}\0{self.key}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).digest()
 
 
 class ScheduleMark(Struct, frozen=True, kw_only=True):

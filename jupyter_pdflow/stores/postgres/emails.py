@@ -10,7 +10,7 @@ from msgspec.json import Decoder, encode
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.settings import Limits
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import QUOTED, Email
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
 from jupyter_pdflow.stores.tinydb.emails import email_of
 from jupyter_pdflow.stores.tinydb.validation import is_id
@@ -51,7 +51,7 @@ class Emails:
                 row = await found.fetchone()
             if row is not None:
                 return _EMAIL.decode(row[0])
-        msg = f"There is no email {email_id[:100]!r}."
+        msg = f"There is no email {email_id[:QUOTED]!r}."
         raise NotFoundError(msg)
 
     async def newest(self, limit: int) -> list[Email]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import os
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +20,6 @@ from msgspec.structs import replace
 from jupyter_pdflow.exceptions import (
     NotFoundError,
     PDFlowError,
-    RunActiveError,
     RunDeletedError,
     StoredFileError,
 )
@@ -41,16 +39,19 @@ from jupyter_pdflow.stores import (
     ScheduleMark,
     StepOutputs,
     change_of,
+    check_ended,
     summary_of,
+    unknown_run,
 )
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
 from jupyter_pdflow.stores.postgres.emails import Emails
+from jupyter_pdflow.stores.postgres.outputs import Outputs
+from jupyter_pdflow.stores.postgres.starts import Starts
 from jupyter_pdflow.stores.postgres.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.appended import HISTORY_KEPT
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index_source import fold, search_text
-from jupyter_pdflow.stores.tinydb.outputs import EXECUTIONS_KEPT, dropped_note
 from jupyter_pdflow.stores.tinydb.runs import FOREIGN
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, is_id
 from jupyter_pdflow.threads import in_thread
@@ -59,7 +60,7 @@ LEASE = timedelta(seconds=15)
 """How long a process executes a run without renewing its lease."""
 
 _RUN, _SUMMARY = Decoder(Run), Decoder(RunSummary)
-_ENTRY, _OUTPUTS = Decoder(HistoryEntry), Decoder(list[Output])
+_ENTRY = Decoder(HistoryEntry)
 
 
 class PostgresTransaction:
@@ -155,6 +156,8 @@ class PostgresStore:
         self._folders = folders
         self._lease = lease
         self._emails = Emails(self.database, limits)
+        self._outputs = Outputs(self.database)
+        self._starts = Starts(self.database)
         self._workflows = Workflows(self.database)
         self._changes = Changes(conninfo)
 
@@ -185,13 +188,13 @@ class PostgresStore:
         """Store a new run, or return the run that was created with the same key."""
         async with self.database.connection() as connection, connection.transaction():
             if key is not None:
-                other = await _reserve(connection, key, run)
+                other = await self._starts.reserve(connection, key, run)
                 if other is not None:
                     return await self._started_before(connection, other)
             await connection.execute(_INSERT_RUN, _columns(run, self._lease))
             await self._follow(connection, run, entries, first=1)
             if mark is not None:
-                await connection.execute(_PUT_MARK, (mark.workflow_id, mark.trigger_id, mark.at))
+                await self._starts.put_mark(connection, mark)
         return run
 
     async def _started_before(self, connection: Connection, run_id: str) -> Run:
@@ -223,12 +226,12 @@ class PostgresStore:
     async def load(self, connection: Connection, run_id: str, *, lock: bool = False) -> Run:
         """Return a run, and lock its row if that is asked for; as `get`."""
         if not is_id(run_id):
-            raise _unknown(run_id)
+            raise unknown_run(run_id)
         select = "SELECT record FROM pdflow.runs WHERE id = %s"
         found = await connection.execute(f"{select} FOR UPDATE" if lock else select, (run_id,))
         row = await found.fetchone()
         if row is None:
-            raise _unknown(run_id)
+            raise unknown_run(run_id)
         return _read_run(run_id, row[0])
 
     async def update(
@@ -324,36 +327,11 @@ class PostgresStore:
 
     async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
         """Return the outputs of a run by step name; empty if it has none."""
-        if not is_id(run_id):
-            return {}
-        async with self.database.connection() as connection:
-            dropped = await connection.execute(
-                "SELECT step, count FROM pdflow.dropped_outputs WHERE run_id = %s", (run_id,)
-            )
-            found = {step: [dropped_note(count)] async for step, count in dropped}
-            shown = await connection.execute(
-                "SELECT step, outputs FROM pdflow.outputs WHERE run_id = %s ORDER BY stored_at",
-                (run_id,),
-            )
-            async for step, outputs in shown:
-                found.setdefault(step, []).extend(_OUTPUTS.decode(outputs))
-        return found
+        return await self._outputs.get(run_id)
 
     async def put_outputs(self, connection: Connection, run_id: str, shown: StepOutputs) -> None:
         """Store the outputs of one execution, in place of those of an earlier attempt."""
-        key = (run_id, shown.step, shown.execution)
-        await connection.execute(
-            "DELETE FROM pdflow.outputs WHERE (run_id, step, execution) = (%s, %s, %s)", key
-        )
-        if not shown.outputs:
-            return
-        await connection.execute(
-            "INSERT INTO pdflow.outputs (run_id, step, execution, outputs) VALUES (%s, %s, %s, %s)",
-            (*key, encode(shown.outputs)),
-        )
-        dropped = await connection.execute(_DROP_OUTPUTS, (run_id, shown.step, EXECUTIONS_KEPT))
-        if dropped.rowcount > 0:
-            await connection.execute(_COUNT_DROPPED, (run_id, shown.step, dropped.rowcount))
+        await self._outputs.put(connection, run_id, shown)
 
     # --- removal ---
 
@@ -383,26 +361,18 @@ class PostgresStore:
     async def _delete(self, run_id: str) -> None:
         async with self.database.connection() as connection, connection.transaction():
             run = await self.load(connection, run_id, lock=True)
-            if not run.ended:
-                msg = f"Run {run_id} is {run.status}; cancel it first, or wait until it has ended."
-                raise RunActiveError(msg)
+            check_ended(run)
             if self._folders is not None:
                 await in_thread(self._folders.remove, [run_id])
             await connection.execute("DELETE FROM pdflow.runs WHERE id = %s", (run_id,))
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
         """Return for what time each schedule of a workflow has started a run last, by trigger."""
-        async with self.database.connection() as connection:
-            found = await connection.execute(
-                "SELECT trigger_id, at FROM pdflow.schedule_marks WHERE workflow_id = %s",
-                (workflow_id,),
-            )
-            return {trigger_id: at async for trigger_id, at in found}
+        return await self._starts.marks(workflow_id)
 
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired."""
-        async with self.database.connection() as connection:
-            await connection.execute("DELETE FROM pdflow.keys WHERE expires_at <= %s", (now,))
+        await self._starts.remove_expired(now)
 
     async def changes(self) -> AsyncIterator[RunChange]:
         """Return an iterator over the changes of runs of all processes from now on."""
@@ -536,11 +506,6 @@ UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(up
 WHERE id = %(id)s
 """
 
-_PUT_MARK = """
-INSERT INTO pdflow.schedule_marks VALUES (%s, %s, %s)
-ON CONFLICT (workflow_id, trigger_id) DO UPDATE SET at = excluded.at
-"""
-
 _TAKE_LAPSED = """
 UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s
 WHERE id IN (SELECT id FROM pdflow.runs WHERE lease_until < clock_timestamp()
@@ -555,37 +520,6 @@ UPDATE pdflow.runs SET due_at = %s FROM taken WHERE runs.id = taken.id
 RETURNING taken.due_at, runs.id
 """
 
-_DROP_OUTPUTS = """
-DELETE FROM pdflow.outputs WHERE (run_id, step, execution) IN (
-    SELECT run_id, step, execution FROM pdflow.outputs WHERE run_id = %s AND step = %s
-    ORDER BY stored_at DESC OFFSET %s)
-"""
-
-_COUNT_DROPPED = """
-INSERT INTO pdflow.dropped_outputs VALUES (%s, %s, %s)
-ON CONFLICT (run_id, step) DO UPDATE SET count = dropped_outputs.count + excluded.count
-"""
-
-_RESERVE = """
-INSERT INTO pdflow.keys VALUES (%s, %s, %s)
-ON CONFLICT (hash) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at
-    WHERE keys.expires_at <= %s
-RETURNING run_id
-"""
-
-
-async def _reserve(connection: Connection, key: IdempotencyKey, run: Run) -> str | None:
-    """Store a key for a new run; return the id of the run that has it, if it is another one."""
-    text = f"{key.scope}\0{key.key}".encode("utf-8", "surrogatepass")
-    digest = hashlib.sha256(text).digest()
-    # Another process that stores the same key waits here until that transaction has ended.
-    stored = await connection.execute(_RESERVE, (digest, run.id, key.expires_at, run.created_at))
-    if await stored.fetchone() is not None:
-        return None
-    found = await connection.execute("SELECT run_id FROM pdflow.keys WHERE hash = %s", (digest,))
-    run_id: str = (await one(found))[0]
-    return run_id
-
 
 def _read_run(run_id: str, record: bytes) -> Run:
     try:
@@ -598,10 +532,6 @@ def _read_run(run_id: str, record: bytes) -> Run:
         msg = f"Run {run_id} can't be used: {flaw}."
         raise StoredFileError(msg)
     return run
-
-
-def _unknown(run_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no run {run_id[:100]!r}.")
 
 
 def _words(search: str | None) -> builtins.list[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 from jupyter_pdflow.clock import Deadlines, utc_now
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import OutboxMessage
-from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores import QUOTED, Email
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
-from jupyter_pdflow.stores.tinydb.record_types import EMAIL, QUOTED
+from jupyter_pdflow.stores.tinydb.record_types import EMAIL
 from jupyter_pdflow.stores.tinydb.records import Records
 from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id

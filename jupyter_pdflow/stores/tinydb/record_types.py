@@ -14,7 +14,7 @@ from jupyter_pdflow.exceptions import HalfWrittenError, StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
-from jupyter_pdflow.stores import Email, StepOutputs, run_of
+from jupyter_pdflow.stores import QUOTED, Email, StepOutputs, run_of
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.storage import (
     FORMAT,
@@ -34,8 +34,6 @@ from jupyter_pdflow.stores.tinydb.validation import (
 R = TypeVar("R", bound=Struct)
 
 SUFFIX = ".json"
-QUOTED = 100
-"""Maximum number of characters of an invalid id that a message quotes."""
 
 
 class RecordType(NamedTuple, Generic[R]):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from ulid import ULID
 
-from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StoredFileError
+from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.stores import check_ended, unknown_run
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
-from jupyter_pdflow.stores.tinydb.record_types import QUOTED, RUN, id_of
+from jupyter_pdflow.stores.tinydb.record_types import RUN, id_of
 from jupyter_pdflow.stores.tinydb.records import RecordCache
 from jupyter_pdflow.stores.tinydb.validation import LAST_YEAR
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
@@ -90,10 +91,9 @@ class Runs:
         """
         if run_id not in self._active_ids:
             if not self._finished.has(run_id):
-                raise _unknown(run_id)
-        elif not (run := self.get(run_id)).ended:
-            msg = f"Run {run_id} is {run.status}; cancel it first, or wait until it has ended."
-            raise RunActiveError(msg)
+                raise unknown_run(run_id)
+        else:
+            check_ended(self.get(run_id))
 
     def get(self, run_id: str) -> Run:
         """Read a run.
@@ -110,7 +110,7 @@ class Runs:
             return records.get(run_id)
         except StoredFileError as error:
             if not records.has(run_id):  # asked for only now: most reads succeed
-                raise _unknown(run_id) from None
+                raise unknown_run(run_id) from None
             logger.error("Run %s can't be read: %s", run_id, error)
             raise
 
@@ -181,8 +181,3 @@ class Runs:
             with suppress(StoredFileError):
                 return self._active.history(run_id)
         return self._finished.history(run_id)
-
-
-def _unknown(run_id: str) -> NotFoundError:
-    msg = f"There is no run {run_id[:QUOTED]!r}."
-    return NotFoundError(msg)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -67,7 +66,7 @@ class Keys:
         PDFlowError
             As `load`, but for `NotFoundError`.
         """
-        key_id = _id_of(key)
+        key_id = key.digest().hex()
         async with self._locks.of(key_id):
             record = self._record_of(key_id, run.created_at)
             other = None if record is None else _run_of(record, load)
@@ -177,9 +176,3 @@ def _run_of(record: KeyRecord, load: Callable[[str], Run]) -> Run | None:
             "more. Use another key to start another run."
         )
         raise RunDeletedError(msg) from None
-
-
-def _id_of(key: IdempotencyKey) -> str:
-    """Return a name for the key's file: the client's text may be anything."""
-    text = f"{key.scope}\0{key.key}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(text).hexdigest()

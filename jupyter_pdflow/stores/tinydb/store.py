@@ -37,6 +37,7 @@ from jupyter_pdflow.stores import (
     ScheduleMark,
     StepOutputs,
     change_of,
+    not_removed,
     run_of,
 )
 from jupyter_pdflow.stores.tinydb.emails import Emails
@@ -314,9 +315,7 @@ class TinyDBStore:
                 # Held, so that a task that is canceled leaves no run half removed.
                 await held(asyncio.ensure_future(self._delete(run_id)))
             except OSError as error:
-                reason = error.strerror or error
-                msg = f"Run {run_id} can't be removed completely: {reason}; remove it again later."
-                failed[run_id] = StorageUnavailableError(msg)
+                failed[run_id] = not_removed(run_id, error)
             except PDFlowError as error:
                 failed[run_id] = error
         return failed
