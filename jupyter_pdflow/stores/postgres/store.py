@@ -40,6 +40,7 @@ from jupyter_pdflow.stores import (
     StepOutputs,
     change_of,
     check_ended,
+    not_removed,
     summary_of,
     unknown_run,
 )
@@ -363,7 +364,9 @@ class PostgresStore:
             run = await self.load(connection, run_id, lock=True)
             check_ended(run)
             if self._folders is not None:
-                await in_thread(self._folders.remove, [run_id])
+                unremoved = await in_thread(self._folders.remove, [run_id])
+                if unremoved:
+                    raise not_removed(run_id, unremoved[run_id])
             await connection.execute("DELETE FROM pdflow.runs WHERE id = %s", (run_id,))
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
