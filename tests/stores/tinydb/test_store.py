@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -213,9 +214,9 @@ class TestLists:
         runs = [await make(store, ended=ended) for ended in (False, True)]
         go_on = threading.Event()
 
-        def wait(_: FolderSource) -> list[tuple[str, Stamp]]:
-            go_on.wait(60)
-            return []
+        def wait(_: FolderSource) -> Iterator[tuple[str, Stamp]]:
+            go_on.wait(60)  # in the index's thread, as the first one is asked for there
+            yield from ()
 
         with monkeypatch.context() as patch:
             patch.setattr(FolderSource, "run_stamps", wait)
