@@ -216,7 +216,7 @@ class AppendedJSONStorage(Storage):
         line = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
         with AppendedFile(str(self._path)) as file:
             file.append(line)
-            file.sync()
+            file.sync(set())
 
 
 class AppendedFile:
@@ -235,11 +235,10 @@ class AppendedFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._is_new = not os.path.lexists(path)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd, self._is_new = _open_or_make(path)
         try:
-            self._inode = os.fstat(self._fd).st_ino
-            self._size = self._cut_off()
+            status = os.fstat(self._fd)
+            self._inode, self._size = status.st_ino, self._cut_off(status.st_size)
         except OSError:
             self.close()
             raise
@@ -266,16 +265,27 @@ class AppendedFile:
             raise
         self._size, self._newest = end, len(line) + 1
 
-    def sync(self) -> None:
+    def begin_sync(self) -> None:
+        """Have the line that was appended last written to the disk, without waiting for it."""
+        if hasattr(os, "posix_fadvise"):
+            at, size = self._size - self._newest, self._newest
+            with suppress(OSError):  # it is a hint; `sync` tells of errors
+                os.posix_fadvise(self._fd, at, size, os.POSIX_FADV_DONTNEED)
+
+    def sync(self, synced: set[str]) -> None:
         """Make the line that was appended last durable, and the name of a new file.
+
+        A directory in `synced` was synced since its files were made; this one is added.
 
         If that fails, the line is cut off, because what is not durable must not be read, and the
         file is to be closed.
         """
         try:
             sync_data(self._fd)
-            if self._is_new:
-                sync_directory(os.path.dirname(self.path))  # noqa: PTH120  half the time of Path
+            directory = os.path.dirname(self.path)  # noqa: PTH120  half the time of Path
+            if self._is_new and directory not in synced:
+                sync_directory(directory)
+                synced.add(directory)
         except OSError:
             self._size -= self._newest
             self._cut_back()
@@ -336,10 +346,19 @@ class AppendedFile:
             if self._size == 0:
                 os.unlink(self.path)  # noqa: PTH108
 
-    def _cut_off(self) -> int:
+    def _cut_off(self, size: int) -> int:
         """Cut off what was never answered for; return the size of the rest."""
-        size = os.fstat(self._fd).st_size
-        whole = _tail_of(self._fd, size).size if size else 0
-        if whole < size:
-            os.ftruncate(self._fd, whole)
+        if size == 0 or os.pread(self._fd, 1, size - 1) == _NEWLINE:
+            return size
+        whole = _tail_of(self._fd, size).size
+        os.ftruncate(self._fd, whole)
         return whole
+
+
+def _open_or_make(path: str) -> tuple[int, bool]:
+    """Open a file to write; return its descriptor, and whether it is new."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(path, flags), False
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True

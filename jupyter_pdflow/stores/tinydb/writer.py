@@ -28,6 +28,9 @@ from jupyter_pdflow.threads import held
 MOST_OPEN = 256
 """Maximum number of files that stay open."""
 
+BEGUN_TOGETHER = 4
+"""Number of writes from which beginning all syncs before the first saves more than it costs."""
+
 Stamp: TypeAlias = tuple[int, int, int]
 """What tells one state of a file from another: inode, time of the last change, size."""
 
@@ -148,6 +151,7 @@ class _OpenFiles:
     def __init__(self) -> None:
         self._open: OrderedDict[str, AppendedFile] = OrderedDict()
         self._large: list[AppendedFile] = []
+        self._synced_directories: set[str] = set()
 
     def __enter__(self) -> None:
         pass
@@ -159,7 +163,9 @@ class _OpenFiles:
     def carry_out(self, writes: list[Write]) -> list[Stamp | Exception]:
         """Write, sync, and then move and remove; a write that fails leaves the others alone."""
         results: list[Stamp | Exception | None] = [None] * len(writes)
-        for step in (self._write, self._sync, self._finish):
+        self._synced_directories.clear()
+        begin = [self._begin_sync] if len(writes) >= BEGUN_TOGETHER else []
+        for step in (self._write, *begin, self._sync, self._finish):
             for number, write in enumerate(writes):
                 if isinstance(results[number], Exception):
                     continue
@@ -189,10 +195,15 @@ class _OpenFiles:
         else:
             write_synced(write.path + TEMPORARY, write.content)
 
+    def _begin_sync(self, write: Write) -> None:
+        """Begin to write a line to the disk: lines that were begun share a commit of ext4."""
+        if write.append and write.content:
+            self._open[write.path].begin_sync()
+
     def _sync(self, write: Write) -> None:
         if write.append:
             if write.content:
-                self._open[write.path].sync()
+                self._open[write.path].sync(self._synced_directories)
         else:
             os.replace(write.path + TEMPORARY, write.path)  # noqa: PTH105
             sync_directory(os.path.dirname(write.path))  # noqa: PTH120

@@ -40,7 +40,7 @@ def append(path: Path, *lines: bytes) -> None:
     with AppendedFile(str(path)) as file:
         for each in lines:
             file.append(each)
-            file.sync()
+            file.sync(set())
 
 
 @pytest.fixture
@@ -153,15 +153,15 @@ def test_what_can_not_be_synced_is_not_read(path: Path, monkeypatch: pytest.Monk
 
     with AppendedFile(str(path)) as file:
         file.append(line(1))
-        file.sync()
+        file.sync(set())
         file.append(line(2))
         with monkeypatch.context() as patched:
             patched.setattr(appended, "sync_data", fail)
             with pytest.raises(OSError, match="Input/output"):
-                file.sync()
+                file.sync(set())
         assert number_of(path) == 1
         file.append(line(3))
-        file.sync()
+        file.sync(set())
     assert path.read_bytes() == line(1) + b"\n" + line(3) + b"\n"
 
 
@@ -198,7 +198,7 @@ def test_a_new_file_that_can_not_be_synced_is_removed(
             patched.setattr(appended, name, fail)
             file.append(line(1))
             with pytest.raises(OSError, match="Input/output"):
-                file.sync()
+                file.sync(set())
         assert not path.exists()
 
 
@@ -214,7 +214,7 @@ def test_the_first_error_is_raised_if_nothing_works(
         patched.setattr(os, "ftruncate", lambda fd, size: fail(fd, errno.EROFS))
         file.append(line(2))
         with pytest.raises(OSError, match="Input/output"):
-            file.sync()
+            file.sync(set())
     append(path, line(3))
     assert number_of(path) == 3
 

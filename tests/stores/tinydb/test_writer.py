@@ -197,3 +197,16 @@ async def test_a_task_that_is_canceled_waits_until_its_write_is_done(
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert storage.read_file(str(tmp_path / "r.jsonl")) == b"1\n"
+
+
+def test_a_directory_is_synced_once_for_the_files_that_a_batch_makes_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(appended, "sync_directory", synced.append)
+    files = writer._OpenFiles()
+    with files:
+        for batch in (range(5), range(5, 7)):
+            writes = [line(tmp_path / f"{number}.jsonl", b"{}") for number in batch]
+            assert not any(isinstance(done, Exception) for done in files.carry_out(writes))
+    assert synced == [str(tmp_path)] * 2
