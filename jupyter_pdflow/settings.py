@@ -8,6 +8,9 @@ from pathlib import Path
 DATA_DIR_VARIABLE = "JUPYTER_PDFLOW_DATA_DIR"
 """The server's data directory, in its kernels; set by the server."""
 
+DATABASE_URL_VARIABLE = "JUPYTER_PDFLOW_DATABASE_URL"
+"""The default of ``PDFlow.database_url``; set by the user."""
+
 HUB_TOKEN_VARIABLE = "JUPYTERHUB_API_TOKEN"  # noqa: S105  the variable's name
 """A token for the servers of this JupyterHub user; set by JupyterHub."""
 
@@ -89,6 +92,12 @@ class Settings:
     ----------
     data_dir, files_dir : Path
         Absolute paths.
+    database_url : str
+        The database that processes share; empty for the data directory.
+    queues : list of str
+        The queues whose runs this process executes.
+    worker_name : str
+        Empty if it is not configured.
     public_url : str
         Empty if it is not configured.
     smtp_url : str
@@ -99,6 +108,9 @@ class Settings:
 
     data_dir: Path
     files_dir: Path
+    database_url: str
+    queues: list[str]
+    worker_name: str
     public_url: str
     max_kernels: int
     idle_kernel_seconds: float

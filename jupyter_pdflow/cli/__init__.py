@@ -16,6 +16,9 @@ from jupyter_pdflow.rules.run import STATUSES
 
 REFUSED, INTERRUPTED = 2, 130
 
+SERVERS = ("serve", "worker")
+"""Commands that take the options of Jupyter Server, too."""
+
 EPILOG = (
     "Exit status: 0 success, 1 the run failed or the doctor found problems, 2 the command could not "
     "be carried out, 3 the run was canceled, 130 interrupted (the run is kept)."
@@ -65,8 +68,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``command`` in the result names the subcommand."""
-    return _parser().parse_args(arguments)
+    """Parse the command line; ``command`` in the result names the subcommand.
+
+    ``rest`` has the options that are Jupyter Server's, for the commands that start one.
+    """
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command not in SERVERS:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(command)
     _add_export(command)
     _add_import(command)
+    _add_migrate(command)
+    _add_serve(command)
+    _add_worker(command)
     return parser
 
 
@@ -198,6 +212,60 @@ def _add_import(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="also import runs that are queued or were running; the next server executes them",
     )
     _add_data_dir(import_)
+
+
+def _add_migrate(command: Callable[..., argparse.ArgumentParser]) -> None:
+    details = (
+        "Several processes may do so at once. The role has to be allowed to create a schema in the "
+        "database; it need not be a superuser."
+    )
+    migrate = command("migrate", "make or update the tables of a database", details=details)
+    _add_database(migrate)
+    migrate.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="store the address that links start with, for all processes that have no "
+        "PDFlow.public_url of their own",
+    )
+
+
+def _add_serve(command: Callable[..., argparse.ArgumentParser]) -> None:
+    details = (
+        "Serves links, the API and /metrics, and no notebooks. It is meant to be always on, while "
+        "Jupyter servers come and go. Options of Jupyter Server, such as --ip, --port and "
+        "--PDFlow.max_kernels=0, can follow."
+    )
+    serve = command("serve", "serve the workflows of a database or data directory", details=details)
+    _add_database(serve)
+
+
+def _add_worker(command: Callable[..., argparse.ArgumentParser]) -> None:
+    details = (
+        "Needs a database. SIGTERM or Ctrl-C lets the steps that are executing end first; a second "
+        "one ends them, and other workers execute them again. Options of Jupyter Server, such as "
+        "--gateway-url, can follow."
+    )
+    worker = command("worker", "execute steps for the servers of a database", details=details)
+    _add_database(worker)
+    worker.add_argument(
+        "--kernels", metavar="N", type=_positive_number, help="at most N kernels; by default 1 for each CPU"
+    )
+    worker.add_argument(
+        "--queue",
+        metavar="NAME",
+        action="append",
+        help='only runs of this queue, see %%queue; may be repeated; by default "default"',
+    )
+    worker.add_argument("--name", metavar="NAME", help="its name in lists; by default HOST:PID")
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="the database; by default $JUPYTER_PDFLOW_DATABASE_URL, or PDFlow.database_url in "
+        "Jupyter's configuration files",
+    )
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -237,6 +237,14 @@ def cancel(options: Namespace) -> int:
     return DONE
 
 
+def _serve(options: Namespace) -> int:
+    """Carry out a command that works on a database, or starts a process that does."""
+    from jupyter_pdflow.cli import servers
+
+    commands = {"migrate": servers.migrate, "serve": servers.serve, "worker": servers.worker}
+    return commands[options.command](options)
+
+
 def _maintain(options: Namespace) -> int:
     """Carry out a command that works on a data directory, without a server."""
     # Imported here, because it takes a while and the other commands do without.
@@ -265,6 +273,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "resume": resume,
     "cancel": cancel,
     **dict.fromkeys(("doctor", "export", "import"), _maintain),
+    **dict.fromkeys(("migrate", "serve", "worker"), _serve),
 }
 
 

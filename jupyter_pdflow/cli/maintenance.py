@@ -162,7 +162,7 @@ def _data_dir(given: Namespace) -> DataDir:
 
 def find_data_dir(given: str | None) -> Path:
     """Return the data directory that was given, or that a server of this environment has."""
-    chosen = given or os.environ.get(DATA_DIR_VARIABLE) or _configured("data_dir")
+    chosen = given or os.environ.get(DATA_DIR_VARIABLE) or configured("data_dir")
     path = Path(chosen) if chosen else Path(jupyter_data_dir()) / "pdflow"
     return path.expanduser().absolute()
 
@@ -173,7 +173,7 @@ def find_files_dir(given: str | None, data_dir: Path) -> Path:
         noted = read_file(str(data_dir / NOTE)).decode("utf-8", "surrogateescape")
     except OSError:
         noted = ""
-    chosen = given or noted or _configured("files_dir")
+    chosen = given or noted or configured("files_dir")
     return (Path(chosen) if chosen else data_dir / FILES).expanduser().absolute()
 
 
@@ -183,7 +183,7 @@ class _Server(JupyterApp):
     name = "jupyter-server"
 
 
-def _configured(trait: str) -> str:
+def configured(trait: str) -> str:
     """Return what the configuration files set; a server's command line can't be known."""
     app = _Server()
     app.load_config_file()

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from jupyter_pdflow.engine.queue import Admission, Claims, Slot, WaitingRun, WaitingRuns, Work
+from jupyter_pdflow.engine.local_queue import Admission, Claims, Slot, WaitingRun, WaitingRuns, Work
+from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.updates import RetriedUpdates, RunUpdates, log_failure
 from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
 from jupyter_pdflow.kernels.kernel import Kernel
@@ -19,6 +20,7 @@ from jupyter_pdflow.rules.execution import is_alone
 from jupyter_pdflow.rules.run import Error, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
+from jupyter_pdflow.threads import in_slices
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class Executor:
         The kernels.
     on_begin : callable
         Called with the seconds for which a run was ready, when its step is given to a kernel.
+    queue : Queue, optional
+        What hands out the runs that are ready. Without one, this process makes all runs ready, and
+        executes them.
     limits : Limits
         How soon a failed write is tried again.
     """
@@ -54,13 +59,17 @@ class Executor:
         pool: KernelPool,
         on_begin: Callable[[float], object],
         *,
+        queue: Queue | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         self._runs = runs
         self._updates = RetriedUpdates(runs, limits)
         self._pool = pool
+        self._queue = queue
         self._stopping = False
         self._works: dict[str, Work] = {}
+        self._handed_out: dict[str, asyncio.Future[bool]] = {}
+        self._one_left = asyncio.Event()
         self._waiting = WaitingRuns(pool, self._version_of, self._start_queued)
         self._on_begin = on_begin
         self._admission = Admission()
@@ -74,9 +83,23 @@ class Executor:
         return bool(self._works or self._waiting or self._updates.tasks)
 
     @property
-    def executing(self) -> int:
-        """Number of runs whose step has begun, among them those whose setup runs."""
-        return sum(work.begun for work in self._works.values())
+    def executing(self) -> dict[str, Run]:
+        """The runs whose step has begun, as it was stored last; among them those in their setup."""
+        return {work.run_id: work.run for work in self._works.values() if work.run and work.begun}
+
+    async def open(self, ready: Callable[[], Awaitable[list[str]]]) -> None:
+        """Begin to execute runs.
+
+        Parameters
+        ----------
+        ready : callable
+            Returns the ids of the runs that are ready; called if no queue hands them out.
+        """
+        if self._queue is not None:
+            self._queue.open(self.work, self.wait_for_room)
+        else:
+            async for run_id in in_slices(await ready()):
+                self.enqueue(run_id)
 
     def prestart(self, workflow: Workflow) -> None:
         """Start a kernel in advance for runs of a workflow."""
@@ -93,6 +116,8 @@ class Executor:
             A kernel that has to go to `execute` or `give_back`; None if the run has to queue.
         """
         if self._stopping or not run.ready or run.id in self._works or is_alone(run):
+            return None
+        if self._queue is not None and run.queue not in self._queue.names:
             return None
         if not self._admission.try_enter():
             return None
@@ -111,9 +136,51 @@ class Executor:
             self._claims.end(run_id)
 
     def enqueue(self, run_id: str) -> None:
-        """Execute a run that is ready as soon as a kernel is free, unless the server stops."""
-        if run_id not in self._works and not self._stopping:
+        """Execute a run that is ready as soon as a kernel is free, unless the server stops.
+
+        If there is a queue, it hands out the run.
+        """
+        if self._queue is None and run_id not in self._works and not self._stopping:
             self._waiting.add(run_id)
+
+    async def work(self, run_id: str) -> bool:
+        """Execute a run that a queue hands out; return when its step has begun.
+
+        Returns
+        -------
+        bool
+            Whether the step has begun, or the run is not ready. False if no kernel is free, or the
+            run still has its last one: the run is to be handed out again.
+        """
+        if self._stopping or self._is_full or run_id in self._works or run_id in self._handed_out:
+            return False
+        taken = self._handed_out[run_id] = asyncio.get_running_loop().create_future()
+        try:
+            version = await self._version_of(run_id)
+            if version is not None:
+                await self._waiting.add_of(run_id, version)
+            return version is None or await taken
+        finally:
+            del self._handed_out[run_id]
+            if run_id in self._waiting:
+                self._waiting.remove(run_id)
+            self._one_left.set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until this process can execute another run."""
+        while self._is_full and not self._stopping:
+            self._one_left.clear()
+            await self._one_left.wait()
+
+    @property
+    def _is_full(self) -> bool:
+        return len({*self._works, *self._handed_out}) >= self._pool.max_kernels
+
+    def _answer_queue(self, run_id: str, *, taken: bool) -> None:
+        """Tell `work` that the step of a run has begun, or that it is to be handed out again."""
+        answer = self._handed_out.get(run_id)
+        if answer is not None and not answer.done():
+            answer.set_result(taken)
 
     def execute(self, run: Run, kernel: Kernel) -> None:
         """Execute a run whose step has begun, in a kernel from `claim`."""
@@ -142,17 +209,23 @@ class Executor:
 
     def dequeue(self, run_id: str) -> None:
         """Take a run that has ended out of the queue for a kernel."""
-        self._waiting.remove(run_id)
+        if run_id in self._waiting:
+            self._waiting.remove(run_id)
+            self._answer_queue(run_id, taken=True)
         if run_id in self._works:
             self._works[run_id].cancel()
 
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for those that are executing."""
+        await self.drain(GRACE_SECONDS)
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Begin no further step, and wait for those that are executing, without limit if None."""
         await self._begin_no_more()
         for work in self._works.values():
             work.cancel()
         if tasks := [*self._tasks(), *self._updates.tasks]:
-            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+            await asyncio.wait(tasks, timeout=timeout)
 
     async def close(self) -> None:
         """Requeue the runs whose steps have not ended, and end the kernels."""
@@ -166,14 +239,21 @@ class Executor:
         await asyncio.gather(*interrupts, return_exceptions=True)
         await _cancel([*self._tasks(), *self._interrupts])
         await self._updates.close()
+        if self._queue is not None:
+            await self._queue.close()
         await self._pool.shutdown()
 
     async def _begin_no_more(self) -> None:
         self._stopping = True
+        self._one_left.set()
         self._updates.begin_next = False
+        if self._queue is not None:
+            await self._queue.stop()
         await self._claims.wait_ended()
         self._pool.stop()
         self._waiting.stop()
+        for run_id in self._handed_out.keys() - self._works.keys():
+            self._answer_queue(run_id, taken=False)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [work.task for work in self._works.values() if work.task is not None]
@@ -190,16 +270,21 @@ class Executor:
     # --- the task of a run ------------------------------------------------------------
 
     async def _run(self, work: Work) -> None:
+        done = False
         try:
             await self._execute_or_fail(work)
+            done = not self._stopping
         except GatewayError as error:
             self._retry(work, error)
         except Exception as error:  # noqa: BLE001  it is logged
             log_failure(work.run_id, error)
+            done = True
         finally:
             if work.slot.owned:
                 self._pool.give_back(work.slot.kernel)
             del self._works[work.run_id]
+            self._answer_queue(work.run_id, taken=done)
+            self._one_left.set()
 
     async def _execute_or_fail(self, work: Work) -> None:
         try:
@@ -284,6 +369,7 @@ class Executor:
             # Begun before the setup: a setup that ends the server counts as a crash of the step.
             with work.while_cancelable():
                 run = await self._updates.begin(work.run_id)
+            self._answer_queue(work.run_id, taken=True)  # who executes it is stored
             if run is not None and work.slot.kernel is not None:
                 work.run = run
                 with self._preparing(work):

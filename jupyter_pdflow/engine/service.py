@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -11,7 +13,9 @@ from typing import Any
 
 from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.engine.executor import Executor
-from jupyter_pdflow.engine.queue import Ids
+from jupyter_pdflow.engine.leases import Leases
+from jupyter_pdflow.engine.local_queue import Ids
+from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import (
     PDFlowError,
@@ -39,7 +43,7 @@ from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run
 from jupyter_pdflow.rules.transitions import Transition, apply, apply_all, is_of_attempt, new_run
-from jupyter_pdflow.rules.workflow import Source, Workflow
+from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE, Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
     Counts,
@@ -51,16 +55,14 @@ from jupyter_pdflow.stores import (
     RunQuery,
     RunSummary,
     StepOutputs,
+    WorkerState,
     check_ended,
 )
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.threads import held, in_slices
+from jupyter_pdflow.threads import held
 
 logger = logging.getLogger(__name__)
-
-LAPSED_AT_ONCE = 100
-"""Number of lapsed attempts that are asked for at once."""
 
 NEWEST_SECONDS = 5.0
 """Maximum time that starts wait for the id of the newest run, after the server has started."""
@@ -83,6 +85,10 @@ class Service:
         Returns the resume and the cancel URL of (run id, step, execution).
     on_begin : callable
         Called with the seconds for which a run was ready, when its step is given to a kernel.
+    queue : Queue, optional
+        What hands out runs to this process, if several processes share the store.
+    worker_name : str
+        The name of this process in lists of workers.
     """
 
     def __init__(
@@ -96,6 +102,8 @@ class Service:
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
         on_begin: Callable[[float], object] = lambda _: None,
+        queue: Queue | None = None,
+        worker_name: str = "",
         clock: Callable[[], datetime] = utc_now,
         limits: Limits = LIMITS,
     ) -> None:
@@ -107,7 +115,18 @@ class Service:
         self._links_for = links_for
         self._clock = clock
         self._scheduler = Scheduler(store, self._expire, clock, limits=limits)
-        self._executor = Executor(self, pool, on_begin, limits=limits)
+        self._pool = pool
+        self._worker_name = worker_name or f"{socket.gethostname()}:{os.getpid()}"
+        self._queues = [DEFAULT_QUEUE] if queue is None else list(queue.names)
+        self._executor = Executor(self, pool, on_begin, queue=queue, limits=limits)
+        self._leases = Leases(
+            store,
+            lambda: self._executor.executing,
+            self._executor.interrupt,
+            self._take_over,
+            lambda: self.worker() if pool.max_kernels else None,
+            clock,
+        )
         self._begin = Begin(owner=store.owner)
         self._ids = Ids()
         self._reading_newest: asyncio.Task[None] | None = None
@@ -122,11 +141,8 @@ class Service:
         crashes. After a `StorageUnavailableError`, which may come halfway, make another `Service`.
         """
         await self._store.open()
-        while lapsed := await self._store.lapsed(self._clock(), LAPSED_AT_ONCE):
-            for attempt in lapsed:
-                await self._take_from_lost_server(attempt)
-        async for run_id in in_slices(await self._store.ready()):
-            self._executor.enqueue(run_id)
+        await self._leases.open()
+        await self._executor.open(self._store.ready)
         # In a task: it may read a large folder, and links and paused runs do not need it.
         self._reading_newest = asyncio.create_task(self._read_newest(), name="read the newest id")
         self._scheduler.open()
@@ -164,22 +180,18 @@ class Service:
             exc_info=failure,
         )
 
-    async def _take_from_lost_server(self, lapsed: Lapsed) -> None:
-        """Take over one attempt; what is wrong with one run must not keep the server from starting."""
+    async def _take_over(self, lapsed: Lapsed) -> None:
         event = LeaseLapsed(
             step=lapsed.step,
             execution=lapsed.execution,
             attempt=lapsed.attempt,
             max_crashes=self._max_crashes,
         )
-        try:
-            await self._apply(lapsed.run_id, event)
-        except StorageUnavailableError:
-            raise
-        except Exception:
-            logger.exception(
-                "Run %s could not be taken over; the other runs continue.", lapsed.run_id
-            )
+        await self._apply(lapsed.run_id, event)
+
+    async def drain(self) -> None:
+        """Begin no further step, and wait until those that are executing have ended."""
+        await self._executor.drain()
 
     async def stop(self) -> None:
         """Begin no further step, and wait a short time for outcomes. Stored: those that came."""
@@ -193,6 +205,7 @@ class Service:
         await self._pruning.close()
         await self._scheduler.close()
         await self._executor.close()
+        await self._leases.close()
         await self._outbox.close()
         await self._store.close()
 
@@ -201,10 +214,20 @@ class Service:
         """Whether a run is queued or running."""
         return self._executor.busy
 
-    @property
-    def executing(self) -> int:
-        """Number of runs that this process executes now."""
-        return self._executor.executing
+    def worker(self) -> WorkerState:
+        """Return how this process is doing."""
+        return WorkerState(
+            name=self._worker_name,
+            host=socket.gethostname(),
+            queues=self._queues,
+            kernels=self._pool.max_kernels,
+            busy=len(self._executor.executing),
+            seen_at=self._clock(),
+        )
+
+    async def workers(self) -> list[WorkerState]:
+        """Return the processes that execute steps."""
+        return await self._store.workers() or [self.worker()]
 
     # --- workflows ---
 

@@ -39,7 +39,7 @@ class KernelPool:
     manager : MultiKernelManager
         Starts the kernels; see `jupyter_pdflow.kernels.manager.production_manager`.
     max_kernels : int
-        Maximum number of kernels, those that start or end included.
+        Maximum number of kernels, those that start or end included; 0 to execute nothing.
     idle_seconds : float
         How long an idle kernel is kept.
     prestarted_kernels : int
@@ -80,6 +80,8 @@ class KernelPool:
     async def check(self, kernel_name: str) -> None:
         """Check that a kernelspec can execute steps; one that was found good is not started again.
 
+        A pool without kernels can't know: its runs are executed elsewhere.
+
         Raises
         ------
         KernelSpecError
@@ -88,14 +90,15 @@ class KernelPool:
             The kernel gateway can't be reached.
         """
         async with self._checking:
-            if kernel_name not in self._checked:
+            if kernel_name not in self._checked and self.max_kernels:
                 await check_kernelspec(self._manager, kernel_name)
                 self._checked.add(kernel_name)
         self.prestart(kernel_name)
 
     def prestart(self, kernel_name: str) -> None:
         """Start kernels of this kernelspec ahead of runs, if the pool keeps prestarted ones."""
-        self._prestarted.prestart(kernel_name)
+        if self.max_kernels:
+            self._prestarted.prestart(kernel_name)
 
     def stop(self) -> None:
         """Grant nothing from now on. Requests are dropped; a `reserve` fails with `KernelError`."""

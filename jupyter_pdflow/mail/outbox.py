@@ -58,6 +58,8 @@ class Outbox:
         The recipients of emails that name none.
     clock : callable
         Returns the current time.
+    delivers : bool
+        False if another process that uses the store delivers the emails.
     limits : Limits
         How soon delivery is tried again.
     """
@@ -70,9 +72,11 @@ class Outbox:
         mail_from: str,
         mail_to: list[str],
         clock: Callable[[], datetime],
+        delivers: bool = True,
         limits: Limits = LIMITS,
     ) -> None:
         self._store = store
+        self._delivers = delivers
         self._transport = transport
         self._from = mail_from
         self._to = mail_to
@@ -87,7 +91,8 @@ class Outbox:
 
     def open(self) -> None:
         """Start to deliver."""
-        self._loop.open()
+        if self._delivers:
+            self._loop.open()
 
     async def close(self) -> None:
         """Stop delivering. Emails that are queued stay queued."""
@@ -102,7 +107,7 @@ class Outbox:
 
     async def wait_kept(self) -> None:
         """Wait a short time until new emails are kept as files; don't wait for those to be sent."""
-        if self._transport is not None:
+        if self._transport is not None or not self._delivers:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(KEPT_SECONDS):

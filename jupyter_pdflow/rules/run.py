@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE
+
 RunStatus: TypeAlias = Literal["queued", "running", "paused", "succeeded", "failed", "canceled"]
 StepStatus: TypeAlias = Literal[
     "pending", "running", "paused", "succeeded", "failed", "canceled", "skipped"
@@ -330,6 +332,8 @@ class Run(Struct, frozen=True, kw_only=True):
         The newest decided pauses, at most `jupyter_pdflow.rules.decisions.DECISIONS_KEPT`.
     owner : str or None
         Who executes the run, while it is running, see `jupyter_pdflow.stores.base.Store.owner`.
+    queue : str
+        The queue of its workflow's version, which processes that share a store hand it out by.
     outbox : list of OutboxMessage
         Emails of outcomes that the store has not taken over yet. They are stored with the outcome.
     """
@@ -362,6 +366,7 @@ class Run(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     ended_at: datetime | None = None
     owner: str | None = None
+    queue: str = DEFAULT_QUEUE
     outbox: list[OutboxMessage] = []
 
     @property

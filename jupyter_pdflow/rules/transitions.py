@@ -112,6 +112,7 @@ def new_run(
         event=event,
         title=title_of_event(event),
         started_by=Starter(via=by),
+        queue=workflow.source.queue,
         created_at=now,
         updated_at=now,
     )

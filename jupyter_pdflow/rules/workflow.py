@@ -12,6 +12,10 @@ PACKAGE_FILE = "__init__.py"
 """The file that makes a folder a package; its code is the package's own module."""
 
 
+DEFAULT_QUEUE = "default"
+"""The queue of a workflow that names none."""
+
+
 class StepSource(Struct, frozen=True, kw_only=True):
     """The body of a ``%%step`` cell, without its first line."""
 
@@ -51,12 +55,15 @@ class Source(Struct, frozen=True, kw_only=True):
         The steps, in order.
     modules : tuple of ModuleSource
         The local modules that cells or other local modules import.
+    queue : str
+        The queue that its runs wait in; workers are started for queues.
     """
 
     kernel_name: str
     setup: tuple[str, ...]
     steps: tuple[StepSource, ...]
     modules: tuple[ModuleSource, ...] = ()
+    queue: str = DEFAULT_QUEUE
 
 
 class Workflow(Struct, frozen=True, kw_only=True):
@@ -90,7 +97,9 @@ class Workflow(Struct, frozen=True, kw_only=True):
 def version_of(source: Source) -> str:
     """Return a hash of the source: 12 hexadecimal digits, the same for the same content."""
     content = to_builtins(source)
+    # Versions that were stored before there were these fields keep their hash.
     if not source.modules:
-        # Versions that were stored before there was `modules` keep their hash.
         del content["modules"]
+    if source.queue == DEFAULT_QUEUE:
+        del content["queue"]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()[:12]

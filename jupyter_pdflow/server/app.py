@@ -23,6 +23,7 @@ from traitlets.config import Config
 from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.rules.events import MAX_CRASHES
+from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE
 from jupyter_pdflow.server.api.handlers import ROUTES
 from jupyter_pdflow.server.api.models import timestamp
 from jupyter_pdflow.server.configuration import (
@@ -42,7 +43,7 @@ from jupyter_pdflow.server.services import (
     ServiceManager,
     build_services,
 )
-from jupyter_pdflow.settings import DATA_DIR_VARIABLE, Settings
+from jupyter_pdflow.settings import DATA_DIR_VARIABLE, DATABASE_URL_VARIABLE, Settings
 from jupyter_pdflow.stores import RunChange
 from jupyter_pdflow.stores.tinydb.folders import FILES
 from jupyter_pdflow.stores.tinydb.layout import DataLock
@@ -68,6 +69,25 @@ class PDFlow(ExtensionApp):
         Folder for runs, workflows, emails and keys. Only one server at a time can use it.
         The default is the folder pdflow in Jupyter's data folder.
         """
+    ).tag(config=True)
+    database_url = Unicode(
+        help="""
+        PostgreSQL database that several servers and workers share, such as
+        postgresql://user:password@host/database. Without it, runs are stored in data_dir, and this
+        server executes them alone. The default is the environment variable
+        JUPYTER_PDFLOW_DATABASE_URL.
+        """
+    ).tag(config=True)
+    queues = List(
+        Unicode(),
+        [DEFAULT_QUEUE],
+        help="""
+        Names of the queues whose runs this process executes, if there is a database_url. A workflow
+        names its queue with %queue; without that it is default.
+        """,
+    ).tag(config=True)
+    worker_name = Unicode(
+        help="Name of this process in lists of workers. The default is HOST:PID."
     ).tag(config=True)
     files_dir = Unicode(
         help="""
@@ -106,8 +126,11 @@ class PDFlow(ExtensionApp):
         """,
     ).tag(config=True)
     max_kernels = Int(
-        min=1,
-        help="Maximum number of production kernels. The default is the number of CPUs.",
+        min=0,
+        help="""
+        Maximum number of production kernels. The default is the number of CPUs. With a
+        database_url, it can be 0: workers execute the steps then.
+        """,
     ).tag(config=True)
     idle_kernel_seconds = Float(
         300.0,
@@ -159,6 +182,10 @@ class PDFlow(ExtensionApp):
     @default("data_dir")
     def _default_data_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "pdflow")
+
+    @default("database_url")
+    def _default_database_url(self) -> str:
+        return os.environ.get(DATABASE_URL_VARIABLE, "")
 
     @default("files_dir")
     def _default_files_dir(self) -> str:
@@ -255,6 +282,9 @@ class PDFlow(ExtensionApp):
             Settings(
                 data_dir=folder_path(self.data_dir, "data_dir"),
                 files_dir=folder_path(self.files_dir, "files_dir"),
+                database_url=self.database_url.strip(),
+                queues=list(self.queues),
+                worker_name=self.worker_name.strip(),
                 public_url=self.public_url,
                 max_kernels=self.max_kernels,
                 idle_kernel_seconds=self.idle_kernel_seconds,
@@ -284,7 +314,9 @@ class PDFlow(ExtensionApp):
         # Kernels inherit the environment, and their magics read this variable.
         os.environ[DATA_DIR_VARIABLE] = str(settings.data_dir)
         build = partial(build_services, settings, self._server)
-        return ServiceManager(DataLock(settings.data_dir), build, self._on_change, url=url)
+        # One server at a time works on a data directory, and any number on a database.
+        lock = None if settings.database_url else DataLock(settings.data_dir)
+        return ServiceManager(lock, build, self._on_change, url=url)
 
     # --- the running server ---
 

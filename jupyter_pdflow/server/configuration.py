@@ -13,6 +13,8 @@ from jupyter_pdflow.rules.addresses import check_address
 from jupyter_pdflow.server.public_url import is_address
 from jupyter_pdflow.settings import Settings
 
+DATABASE_SCHEMES = ("postgresql://", "postgres://")
+
 MAX_KEEP_DAYS = 36_500.0
 """Maximum of ``PDFlow.keep_days``, a hundred years: dates can't be computed without a limit."""
 
@@ -31,10 +33,23 @@ def check_settings(settings: Settings) -> Settings:
     if settings.keep_days is not None and not 0 <= settings.keep_days <= MAX_KEEP_DAYS:
         expected = f"a number of days up to {MAX_KEEP_DAYS:,.0f}"
         raise ConfigurationError(trait="keep_days", has_to_be=expected)
+    if settings.max_kernels < 1 and not settings.database_url:
+        expected = "at least 1, as without database_url no other process executes steps"
+        raise ConfigurationError(trait="max_kernels", has_to_be=expected)
+    _check_database(settings)
     smtp_transport(settings.smtp_url)
     _check_email_addresses("mail_from", [settings.mail_from])
     _check_email_addresses("mail_to", settings.mail_to)
     return settings
+
+
+def _check_database(settings: Settings) -> None:
+    if settings.database_url and not settings.database_url.startswith(DATABASE_SCHEMES):
+        # The value may hold a password.
+        expected = "like postgresql://user:password@host:port/database (special characters as %40)"
+        raise ConfigurationError(trait="database_url", has_to_be=expected)
+    if not all(name.strip() and name.isprintable() for name in settings.queues):
+        raise ConfigurationError(trait="queues", has_to_be="a list of names")
 
 
 def folder_path(text: str, trait: str) -> Path:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from jupyter_server.serverapp import ServerApp
 
 from jupyter_pdflow.clock import utc_now
+from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import (
     DataDirLockedError,
@@ -33,7 +32,7 @@ from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_ve
 from jupyter_pdflow.server.metrics import READY_SECONDS
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
-from jupyter_pdflow.stores import RunChange, WorkerState
+from jupyter_pdflow.stores import RunChange
 from jupyter_pdflow.stores.base import Store
 from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
@@ -70,16 +69,8 @@ class Services(NamedTuple):
         close_manager(self.kernel_manager)
 
     async def snapshot(self) -> Snapshot:
-        """Return how this server is doing; it is the only worker on its data directory."""
-        counts, host = await self.service.counts(), socket.gethostname()
-        worker = WorkerState(
-            name=f"{host}:{os.getpid()}",
-            host=host,
-            queues=["default"],
-            kernels=self.pool.max_kernels,
-            busy=self.service.executing,
-            seen_at=utc_now(),
-        )
+        """Return how this server and the workers are doing."""
+        counts = await self.service.counts()
         return Snapshot(
             store=self.store.kind,
             available=self.store.available,
@@ -87,12 +78,12 @@ class Services(NamedTuple):
             queued=counts.queued,
             oldest_queued_at=counts.oldest_queued,
             emails=counts.emails,
-            workers=[worker],
+            workers=await self.service.workers(),
         )
 
 
-def build_services(settings: Settings, serverapp: ServerApp) -> Services:
-    """Return the services of a data directory, not opened yet.
+async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
+    """Return the services of a data directory or of a database, not opened yet.
 
     Parameters
     ----------
@@ -105,16 +96,17 @@ def build_services(settings: Settings, serverapp: ServerApp) -> Services:
     ------
     KeyFileError
         The keys of links can't be used.
+    StorageUnavailableError, SchemaError, ConfigurationError
+        The database can't be used.
     """
-    address = PublicAddress(
-        settings.public_url,
-        serverapp.connection_url,
-        serverapp.base_url,
-        settings.data_dir / ORIGIN_FILE,
-    )
-    links = Links(settings.data_dir / LINK_KEYS, address)
-    refuse_older_versions(settings.data_dir / LINK_KEYS)
     folders = RunFolders(settings.files_dir, settings.data_dir / NOTE)
+    if settings.database_url:
+        # Imported here, as only its extra installs what it needs.
+        from jupyter_pdflow.server.shared import open_shared
+
+        parts = await open_shared(settings, folders, serverapp)
+    else:
+        parts = _own_parts(settings, folders, serverapp)
     kernel_manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
     pool = KernelPool(
         kernel_manager,
@@ -123,36 +115,62 @@ def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         prestarted_kernels=settings.spare_kernels,
         limits=settings.limits,
     )
-    store = TinyDBStore(settings.data_dir, folders, limits=settings.limits)
     service = Service(
-        store,
+        parts.store,
         pool,
-        _build_outbox(settings, store),
-        links.urls,
+        _build_outbox(settings, parts.store),
+        parts.links.urls,
         folders=folders,
         keep_days=settings.keep_days,
         max_crashes=settings.max_crashes,
         on_begin=READY_SECONDS.observe,
+        queue=parts.queue,
+        worker_name=settings.worker_name,
         limits=settings.limits,
     )
     return Services(
-        store=store,
+        store=parts.store,
         service=service,
-        links=links,
-        address=address,
+        links=parts.links,
+        address=parts.address,
         pool=pool,
         kernel_manager=kernel_manager,
         folders=folders,
     )
 
 
+class Parts(NamedTuple):
+    """What differs between a data directory and a database."""
+
+    store: Store
+    links: Links
+    address: PublicAddress
+    queue: Queue | None
+
+
+def _own_parts(settings: Settings, folders: RunFolders, serverapp: ServerApp) -> Parts:
+    address = PublicAddress(
+        settings.public_url,
+        serverapp.connection_url,
+        serverapp.base_url,
+        settings.data_dir / ORIGIN_FILE,
+    )
+    links = Links.from_files(settings.data_dir / LINK_KEYS, address)
+    refuse_older_versions(settings.data_dir / LINK_KEYS)
+    store = TinyDBStore(settings.data_dir, folders, limits=settings.limits)
+    return Parts(store, links, address, None)
+
+
 def _build_outbox(settings: Settings, store: Store) -> Outbox:
+    transport = smtp_transport(settings.smtp_url)
     return Outbox(
         store,
-        smtp_transport(settings.smtp_url),
+        transport,
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
+        # In a database, the emails are those of all processes: one that can send them does so.
+        delivers=transport is not None or not settings.database_url,
         limits=settings.limits,
     )
 
@@ -162,10 +180,10 @@ class ServiceManager:
 
     Parameters
     ----------
-    lock : DataLock
-        The lock of the data directory.
+    lock : DataLock or None
+        The lock of the data directory; None if several servers may work on the same store.
     build : callable
-        Returns the services; called while the lock is held.
+        Returns the services in a coroutine; called while the lock is held.
     on_change : callable
         Called with each change of a run.
     url : str
@@ -174,8 +192,8 @@ class ServiceManager:
 
     def __init__(
         self,
-        lock: DataLock,
-        build: Callable[[], Services],
+        lock: DataLock | None,
+        build: Callable[[], Awaitable[Services]],
         on_change: Callable[[RunChange], None],
         *,
         url: str,
@@ -226,6 +244,11 @@ class ServiceManager:
         """Open the services in the background, as soon as the data directory can be used."""
         self._retrying = asyncio.create_task(self._open_with_retries(), name="open the services")
 
+    async def drain(self) -> None:
+        """Begin no further step, and wait until those that are executing have ended."""
+        if self._services is not None:
+            await self._services.service.drain()
+
     async def close(self) -> None:
         """Close the services and release the lock."""
         if self._retrying is not None:
@@ -241,7 +264,7 @@ class ServiceManager:
                 await services.close()
             if self._following is not None:
                 self._following.cancel()
-            self._lock.release()
+            self._release_lock()
 
     async def _open_with_retries(self) -> None:
         logged = ""
@@ -274,9 +297,9 @@ class ServiceManager:
     async def _open_locked(self) -> Services:
         self._acquire_lock()
         try:
-            services = self._build()
+            services = await self._build()
         except BaseException:
-            self._lock.release()
+            self._release_lock()
             raise
         changes = await services.service.changes()
         following = asyncio.create_task(self._follow(changes), name="follow the changes of runs")
@@ -285,7 +308,7 @@ class ServiceManager:
         except BaseException:
             following.cancel()
             await services.close()
-            self._lock.release()
+            self._release_lock()
             raise
         self._following = following
         return services
@@ -297,7 +320,13 @@ class ServiceManager:
             except Exception:
                 logger.exception("Live views are not told that run %s has changed.", change.run_id)
 
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
     def _acquire_lock(self) -> None:
+        if self._lock is None:
+            return
         # Requests come at any rate, and an attempt may wait for a writer: not each one may try.
         if self._locked_error is not None and time.monotonic() < self._retry_at:
             raise self._locked_error

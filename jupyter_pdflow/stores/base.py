@@ -23,6 +23,7 @@ from jupyter_pdflow.stores import (
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    WorkerState,
 )
 
 
@@ -74,11 +75,15 @@ class Store(Protocol):
         The name under which this process executes runs. It differs at each start, so that what
         the last process executed is known to be orphaned.
     kind : str
-        What it stores in: ``tinydb``.
+        What it stores in: ``tinydb`` or ``postgresql``.
+    lease_seconds : float or None
+        How long a process executes a run without a `renew`. None if no other process uses the
+        store: leases are not renewed then, and lapse with their process.
     """
 
     owner: str
     kind: str
+    lease_seconds: float | None
 
     @property
     def available(self) -> bool:
@@ -182,6 +187,18 @@ class Store(Protocol):
 
     async def ready(self) -> builtins.list[str]:
         """Return the ids of the runs that wait to be executed, oldest first."""
+
+    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
+        """Renew the leases of this process; return the ids of the runs that it has a lease on.
+
+        Parameters
+        ----------
+        worker : WorkerState, optional
+            How this process is doing, for `workers`.
+        """
+
+    async def workers(self) -> builtins.list[WorkerState]:
+        """Return the processes that have called `renew` lately; empty if none has to."""
 
     async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
         """Return attempts whose executing process is gone; the caller has to take them over."""

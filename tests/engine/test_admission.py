@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from jupyter_pdflow.engine.queue import Admission
+from jupyter_pdflow.engine.local_queue import Admission
 
 
 async def done_soon(*tasks: asyncio.Task[None]) -> list[bool]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from ulid import ULID
 
-from jupyter_pdflow.engine.queue import Ids
+from jupyter_pdflow.engine.local_queue import Ids
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,7 +15,7 @@ from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 from msgspec.structs import replace
 
 from jupyter_pdflow.clock import utc_now
-from jupyter_pdflow.engine.queue import Ids
+from jupyter_pdflow.engine.local_queue import Ids
 from jupyter_pdflow.engine.scheduler import Pruning
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_pdflow.clock import utc_now
-from jupyter_pdflow.engine.queue import Ids, WaitingRuns
+from jupyter_pdflow.engine.local_queue import Ids, WaitingRuns
 from jupyter_pdflow.kernels.slots import FairQueue
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.transitions import apply, new_run

@@ -73,7 +73,7 @@ async def open_services(
 
     lock = DataLock(path)
     lock.acquire("test")
-    links = Links(path / "link_keys", lambda: "http://localhost/")
+    links = Links.from_files(path / "link_keys", lambda: "http://localhost/")
     transport = SMTPTransport.at(smtp) if smtp else None
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
     store = TinyDBStore(path)

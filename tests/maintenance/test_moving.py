@@ -104,7 +104,7 @@ def test_what_has_ended_is_copied_and_the_rest_is_moved(sample: SampleData, arch
 def test_all_arrives(sample: SampleData, archive: Path, other: DataDir) -> None:
     add_email(sample.data, sample.ended, number=1)
     before = sample.files()
-    token = Links(sample.path / LINK_KEYS, str).token("resume", sample.paused.id, "a", 1)
+    token = Links.from_files(sample.path / LINK_KEYS, str).token("resume", sample.paused.id, "a", 1)
     export_runs(sample.data, archive, [])
     done = import_runs(other, archive)
     assert sorted(done.new) == sorted([sample.paused.id, sample.ended.id])
@@ -116,7 +116,7 @@ def test_all_arrives(sample: SampleData, archive: Path, other: DataDir) -> None:
     for name in there.files():
         assert stat.S_IMODE((other.path / name).stat().st_mode) == 0o600, name
     assert [finding for finding in examine(other).findings if finding.grave] == []
-    links = Links(other.path / LINK_KEYS, str)
+    links = Links.from_files(other.path / LINK_KEYS, str)
     assert links.read("resume", token) == (sample.paused.id, "a", 1)
     assert links.token("resume", sample.paused.id, "a", 1) != token
     assert [finding for finding in examine(other).findings if finding.grave] == []
@@ -299,11 +299,11 @@ class TestKeys:
 
     def token(self, sample: SampleData, run_id: str) -> str:
         """Sign a link of any run with the key of a data directory."""
-        return Links(sample.path / LINK_KEYS, str).token("cancel", run_id, "a", 1)
+        return Links.from_files(sample.path / LINK_KEYS, str).token("cancel", run_id, "a", 1)
 
     def read(self, data: DataDir, token: str) -> tuple[str, str, int] | None:
         try:
-            return Links(data.path / LINK_KEYS, str).read("cancel", token)
+            return Links.from_files(data.path / LINK_KEYS, str).read("cancel", token)
         except NotFoundError:
             return None
 

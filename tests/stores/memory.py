@@ -36,6 +36,7 @@ from jupyter_pdflow.stores import (
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    WorkerState,
     change_of,
     summary_of,
 )
@@ -71,6 +72,7 @@ class MemoryTransaction:
 
 class MemoryStore:
     kind = "memory"
+    lease_seconds: float | None = None
 
     def __init__(self, data: Data) -> None:
         self.owner = uuid4().hex
@@ -258,6 +260,13 @@ class MemoryStore:
     async def ready(self) -> builtins.list[str]:
         ready, self._ready = self._ready, []
         return ready
+
+    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
+        del worker
+        return []
+
+    async def workers(self) -> builtins.list[WorkerState]:
+        return []
 
     async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
         lapsed, self._lapsed = self._lapsed[:limit], self._lapsed[limit:]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 import orjson
@@ -62,34 +62,54 @@ class _Verifier(NamedTuple):
 class Links:
     """Makes and reads the two links of a pause.
 
-    The keys are read once; a change of the file takes effect at the next start. Keys that came
-    with imported runs are in `IMPORTED_KEYS` beside the file. Such a key verifies the links of its
-    runs only, because everyone who has the archive knows it.
-
     Parameters
     ----------
-    key_path : Path
-        A file with one key per line: the first one signs, all verify. It is made with one key if
-        it does not exist. Removing a line makes the links that its key signed invalid.
+    keys : sequence of str
+        The first one signs, all verify.
     public_url : callable
         Returns this server's public address with its base URL.
-
-    Raises
-    ------
-    KeyFileError
-        The keys can't be used.
+    imported_keys : dict of str to set of str
+        Keys that came with imported runs. Such a key verifies the links of its runs only, because
+        everyone who has the archive knows it.
     """
 
-    def __init__(self, key_path: Path, public_url: Callable[[], str]) -> None:
-        own_keys = read_keys(key_path)[::-1]  # itsdangerous signs with the last one
-        imported_keys = _usable_imported_keys(key_path.with_name(IMPORTED_KEYS))
+    def __init__(
+        self,
+        keys: Sequence[str],
+        public_url: Callable[[], str],
+        imported_keys: ImportedKeys | None = None,
+    ) -> None:
+        own_keys = list(keys)[::-1]  # itsdangerous signs with the last one
         self._public_url = public_url
         self._serializers = {action: _serializer(action, own_keys) for action in ACTIONS}
         self._verifiers = {
             action: [_Verifier(self._serializers[action], None)] for action in ACTIONS
         }
-        for action, (key, runs) in product(ACTIONS, imported_keys.items()):
+        for action, (key, runs) in product(ACTIONS, (imported_keys or {}).items()):
             self._verifiers[action].append(_Verifier(_serializer(action, [key]), runs))
+
+    @classmethod
+    def from_files(cls, key_path: Path, public_url: Callable[[], str]) -> Self:
+        """Return the links of a data directory.
+
+        The keys are read once; a change of the files takes effect at the next start.
+
+        Parameters
+        ----------
+        key_path : Path
+            A file with one key per line. It is made with one key if it does not exist. Removing a
+            line makes the links that its key signed invalid. Keys that came with imported runs are
+            in `IMPORTED_KEYS` beside it.
+        public_url : callable
+            As for `Links`.
+
+        Raises
+        ------
+        KeyFileError
+            The keys can't be used.
+        """
+        keys = read_keys(key_path)
+        return cls(keys, public_url, _usable_imported_keys(key_path.with_name(IMPORTED_KEYS)))
 
     def urls(self, run_id: str, step: str, execution: int) -> tuple[str, str]:
         """Return the resume URL and the cancel URL of one execution of a step."""

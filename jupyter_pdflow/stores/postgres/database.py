@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from jupyter_pdflow.exceptions import ConflictError, StorageUnavailableError
-from jupyter_pdflow.stores.postgres.schema import check_version
+from jupyter_pdflow.stores.postgres.schema import check_tables
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +76,7 @@ class Database:
         """
         await self._pool.open()
         async with self.connection() as connection:
-            found = await connection.execute("SELECT to_regclass('pdflow.schema_version')")
-            version = 0
-            if (await one(found))[0] is not None:
-                found = await connection.execute("SELECT max(version) FROM pdflow.schema_version")
-                version = (await one(found))[0] or 0
-        check_version(version)
+            await check_tables(connection)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -113,8 +108,8 @@ class Database:
         except UNAVAILABLE as error:
             if self.available:
                 self.available = False
-                logger.error("The database can't be used: %s", _reason(error))
-            msg = f"The database can't be used: {_reason(error)}. Nothing was changed."
+                logger.error("The database can't be used: %s", reason_of(error))
+            msg = f"The database can't be used: {reason_of(error)}. Nothing was changed."
             raise StorageUnavailableError(msg) from error
 
 
@@ -136,7 +131,7 @@ async def one(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> tuple[Any, ...]:
     return row
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the first line of an error, which has no part of the connection string."""
     if isinstance(error, PoolTimeout | TooManyRequests):
         return "no connection is free or can be made"

@@ -1,18 +1,15 @@
-"""The tables of the database: numbered migrations, and whether a database has them."""
+"""The version of the tables of a database, and whether it is the one that is needed."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 
 from jupyter_pdflow.exceptions import SchemaError
 
 MIGRATIONS = "jupyter_pdflow.stores.postgres"
-
-LOCK = 0x7064666C6F77
-"""The key of the advisory lock under which migrations run."""
-
 
 def migrations() -> list[str]:
     """Return the SQL of all migrations, in order."""
@@ -25,39 +22,21 @@ NEWEST = len(migrations())
 """The version of the tables that this version of the package works with."""
 
 
-def migrate(conninfo: str) -> tuple[int, int]:
-    """Make or update the tables; several processes may do so at once.
-
-    Parameters
-    ----------
-    conninfo : str
-        A connection string or URL of a role that may create a schema; no superuser is needed.
-
-    Returns
-    -------
-    tuple of int
-        The version of the tables before and after; 0 if there were none.
+async def check_tables(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    """Check that a database has the tables that this version of the package works with.
 
     Raises
     ------
     SchemaError
-        A newer version of this package has made the tables.
-    psycopg.Error
-        The database can't be reached, or refuses.
+        They are missing, older or newer.
     """
-    with psycopg.connect(conninfo) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        connection.execute("CREATE SCHEMA IF NOT EXISTS pdflow")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS pdflow.schema_version (version integer NOT NULL)"
-        )
-        row = connection.execute("SELECT max(version) FROM pdflow.schema_version").fetchone()
-        before = (row[0] if row else None) or 0
-        check_version(before, allow_older=True)
-        for number, sql in enumerate(migrations()[before:], before + 1):
-            connection.execute(sql.encode())
-            connection.execute("INSERT INTO pdflow.schema_version VALUES (%s)", (number,))
-    return before, NEWEST
+    found = await connection.execute("SELECT to_regclass('pdflow.schema_version')")
+    row, version = await found.fetchone(), 0
+    if row is not None and row[0] is not None:
+        found = await connection.execute("SELECT max(version) FROM pdflow.schema_version")
+        row = await found.fetchone()
+        version = (row[0] if row else None) or 0
+    check_version(version)
 
 
 def check_version(version: int, *, allow_older: bool = False) -> None:

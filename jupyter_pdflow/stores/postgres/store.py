@@ -38,6 +38,7 @@ from jupyter_pdflow.stores import (
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    WorkerState,
     change_of,
     check_ended,
     not_removed,
@@ -47,8 +48,10 @@ from jupyter_pdflow.stores import (
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
 from jupyter_pdflow.stores.postgres.emails import Emails
+from jupyter_pdflow.stores.postgres.jobs import prune_log, put_job
 from jupyter_pdflow.stores.postgres.outputs import Outputs
 from jupyter_pdflow.stores.postgres.starts import Starts
+from jupyter_pdflow.stores.postgres.workers import Workers
 from jupyter_pdflow.stores.postgres.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.appended import HISTORY_KEPT
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
@@ -155,12 +158,14 @@ class PostgresStore:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self.database = Database(conninfo, max_connections=max_connections)
         self._folders = folders
+        self.lease_seconds: float | None = lease.total_seconds()
         self._lease = lease
         self._emails = Emails(self.database, limits)
         self._outputs = Outputs(self.database)
         self._starts = Starts(self.database)
         self._workflows = Workflows(self.database)
         self._changes = Changes(conninfo)
+        self._workers = Workers(self.database, self.owner)
 
     @property
     def available(self) -> bool:
@@ -174,6 +179,7 @@ class PostgresStore:
     async def close(self) -> None:
         """Close the connections."""
         await self._changes.close()
+        await self._workers.remove()
         await self.database.close()
 
     # --- runs ---
@@ -192,8 +198,8 @@ class PostgresStore:
                 other = await self._starts.reserve(connection, key, run)
                 if other is not None:
                     return await self._started_before(connection, other)
-            await connection.execute(_INSERT_RUN, _columns(run, self._lease))
-            await self._follow(connection, run, entries, first=1)
+            stored = await connection.execute(_INSERT_RUN, _columns(run, self._lease))
+            await self._follow(connection, run, entries, first=1, rank=(await one(stored))[0])
             if mark is not None:
                 await self._starts.put_mark(connection, mark)
         return run
@@ -239,16 +245,23 @@ class PostgresStore:
         self, connection: Connection, run: Run, entries: Sequence[HistoryEntry]
     ) -> None:
         """Store the next state of a run whose row is locked."""
-        await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
+        stored = await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
+        rank = (await one(stored))[0]
         found = await connection.execute(
             "SELECT coalesce(max(number), 0) FROM pdflow.history WHERE run_id = %s", (run.id,)
         )
-        await self._follow(connection, run, entries, first=(await one(found))[0] + 1)
+        await self._follow(connection, run, entries, first=(await one(found))[0] + 1, rank=rank)
 
     async def _follow(
-        self, connection: Connection, run: Run, entries: Sequence[HistoryEntry], *, first: int
+        self,
+        connection: Connection,
+        run: Run,
+        entries: Sequence[HistoryEntry],
+        *,
+        first: int,
+        rank: int | None,
     ) -> None:
-        """Store what follows from the state of a run: history, emails, and who is told."""
+        """Store what follows from the state of a run: history, emails, a job, and who is told."""
         for number, entry in enumerate(entries, first):
             await connection.execute(
                 "INSERT INTO pdflow.history VALUES (%s, %s, %s)", (run.id, number, encode(entry))
@@ -260,6 +273,8 @@ class PostgresStore:
                 (run.id, last - HISTORY_KEPT),
             )
         await self._emails.take_over(connection, run.outbox)
+        if rank is not None:
+            await put_job(connection, run, rank)
         change = encode(change_of(run)).decode()
         await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, change))
 
@@ -374,8 +389,10 @@ class PostgresStore:
         return await self._starts.marks(workflow_id)
 
     async def remove_expired(self, now: datetime) -> None:
-        """Remove idempotency keys that have expired."""
+        """Remove idempotency keys that have expired, and what was logged of jobs."""
         await self._starts.remove_expired(now)
+        async with self.database.connection() as connection:
+            await prune_log(connection)
 
     async def changes(self) -> AsyncIterator[RunChange]:
         """Return an iterator over the changes of runs of all processes from now on."""
@@ -387,7 +404,7 @@ class PostgresStore:
         """Return the ids of the runs that wait to be executed, oldest first."""
         async with self.database.connection() as connection:
             found = await connection.execute(
-                "SELECT id FROM pdflow.runs WHERE status = 'queued' AND due_at IS NULL ORDER BY id"
+                "SELECT id FROM pdflow.runs WHERE rank IS NOT NULL ORDER BY id"
             )
             return [run_id async for (run_id,) in found]
 
@@ -402,14 +419,21 @@ class PostgresStore:
             runs = [_read_run(run_id, record) async for run_id, record in found]
         return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs]
 
-    async def renew(self) -> None:
-        """Renew the leases of all runs that this process executes."""
+    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
+        """Renew the leases of this process; return the ids of the runs that it has a lease on."""
         async with self.database.connection() as connection:
-            await connection.execute(
+            if worker is not None:
+                await self._workers.put(connection, worker)
+            found = await connection.execute(
                 "UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s "
-                "WHERE owner = %s AND status = 'running'",
+                "WHERE owner = %s AND lease_until IS NOT NULL RETURNING id",
                 (self._lease, self.owner),
             )
+            return [run_id async for (run_id,) in found]
+
+    async def workers(self) -> builtins.list[WorkerState]:
+        """Return the processes that have called `renew` lately."""
+        return await self._workers.all()
 
     async def next_deadline(self) -> datetime | None:
         """Return when a run is due next."""
@@ -484,6 +508,7 @@ def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
         "due_at": run.wakes_at,
         "owner": run.owner,
         "lease": lease if run.status == "running" else None,
+        "ready": run.ready,
         "record": encode(_without_outbox(run)),
         "summary": encode(summary_of(run)),
         "search": search_text(run),
@@ -494,19 +519,28 @@ def _without_outbox(run: Run) -> Run:
     return replace(run, outbox=[]) if run.outbox else run
 
 
-_INSERT_RUN = """
+_RANK = """CASE WHEN %(ready)s THEN greatest(
+    (SELECT min(rank) FROM pdflow.runs WHERE rank IS NOT NULL),
+    (SELECT max(rank) + 1 FROM pdflow.runs WHERE rank IS NOT NULL AND workflow_id = %(workflow_id)s),
+    0) END"""
+"""The place of a run that is ready: behind those of its workflow, beside the first of the others."""
+
+_INSERT_RUN = f"""
 INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at, due_at, owner,
-    lease_until, record, summary, search)
+    lease_until, rank, record, summary, search)
 VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_at)s, %(due_at)s,
-    %(owner)s, clock_timestamp() + %(lease)s::interval, %(record)s, %(summary)s, %(search)s)
+    %(owner)s, clock_timestamp() + %(lease)s::interval, {_RANK}, %(record)s, %(summary)s,
+    %(search)s)
+RETURNING rank
 """
 
-_UPDATE_RUN = """
+_UPDATE_RUN = f"""
 UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(updated_at)s,
     ended_at = %(ended_at)s, due_at = %(due_at)s, owner = %(owner)s,
-    lease_until = clock_timestamp() + %(lease)s::interval, record = %(record)s,
+    lease_until = clock_timestamp() + %(lease)s::interval, rank = {_RANK}, record = %(record)s,
     summary = %(summary)s, search = %(search)s
 WHERE id = %(id)s
+RETURNING rank
 """
 
 _TAKE_LAPSED = """

@@ -36,6 +36,7 @@ from jupyter_pdflow.stores import (
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    WorkerState,
     change_of,
     not_removed,
     run_of,
@@ -156,6 +157,7 @@ class TinyDBStore:
     """
 
     kind = "tinydb"
+    lease_seconds: float | None = None
 
     def __init__(
         self, data_dir: Path, folders: RunFolders | None = None, *, limits: Limits = LIMITS
@@ -379,6 +381,15 @@ class TinyDBStore:
         """Return the ids of the runs that waited to be executed at the start, oldest first."""
         ready, self._ready = self._ready, []
         return ready
+
+    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
+        """Renew nothing: leases lapse with their process."""
+        del worker
+        return []
+
+    async def workers(self) -> builtins.list[WorkerState]:
+        """Return no process, as there is one only."""
+        return []
 
     async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
         """Return attempts that the last process has left, each once; no clock plays a part."""

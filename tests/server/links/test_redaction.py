@@ -33,7 +33,7 @@ def test_tokens_in_arguments_of_a_record_are_hidden(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("step", ["a", "approve", "step_" * 40])
 def test_a_token_without_its_link_is_hidden(tmp_path: Path, step: str) -> None:
-    links = Links(tmp_path / "link_keys", lambda: "http://here/")
+    links = Links.from_files(tmp_path / "link_keys", lambda: "http://here/")
     for action in ACTIONS:
         token = links.token(action, "01M81ZHT5F913A3DQNJDS79A3W", step, 3)
         assert redact(f"KeyError: '{token}' in {token}.") == "KeyError: '***' in ***."

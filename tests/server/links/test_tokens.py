@@ -29,7 +29,7 @@ PAUSE = ("01M81ZHT5F913A3DQNJDS79A3W", "approve", 3)
 
 
 def links_at(path: Path, url: str = "https://hub.example/user/me/") -> Links:
-    return Links(path, lambda: url)
+    return Links.from_files(path, lambda: url)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jupyter_pdflow.stores.postgres.schema import migrate
+from jupyter_pdflow.stores.postgres.migrate import migrate
 from tests.postgres import PostgresServer, postgres_server
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jupyter_pdflow.engine.queue import Ids
+from jupyter_pdflow.engine.local_queue import Ids
 from jupyter_pdflow.rules.events import Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage, Run

@@ -24,6 +24,7 @@ CREATE TABLE pdflow.runs (
     due_at timestamptz,
     owner text,
     lease_until timestamptz,
+    rank integer,
     record bytea NOT NULL,
     summary bytea NOT NULL,
     search text NOT NULL
@@ -34,6 +35,9 @@ CREATE INDEX runs_by_workflow ON pdflow.runs (workflow_id, id);
 CREATE INDEX runs_by_pause ON pdflow.runs (pause, id) WHERE pause IS NOT NULL;
 CREATE INDEX runs_by_end ON pdflow.runs (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_due ON pdflow.runs (due_at) WHERE due_at IS NOT NULL;
+-- Runs that wait to be executed: workflows take turns, see _RANK in the store.
+CREATE INDEX runs_ready ON pdflow.runs (rank, id) WHERE rank IS NOT NULL;
+CREATE INDEX runs_ready_by_workflow ON pdflow.runs (workflow_id, rank) WHERE rank IS NOT NULL;
 CREATE INDEX runs_leased ON pdflow.runs (lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE pdflow.history (
@@ -85,4 +89,16 @@ CREATE TABLE pdflow.schedule_marks (
     trigger_id text NOT NULL,
     at timestamptz NOT NULL,
     PRIMARY KEY (workflow_id, trigger_id)
+);
+
+CREATE TABLE pdflow.workers (
+    owner text PRIMARY KEY,
+    record bytea NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+-- What all processes share: the keys of links, the public URL.
+CREATE TABLE pdflow.settings (
+    name text PRIMARY KEY,
+    value text NOT NULL
 );

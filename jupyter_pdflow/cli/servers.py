@@ -1,0 +1,82 @@
+"""The commands that make the tables of a database, and start processes that work on it."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from importlib.util import find_spec
+
+from jupyter_pdflow.cli.maintenance import configured
+from jupyter_pdflow.cli.running import echo
+from jupyter_pdflow.exceptions import StorageUnavailableError, UsageError
+from jupyter_pdflow.server.public_url import is_address
+from jupyter_pdflow.settings import DATABASE_URL_VARIABLE
+
+DONE = 0
+
+
+def migrate(given: Namespace) -> int:
+    """Make or update the tables of a database."""
+    url = _database_url(given)
+    if not url:
+        msg = f"Name the database: --database-url, or ${DATABASE_URL_VARIABLE}."
+        raise UsageError(msg)
+    if given.public_url is not None and not is_address(given.public_url):
+        msg = f"--public-url {given.public_url!r} is not an http:// or https:// address."
+        raise UsageError(msg)
+    _check_extra()
+    import psycopg
+
+    from jupyter_pdflow.stores.postgres.database import reason_of
+    from jupyter_pdflow.stores.postgres.migrate import migrate as migrate_database
+
+    try:
+        before, after = migrate_database(url, given.public_url)
+    except psycopg.Error as error:
+        msg = f"The database can't be used: {reason_of(error)}."
+        raise StorageUnavailableError(msg) from None
+    done = "were made" if not before else "were updated" if before < after else "are up to date"
+    echo(f"The tables {done} (version {after}).")
+    return DONE
+
+
+def serve(given: Namespace) -> int:
+    """Serve links, the API and metrics until a signal ends it."""
+    from jupyter_pdflow.worker.serve import serve as serve_until_signal
+
+    if _database_url(given):
+        _check_extra()
+    _pass_on(given)
+    serve_until_signal(given.rest)
+    return DONE
+
+
+def worker(given: Namespace) -> int:
+    """Execute steps until a signal ends it."""
+    _check_extra()
+    from jupyter_pdflow.worker.app import work
+
+    _pass_on(given)
+    options = {"max_kernels": given.kernels, "worker_name": given.name}
+    arguments = [f"--PDFlow.{name}={value}" for name, value in options.items() if value is not None]
+    arguments += [f"--PDFlow.queues={name}" for name in given.queue or ()]
+    work([*arguments, *given.rest])
+    return DONE
+
+
+def _database_url(given: Namespace) -> str:
+    found = given.database_url or os.environ.get(DATABASE_URL_VARIABLE)
+    return found or str(configured("database_url") or "")
+
+
+def _pass_on(given: Namespace) -> None:
+    """Give a database's URL to this process's server; a command line would show the password."""
+    if given.database_url:
+        os.environ[DATABASE_URL_VARIABLE] = given.database_url
+
+
+def _check_extra() -> None:
+    missing = [name for name in ("psycopg", "pgqueuer", "asyncpg") if find_spec(name) is None]
+    if missing:
+        msg = f'Install what a database needs ({", ".join(missing)}): pip install "jupyter_pdflow[postgres]"'
+        raise UsageError(msg)

@@ -1,0 +1,73 @@
+"""The jobs of runs that are ready, in PgQueuer's tables; `jupyter_pdflow.engine.pgqueuer_queue`
+hands them out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
+from pgqueuer.db import PsycopgDriver
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.queries import Queries
+
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.stores.postgres.database import Connection
+
+SETTINGS = DBSettings(db_schema="pdflow", prefix="", channel="pdflow_jobs")
+"""Where PgQueuer has its tables, and how it tells processes of new jobs."""
+
+
+def queries(driver: Any) -> Queries:
+    """Return PgQueuer's queries for these tables."""
+    return Queries(driver, QueryBuilderEnvironment(SETTINGS), QueryQueueBuilder(SETTINGS))
+
+
+async def put_job(connection: Connection, run: Run, rank: int) -> None:
+    """Add a job for a run that is ready, in the caller's transaction, unless it has one.
+
+    Parameters
+    ----------
+    connection : Connection
+        A connection with ``autocommit`` in which a transaction was begun.
+    run : Run
+        The run.
+    rank : int
+        Its place among the runs that wait; those of different workflows take turns.
+    """
+    # Not the run alone: the job of its last step may not be confirmed yet.
+    key = f"{run.id}:{run.current.name}:{run.execution}:{run.attempt}:{run.crashes}"
+    await queries(PsycopgDriver(connection)).enqueue(
+        run.queue, run.id.encode(), priority=-rank, dedupe_key=key, on_conflict="skip"
+    )
+
+
+async def prune_log(connection: Connection) -> None:
+    """Remove what PgQueuer has logged of jobs that are done; it would keep it for ever."""
+    names = SETTINGS.qualified
+    for table in (names.queue_table_log, names.statistics_table):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE created < now() - interval '1 hour'".encode()  # noqa: S608
+        )
+
+
+def upgrade_tables(conninfo: str) -> None:
+    """Make or update PgQueuer's tables; several processes may do so at once.
+
+    Raises
+    ------
+    psycopg.Error
+        The database can't be reached, or refuses.
+    """
+
+    async def upgrade() -> None:
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        async with connection:
+            await queries(PsycopgDriver(connection)).apply_upgrade()
+
+    loop = asyncio.new_event_loop()  # the caller's current loop, if any, stays that
+    try:
+        loop.run_until_complete(upgrade())
+    finally:
+        loop.close()

@@ -1,0 +1,95 @@
+"""What all processes of a database share: the keys of links, and the public URL."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+from uuid import uuid4
+
+import psycopg
+
+from jupyter_pdflow.exceptions import ConfigurationError, SchemaError, StorageUnavailableError
+from jupyter_pdflow.stores.postgres.database import CONNECT_SECONDS, Connection, reason_of
+from jupyter_pdflow.stores.postgres.schema import check_tables
+
+KEY_BYTES = 32
+"""Random bytes of a new key."""
+
+LISTEN_SECONDS = 3.0
+"""How long a notification to oneself may take."""
+
+LINK_KEYS, PUBLIC_URL = "link_keys", "public_url"
+
+
+class Shared(NamedTuple):
+    """What is stored for all processes.
+
+    Attributes
+    ----------
+    link_keys : list of str
+        The first one signs, all verify.
+    public_url : str
+        Empty if none is stored.
+    """
+
+    link_keys: list[str]
+    public_url: str
+
+
+async def read_shared(conninfo: str) -> Shared:
+    """Check a database, and return what is stored for all processes.
+
+    Raises
+    ------
+    StorageUnavailableError
+        The database can't be reached.
+    SchemaError
+        Its tables are missing, or of another version.
+    ConfigurationError
+        The connection is one of a pooler in transaction mode, which passes no notifications.
+    """
+    try:
+        connection: Connection = await psycopg.AsyncConnection.connect(
+            conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+        )
+        async with connection:
+            await check_tables(connection)
+            await _check_notifications(connection)
+            found = await connection.execute("SELECT name, value FROM pdflow.settings")
+            stored = {name: value async for name, value in found}
+    except psycopg.Error as error:
+        msg = f"The database can't be used: {reason_of(error)}. Nothing was changed."
+        raise StorageUnavailableError(msg) from error
+    keys = stored.get(LINK_KEYS, "").split()
+    if not keys:
+        msg = "The database has no keys for links. Run `jupyter pdflow migrate`."
+        raise SchemaError(msg)
+    return Shared(keys, stored.get(PUBLIC_URL, ""))
+
+
+async def _check_notifications(connection: Connection) -> None:
+    """Notify oneself: a pooler in transaction mode accepts LISTEN, and then tells nothing."""
+    channel = f"pdflow_check_{uuid4().hex[:16]}"
+    await connection.execute(f"LISTEN {channel}".encode())
+    await connection.execute(f"NOTIFY {channel}".encode())
+    async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
+        await connection.execute(f"UNLISTEN {channel}".encode())
+        return
+    raise ConfigurationError(
+        trait="database_url",
+        has_to_be="a direct connection: a pooler in transaction mode passes no notifications",
+    )
+
+
+def store_shared(connection: psycopg.Connection, public_url: str | None = None) -> None:
+    """Store a key for links if there is none, and the public URL if one is given."""
+    connection.execute(
+        "INSERT INTO pdflow.settings VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (LINK_KEYS, secrets.token_urlsafe(KEY_BYTES)),
+    )
+    if public_url is not None:
+        connection.execute(
+            "INSERT INTO pdflow.settings VALUES (%s, %s) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (PUBLIC_URL, public_url),
+        )

@@ -1,0 +1,1 @@
+"""Processes without JupyterLab: ``jupyter pdflow worker`` and ``jupyter pdflow serve``."""

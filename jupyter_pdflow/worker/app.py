@@ -1,0 +1,98 @@
+"""A worker: a Jupyter server without HTTP, which executes steps for the others of a database."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_server.serverapp import ServerApp
+
+from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.server.app import PDFlow
+
+EXTENSION = "jupyter_pdflow"
+
+
+class WorkerApp(ServerApp):
+    """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
+
+    name = "jupyter-pdflow-worker"
+
+    def init_signal(self) -> None:
+        """Leave the signals to `run`, which needs an event loop."""
+
+    def start(self) -> None:
+        """Execute steps until a signal ends it."""
+        self.io_loop.run_sync(self.run)
+
+    async def run(self) -> None:
+        """Execute steps; end after the first signal when those that execute have ended.
+
+        A second signal ends it at once: its steps are then executed again elsewhere.
+        """
+        signals = _Signals()
+        signals.listen()
+        self.log.info("This worker executes steps of the queues %s.", ", ".join(self._pdflow.queues))
+        await self.extension_manager.start_all_extensions()
+        await signals.first.wait()
+        self.log.info("Waiting for the steps that are executing; a second signal ends them.")
+        await _first_of(self._pdflow.service_manager.drain(), signals.second.wait())
+        await self.cleanup_extensions()
+        await self.cleanup_kernels()
+
+    @property
+    def _pdflow(self) -> PDFlow:
+        app = self.extension_manager.extension_apps[EXTENSION]
+        found = next(iter(app))
+        assert isinstance(found, PDFlow)  # noqa: S101  for the type checker
+        return found
+
+
+def work(arguments: Sequence[str]) -> None:
+    """Run a worker in this process until a signal ends it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Options of Jupyter Server and of this extension.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no database, or a trait can't be used.
+    """
+    server = WorkerApp.instance(jpserver_extensions={EXTENSION: True})
+    server.initialize([*arguments], find_extensions=False, new_httpserver=False)
+    settings = server._pdflow.checked_settings()  # noqa: SLF001  of this module
+    if not settings.database_url:
+        expected = "the PostgreSQL database that the servers of this worker use"
+        raise ConfigurationError(trait="database_url", has_to_be=expected)
+    if settings.max_kernels < 1:
+        raise ConfigurationError(trait="max_kernels", has_to_be="at least 1 for a worker")
+    server.start()
+
+
+class _Signals:
+    """The first and the second signal that ask this process to end."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._note)
+
+    def _note(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def _first_of(*coroutines: Any) -> None:
+    tasks = [asyncio.ensure_future(each) for each in coroutines]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

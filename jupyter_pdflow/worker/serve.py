@@ -1,0 +1,29 @@
+"""A front end that is always on: links, the API and the metrics, without notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jupyter_server.serverapp import ServerApp
+
+EXTENSION = "jupyter_pdflow"
+
+
+class ServeApp(ServerApp):
+    """A Jupyter server that serves this extension, and neither files nor kernels."""
+
+    name = "jupyter-pdflow-serve"
+    default_services = ("api", "auth", "security", "shutdown")
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Run a front end in this process until a signal ends it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Options of Jupyter Server and of this extension.
+    """
+    server = ServeApp.instance(jpserver_extensions={EXTENSION: True}, open_browser=False)
+    server.initialize([*arguments], find_extensions=False)
+    server.start()
