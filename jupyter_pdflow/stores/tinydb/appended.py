@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -77,31 +76,34 @@ def read_tail(path: str) -> Tail:
     OSError
         It can't be read, or is no regular file.
     """
-    with _opened(path) as (fd, size):
-        return _tail_of(fd, size)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, int]]:
-    """Open a regular file to read; yield its descriptor and its size."""
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not block
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             msg = f"{path} is not a file"
             raise OSError(msg)
-        yield fd, status.st_size
+        return _tail_of(fd, status.st_size)
     finally:
         os.close(fd)
 
 
 def _tail_of(fd: int, size: int) -> Tail:
-    """Look for the ends of the last whole line first, so that nothing else is kept in memory."""
+    """Find the last whole line: mostly in the last block, else by its ends, without the rest."""
+    start = max(0, size - _BLOCK)
+    block = os.pread(fd, size - start, start)
+    end = block.rfind(_NEWLINE)
+    before = block.rfind(_NEWLINE, 0, end) if end >= 0 else -1
+    if before >= 0 or (end >= 0 and start == 0):
+        return Tail(block[before + 1 : end], start + end + 1)
+    return _long_tail_of(fd, size)
+
+
+def _long_tail_of(fd: int, size: int) -> Tail:
     end = _newline_before(fd, size)
     if end is None:
         return Tail(b"", 0)
-    before = _newline_before(fd, end)
-    start = 0 if before is None else before + 1
+    found = _newline_before(fd, end)
+    start = 0 if found is None else found + 1
     return Tail(os.pread(fd, end - start, start), end + 1)
 
 

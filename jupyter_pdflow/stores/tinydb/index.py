@@ -90,8 +90,9 @@ class Index:
 
     `put_run`, `put_email` and `remove_runs` return at once; each query sees the changes that came
     before it. `start` compares the index with the folders and reads the records whose files have
-    changed; with a new file these are all. Queries wait for that. A query that
-    finds the file deleted or damaged has it made anew.
+    changed; with a new file these are all. Queries wait for that, unless the index was closed and
+    no file was added, moved or removed since then: changes by hand are shown a little later then.
+    A query that finds the file deleted or damaged has it made anew.
 
     All methods are called on one event loop. The caller holds the data directory's lock.
 
@@ -113,10 +114,12 @@ class Index:
         self._writing: set[asyncio.Task[None]] = set()
         # None also after a failure: changes are dropped then, as the next update reads the files.
         self._updating: asyncio.Task[bool] | None = None
+        self._is_current = asyncio.Event()
 
     def start(self) -> None:
         """Begin to compare the index with the folders, unless that was begun."""
         if self._updating is None:
+            self._is_current.clear()
             self._updating = asyncio.create_task(self._update(), name="update the index")
 
     async def close(self) -> None:
@@ -127,8 +130,15 @@ class Index:
             self._updating.cancel()
             await asyncio.wait([self._updating])
         await asyncio.gather(*self._writing, return_exceptions=True)
-        await self._in_thread(self._close, self._take_changes())
+        await self._in_thread(self._close, self._take_changes(), self._is_up_to_date())
         self._thread.shutdown(wait=False)
+
+    def _is_up_to_date(self) -> bool:
+        updating = self._updating
+        if updating is None:
+            return False
+        # A comparison that is cut short has made nothing worse.
+        return self._is_current.is_set() if updating.cancelled() else updating.result()
 
     # --- changes ---
 
@@ -209,7 +219,7 @@ class Index:
             self.start()
             updating = self._updating
             assert updating is not None  # noqa: S101  `start` has set it
-            if await asyncio.shield(updating):
+            if await self._can_answer(updating):
                 try:
                     return await self._step(self._answer, question)
                 except IndexUnavailableError:
@@ -218,6 +228,15 @@ class Index:
                     failure = error
             self._forget(updating)
         raise IndexUnavailableError(UNAVAILABLE) from failure
+
+    async def _can_answer(self, updating: asyncio.Task[bool]) -> bool:
+        """Wait until the index is up to date; return whether that is possible."""
+        is_current = asyncio.ensure_future(self._is_current.wait())
+        try:
+            await asyncio.wait([updating, is_current], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_current.cancel()
+        return not updating.done() or updating.result()
 
     # --- keeping up with the files ---
 
@@ -228,7 +247,8 @@ class Index:
         """
         for _ in range(ATTEMPTS):
             with suppress(Exception):  # it is logged
-                await self._in_thread(self._open)
+                if await self._in_thread(self._open):
+                    self._is_current.set()
                 await self._compare("runs", self._source.run_stamps())
                 await self._compare("emails", self._source.email_stamps())
                 return True
@@ -289,9 +309,11 @@ class Index:
         loop = asyncio.get_running_loop()
         return await held(loop.run_in_executor(self._thread, work, *args))
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        """Open the file; return whether it is up to date, as far as the folders tell."""
+        state = self._source.state()
         with self._discarding_damaged():
-            self._file.open()
+            return self._file.open(state)
 
     def _answer(self, question: Callable[[IndexDatabase], T]) -> T:
         """Answer a query; an error that is not damage costs this answer, and nothing else."""
@@ -326,10 +348,11 @@ class Index:
                 self._file.disconnect()  # the next query opens it again
             raise
 
-    def _close(self, changes: _Changes) -> None:
+    def _close(self, changes: _Changes, is_up_to_date: bool) -> None:
         if self._file.is_open:
             with suppress(Exception):  # it is logged; the next start reads the files
-                self._carry_out(changes, self._file.close)
+                state = self._source.state() if is_up_to_date else ""
+                self._carry_out(changes, self._file.close, state)
 
     def _scan(self, stamps: Iterator[tuple[str, Stamp]]) -> bool:
         """Note the state of some files; return whether there were any."""

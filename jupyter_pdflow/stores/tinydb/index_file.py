@@ -74,8 +74,18 @@ class IndexFile:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
-    def open(self) -> None:
+    def open(self, state: str) -> bool:
         """Open the file if its content can be trusted, else a new one without rows.
+
+        Parameters
+        ----------
+        state : str
+            What the content is made from, see `close`.
+
+        Returns
+        -------
+        bool
+            Whether the file was closed with that state, so that its content is up to date.
 
         Raises
         ------
@@ -83,24 +93,33 @@ class IndexFile:
             The file can't be opened for a reason that is not its content, or no new one be made.
         """
         if self._connection is not None:
-            return
+            return False
         try:
-            if not self._is_trusted():
+            is_trusted = self._is_trusted()
+            is_current = is_trusted and self._closed_with() == state
+            if not is_trusted:
                 self.discard()
                 self._make()
             self._note_opening()
         except BaseException:
             self.disconnect()  # or it would be used as it is
             raise
+        return is_current
 
-    def close(self) -> None:
-        """Close the file, and note that it may be trusted after a restart of the machine."""
+    def close(self, state: str) -> None:
+        """Close the file, and note that it may be trusted after a restart of the machine.
+
+        Parameters
+        ----------
+        state : str
+            The state of what the content was made from, and agrees with.
+        """
         if self._connection is None:
             return
         self.disconnect()
         with suppress(OSError):  # without the note it is made anew after a restart
             _sync_file(self._path)
-            replace_file(self._marker, _state_of(self._path))
+            replace_file(self._marker, _state_of(self._path) + f"\n{state}".encode())
 
     def discard(self) -> None:
         """Close the file and remove it, with what SQLite has left beside it."""
@@ -164,13 +183,22 @@ class IndexFile:
         """
         if not self._path.is_file():
             return False
-        was_closed = self._marker.is_file() and self._marker.read_bytes() == _state_of(self._path)
+        was_closed = self._note_of_close()[0] == _state_of(self._path).decode()
         self._connect()
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
         if version != self._version:
             return False
         opened = self.connection.execute("SELECT value FROM meta WHERE key = 'opened'").fetchone()
         return was_closed or opened == (self._opening(),)
+
+    def _note_of_close(self) -> list[str]:
+        """Return the states of the file and of what it was made from at its last close."""
+        if not self._marker.is_file():
+            return ["", ""]
+        return [*self._marker.read_bytes().decode(errors="replace").split("\n"), ""][:2]
+
+    def _closed_with(self) -> str:
+        return self._note_of_close()[1]
 
     def _note_opening(self) -> None:
         _remove(self._marker)

@@ -61,6 +61,9 @@ AnyRun: TypeAlias = Run | RunSummary
 class IndexSource(Protocol):
     """Gives what is stored. Every method is called in the index's thread."""
 
+    def state(self) -> str:
+        """Return a text that another one follows when a file was added, moved or removed."""
+
     def run_stamps(self) -> Iterator[tuple[str, Stamp]]:
         """Yield the id and the state of each file of a run; an id may come more than once."""
 
@@ -226,6 +229,11 @@ class FolderSource:
             Records(data_dir / folder.name, EMAIL, writer)
             for folder in (QUEUED_EMAILS, DONE_EMAILS)
         ]
+
+    def state(self) -> str:
+        """Return the times at which the folders were changed last."""
+        records: list[Records[Any]] = [*self._runs, *self._emails]
+        return " ".join(str(each.directory.stat().st_mtime_ns) for each in records)
 
     def run_stamps(self) -> Iterator[tuple[str, Stamp]]:
         """Yield the id and the state of each file of a run."""

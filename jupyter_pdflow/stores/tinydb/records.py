@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -80,6 +80,9 @@ class RecordCache:
 
 
 R = TypeVar("R", bound=Struct)
+
+SCANNED_FROM = 1_000
+"""Number of ids from which a scan of the directory takes less time than looking up each one."""
 
 UNREADABLE = ".unreadable"
 LONGEST_NAME = 230
@@ -157,6 +160,13 @@ class Records(Generic[R]):
         """Whether there is a file for that id, readable or not."""
         return is_id(record_id) and any(path.exists() for path in self._paths(record_id))
 
+    def among(self, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that have a file: looked up one by one, or all in one scan."""
+        if len(ids) < SCANNED_FROM:
+            return {one for one in ids if self.has(one)}
+        wanted = set(ids)
+        return {found for name in self._names() if (found := id_of(name)) in wanted}
+
     def ids(self) -> list[str]:
         """Return the ids that have a file, in order."""
         return sorted_in_turns({found for name in self._names() if is_id(found := id_of(name))})
@@ -167,15 +177,17 @@ class Records(Generic[R]):
         What is written by now is left alone.
         """
         remove_temporary(self.directory, self._made_at)
-        names = self._names()
+        names = list(self._names())
         for name in names:
             if not is_id(id_of(name)):
                 self._quarantine(self.directory / name, f"{name!a} is not a name of a record.")
         return sorted_in_turns({found for name in names if is_id(found := id_of(name))})
 
-    def _names(self) -> list[str]:
+    def _names(self) -> Iterator[str]:
         with os.scandir(self.directory) as entries:
-            return [entry.name for entry in entries if entry.name.endswith(self._suffixes)]
+            for entry in entries:
+                if entry.name.endswith(self._suffixes):
+                    yield entry.name
 
     def get(self, record_id: str) -> R:
         """Return one record; one that is being written is as it was before.
@@ -205,7 +217,12 @@ class Records(Generic[R]):
         StoredFileError, OSError
             As `get`.
         """
-        return self._load(os.path.basename(self._found(record_id)[0]))  # noqa: PTH119
+        if not is_id(record_id):
+            raise not_an_id(record_id)
+        for suffix in self._suffixes[:-1]:
+            with suppress(FileNotFoundError):
+                return self._read_file(record_id + suffix)
+        return self._load(record_id + self._suffixes[-1])
 
     async def put(self, record_id: str, record: R, content: bytes | None = None) -> Stamp:
         """Write one record, of which no other write is under way; durable when this returns.
@@ -280,10 +297,18 @@ class Records(Generic[R]):
         raise read_error(record_id + self._suffixes[0], missing) from missing
 
     def _load(self, name: str) -> R:
-        """Read a file in the leanest way: a TinyDB for each would take five times as long."""
-        path = f"{self._above}{name}"
+        """Read a file as `_read_file`; `StoredFileError` if it is missing."""
         try:
-            content = self._content_of(path, name)
+            return self._read_file(name)
+        except FileNotFoundError as error:
+            raise read_error(name, error) from error
+
+    def _read_file(self, name: str) -> R:
+        """Read a file in the leanest way: a TinyDB for each would take five times as long."""
+        try:
+            content = self._content_of(f"{self._above}{name}", name)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise read_error(name, error) from error
         record = self._decode(content) if content.startswith(self._prefix) else None

@@ -66,7 +66,10 @@ class Runs:
 
     def open(self, run_ids: Iterable[str]) -> Iterator[Run]:
         """Read the runs in ``active/``, except those whose move a crash has cut short."""
-        for run in self._active.all(run_id for run_id in run_ids if not self._is_finished(run_id)):
+        ids = list(run_ids)
+        both = self._finished.among(ids)
+        active = (one for one in ids if one not in both or not self._complete_move(one))
+        for run in self._active.all(active):
             self._active_ids.add(run.id)
             yield run
 
@@ -157,12 +160,12 @@ class Runs:
         """Note that the file of a run was removed."""
         self._active_ids.discard(run_id)
 
-    def _is_finished(self, run_id: str) -> bool:
-        """Return whether a run in ``active/`` is in ``finished/`` too, by a move cut short."""
-        return self._finished.has(run_id) and self._complete_move(run_id)
-
     def _complete_move(self, run_id: str) -> bool:
-        """Remove a run from ``active/`` if its file in ``finished/`` is valid; return whether."""
+        """Remove a run that is in ``finished/`` too from ``active/``, if its file there is valid.
+
+        Both have it if a copy of the folder was made while the run was moved. Returns whether its
+        file in ``finished/`` is valid.
+        """
         try:
             has_ended = self._finished.get(run_id).ended
         except StoredFileError as error:

@@ -80,6 +80,9 @@ class MemorySource:
             self.emails[record.id] = record, stamp
         return stamp
 
+    def state(self) -> str:
+        return ",".join(["files", *sorted(self.runs), *sorted(self.emails)])
+
     def run_stamps(self) -> Iterator[tuple[str, Stamp]]:
         self.gate.wait(20)
         yield from [(run_id, stamp) for run_id, (_, stamp) in self.runs.items()]

@@ -418,6 +418,49 @@ async def test_after_a_close_and_a_restart_of_the_machine_nothing_is_read(
     assert source.read == ["a"]
 
 
+async def test_after_a_close_queries_do_not_wait_for_the_comparison(
+    open_index: OpenIndex, source: MemorySource
+) -> None:
+    index = open_index()
+    source.store(index, make_run("a"), make_run("b"))
+    await index.counts()
+    await index.close()
+    source.put(make_run("a", "failed"))  # by hand: no file came or went
+    for _ in range(2):
+        source.gate.clear()
+        index = open_index()
+        async with asyncio.timeout(10):
+            assert await ids(index.runs(RunQuery())) == ["b", "a"]
+        closing = asyncio.create_task(index.close())  # before the comparison has ended
+        await asyncio.sleep(0)
+        source.gate.set()
+        await closing
+    index = open_index()
+    await index.counts()
+    assert index._updating is not None
+    await index._updating
+    assert await ids(index.runs(RunQuery(status="failed"))) == ["a"]
+
+
+async def test_queries_wait_for_the_comparison_if_files_came_or_went(
+    open_index: OpenIndex, source: MemorySource
+) -> None:
+    index = open_index()
+    source.store(index, make_run("a"))
+    await index.counts()
+    await index.close()
+    source.put(make_run("b"))
+    for _ in range(2):
+        source.gate.clear()
+        index = open_index()
+        asking = asyncio.ensure_future(index.runs(RunQuery()))
+        await asyncio.wait([asking], timeout=0.1)
+        assert not asking.done()
+        source.gate.set()
+        assert await ids(asking) == ["b", "a"]
+        await kill(index)  # nothing is noted, so the next one compares, too
+
+
 async def test_a_copy_of_the_file_is_not_trusted(
     tmp_path: Path, open_index: OpenIndex, source: MemorySource
 ) -> None:
