@@ -98,6 +98,10 @@ class Client(RestConnection):
         body = models.CancelBody(reason=reason, by=by)
         return self.post_as(models.Run, run_path(run_id, "cancel"), body)
 
+    def health(self) -> models.Health:
+        """Return the state of the server and the workers."""
+        return self.get_as(models.Health, "health")
+
     # --- workflows --------------------------------------------------------------------
 
     def workflows(self) -> list[models.Workflow]:

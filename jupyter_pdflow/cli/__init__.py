@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(command)
     _add_resume(command)
     _add_cancel(command)
+    _add_workers(command)
     _add_doctor(command)
     _add_export(command)
     _add_import(command)
@@ -169,6 +170,11 @@ def _add_cancel(command: Callable[..., argparse.ArgumentParser]) -> None:
     cancel = command("cancel", "cancel a run that has not ended")
     _add_run_id(cancel)
     cancel.add_argument("--reason", metavar="TEXT", help="why; shown with the run")
+
+
+def _add_workers(command: Callable[..., argparse.ArgumentParser]) -> None:
+    workers = command("workers", "list the processes that execute steps, and what waits for them")
+    _add_json(workers)
 
 
 def _add_doctor(command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -150,6 +150,22 @@ def runs(options: Namespace) -> int:
     return DONE
 
 
+def workers(options: Namespace) -> int:
+    """List the processes that execute steps, and what waits for them."""
+    health = connect().health()
+    if options.json:
+        print_json(health)
+        return DONE
+    table = Table("WORKER", "HOST", "QUEUES", "KERNELS", "BUSY", "SEEN", box=None, pad_edge=False)
+    for each in health.workers:
+        queues = ", ".join(each.queues)
+        seen = formatting.local_time(each.seen_at)
+        table.add_row(each.name, each.host, queues, str(each.kernels), str(each.busy), seen)
+    console(wide=True).print(table)
+    echo(f"{health.queued} queued, {health.running} running, {health.paused} paused.")
+    return DONE
+
+
 def _workflow_id(client: Client, given: str) -> str:
     """Return the id of a workflow that is given by its id, its notebook's path or its name.
 
@@ -272,6 +288,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "show": show,
     "resume": resume,
     "cancel": cancel,
+    "workers": workers,
     **dict.fromkeys(("doctor", "export", "import"), _maintain),
     **dict.fromkeys(("migrate", "serve", "worker"), _serve),
 }

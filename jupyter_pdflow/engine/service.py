@@ -85,6 +85,8 @@ class Service:
         Returns the resume and the cancel URL of (run id, step, execution).
     on_begin : callable
         Called with the seconds for which a run was ready, when its step is given to a kernel.
+    on_failed : callable
+        Called with each run that failed, by the process that has stored that.
     queue : Queue, optional
         What hands out runs to this process, if several processes share the store.
     worker_name : str
@@ -102,6 +104,7 @@ class Service:
         keep_days: float | None = None,
         max_crashes: int = MAX_CRASHES,
         on_begin: Callable[[float], object] = lambda _: None,
+        on_failed: Callable[[Run], object] = lambda _: None,
         queue: Queue | None = None,
         worker_name: str = "",
         clock: Callable[[], datetime] = utc_now,
@@ -127,6 +130,7 @@ class Service:
             lambda: self.worker() if pool.max_kernels else None,
             clock,
         )
+        self._on_failed = on_failed
         self._begin = Begin(owner=store.owner)
         self._ids = Ids()
         self._reading_newest: asyncio.Task[None] | None = None
@@ -478,6 +482,8 @@ class Service:
             self._executor.interrupt(run.id)
         if run.ended:
             self._executor.dequeue(run.id)
+        if run.status == "failed":
+            self._on_failed(run)
         if kernel is not None:
             self._executor.execute(run, kernel)
         elif run.ready and Execute() in transition.effects:

@@ -1,4 +1,4 @@
-"""The magics ``%%step``, ``%pdflow`` and ``%keep``."""
+"""The magics ``%%step``, ``%pdflow``, ``%keep`` and ``%queue``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from jupyter_pdflow.exceptions import BadRequestError, StepError
 from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.kernels.inside.state import keep
+from jupyter_pdflow.notebook.options import check_queue
 from jupyter_pdflow.notebook.session import Session
 from jupyter_pdflow.notebook.steps import (
     STEP_HEADER,
@@ -64,7 +65,10 @@ def unload(shell: InteractiveShell) -> None:
         return
     shell.input_transformers_cleanup.remove(getattr(shell, SHELL_ATTRIBUTE).await_step)
     delattr(shell, SHELL_ATTRIBUTE)
-    for kind, name in (("cell", "step"), ("line", "pdflow"), ("line", "keep")):
+    for kind, name in (
+        ("cell", "step"),
+        *(("line", name) for name in ("pdflow", "keep", "queue")),
+    ):
         shell.magics_manager.magics[kind].pop(name, None)
 
 
@@ -167,10 +171,19 @@ class PDFlowMagics(Magics):
         """
         keep(self.typed_shell, line)
 
+    @no_var_expand
+    @line_magic
+    def queue(self, line: str) -> None:
+        """Name the queue in which the workflow's production runs wait: ``%queue NAME``.
+
+        Workers that share a database are started for queues. Here the name is only checked.
+        """
+        check_queue(line)
+
 
 @magics_class
 class ProductionMagics(Magics):
-    """The line magics of a production kernel: ``%pdflow`` lines of the setup do nothing there."""
+    """The line magics of a production kernel: ``%pdflow`` and ``%queue`` do nothing there."""
 
     @line_magic
     def pdflow(self, line: str) -> None:
@@ -181,6 +194,10 @@ class ProductionMagics(Magics):
     def keep(self, line: str) -> None:
         """Let steps change the values of these names."""
         keep(self.shell, line)
+
+    @line_magic
+    def queue(self, line: str) -> None:
+        """Do nothing: a deploy has read it."""
 
 
 # --- step cells -----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.kernels.inside.cell import parse_cell
+from jupyter_pdflow.notebook.options import OPTIONS, OptionCell, queue_of
 from jupyter_pdflow.notebook.steps import (
     STEP_MAGIC,
     check_body,
@@ -39,6 +40,9 @@ IPython goes through a whole cell again for each magic in it; the maximum takes 
 
 HEADERS = (STEP_MAGIC,)
 """Magics that are refused in the wrong place."""
+
+PARSED_FOR = (*HEADERS, *OPTIONS)
+"""Magics for which a cell is parsed that is neither setup nor step."""
 
 _MAGIC = re.compile(r"^[ \t]*[%!?,;/]|=[ \t]*[%!]|\?[ \t]*$", re.MULTILINE)
 
@@ -81,11 +85,15 @@ def read_source(notebook: Mapping[str, Any]) -> Source:
     # First, because the checks below parse these cells.
     _check_size([cell for cell in cells if cell.number in parsed])
     _check_headers(with_headers)
+    queue = queue_of(
+        OptionCell(cell.number, _without_header(cell), cell in setup) for cell in with_headers
+    )
     try:
         return Source(
             kernel_name=kernel_name,
             setup=tuple(_setup_sources(setup)),
             steps=tuple(_step_sources(steps)),
+            queue=queue,
         )
     except StepError as error:
         raise NotebookError(str(error)) from None
@@ -179,7 +187,7 @@ def _setup_cells(cells: list[CodeCell], steps: list[CodeCell]) -> list[CodeCell]
 
 
 def _may_have_headers(cell: CodeCell) -> bool:
-    return not cell.skipped and may_have_headers(_without_header(cell), HEADERS)
+    return not cell.skipped and may_have_headers(_without_header(cell), PARSED_FOR)
 
 
 def _check_headers(cells: list[CodeCell]) -> None:

@@ -36,7 +36,7 @@ from jupyter_pdflow.server.health import Snapshot, Snapshots
 from jupyter_pdflow.server.links.clients import RateLimiter
 from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
-from jupyter_pdflow.server.metrics import COLLECTOR, FAILED_RUNS
+from jupyter_pdflow.server.metrics import COLLECTOR
 from jupyter_pdflow.server.public_url import fixed_address, host_of
 from jupyter_pdflow.server.services import (
     RefusingServiceManager,
@@ -332,8 +332,6 @@ class PDFlow(ExtensionApp):
 
     def _on_change(self, change: RunChange) -> None:
         self._activity.record()
-        if change.status == "failed":
-            FAILED_RUNS.labels(change.workflow_id).inc()
         emit_run_event(self._event_logger, change)
 
     async def _snapshot(self) -> Snapshot | None:

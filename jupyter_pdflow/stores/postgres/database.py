@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -21,6 +23,12 @@ WAIT_SECONDS = 4.0
 
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
+
+XACT_ID = "pg_current_xact_id()::text"
+"""What identifies a transaction, in SQL."""
+
+RETRY_SECONDS = 0.2
+"""Time between two attempts to ask what became of a transaction."""
 
 CONNECT_SECONDS = 4
 """Maximum time in which a connection is made."""
@@ -98,6 +106,49 @@ class Database:
                 yield connection
         self.available = True
 
+    async def commit(self, connection: Connection, transaction_id: str) -> None:
+        """Commit the transaction of a connection; one whose answer is lost is looked up.
+
+        Parameters
+        ----------
+        connection : Connection
+        transaction_id : str
+            What `XACT_ID` was in the transaction.
+
+        Raises
+        ------
+        StorageUnavailableError
+            It was not committed; or the database can't be asked, as the message says then.
+        """
+        try:
+            await connection.execute("COMMIT")
+        except UNAVAILABLE as error:
+            if not await self._was_committed(transaction_id):
+                raise
+            logger.warning("A commit was confirmed after %s.", reason_of(error))
+
+    async def _was_committed(self, transaction_id: str) -> bool:
+        """Ask the database what became of a transaction.
+
+        Raises
+        ------
+        StorageUnavailableError
+            It can't be asked in time.
+        """
+        ends = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < ends:
+            with suppress(StorageUnavailableError):
+                async with self.connection() as connection:
+                    found = await connection.execute(
+                        "SELECT pg_xact_status(%s::xid8)", (transaction_id,)
+                    )
+                    status = (await one(found))[0]
+                if status != "in progress":
+                    return bool(status == "committed")
+            await asyncio.sleep(RETRY_SECONDS)
+        msg = "The database was lost during a commit: look whether it was made before you repeat it."
+        raise StorageUnavailableError(msg)
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -122,6 +173,18 @@ OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """Settings of each connection; times in milliseconds, of keepalives in seconds."""
+
+
+@asynccontextmanager
+async def begun(connection: Connection) -> AsyncIterator[None]:
+    """Begin a transaction, which is rolled back in the end unless it was committed."""
+    await connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                await connection.execute("ROLLBACK")
 
 
 async def one(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> tuple[Any, ...]:

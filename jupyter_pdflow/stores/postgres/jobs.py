@@ -36,11 +36,35 @@ async def put_job(connection: Connection, run: Run, rank: int) -> None:
     rank : int
         Its place among the runs that wait; those of different workflows take turns.
     """
-    # Not the run alone: the job of its last step may not be confirmed yet.
-    key = f"{run.id}:{run.current.name}:{run.execution}:{run.attempt}:{run.crashes}"
     await queries(PsycopgDriver(connection)).enqueue(
-        run.queue, run.id.encode(), priority=-rank, dedupe_key=key, on_conflict="skip"
+        run.queue, run.id.encode(), priority=-rank, dedupe_key=job_key(run), on_conflict="skip"
     )
+
+
+def job_key(run: Run) -> str:
+    """Return what tells the job of a run's next attempt from all others.
+
+    Not the run alone: the job of its last attempt may not be confirmed yet.
+    """
+    return f"{run.id}:{run.current.name}:{run.execution}:{run.attempt}:{run.crashes}"
+
+
+_RESTORE = f"""
+INSERT INTO {SETTINGS.qualified.queue_table} (entrypoint, payload, priority, dedupe_key, status)
+SELECT queue, convert_to(id, 'UTF8'), -rank, job, 'queued' FROM pdflow.runs
+WHERE rank IS NOT NULL AND updated_at < clock_timestamp() - interval '30 s'
+    AND NOT EXISTS (SELECT FROM {SETTINGS.qualified.queue_table} WHERE dedupe_key = job
+        AND status IN ('queued', 'picked'))
+ORDER BY rank LIMIT 1000 ON CONFLICT DO NOTHING
+"""  # noqa: S608
+
+
+async def restore_jobs(connection: Connection) -> None:
+    """Add the jobs that are missing: PgQueuer drops one that can't be handed out again.
+
+    That happens if the database is lost in between.
+    """
+    await connection.execute(_RESTORE.encode())
 
 
 async def prune_log(connection: Connection) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import psycopg
 from msgspec import MsgspecError
 from msgspec.json import Decoder, encode
 from msgspec.structs import replace
@@ -46,9 +46,9 @@ from jupyter_pdflow.stores import (
     unknown_run,
 )
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
-from jupyter_pdflow.stores.postgres.database import Connection, Database, one
+from jupyter_pdflow.stores.postgres.database import XACT_ID, Connection, Database, begun, one
 from jupyter_pdflow.stores.postgres.emails import Emails
-from jupyter_pdflow.stores.postgres.jobs import prune_log, put_job
+from jupyter_pdflow.stores.postgres.jobs import job_key, prune_log, put_job, restore_jobs
 from jupyter_pdflow.stores.postgres.outputs import Outputs
 from jupyter_pdflow.stores.postgres.starts import Starts
 from jupyter_pdflow.stores.postgres.workers import Workers
@@ -62,6 +62,9 @@ from jupyter_pdflow.threads import in_thread
 
 LEASE = timedelta(seconds=15)
 """How long a process executes a run without renewing its lease."""
+
+RESTORE_SECONDS = 30.0
+"""Minimum time between two looks for missing jobs."""
 
 _RUN, _SUMMARY = Decoder(Run), Decoder(RunSummary)
 _ENTRY = Decoder(HistoryEntry)
@@ -77,12 +80,13 @@ class PostgresTransaction:
         self._run_id = run_id
         self._exit = AsyncExitStack()
         self._connection: Connection | None = None
+        self._id = ""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._connection = await stack.enter_async_context(self._store.database.connection())
-            await stack.enter_async_context(_rolled_back(self._connection))
-            self.run = await self._store.load(self._connection, self._run_id, lock=True)
+            await stack.enter_async_context(begun(self._connection))
+            self.run, self._id = await self._store.lock(self._connection, self._run_id)
             self._exit = stack.pop_all()
         return self
 
@@ -104,24 +108,8 @@ class PostgresTransaction:
             await self._store.put_outputs(connection, run.id, outputs)
         if run is not self.run:
             await self._store.update(connection, run, entries)
-        await connection.execute("COMMIT")
+        await self._store.database.commit(connection, self._id)
         self.run = run
-
-
-class _rolled_back:  # noqa: N801  used as a function
-    """A transaction that is rolled back unless it was committed."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def __aenter__(self) -> None:
-        await self._connection.execute("BEGIN")
-
-    async def __aexit__(self, *_: object) -> None:
-        status = self._connection.info.transaction_status
-        if status != psycopg.pq.TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                await self._connection.execute("ROLLBACK")
 
 
 class PostgresStore:
@@ -158,6 +146,7 @@ class PostgresStore:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self.database = Database(conninfo, max_connections=max_connections)
         self._folders = folders
+        self._restored_at = time.monotonic()
         self.lease_seconds: float | None = lease.total_seconds()
         self._lease = lease
         self._emails = Emails(self.database, limits)
@@ -193,15 +182,17 @@ class PostgresStore:
         mark: ScheduleMark | None = None,
     ) -> Run:
         """Store a new run, or return the run that was created with the same key."""
-        async with self.database.connection() as connection, connection.transaction():
+        async with self.database.connection() as connection, begun(connection):
             if key is not None:
                 other = await self._starts.reserve(connection, key, run)
                 if other is not None:
                     return await self._started_before(connection, other)
             stored = await connection.execute(_INSERT_RUN, _columns(run, self._lease))
-            await self._follow(connection, run, entries, first=1, rank=(await one(stored))[0])
+            rank, transaction_id = await one(stored)
+            await self._follow(connection, run, entries, first=1, rank=rank)
             if mark is not None:
                 await self._starts.put_mark(connection, mark)
+            await self.database.commit(connection, transaction_id)
         return run
 
     async def _started_before(self, connection: Connection, run_id: str) -> Run:
@@ -230,16 +221,24 @@ class PostgresStore:
         async with self.database.connection() as connection:
             return await self.load(connection, run_id)
 
-    async def load(self, connection: Connection, run_id: str, *, lock: bool = False) -> Run:
-        """Return a run, and lock its row if that is asked for; as `get`."""
+    async def load(self, connection: Connection, run_id: str) -> Run:
+        """Return a run; as `get`."""
+        return (await self._row(connection, run_id, ""))[0]
+
+    async def lock(self, connection: Connection, run_id: str) -> tuple[Run, str]:
+        """Lock the row of a run; return the run, and the id of the transaction. Errors as `get`."""
+        return await self._row(connection, run_id, " FOR UPDATE")
+
+    async def _row(self, connection: Connection, run_id: str, lock: str) -> tuple[Run, str]:
         if not is_id(run_id):
             raise unknown_run(run_id)
-        select = "SELECT record FROM pdflow.runs WHERE id = %s"
-        found = await connection.execute(f"{select} FOR UPDATE" if lock else select, (run_id,))
+        transaction_id = XACT_ID if lock else "''"
+        select = f"SELECT record, {transaction_id} FROM pdflow.runs WHERE id = %s{lock}"  # noqa: S608
+        found = await connection.execute(select.encode(), (run_id,))
         row = await found.fetchone()
         if row is None:
             raise unknown_run(run_id)
-        return _read_run(run_id, row[0])
+        return _read_run(run_id, row[0]), row[1]
 
     async def update(
         self, connection: Connection, run: Run, entries: Sequence[HistoryEntry]
@@ -376,7 +375,7 @@ class PostgresStore:
 
     async def _delete(self, run_id: str) -> None:
         async with self.database.connection() as connection, connection.transaction():
-            run = await self.load(connection, run_id, lock=True)
+            run, _ = await self.lock(connection, run_id)
             check_ended(run)
             if self._folders is not None:
                 unremoved = await in_thread(self._folders.remove, [run_id])
@@ -411,10 +410,14 @@ class PostgresStore:
     async def lapsed(self, now: datetime, limit: int) -> builtins.list[Lapsed]:
         """Return attempts whose leases have lapsed by the database's clock.
 
-        They are leased to the caller, who takes them over.
+        They are leased to the caller, who takes them over. Jobs that are missing are added, from
+        time to time.
         """
         del now
         async with self.database.connection() as connection, connection.transaction():
+            if time.monotonic() > self._restored_at + RESTORE_SECONDS:
+                self._restored_at = time.monotonic()
+                await restore_jobs(connection)
             found = await connection.execute(_TAKE_LAPSED, (self._lease, limit))
             runs = [_read_run(run_id, record) async for run_id, record in found]
         return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs]
@@ -508,7 +511,9 @@ def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
         "due_at": run.wakes_at,
         "owner": run.owner,
         "lease": lease if run.status == "running" else None,
+        "queue": run.queue,
         "ready": run.ready,
+        "job": job_key(run) if run.ready else None,
         "record": encode(_without_outbox(run)),
         "summary": encode(summary_of(run)),
         "search": search_text(run),
@@ -527,18 +532,18 @@ _RANK = """CASE WHEN %(ready)s THEN greatest(
 
 _INSERT_RUN = f"""
 INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at, due_at, owner,
-    lease_until, rank, record, summary, search)
+    lease_until, queue, rank, job, record, summary, search)
 VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_at)s, %(due_at)s,
-    %(owner)s, clock_timestamp() + %(lease)s::interval, {_RANK}, %(record)s, %(summary)s,
-    %(search)s)
-RETURNING rank
+    %(owner)s, clock_timestamp() + %(lease)s::interval, %(queue)s, {_RANK}, %(job)s, %(record)s,
+    %(summary)s, %(search)s)
+RETURNING rank, {XACT_ID}
 """
 
 _UPDATE_RUN = f"""
 UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(updated_at)s,
     ended_at = %(ended_at)s, due_at = %(due_at)s, owner = %(owner)s,
-    lease_until = clock_timestamp() + %(lease)s::interval, rank = {_RANK}, record = %(record)s,
-    summary = %(summary)s, search = %(search)s
+    lease_until = clock_timestamp() + %(lease)s::interval, rank = {_RANK}, job = %(job)s,
+    record = %(record)s, summary = %(summary)s, search = %(search)s
 WHERE id = %(id)s
 RETURNING rank
 """

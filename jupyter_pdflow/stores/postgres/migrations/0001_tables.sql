@@ -24,7 +24,9 @@ CREATE TABLE pdflow.runs (
     due_at timestamptz,
     owner text,
     lease_until timestamptz,
+    queue text NOT NULL,
     rank integer,
+    job text,
     record bytea NOT NULL,
     summary bytea NOT NULL,
     search text NOT NULL
