@@ -254,7 +254,10 @@ def _add_worker(command: Callable[..., argparse.ArgumentParser]) -> None:
     worker = command("worker", "execute steps for the servers of a database", details=details)
     _add_database(worker)
     worker.add_argument(
-        "--kernels", metavar="N", type=_positive_number, help="at most N kernels; by default 1 for each CPU"
+        "--kernels",
+        metavar="N",
+        type=_positive_number,
+        help="at most N kernels; by default 1 for each CPU",
     )
     worker.add_argument(
         "--queue",

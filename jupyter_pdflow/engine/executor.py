@@ -219,13 +219,13 @@ class Executor:
         """Begin no further step, and wait a short time for those that are executing."""
         await self.drain(GRACE_SECONDS)
 
-    async def drain(self, timeout: float | None = None) -> None:
+    async def drain(self, seconds: float | None = None) -> None:
         """Begin no further step, and wait for those that are executing, without limit if None."""
         await self._begin_no_more()
         for work in self._works.values():
             work.cancel()
         if tasks := [*self._tasks(), *self._updates.tasks]:
-            await asyncio.wait(tasks, timeout=timeout)
+            await asyncio.wait(tasks, timeout=seconds)
 
     async def close(self) -> None:
         """Requeue the runs whose steps have not ended, and end the kernels."""

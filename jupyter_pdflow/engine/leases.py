@@ -43,6 +43,7 @@ class Leases:
     def __init__(
         self,
         store: Store,
+        *,
         executing: Callable[[], Mapping[str, Run]],
         interrupt: Callable[[str], object],
         take_over: Callable[[Lapsed], Awaitable[object]],

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pgqueuer
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
@@ -81,9 +81,7 @@ class PgQueuerQueue:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _run(
-        self, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]
-    ) -> None:
+    async def _run(self, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]) -> None:
         @asynccontextmanager
         async def manager() -> AsyncIterator[QueueManager]:
             pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=3, timeout=5)

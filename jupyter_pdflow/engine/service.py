@@ -19,7 +19,6 @@ from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
 from jupyter_pdflow.exceptions import (
     PDFlowError,
-    StorageUnavailableError,
 )
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
@@ -124,11 +123,11 @@ class Service:
         self._executor = Executor(self, pool, on_begin, queue=queue, limits=limits)
         self._leases = Leases(
             store,
-            lambda: self._executor.executing,
-            self._executor.interrupt,
-            self._take_over,
-            lambda: self.worker() if pool.max_kernels else None,
-            clock,
+            executing=lambda: self._executor.executing,
+            interrupt=self._executor.interrupt,
+            take_over=self._take_over,
+            worker=lambda: self.worker() if pool.max_kernels else None,
+            clock=clock,
         )
         self._on_failed = on_failed
         self._begin = Begin(owner=store.owner)
@@ -231,7 +230,9 @@ class Service:
 
     async def workers(self) -> list[WorkerState]:
         """Return the processes that execute steps."""
-        return await self._store.workers() or [self.worker()]
+        if self._store.lease_seconds is None:
+            return [self.worker()]
+        return await self._store.workers()
 
     # --- workflows ---
 

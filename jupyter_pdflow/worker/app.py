@@ -34,8 +34,10 @@ class WorkerApp(ServerApp):
         """
         signals = _Signals()
         signals.listen()
-        self.log.info("This worker executes steps of the queues %s.", ", ".join(self._pdflow.queues))
-        await self.extension_manager.start_all_extensions()
+        self.log.info(
+            "This worker executes steps of the queues %s.", ", ".join(self._pdflow.queues)
+        )
+        await self.extension_manager.start_all_extensions()  # type: ignore[no-untyped-call]
         await signals.first.wait()
         self.log.info("Waiting for the steps that are executing; a second signal ends them.")
         await _first_of(self._pdflow.service_manager.drain(), signals.second.wait())
@@ -65,7 +67,7 @@ def work(arguments: Sequence[str]) -> None:
     """
     server = WorkerApp.instance(jpserver_extensions={EXTENSION: True})
     server.initialize([*arguments], find_extensions=False, new_httpserver=False)
-    settings = server._pdflow.checked_settings()  # noqa: SLF001  of this module
+    settings = server._pdflow.checked_settings()
     if not settings.database_url:
         expected = "the PostgreSQL database that the servers of this worker use"
         raise ConfigurationError(trait="database_url", has_to_be=expected)

@@ -13,7 +13,7 @@ class ServeApp(ServerApp):
     """A Jupyter server that serves this extension, and neither files nor kernels."""
 
     name = "jupyter-pdflow-serve"
-    default_services = ("api", "auth", "security", "shutdown")
+    default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
 
 def serve(arguments: Sequence[str]) -> None:

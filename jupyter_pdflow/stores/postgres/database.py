@@ -146,7 +146,9 @@ class Database:
                 if status != "in progress":
                     return bool(status == "committed")
             await asyncio.sleep(RETRY_SECONDS)
-        msg = "The database was lost during a commit: look whether it was made before you repeat it."
+        msg = (
+            "The database was lost during a commit: look whether it was made before you repeat it."
+        )
         raise StorageUnavailableError(msg)
 
     @contextmanager

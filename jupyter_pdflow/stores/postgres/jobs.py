@@ -1,5 +1,7 @@
-"""The jobs of runs that are ready, in PgQueuer's tables; `jupyter_pdflow.engine.pgqueuer_queue`
-hands them out."""
+"""The jobs of runs that are ready, in PgQueuer's tables.
+
+`jupyter_pdflow.engine.pgqueuer_queue` hands them out.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,12 @@ from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueue
 from pgqueuer.db import PsycopgDriver
 from pgqueuer.domain.settings import DBSettings
 from pgqueuer.queries import Queries
+from pgqueuer.types import Channel
 
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.postgres.database import Connection
 
-SETTINGS = DBSettings(db_schema="pdflow", prefix="", channel="pdflow_jobs")
+SETTINGS = DBSettings(db_schema="pdflow", prefix="", channel=Channel("pdflow_jobs"))
 """Where PgQueuer has its tables, and how it tells processes of new jobs."""
 
 

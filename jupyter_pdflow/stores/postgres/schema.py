@@ -11,6 +11,7 @@ from jupyter_pdflow.exceptions import SchemaError
 
 MIGRATIONS = "jupyter_pdflow.stores.postgres"
 
+
 def migrations() -> list[str]:
     """Return the SQL of all migrations, in order."""
     folder = files(MIGRATIONS) / "migrations"

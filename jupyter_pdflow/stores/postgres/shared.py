@@ -72,8 +72,8 @@ async def _check_notifications(connection: Connection) -> None:
     channel = f"pdflow_check_{uuid4().hex[:16]}"
     await connection.execute(f"LISTEN {channel}".encode())
     await connection.execute(f"NOTIFY {channel}".encode())
-    async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
-        await connection.execute(f"UNLISTEN {channel}".encode())
+    told = connection.notifies(timeout=LISTEN_SECONDS, stop_after=1)
+    if [notification async for notification in told]:
         return
     raise ConfigurationError(
         trait="database_url",

@@ -537,7 +537,7 @@ VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_
     %(owner)s, clock_timestamp() + %(lease)s::interval, %(queue)s, {_RANK}, %(job)s, %(record)s,
     %(summary)s, %(search)s)
 RETURNING rank, {XACT_ID}
-"""
+"""  # noqa: S608
 
 _UPDATE_RUN = f"""
 UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(updated_at)s,
@@ -546,7 +546,7 @@ UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(up
     record = %(record)s, summary = %(summary)s, search = %(search)s
 WHERE id = %(id)s
 RETURNING rank
-"""
+"""  # noqa: S608
 
 _TAKE_LAPSED = """
 UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s
