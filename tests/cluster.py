@@ -136,11 +136,12 @@ class Cluster:
         """Wait until the first front end knows of that many workers, by default of all."""
         wanted = len(self.workers) if count is None else count
 
-        def check() -> list[dict[str, Any]] | None:
+        def listed() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = self.fronts[0].api("GET", "/health").json()["workers"]
-            return found if len(found) == wanted else None
+            return found
 
-        return wait_until(check, f"{wanted} workers", timeout) or []
+        wait_until(lambda: len(listed()) == wanted, f"{wanted} workers", timeout)
+        return listed()
 
 
 @contextmanager

@@ -21,12 +21,13 @@ from msgspec.json import decode
 from tests.cluster import Cluster, Worker
 from tests.engine.support import Inbox, smtp_server
 from tests.kills import cluster_config
+from tests.kills.flows import cells
 from tests.kills.harness import PAGE, Report
 from tests.kills.ledger import Ledger, check
-from tests.kills.load import CLIENTS, Client, ServerDied, deploy
+from tests.kills.load import CLIENTS, Client, ServerDied
 from tests.postgres import PostgresServer
 from tests.proxies import Proxy
-from tests.servers import JupyterServer, wait_until
+from tests.servers import JupyterServer, wait_until, write_notebook
 
 Show = Callable[[str], None]
 FRONTS, WORKERS = 2, 3
@@ -78,6 +79,9 @@ class ClusterClient(Client):
                 except ServerDied:
                     stop.wait(0.05)
 
+    def redeploy(self) -> None:
+        deploy_everywhere(self.fronts, self.ledger, self.new_id(), self.send)
+
     def send(self, method: str, url: str, json: Any = None) -> httpx.Response:
         front = self.random.choice(self.fronts)
         headers = front.headers | {"Host": f"127.0.0.1:{front.port}"}
@@ -89,6 +93,19 @@ class ClusterClient(Client):
         if answer.status_code in (502, 503):  # nothing was answered for
             raise ServerDied
         return answer
+
+
+def deploy_everywhere(
+    fronts: list[JupyterServer], ledger: Ledger, mark: str, send: Callable[..., httpx.Response]
+) -> None:
+    """Write the notebook to each front end, and deploy it by one of them."""
+    with ledger.lock:
+        for front in fronts:
+            write_notebook(front.root / "flow.ipynb", cells(mark))
+        ledger.marks.add(mark)
+        url = f"{fronts[0].url}/pdflow/api/workflows"
+        answer = send("POST", url, json={"path": "flow.ipynb"})
+        assert answer.is_success, answer.text
 
 
 class _Faults:
@@ -135,7 +152,7 @@ class _Faults:
         first = fronts[0]
         self.cluster.wait_workers(WORKERS + 1)
         send = partial(first.http.request, headers=first.headers)
-        deploy(first, self.ledger, "first", send)
+        deploy_everywhere(fronts, self.ledger, "first", send)
         with ThreadPoolExecutor(CLIENTS) as pool:
             clients = [
                 pool.submit(ClusterClient(fronts, self.ledger, f"{seed}-{number}").run, stop)
