@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -20,6 +22,18 @@ logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 4.0
 """Maximum time that a request waits for a connection."""
+
+CHECK_SECONDS = 1.0
+"""Maximum time in which a connection that was idle has to answer."""
+
+USE_SECONDS = 4.5
+"""Maximum time that a request uses a connection."""
+
+COMMIT_SECONDS = 1.5
+"""Maximum time of a commit; then it is looked up."""
+
+LOOKUP_SECONDS = 3.0
+"""Maximum time in which it is looked up what became of a commit."""
 
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
@@ -69,7 +83,7 @@ class Database:
             open=False,
             name="pdflow",
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
         )
 
     async def open(self) -> None:
@@ -91,8 +105,13 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, *, seconds: float = USE_SECONDS) -> AsyncIterator[Connection]:
         """Lend a connection; its statements are committed one by one.
+
+        Parameters
+        ----------
+        seconds : float
+            Maximum time of its use; then it is cut, as the network may be.
 
         Raises
         ------
@@ -103,7 +122,8 @@ class Database:
         """
         with self._errors():
             async with self._pool.connection() as connection:
-                yield connection
+                with _limited(connection, seconds):
+                    yield connection
         self.available = True
 
     async def commit(self, connection: Connection, transaction_id: str) -> None:
@@ -121,7 +141,8 @@ class Database:
             It was not committed; or the database can't be asked, as the message says then.
         """
         try:
-            await connection.execute("COMMIT")
+            with _limited(connection, COMMIT_SECONDS):
+                await connection.execute("COMMIT")
         except UNAVAILABLE as error:
             if not await self._was_committed(transaction_id):
                 raise
@@ -135,7 +156,7 @@ class Database:
         StorageUnavailableError
             It can't be asked in time.
         """
-        ends = time.monotonic() + WAIT_SECONDS
+        ends = time.monotonic() + LOOKUP_SECONDS
         while time.monotonic() < ends:
             with suppress(StorageUnavailableError):
                 async with self.connection() as connection:
@@ -175,6 +196,29 @@ OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """Settings of each connection; times in milliseconds, of keepalives in seconds."""
+
+
+@contextmanager
+def _limited(connection: Connection, seconds: float) -> Iterator[None]:
+    """Cut a connection that is used for too long: whoever waits for it gets an error then.
+
+    A task that is canceled would wait for the database to confirm that, which a cut network delays.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Connection) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as it:
+        it.shutdown(socket.SHUT_RDWR)
+
+
+async def _check(connection: Connection) -> None:
+    with _limited(connection, CHECK_SECONDS):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager

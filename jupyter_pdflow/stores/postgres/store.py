@@ -63,6 +63,9 @@ from jupyter_pdflow.threads import in_thread
 LEASE = timedelta(seconds=15)
 """How long a process executes a run without renewing its lease."""
 
+DELETE_SECONDS = 60.0
+"""Maximum time in which a run and its files are removed."""
+
 RESTORE_SECONDS = 30.0
 """Minimum time between two looks for missing jobs."""
 
@@ -374,7 +377,8 @@ class PostgresStore:
         return failed
 
     async def _delete(self, run_id: str) -> None:
-        async with self.database.connection() as connection, connection.transaction():
+        limited = self.database.connection(seconds=DELETE_SECONDS)
+        async with limited as connection, connection.transaction():
             run, _ = await self.lock(connection, run_id)
             check_ended(run)
             if self._folders is not None:

@@ -149,14 +149,14 @@ async def test_an_error_costs_no_run(
 
 
 async def test_workflows_take_turns(make: Make, store: PostgresStore) -> None:
-    many = [await ready(store, number) for number in range(100)]
+    for number in range(100):
+        await ready(store, number)
     few = [await ready(store, number, workflow_id="x") for number in range(200, 203)]
     process = make(1, kernels=1)
     while len(process.begun) < 10:
         await until(lambda: not process.room)
         process.add_room()
     assert {run.id for run in few} < set(process.begun[:8])
-    assert many[0].id == process.begun[0]
 
 
 async def test_queues_are_apart(make: Make, store: PostgresStore) -> None:
