@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,10 @@ WRONG: list[tuple[str, Any]] = [
     ("files_dir", 3),
     ("max_kernels", 0),
     ("max_kernels", "many"),
+    ("database_url", "mysql://user:hush@db.example/flows"),
+    ("database_url", "user:hush@db.example"),
+    ("queues", [" "]),
+    ("queues", 3),
     ("max_body_bytes", -1),
     ("max_body_bytes", 1.5),
     ("body_timeout_seconds", 0),
@@ -97,7 +103,7 @@ def test_a_value_that_can_not_be_used_is_refused(trait: str, value: Any) -> None
 @pytest.mark.parametrize("text", ["many", "0", "1.5"])
 def test_values_of_the_command_line_are_checked(text: str) -> None:
     app = app_with(max_kernels=DeferredConfigString(text), keep_days=DeferredConfigString("3"))
-    with pytest.raises(ConfigurationError, match="has to be an int of at least 1"):
+    with pytest.raises(ConfigurationError, match=r"has to be (an int of at least 0|at least 1)"):
         app.checked_settings()
     assert app.keep_days == 3
 
@@ -121,6 +127,28 @@ def test_correct_values_are_accepted() -> None:
     assert settings.data_dir == Path.home() / "flows"
     assert settings.mail_to == ["a@x.example", '"Doe, Jane" <jane@localhost>']
     assert PDFlow().checked_settings().mail_to == []
+
+
+def test_a_front_end_of_a_database_needs_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://user:hush@db.example/flows"
+    settings = app_with(
+        database_url=url, max_kernels=0, queues=["gpu", "default"]
+    ).checked_settings()
+    assert (settings.database_url, settings.max_kernels) == (url, 0)
+    assert settings.queues == ["gpu", "default"]
+    monkeypatch.setenv("JUPYTER_PDFLOW_DATABASE_URL", url)
+    assert PDFlow().checked_settings().database_url == url
+
+
+def test_without_a_database_nothing_of_it_is_imported() -> None:
+    code = (
+        "import sys, jupyter_pdflow.server.app, jupyter_pdflow.server.services, "
+        "jupyter_pdflow.cli.commands, jupyter_pdflow.maintenance.doctor\n"
+        "names = {'asyncpg', 'croniter', 'pgqueuer', 'psycopg', 'pydantic'}\n"
+        "print(sorted(names & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "[]"
 
 
 def test_mail_to_is_split_into_addresses() -> None:
