@@ -72,7 +72,7 @@ def test_one_that_would_not_count_is_refused(source: str) -> None:
 
 
 def test_one_in_a_step_or_below_is_refused() -> None:
-    with pytest.raises(NotebookError, match="Cell 1 .* line 2"):
+    with pytest.raises(NotebookError, match=r"Cell 1 .* line 2"):
         read_source(notebook("%%step go\n%queue gpu\ndef handler(pd): pass"))
     with pytest.raises(NotebookError, match="Cell 2"):
         read_source(notebook(STEP, "%queue gpu"))
@@ -80,7 +80,7 @@ def test_one_in_a_step_or_below_is_refused() -> None:
 
 
 def test_two_are_refused() -> None:
-    with pytest.raises(NotebookError, match="Cell 2 .* again"):
+    with pytest.raises(NotebookError, match=r"Cell 2 .* again"):
         read_source(notebook("%queue a", "%queue b", STEP))
 
 

@@ -60,17 +60,19 @@ def test_requests_are_refused_while_the_network_is_cut(
 ) -> None:
     database = postgres.database()
     migrate(database)
-    with Proxy(postgres.port) as proxy:
-        with Cluster(tmp_path, database.replace(str(postgres.port), str(proxy.port))) as made:
-            front = made.front(kernels=1)
-            run = front.run(front.deploy("approval", APPROVAL))
-            paused = front.wait_run(run["id"], "paused")
-            link = paused["pause"]["resume_url"].removeprefix(front.url)
-            proxy.cut()
-            try:
-                refused(front, "GET", f"/pdflow/api/runs/{run['id']}")
-                refused(front, "POST", link)
-            finally:
-                proxy.mend()
-            wait_until(lambda: front.http.post(link).status_code in {200, 410}, "it works", 30)
-            front.wait_run(run["id"], "succeeded")
+    with (
+        Proxy(postgres.port) as proxy,
+        Cluster(tmp_path, database.replace(str(postgres.port), str(proxy.port))) as made,
+    ):
+        front = made.front(kernels=1)
+        run = front.run(front.deploy("approval", APPROVAL))
+        paused = front.wait_run(run["id"], "paused")
+        link = paused["pause"]["resume_url"].removeprefix(front.url)
+        proxy.cut()
+        try:
+            refused(front, "GET", f"/pdflow/api/runs/{run['id']}")
+            refused(front, "POST", link)
+        finally:
+            proxy.mend()
+        wait_until(lambda: front.http.post(link).status_code in {200, 410}, "it works", 30)
+        front.wait_run(run["id"], "succeeded")
