@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
@@ -38,6 +38,9 @@ LOOKUP_SECONDS = 3.0
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
 
+LOOKUP_CONNECT_SECONDS = 2
+"""Maximum time in which a connection for that is made."""
+
 XACT_ID = "pg_current_xact_id()::text"
 """What identifies a transaction, in SQL."""
 
@@ -51,6 +54,13 @@ CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetecte
 UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests)
 
 Connection = AsyncConnection[tuple[Any, ...]]
+
+
+class Evidence(NamedTuple):
+    """A query that returns a row if a transaction was committed, and none if it was not."""
+
+    statement: LiteralString
+    values: tuple[Any, ...]
 
 
 class Database:
@@ -72,6 +82,7 @@ class Database:
     def __init__(self, conninfo: str, *, max_connections: int) -> None:
         self.conninfo = conninfo
         self.available = True
+        self._looking_up = asyncio.Lock()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             min_size=1,
@@ -122,11 +133,13 @@ class Database:
         """
         with self._errors():
             async with self._pool.connection() as connection:
-                with _limited(connection, seconds):
+                with limited(connection, seconds):
                     yield connection
         self.available = True
 
-    async def commit(self, connection: Connection, transaction_id: str) -> None:
+    async def commit(
+        self, connection: Connection, transaction_id: str, evidence: Evidence | None
+    ) -> None:
         """Commit the transaction of a connection; one whose answer is lost is looked up.
 
         Parameters
@@ -134,6 +147,9 @@ class Database:
         connection : Connection
         transaction_id : str
             What `XACT_ID` was in the transaction.
+        evidence : Evidence or None
+            Finds what the transaction has stored. None if it may be repeated: then it is not looked
+            up.
 
         Raises
         ------
@@ -141,14 +157,14 @@ class Database:
             It was not committed; or the database can't be asked, as the message says then.
         """
         try:
-            with _limited(connection, COMMIT_SECONDS):
+            with limited(connection, COMMIT_SECONDS):
                 await connection.execute("COMMIT")
         except UNAVAILABLE as error:
-            if not await self._was_committed(transaction_id):
+            if evidence is None or not await self._was_committed(transaction_id, evidence):
                 raise
             logger.warning("A commit was confirmed after %s.", reason_of(error))
 
-    async def _was_committed(self, transaction_id: str) -> bool:
+    async def _was_committed(self, transaction_id: str, evidence: Evidence) -> bool:
         """Ask the database what became of a transaction.
 
         Raises
@@ -158,19 +174,36 @@ class Database:
         """
         ends = time.monotonic() + LOOKUP_SECONDS
         while time.monotonic() < ends:
-            with suppress(StorageUnavailableError):
-                async with self.connection() as connection:
-                    found = await connection.execute(
-                        "SELECT pg_xact_status(%s::xid8)", (transaction_id,)
-                    )
-                    status = (await one(found))[0]
-                if status != "in progress":
-                    return bool(status == "committed")
+            with suppress(*UNAVAILABLE):
+                async with self._looking_up:
+                    found = await self._look_up(transaction_id, evidence)
+                if found is not None:
+                    return found
             await asyncio.sleep(RETRY_SECONDS)
         msg = (
             "The database was lost during a commit: look whether it was made before you repeat it."
         )
         raise StorageUnavailableError(msg)
+
+    async def _look_up(self, transaction_id: str, evidence: Evidence) -> bool | None:
+        """Return whether a transaction was committed, or None if it is in progress."""
+        # Not a connection of the pool: all of them may be held by commits that are looked up.
+        looking = await AsyncConnection.connect(
+            self.conninfo, autocommit=True, connect_timeout=LOOKUP_CONNECT_SECONDS, **OPTIONS
+        )
+        async with looking:
+            with limited(looking, LOOKUP_SECONDS):
+                try:
+                    status = await looking.execute(
+                        "SELECT pg_xact_status(%s::xid8)", (transaction_id,)
+                    )
+                except psycopg.DataError:
+                    return False  # an id of the future: a crash has lost the transaction
+                if (await one(status))[0] == "in progress":
+                    return None
+                # After a crash, another transaction may have got the same id.
+                found = await looking.execute(evidence.statement, evidence.values)
+                return await found.fetchone() is not None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -199,7 +232,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @contextmanager
-def _limited(connection: Connection, seconds: float) -> Iterator[None]:
+def limited(connection: Connection, seconds: float) -> Iterator[None]:
     """Cut a connection that is used for too long: whoever waits for it gets an error then.
 
     A task that is canceled would wait for the database to confirm that, which a cut network delays.
@@ -217,7 +250,7 @@ def _cut(connection: Connection) -> None:
 
 
 async def _check(connection: Connection) -> None:
-    with _limited(connection, CHECK_SECONDS):
+    with limited(connection, CHECK_SECONDS):
         await AsyncConnectionPool.check_connection(connection)
 
 

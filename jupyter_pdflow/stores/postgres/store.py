@@ -46,7 +46,14 @@ from jupyter_pdflow.stores import (
     unknown_run,
 )
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
-from jupyter_pdflow.stores.postgres.database import XACT_ID, Connection, Database, begun, one
+from jupyter_pdflow.stores.postgres.database import (
+    XACT_ID,
+    Connection,
+    Database,
+    Evidence,
+    begun,
+    one,
+)
 from jupyter_pdflow.stores.postgres.emails import Emails
 from jupyter_pdflow.stores.postgres.jobs import job_key, prune_log, put_job, restore_jobs
 from jupyter_pdflow.stores.postgres.outputs import Outputs
@@ -109,9 +116,10 @@ class PostgresTransaction:
         assert connection is not None  # noqa: S101  for the type checker: set on entering
         if outputs is not None:
             await self._store.put_outputs(connection, run.id, outputs)
+        evidence = None  # outputs alone may be stored again
         if run is not self.run:
-            await self._store.update(connection, run, entries)
-        await self._store.database.commit(connection, self._id)
+            evidence = await self._store.update(connection, run, entries)
+        await self._store.database.commit(connection, self._id, evidence)
         self.run = run
 
 
@@ -195,7 +203,8 @@ class PostgresStore:
             await self._follow(connection, run, entries, rank=rank)
             if mark is not None:
                 await self._starts.put_mark(connection, mark)
-            await self.database.commit(connection, transaction_id)
+            stored_run = Evidence("SELECT FROM pdflow.runs WHERE id = %s", (run.id,))
+            await self.database.commit(connection, transaction_id, stored_run)
         return run
 
     async def _started_before(self, connection: Connection, run_id: str) -> Run:
@@ -245,18 +254,23 @@ class PostgresStore:
 
     async def update(
         self, connection: Connection, run: Run, entries: Sequence[HistoryEntry]
-    ) -> None:
-        """Store the next state of a run whose row is locked."""
+    ) -> Evidence | None:
+        """Store the next state of a run whose row is locked; return what tells that it is stored.
+
+        None if there is no history entry to tell it.
+        """
         stored = await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
-        await self._follow(connection, run, entries, rank=(await one(stored))[0])
+        return await self._follow(connection, run, entries, rank=(await one(stored))[0])
 
     async def _follow(
         self, connection: Connection, run: Run, entries: Sequence[HistoryEntry], *, rank: int | None
-    ) -> None:
+    ) -> Evidence | None:
         """Store what follows from the state of a run: history, emails, a job, and who is told."""
+        evidence = None
         for entry in entries:
             added = await connection.execute(_ADD_ENTRY, (run.id, encode(entry), run.id))
             number = (await one(added))[0]
+            evidence = Evidence(_FIND_ENTRY, (run.id, number, encode(entry)))
             if number > HISTORY_KEPT:
                 await connection.execute(_DROP_ENTRIES, (run.id, number - HISTORY_KEPT))
         await self._emails.take_over(connection, run.outbox)
@@ -264,6 +278,7 @@ class PostgresStore:
             await put_job(connection, run, rank)
         change = encode(change_of(run)).decode()
         await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, change))
+        return evidence
 
     async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
         """Return summaries of runs, newest first."""
@@ -541,6 +556,8 @@ _ADD_ENTRY = """
 INSERT INTO pdflow.history SELECT %s, coalesce(max(number), 0) + 1, %s FROM pdflow.history
 WHERE run_id = %s RETURNING number
 """
+
+_FIND_ENTRY = "SELECT FROM pdflow.history WHERE (run_id, number, entry) = (%s, %s, %s)"
 
 _DROP_ENTRIES = "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s"
 
