@@ -87,6 +87,11 @@ class Executor:
         """The runs whose step has begun, as it was stored last; among them those in their setup."""
         return {work.run_id: work.run for work in self._works.values() if work.run and work.begun}
 
+    @property
+    def storing(self) -> set[str]:
+        """The ids of the runs that have no kernel, and whose outcome is not stored yet."""
+        return set(self._updates.tasks.values())
+
     async def open(self, ready: Callable[[], Awaitable[list[str]]]) -> None:
         """Begin to execute runs.
 
@@ -309,7 +314,8 @@ class Executor:
             run = work.run = await self._updates.run(work.run_id)
         if self._stopping or not run.ready:
             return
-        workflow = await self._runs.workflow_of(run)
+        with work.while_cancelable():
+            workflow = await self._updates.workflow_of(run)
         await self._fill(work, workflow)
         async with self._admitted(work, alone=is_alone(run)):
             await self._execute(work, await self._begin(work, workflow))
@@ -381,8 +387,9 @@ class Executor:
         kernel = work.slot.kernel
         assert kernel is not None  # noqa: S101  for the type checker: `_fill` has started it
         if kernel.is_stale:
-            workflow = await self._runs.workflow_of(run)
             async with self._requeued_by_stop(work):
+                with work.while_cancelable():
+                    workflow = await self._updates.workflow_of(run)
                 with self._preparing(work):
                     kernel = await self._pool.exchange(kernel, workflow, workflow.path)
                     work.slot.kernel = kernel

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 
 from jupyter_pdflow.exceptions import NotFoundError, PDFlowError, StorageUnavailableError
@@ -30,6 +29,8 @@ class Leases:
         The runs and their leases.
     executing : callable
         Returns the runs that this process executes, by id, as they were stored last.
+    storing : callable
+        Returns the ids of the runs whose outcome this process has, and could not store yet.
     interrupt : callable
         Called with the id of such a run whose lease is lost.
     take_over : callable
@@ -45,6 +46,7 @@ class Leases:
         store: Store,
         *,
         executing: Callable[[], Mapping[str, Run]],
+        storing: Callable[[], Collection[str]],
         interrupt: Callable[[str], object],
         take_over: Callable[[Lapsed], Awaitable[object]],
         worker: Callable[[], WorkerState | None],
@@ -52,6 +54,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._executing = executing
+        self._storing = storing
         self._interrupt = interrupt
         self._take_over = take_over
         self._worker = worker
@@ -59,14 +62,15 @@ class Leases:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Take over what has lapsed, and go on with it until `close` if the store is shared."""
-        await self.take_over()
-        if self._store.lease_seconds is not None:
-            renewing = self._renew_repeatedly(self._store.lease_seconds / 5)
-            self._tasks = [
-                asyncio.create_task(renewing, name="renew leases"),
-                asyncio.create_task(self._watch(), name="watch the runs that are executed"),
-            ]
+        """Take over what has lapsed; if the store is shared, in tasks that end with `close`."""
+        if self._store.lease_seconds is None:
+            await self.take_over()
+            return
+        renewing = self._renew_repeatedly(self._store.lease_seconds)
+        self._tasks = [
+            asyncio.create_task(renewing, name="renew leases"),
+            asyncio.create_task(self._watch(), name="watch the runs that are executed"),
+        ]
 
     async def close(self) -> None:
         """Renew no lease any more."""
@@ -97,21 +101,32 @@ class Leases:
                 "Run %s could not be taken over; the other runs continue.", lapsed.run_id
             )
 
-    async def _renew_repeatedly(self, interval: float) -> None:
+    async def _renew_repeatedly(self, lease_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        renewed_at, waits_until = loop.time(), loop.time() + lease_seconds / 2
         while True:
             try:
                 await self._renew()
-                await self.take_over()
+                if loop.time() > renewed_at + lease_seconds / 2:
+                    # Others may not have reached the store either: they renew theirs first.
+                    waits_until = loop.time() + lease_seconds / 2
+                renewed_at = loop.time()
+                if renewed_at >= waits_until:
+                    await self.take_over()
             except PDFlowError:
                 pass  # the store has logged it
             except Exception:
                 logger.exception("Leases can't be renewed; trying again.")
-            await asyncio.sleep(interval)
+            await asyncio.sleep(lease_seconds / 5)
 
     async def _renew(self) -> None:
-        """Renew all leases; those that other processes have are lost."""
+        """Renew the leases of what is executed here; those that other processes have are lost.
+
+        A lease lapses if its run is not executed: when a commit was reported as failed, and was
+        made, or when an error has ended the run's task.
+        """
         before = dict(self._executing())
-        held = set(await self._store.renew(self._worker()))
+        held = set(await self._store.renew({*before, *self._storing()}, self._worker()))
         for run_id in before.keys() - held:
             await self._check(run_id)
 
@@ -120,8 +135,15 @@ class Leases:
         changes = await self._store.changes()
         async for change in changes:
             if change.status != "running" and change.run_id in self._executing():
-                with suppress(PDFlowError):  # the next renewal checks it again
-                    await self._check(change.run_id)
+                await self._check_or_log(change.run_id)
+
+    async def _check_or_log(self, run_id: str) -> None:
+        try:
+            await self._check(run_id)
+        except PDFlowError:
+            pass  # the next renewal checks it again
+        except Exception:
+            logger.exception("Run %s can't be checked; trying again.", run_id)
 
     async def _check(self, run_id: str) -> None:
         """Interrupt a run if the attempt that is executed here is not the one that is stored."""
@@ -133,9 +155,6 @@ class Leases:
         # Looked up again: the attempt may have ended here meanwhile.
         if executed is None or self._executing().get(run_id) is not executed:
             return
-        if stored is None or _attempt(stored) != _attempt(executed):
+        # A later step of this process is no reason: its begin is stored, and not answered yet.
+        if stored is None or (stored.status, stored.owner) != (executed.status, executed.owner):
             self._interrupt(run_id)
-
-
-def _attempt(run: Run) -> tuple[str, str | None, str, int, int]:
-    return run.status, run.owner, run.current.name, run.execution, run.attempt

@@ -127,6 +127,7 @@ class Service:
         self._leases = Leases(
             store,
             executing=lambda: self._executor.executing,
+            storing=lambda: self._executor.storing,
             interrupt=self._executor.interrupt,
             take_over=self._take_over,
             worker=lambda: self.worker() if pool.max_kernels else None,

@@ -81,19 +81,23 @@ class RetriedUpdates:
     ----------
     begin_next : bool
         Whether the end of a step begins the next one; False once the server stops.
-    tasks : set of asyncio.Task
-        What is stored when its run has no kernel any more.
+    tasks : dict of asyncio.Task to str
+        What is stored when its run has no kernel any more, and the run's id.
     """
 
     def __init__(self, runs: RunUpdates, limits: Limits) -> None:
         self.begin_next = True
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], str] = {}
         self._runs = runs
         self._limits = limits
 
     async def run(self, run_id: str) -> Run:
         """Return a run."""
         return await self._stored(partial(self._runs.run, run_id))
+
+    async def workflow_of(self, run: Run) -> Workflow:
+        """Return the version that a run was started with."""
+        return await self._stored(partial(self._runs.workflow_of, run))
 
     async def begin(self, run_id: str) -> Run | None:
         """Store the begin of a step, as `RunUpdates.begin`."""
@@ -184,8 +188,8 @@ class RetriedUpdates:
 
     def _keep_trying(self, run: Run, storing: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(_logged(run.id, storing), name=f"store run {run.id}")
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks[task] = run.id
+        task.add_done_callback(self.tasks.pop)
 
 
 async def _logged(run_id: str, storing: Coroutine[Any, Any, object]) -> None:

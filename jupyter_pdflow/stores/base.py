@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -188,11 +188,15 @@ class Store(Protocol):
     async def ready(self) -> builtins.list[str]:
         """Return the ids of the runs that wait to be executed, oldest first."""
 
-    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
-        """Renew the leases of this process; return the ids of the runs that it has a lease on.
+    async def renew(
+        self, run_ids: Collection[str], worker: WorkerState | None = None
+    ) -> builtins.list[str]:
+        """Renew the leases of this process on runs; return the ids of those that were renewed.
 
         Parameters
         ----------
+        run_ids : collection of str
+            The runs that this process executes.
         worker : WorkerState, optional
             How this process is doing, for `workers`.
         """

@@ -20,6 +20,7 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
+from jupyter_pdflow.rules.workflow import Workflow
 from tests.engine.fakes import Engine, deploy
 from tests.stores.memory import Data
 from tests.waiting import until
@@ -104,6 +105,20 @@ async def test_a_begin_that_can_not_be_stored_fails_no_step(engine: Engine) -> N
     run = await engine.service.start(workflow.id)
     await until(lambda: not engine.service.busy)
     assert (await engine.service.run(run.id)).status == "queued"
+
+
+async def test_a_version_that_can_not_be_read_for_a_while_is_read_again(engine: Engine) -> None:
+    run_version = await deploy(engine.store, "w")
+    read, faults = engine.store.workflow, [FAULTS[1]] * 2
+
+    async def workflow(workflow_id: str, version: str | None = None) -> Workflow:
+        if version is not None and faults:
+            raise faults.pop()
+        return await read(workflow_id, version)
+
+    engine.store.workflow = workflow  # type: ignore[method-assign]
+    await succeeded(engine, await engine.service.start(run_version.id))
+    assert not faults
 
 
 async def test_a_conflict_is_retried_at_once(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -261,8 +261,10 @@ class MemoryStore:
         ready, self._ready = self._ready, []
         return ready
 
-    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
-        del worker
+    async def renew(
+        self, run_ids: Collection[str], worker: WorkerState | None = None
+    ) -> builtins.list[str]:
+        del run_ids, worker
         return []
 
     async def workers(self) -> builtins.list[WorkerState]:

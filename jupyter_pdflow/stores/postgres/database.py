@@ -51,7 +51,13 @@ CONNECT_SECONDS = 4
 """Maximum time in which a connection is made."""
 
 CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests)
+UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,  # such as a transaction that the server has ended, or a standby
+    PoolTimeout,
+    TooManyRequests,
+)
 
 Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -71,7 +77,8 @@ class Database:
     conninfo : str
         A connection string or URL; it may hold a password, and is in no message.
     max_connections : int
-        Maximum number of connections for transactions; one more listens for changes.
+        Maximum number of connections for transactions; one more is reserved for leases, and one
+        more listens for changes.
 
     Attributes
     ----------
@@ -83,19 +90,8 @@ class Database:
         self.conninfo = conninfo
         self.available = True
         self._looking_up = asyncio.Lock()
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo,
-            min_size=1,
-            max_size=max_connections,
-            timeout=WAIT_SECONDS,
-            # Short: a pool that tries longer waits longer and longer between two attempts, also
-            # when the database is back; the next request begins anew.
-            reconnect_timeout=RECONNECT_SECONDS,
-            open=False,
-            name="pdflow",
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
-            check=_check,
-        )
+        self._pool = _pool(conninfo, max_connections)
+        self._reserved = _pool(conninfo, 1)
 
     async def open(self) -> None:
         """Connect, and check the tables.
@@ -108,21 +104,27 @@ class Database:
             Its tables are missing, or of another version.
         """
         await self._pool.open()
+        await self._reserved.open()
         async with self.connection() as connection:
             await check_tables(connection)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+        await self._reserved.close()
 
     @asynccontextmanager
-    async def connection(self, *, seconds: float = USE_SECONDS) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, seconds: float = USE_SECONDS, reserved: bool = False
+    ) -> AsyncIterator[Connection]:
         """Lend a connection; its statements are committed one by one.
 
         Parameters
         ----------
         seconds : float
             Maximum time of its use; then it is cut, as the network may be.
+        reserved : bool
+            Whether to lend the connection that requests never take, however many there are.
 
         Raises
         ------
@@ -132,7 +134,8 @@ class Database:
             It has ended a transaction in favor of another one.
         """
         with self._errors():
-            async with self._pool.connection() as connection:
+            pool = self._reserved if reserved else self._pool
+            async with pool.connection() as connection:
                 with limited(connection, seconds):
                     yield connection
         self.available = True
@@ -222,13 +225,31 @@ class Database:
 
 OPTIONS: dict[str, Any] = {
     # An answer leaves after the commit is on disk, whatever the server's default is.
-    "options": "-c synchronous_commit=on -c lock_timeout=4000 -c statement_timeout=30000",
+    # A process that is stopped in a transaction, or whose network is cut, keeps its row locked.
+    "options": "-c synchronous_commit=on -c lock_timeout=4000 -c statement_timeout=30000 "
+    "-c idle_in_transaction_session_timeout=10000",
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 2,
     "tcp_user_timeout": 10_000,
 }
 """Settings of each connection; times in milliseconds, of keepalives in seconds."""
+
+
+def _pool(conninfo: str, max_connections: int) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=max_connections,
+        timeout=WAIT_SECONDS,
+        # Short: a pool that tries longer waits longer and longer between two attempts, also
+        # when the database is back; the next request begins anew.
+        reconnect_timeout=RECONNECT_SECONDS,
+        open=False,
+        name="pdflow",
+        kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
+        check=_check,
+    )
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -75,6 +76,8 @@ DELETE_SECONDS = 60.0
 
 RESTORE_SECONDS = 30.0
 """Minimum time between two looks for missing jobs."""
+
+logger = logging.getLogger(__name__)
 
 _RUN, _SUMMARY = Decoder(Run), Decoder(RunSummary)
 _ENTRY = Decoder(HistoryEntry)
@@ -381,6 +384,7 @@ class PostgresStore:
         async with limited as connection, connection.transaction():
             run, _ = await self.lock(connection, run_id)
             check_ended(run)
+            await connection.execute(_WAIT_FOR_FILES)
             if self._folders is not None:
                 unremoved = await in_thread(self._folders.remove, [run_id])
                 if unremoved:
@@ -418,25 +422,28 @@ class PostgresStore:
         time to time.
         """
         del now
-        async with self.database.connection() as connection, connection.transaction():
+        reserved = self.database.connection(reserved=True)
+        async with reserved as connection, connection.transaction():
             if time.monotonic() > self._restored_at + RESTORE_SECONDS:
                 self._restored_at = time.monotonic()
                 await restore_jobs(connection)
             found = await connection.execute(_TAKE_LAPSED, (self._lease, limit))
-            runs = [_read_run(run_id, record) async for run_id, record in found]
-        return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs]
+            rows = await found.fetchall()
+        runs = [_read_or_log(run_id, record) for run_id, record in rows]
+        return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs if run]
 
-    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
-        """Renew the leases of this process; return the ids of the runs that it has a lease on."""
-        async with self.database.connection() as connection:
+    async def renew(
+        self, run_ids: Collection[str], worker: WorkerState | None = None
+    ) -> builtins.list[str]:
+        """Renew the leases of this process on runs; return the ids of those that were renewed.
+
+        A run that is being changed at the moment is left out.
+        """
+        async with self.database.connection(reserved=True) as connection:
             if worker is not None:
                 await self._workers.put(connection, worker)
-            found = await connection.execute(
-                "UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s "
-                "WHERE owner = %s AND lease_until IS NOT NULL RETURNING id",
-                (self._lease, self.owner),
-            )
-            return [run_id async for (run_id,) in found]
+            renewed = await connection.execute(_RENEW, (self._lease, list(run_ids), self.owner))
+            return [run_id async for (run_id,) in renewed]
 
     async def workers(self) -> builtins.list[WorkerState]:
         """Return the processes that have called `renew` lately."""
@@ -559,7 +566,17 @@ WHERE run_id = %s RETURNING number
 
 _FIND_ENTRY = "SELECT FROM pdflow.history WHERE (run_id, number, entry) = (%s, %s, %s)"
 
+_WAIT_FOR_FILES = f"SET LOCAL idle_in_transaction_session_timeout = '{DELETE_SECONDS:.0f} s'"
+
 _DROP_ENTRIES = "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s"
+
+# Rows are not waited for: one that another transaction has locked must not cost the other leases.
+_RENEW = """
+UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s
+WHERE id IN (SELECT id FROM pdflow.runs WHERE id = ANY(%s) AND owner = %s
+    AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
 
 _TAKE_LAPSED = """
 UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s
@@ -587,6 +604,14 @@ def _read_run(run_id: str, record: bytes) -> Run:
         msg = f"Run {run_id} can't be used: {flaw}."
         raise StoredFileError(msg)
     return run
+
+
+def _read_or_log(run_id: str, record: bytes) -> Run | None:
+    try:
+        return _read_run(run_id, record)
+    except StoredFileError as error:
+        logger.error("%s The other runs continue.", error)
+        return None
 
 
 def _words(search: str | None) -> builtins.list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -382,9 +382,11 @@ class TinyDBStore:
         ready, self._ready = self._ready, []
         return ready
 
-    async def renew(self, worker: WorkerState | None = None) -> builtins.list[str]:
+    async def renew(
+        self, run_ids: Collection[str], worker: WorkerState | None = None
+    ) -> builtins.list[str]:
         """Renew nothing: leases lapse with their process."""
-        del worker
+        del run_ids, worker
         return []
 
     async def workers(self) -> builtins.list[WorkerState]:
