@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import asyncpg  # type: ignore[import-untyped]
 import pgqueuer
@@ -21,6 +22,7 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
+from psycopg.conninfo import conninfo_to_dict
 
 from jupyter_pdflow.engine.queue import Execute
 from jupyter_pdflow.stores.postgres.jobs import SETTINGS, queries
@@ -38,6 +40,34 @@ RESTART_DELAY = timedelta(seconds=0.5)
 
 REFUSED_DELAY = timedelta(seconds=0.2)
 """Time after which a job that found no kernel is handed out again."""
+
+COMMAND_SECONDS = 5.0
+"""Maximum time of a statement: a network that is cut does not end it."""
+
+KNOWN_PARAMETERS = frozenset(
+    {
+        "host",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "passfile",
+        "service",
+        "sslmode",
+        "sslcert",
+        "sslkey",
+        "sslpassword",
+        "sslrootcert",
+        "sslcrl",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "krbsrvname",
+        "target_session_attrs",
+        "application_name",
+        "options",
+    }
+)
+"""Parameters of a connection string that asyncpg knows, or passes on to the server."""
 
 CLOSE_SECONDS = 3.0
 """How long a close waits until the latest jobs are confirmed."""
@@ -58,7 +88,7 @@ class PgQueuerQueue:
 
     def __init__(self, dsn: str, names: Sequence[str], kernels: int) -> None:
         self.names = names
-        self._dsn = dsn
+        self._dsn = asyncpg_dsn(dsn)
         self._kernels = kernels
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -84,26 +114,30 @@ class PgQueuerQueue:
     async def _run(self, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]) -> None:
         @asynccontextmanager
         async def manager() -> AsyncIterator[QueueManager]:
-            pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=3, timeout=5)
+            pool = await asyncpg.create_pool(
+                self._dsn, min_size=1, max_size=3, timeout=5, command_timeout=COMMAND_SECONDS
+            )
             try:
                 yield self._manager(pool, execute, wait_for_room)
             finally:
                 pool.terminate()
 
+        logged = ""
         while not self._stopped.is_set():
-            # PgQueuer restarts after errors; this is for those that it does not expect.
-            with suppress(Exception):
+            # Restarted here and not by PgQueuer, which logs a traceback each time.
+            try:
                 await pgqueuer.run(
                     manager,
                     batch_size=1,
                     max_concurrent_tasks=max(2, 2 * self._kernels),
                     dequeue_timeout=DEQUEUE_TIMEOUT,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                    restart_on_failure=True,
-                    restart_delay=RESTART_DELAY,
                     shutdown_on_listener_failure=True,
                     shutdown=self._stopped,
                 )
+            except Exception as error:  # noqa: BLE001  whatever it is, it is tried again
+                if logged != (logged := repr(error)):
+                    logger.warning("No run is handed out to this process for a while: %s", logged)
             await asyncio.sleep(0 if self._stopped.is_set() else RESTART_DELAY.total_seconds())
 
     def _manager(
@@ -125,6 +159,13 @@ class PgQueuerQueue:
         for name in self.names:
             manager.entrypoint(name)(hand_out)
         return manager
+
+
+def asyncpg_dsn(conninfo: str) -> str:
+    """Return a connection string for asyncpg, which takes unknown parameters for settings."""
+    given = conninfo_to_dict(conninfo)
+    known = {name: value for name, value in given.items() if name in KNOWN_PARAMETERS}
+    return f"postgresql://?{urlencode(known, quote_via=quote)}"
 
 
 class _Manager(QueueManager):
