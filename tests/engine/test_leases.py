@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from msgspec.structs import replace
 
@@ -79,7 +79,7 @@ class Process:
             clock=utc_now,
         )
 
-    async def __aenter__(self) -> Process:
+    async def __aenter__(self) -> Self:
         await self.leases.open()
         return self
 

@@ -9,10 +9,17 @@ from contextlib import suppress
 
 import psycopg
 from msgspec import MsgspecError
-from msgspec.json import Decoder
+from msgspec.json import Decoder, encode
+from msgspec.structs import replace
 
-from jupyter_pdflow.stores import RunChange
-from jupyter_pdflow.stores.postgres.database import CONNECT_SECONDS, Connection
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.stores import RunChange, change_of
+from jupyter_pdflow.stores.postgres.database import (
+    CONNECT_SECONDS,
+    OPTIONS,
+    Connection,
+    reason_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +28,30 @@ CHANNEL = "pdflow_runs"
 RECONNECT_SECONDS = 1.0
 """Time between two attempts to listen again."""
 
+NOTIFICATION_BYTES = 7_999
+"""Maximum size of what PostgreSQL notifies of."""
+
+SHOWN = 200
+"""Number of characters to which the names in a notification are cut that would be too large."""
+
 _CHANGE = Decoder(RunChange)
+
+
+def notification_of(run: Run) -> str:
+    """Return what processes are told about a run that has changed; long names are cut."""
+    change = change_of(run)
+    told = encode(change)
+    if len(told) > NOTIFICATION_BYTES:
+        step = change.step and change.step[:SHOWN]
+        told = encode(
+            replace(
+                change,
+                workflow_id=change.workflow_id[:SHOWN],
+                workflow_name=change.workflow_name[:SHOWN],
+                step=step,
+            )
+        )
+    return told.decode()
 
 
 class Changes:
@@ -59,18 +89,22 @@ class Changes:
             self._queues.remove(queue)
 
     async def _listen(self, listening: asyncio.Event) -> None:
+        logged = False
         while True:
             try:
                 connection: Connection = await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+                    self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
+                    logged = False
                     listening.set()
                     async for notification in connection.notifies():
                         self._tell(notification.payload)
-            except psycopg.Error as error:
-                logger.warning("Changes of runs are not told for a while: %s", error)
+            except (psycopg.Error, OSError) as error:
+                if not logged:
+                    logger.warning("Changes of runs are not told for a while: %s", reason_of(error))
+                logged = True
             listening.set()
             await asyncio.sleep(RECONNECT_SECONDS)
 

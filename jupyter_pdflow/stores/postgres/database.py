@@ -294,8 +294,20 @@ async def one(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> tuple[Any, ...]:
     return row
 
 
+def is_text(value: str) -> bool:
+    """Return whether a text can be in a column: no NUL, and no half of a surrogate pair."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def reason_of(error: Exception) -> str:
     """Return the first line of an error, which has no part of the connection string."""
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return "the connection string can't be read"
+    if "failed to resolve host" in str(error):  # it may be a password with an unescaped @
+        return "its host can't be found"
     if isinstance(error, PoolTimeout | TooManyRequests):
         return "no connection is free or can be made"
     return next(iter(str(error).splitlines()), type(error).__name__)

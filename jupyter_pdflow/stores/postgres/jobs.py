@@ -16,10 +16,13 @@ from pgqueuer.queries import Queries
 from pgqueuer.types import Channel
 
 from jupyter_pdflow.rules.run import Run
-from jupyter_pdflow.stores.postgres.database import Connection
+from jupyter_pdflow.stores.postgres.database import Connection, Database
 
 SETTINGS = DBSettings(db_schema="pdflow", prefix="", channel=Channel("pdflow_jobs"))
 """Where PgQueuer has its tables, and how it tells processes of new jobs."""
+
+PRUNED_AT_ONCE = 10_000
+"""Maximum number of rows that one statement removes."""
 
 
 def queries(driver: Any) -> Queries:
@@ -70,13 +73,19 @@ async def restore_jobs(connection: Connection) -> None:
     await connection.execute(_RESTORE.encode())
 
 
-async def prune_log(connection: Connection) -> None:
+async def prune_log(database: Database) -> None:
     """Remove what PgQueuer has logged of jobs that are done; it would keep it for ever."""
     names = SETTINGS.qualified
     for table in (names.queue_table_log, names.statistics_table):
-        await connection.execute(
-            f"DELETE FROM {table} WHERE created < now() - interval '1 hour'".encode()  # noqa: S608
+        # In parts: a process that is busy, or was away, finds millions of rows.
+        statement = (
+            f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} "  # noqa: S608
+            f"WHERE created < now() - interval '1 hour' LIMIT {PRUNED_AT_ONCE}))"
         )
+        removed = PRUNED_AT_ONCE
+        while removed == PRUNED_AT_ONCE:
+            async with database.connection() as connection:
+                removed = (await connection.execute(statement.encode())).rowcount
 
 
 def upgrade_tables(conninfo: str) -> None:

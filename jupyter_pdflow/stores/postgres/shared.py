@@ -9,7 +9,14 @@ from uuid import uuid4
 import psycopg
 
 from jupyter_pdflow.exceptions import ConfigurationError, SchemaError, StorageUnavailableError
-from jupyter_pdflow.stores.postgres.database import CONNECT_SECONDS, Connection, reason_of
+from jupyter_pdflow.stores.postgres.database import (
+    CONNECT_SECONDS,
+    OPTIONS,
+    USE_SECONDS,
+    Connection,
+    limited,
+    reason_of,
+)
 from jupyter_pdflow.stores.postgres.schema import check_tables
 
 KEY_BYTES = 32
@@ -50,16 +57,18 @@ async def read_shared(conninfo: str) -> Shared:
     """
     try:
         connection: Connection = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+            conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
         )
         async with connection:
-            await check_tables(connection)
-            await _check_notifications(connection)
-            found = await connection.execute("SELECT name, value FROM pdflow.settings")
-            stored = {name: value async for name, value in found}
+            with limited(connection, USE_SECONDS):
+                await check_tables(connection)
+                await _check_notifications(connection)
+                found = await connection.execute("SELECT name, value FROM pdflow.settings")
+                stored = {name: value async for name, value in found}
     except psycopg.Error as error:
         msg = f"The database can't be used: {reason_of(error)}. Nothing was changed."
-        raise StorageUnavailableError(msg) from error
+        # `from None`: the cause may repeat the password.
+        raise StorageUnavailableError(msg) from None
     keys = stored.get(LINK_KEYS, "").split()
     if not keys:
         msg = "The database has no keys for links. Run `jupyter pdflow migrate`."

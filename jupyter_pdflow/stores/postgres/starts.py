@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import IdempotencyKey, ScheduleMark
-from jupyter_pdflow.stores.postgres.database import Connection, Database, one
+from jupyter_pdflow.stores.postgres.database import Connection, Database, is_text, one
 
 _RESERVE = """
 INSERT INTO pdflow.keys VALUES (%s, %s, %s)
@@ -55,6 +55,8 @@ class Starts:
 
     async def marks(self, workflow_id: str) -> dict[str, datetime]:
         """Return for what time each schedule of a workflow has started a run last, by trigger."""
+        if not is_text(workflow_id):
+            return {}
         async with self._database.connection() as connection:
             found = await connection.execute(
                 "SELECT trigger_id, at FROM pdflow.schedule_marks WHERE workflow_id = %s",

@@ -40,19 +40,19 @@ from jupyter_pdflow.stores import (
     ScheduleMark,
     StepOutputs,
     WorkerState,
-    change_of,
     check_ended,
     not_removed,
     summary_of,
     unknown_run,
 )
-from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes
+from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes, notification_of
 from jupyter_pdflow.stores.postgres.database import (
     XACT_ID,
     Connection,
     Database,
     Evidence,
     begun,
+    is_text,
     one,
 )
 from jupyter_pdflow.stores.postgres.emails import Emails
@@ -279,8 +279,7 @@ class PostgresStore:
         await self._emails.take_over(connection, run.outbox)
         if rank is not None:
             await put_job(connection, run, rank)
-        change = encode(change_of(run)).decode()
-        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, change))
+        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notification_of(run)))
         return evidence
 
     async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
@@ -293,6 +292,8 @@ class PostgresStore:
             *(("position(%s in search) > 0", word) for word in _words(query.search)),
         ]
         given = [(condition, value) for condition, value in wanted if value is not None]
+        if any(not is_text(value) for _, value in given):
+            return []
         where = " AND ".join(["true", *(condition for condition, _ in given)])
         select = f"SELECT summary FROM pdflow.runs WHERE {where} ORDER BY id DESC LIMIT %s"  # noqa: S608
         values: builtins.list[Any] = [*(value for _, value in given), query.limit]
@@ -398,8 +399,7 @@ class PostgresStore:
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired, and what was logged of jobs."""
         await self._starts.remove_expired(now)
-        async with self.database.connection() as connection:
-            await prune_log(connection)
+        await prune_log(self.database)
 
     async def changes(self) -> AsyncIterator[RunChange]:
         """Return an iterator over the changes of runs of all processes from now on."""
@@ -536,10 +536,12 @@ def _without_outbox(run: Run) -> Run:
 
 
 _RANK = """CASE WHEN %(ready)s THEN greatest(
-    (SELECT min(rank) FROM pdflow.runs WHERE rank IS NOT NULL),
-    (SELECT max(rank) + 1 FROM pdflow.runs WHERE rank IS NOT NULL AND workflow_id = %(workflow_id)s),
+    (SELECT min(rank) FROM pdflow.runs WHERE rank IS NOT NULL AND queue = %(queue)s),
+    (SELECT max(rank) + 1 FROM pdflow.runs WHERE rank IS NOT NULL AND queue = %(queue)s
+        AND workflow_id = %(workflow_id)s),
     0) END"""
-"""The place of a run that is ready: behind those of its workflow, beside the first of the others."""
+"""The place of a run that is ready: behind those of its workflow, beside the first of the others
+in its queue. Another queue may have runs that nobody executes, whose ranks stay low."""
 
 _INSERT_RUN = f"""
 INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at, due_at, owner,

@@ -10,7 +10,7 @@ from msgspec.json import Decoder, encode
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
 from jupyter_pdflow.stores import workflow_ids
-from jupyter_pdflow.stores.postgres.database import Connection, Database
+from jupyter_pdflow.stores.postgres.database import Connection, Database, is_text
 
 VERSIONS_KNOWN = 100
 """Maximum number of versions that are kept in memory."""
@@ -81,7 +81,7 @@ class Workflows:
         return found
 
     async def _get(self, connection: Connection, workflow_id: str, version: str | None) -> Workflow:
-        if "\0" in workflow_id + (version or ""):
+        if not is_text(workflow_id + (version or "")):
             raise _unknown(workflow_id, version)
         if version is None:
             found = await connection.execute(f"{_NEWEST} WHERE id = %s", (workflow_id,))

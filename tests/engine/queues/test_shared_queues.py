@@ -6,12 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from msgspec.structs import replace
 
+from jupyter_pdflow.engine import pgqueuer_queue
 from jupyter_pdflow.engine.pgqueuer_queue import PgQueuerQueue
 from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.rules.events import Begin
@@ -207,3 +209,48 @@ async def test_a_missing_job_is_added(make: Make, store: PostgresStore, database
         assert await rows.fetchall() == [(1,)]
     process = make()
     await until(lambda: process.begun == [run.id])
+
+
+async def test_parameters_that_asyncpg_does_not_know_are_left_out(
+    database: str, store: PostgresStore
+) -> None:
+    url = f"{database}?connect_timeout=5&channel_binding=prefer&application_name=x"
+    queue = PgQueuerQueue(url, ["default"], 1)
+    process = Process(queue, store, 1)
+    process.open()
+    try:
+        run = await ready(store, 0)
+        await until(lambda: process.begun == [run.id])
+    finally:
+        await queue.close()
+
+
+async def test_what_keeps_runs_from_being_handed_out_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgqueuer_queue, "RESTART_DELAY", timedelta(seconds=0.01))
+    queue = PgQueuerQueue("postgresql://u:secret@127.0.0.1:1/x", ["default"], 1)
+    Process(queue, PostgresStore("postgresql://127.0.0.1:1/x"), 1).open()
+    await asyncio.sleep(0.3)
+    await queue.close()
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+
+
+async def test_a_queue_that_nobody_executes_keeps_no_workflow_waiting(
+    store: PostgresStore, database: str
+) -> None:
+    await ready(store, 0, queue="gpu")
+    runs = [await ready(store, number) for number in range(1, 5)]
+    for run in runs[:2]:
+        async with store.transaction(run.id) as transaction:
+            begun = apply(transaction.run, Begin(owner=store.owner), START)
+            await transaction.commit(begun.run, begun.entries)
+    await ready(store, 5, workflow_id="x")
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        rows = await connection.execute(
+            "SELECT id FROM pdflow.runs WHERE queue = 'default' AND rank IS NOT NULL "
+            "ORDER BY rank, id"
+        )
+        found = [run_id async for (run_id,) in rows]
+    assert found == [runs[2].id, run_of(5).id, runs[3].id]

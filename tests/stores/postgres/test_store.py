@@ -2,15 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+from traceback import format_exception
 
+import psycopg
 import pytest
+from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import StorageUnavailableError
+from jupyter_pdflow.exceptions import NotFoundError, StorageUnavailableError
+from jupyter_pdflow.stores import RunQuery
+from jupyter_pdflow.stores.postgres import jobs
+from jupyter_pdflow.stores.postgres.shared import read_shared
 from jupyter_pdflow.stores.postgres.store import PostgresStore
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from tests.stores.conformance import ended
+from tests.rules.support import START
+from tests.stores.conformance import created, ended, run_of
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(database)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_changes_of_runs_with_long_names_are_told(store: PostgresStore) -> None:
+    changes = await store.changes()
+    run = replace(run_of(1), workflow_name="\N{SNOWMAN}" * 9_000, workflow_id="w" * 9_000)
+    run = replace(run, steps=(replace(run.steps[0], name="s" * 9_000), run.steps[1]))
+    await store.create(run)
+    async with asyncio.timeout(10):
+        told = await anext(changes)
+    assert (told.run_id, told.step) == (run.id, "s" * 200)
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800"])
+async def test_what_no_column_can_hold_is_not_found(store: PostgresStore, text: str) -> None:
+    await created(store)
+    assert await store.list(RunQuery(before=text, limit=9)) == []
+    assert await store.list(RunQuery(workflow_id=text, limit=9)) == []
+    assert await store.schedule_marks(text) == {}
+    with pytest.raises(NotFoundError):
+        await store.workflow(text)
+
+
+async def test_the_log_of_jobs_is_removed_in_parts(
+    store: PostgresStore, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PRUNED_AT_ONCE", 2)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO pdflow.pgqueuer_log (created, job_id, status, priority, entrypoint) "
+            "SELECT now() - make_interval(hours => n), n, 'successful', 0, 'x' "
+            "FROM generate_series(0, 5) AS n"
+        )
+        await store.remove_expired(START)
+        rows = await connection.execute("SELECT job_id FROM pdflow.pgqueuer_log")
+        assert await rows.fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:se%zzcret@127.0.0.1/x",
+        "postgresql://u:se cret@127.0.0.1/x",
+        "postgresql://u:p@secret@127.0.0.1/x",
+        "postgresql://u:secret@[::1/x",
+    ],
+)
+async def test_a_connection_string_is_in_no_error(url: str) -> None:
+    with pytest.raises(StorageUnavailableError) as raised:
+        await read_shared(url)
+    text = "".join(format_exception(raised.value))
+    assert "cret" not in text
 
 
 async def test_a_run_whose_files_stay_can_be_deleted_again(

@@ -38,8 +38,8 @@ CREATE INDEX runs_by_pause ON pdflow.runs (pause, id) WHERE pause IS NOT NULL;
 CREATE INDEX runs_by_end ON pdflow.runs (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_due ON pdflow.runs (due_at) WHERE due_at IS NOT NULL;
 -- Runs that wait to be executed: workflows take turns, see _RANK in the store.
-CREATE INDEX runs_ready ON pdflow.runs (rank, id) WHERE rank IS NOT NULL;
-CREATE INDEX runs_ready_by_workflow ON pdflow.runs (workflow_id, rank) WHERE rank IS NOT NULL;
+CREATE INDEX runs_ready ON pdflow.runs (queue, rank, id) WHERE rank IS NOT NULL;
+CREATE INDEX runs_ready_by_workflow ON pdflow.runs (workflow_id, queue, rank) WHERE rank IS NOT NULL;
 CREATE INDEX runs_leased ON pdflow.runs (lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE pdflow.history (
