@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -27,6 +28,10 @@ LATEST = int(ULID.from_datetime(datetime(3000, 1, 1, tzinfo=UTC)))
 """An id from here on is foreign: counting up from one could run out of ids."""
 
 
+SHARED_BITS = 64
+"""Bits of the random numbers by which the ids of processes differ."""
+
+
 class Ids:
     """Makes ULIDs. Each is greater than all earlier ones, even if the clock was set back.
 
@@ -34,10 +39,14 @@ class Ids:
     ----------
     after : sequence of str
         Earlier ids. Those that are not ULIDs are ignored.
+    shared : bool
+        Whether other processes make ids as well, after the same ones.
     """
 
-    def __init__(self, after: Sequence[str] = ()) -> None:
+    def __init__(self, after: Sequence[str] = (), *, shared: bool = False) -> None:
         self._last = max(map(_number, after), default=0)
+        if shared:  # another place for each: they count up from here if their clocks are slow
+            self._last += secrets.randbits(SHARED_BITS)
 
     def new(self, now: datetime) -> str:
         """Return the next id."""

@@ -178,7 +178,8 @@ class Service:
                 failure = error
                 await asyncio.sleep(self._limits.storage_retry_seconds)
             else:
-                self._ids = Ids(after=[newest] if newest else [])
+                shared = self._store.lease_seconds is not None
+                self._ids = Ids(after=[newest] if newest else [], shared=shared)
                 return
             finally:
                 reading.cancel()

@@ -208,6 +208,7 @@ class ServiceManager:
         self._opening = asyncio.Lock()
         self._services: Services | None = None
         self._locked_error: DataDirLockedError | None = None
+        self._unavailable: StorageUnavailableError | None = None
         self._retry_at = 0.0
         self._stopping = False
         self._retrying: asyncio.Task[None] | None = None
@@ -227,6 +228,9 @@ class ServiceManager:
         ------
         DataDirLockedError
             Another server holds the data directory. The lock is tried at most every
+            `RETRY_SECONDS`.
+        StorageUnavailableError
+            The data directory or the database can't be used. The database is tried at most every
             `RETRY_SECONDS`.
         StoppingError
             This server is shutting down.
@@ -275,13 +279,13 @@ class ServiceManager:
                 await self.services()
             except DataDirLockedError:
                 pass  # `_acquire_lock` has logged it
-            except StorageUnavailableError as error:
+            except PDFlowError as error:
                 if str(error) != logged:
                     logger.error("Workflows don't run on this server yet: %s", error)
                     logged = str(error)
-            except PDFlowError as error:
-                logger.error("Workflows don't run on this server. %s", error)
-                return
+                # The tables of a database may be made, or its public URL stored, at any time.
+                if self._lock is not None and not isinstance(error, StorageUnavailableError):
+                    return
             except Exception:
                 logger.exception("Workflows don't run on this server yet.")
             else:
@@ -289,8 +293,15 @@ class ServiceManager:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _open(self) -> Services:
+        if self._unavailable is not None and time.monotonic() < self._retry_at:
+            raise self._unavailable
         try:
             return await self._open_locked()
+        except StorageUnavailableError as error:
+            if self._lock is None:
+                # An attempt may take seconds, and requests wait for each other's.
+                self._unavailable, self._retry_at = error, time.monotonic() + RETRY_SECONDS
+            raise
         except OSError as error:
             reason = error.strerror or error
             msg = f"The data directory can't be used: {reason}. Nothing was changed."
@@ -303,16 +314,17 @@ class ServiceManager:
         except BaseException:
             self._release_lock()
             raise
-        changes = await services.service.changes()
-        following = asyncio.create_task(self._follow(changes), name="follow the changes of runs")
         try:
+            changes = await services.service.changes()
+            following = self._follow(changes)
+            self._following = asyncio.create_task(following, name="follow the changes of runs")
             await services.open()
         except BaseException:
-            following.cancel()
+            if self._following is not None:
+                self._following.cancel()
             await services.close()
             self._release_lock()
             raise
-        self._following = following
         return services
 
     async def _follow(self, changes: AsyncIterator[RunChange]) -> None:

@@ -28,3 +28,11 @@ def test_foreign_ids_are_ignored() -> None:
     for foreign in ("copy of a run", "7" + "Z" * 25, "Z" * 26):
         ids = Ids(after=[foreign])
         assert ids.new(NOW) < ids.new(NOW)
+
+
+def test_processes_with_slow_clocks_make_different_ids() -> None:
+    """All have read the same newest id, of a process whose clock is fast."""
+    newest = Ids().new(NOW + HOUR)
+    made = [Ids(after=[newest], shared=True).new(NOW) for _ in range(100)]
+    assert len(set(made)) == len(made)
+    assert min(made) > newest

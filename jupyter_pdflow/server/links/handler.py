@@ -209,8 +209,10 @@ class LinkHandler(JupyterHandler):
         return True
 
     def check_host(self) -> bool:
-        """Accept the host of ``PDFlow.public_url``, besides those that Jupyter accepts."""
-        own = self._options.host
+        """Accept the host of the public URL, besides those that Jupyter accepts."""
+        services = self._service_manager.opened
+        # A database may have the public URL, for all processes.
+        own = self._options.host or (services.address.host if services else "")
         is_own = bool(own) and self.request.host_name.rstrip(".") == own
         return is_own or super().check_host()
 
