@@ -12,6 +12,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,9 @@ _LONGEST_SOCKET_NAME = "kernel-00000000-0000-0000-0000-000000000000-ipc-9"
 # --- the manager ----------------------------------------------------------------------
 
 
-def production_manager(serverapp: Any, registry_folder: Path | None = None) -> Any:
+def production_manager(
+    serverapp: Any, registry_folder: Path | None = None, *, shared: bool = False
+) -> Any:
     """Make a kernel manager of the server's own class, for production runs.
 
     Its kernels are not culled, not restarted, and not among the server's sessions. Those on
@@ -59,6 +63,8 @@ def production_manager(serverapp: Any, registry_folder: Path | None = None) -> A
         The server.
     registry_folder : Path, optional
         Where to record the kernels that are started at a gateway, so that none is left there.
+    shared : bool
+        Whether other processes use that folder; each has a part of it then.
 
     Returns
     -------
@@ -66,7 +72,11 @@ def production_manager(serverapp: Any, registry_folder: Path | None = None) -> A
         To be closed with `close_manager`.
     """
     kind = type(serverapp.kernel_manager)
+    part = None
     if registry_folder is not None and not is_local(serverapp.kernel_manager):
+        if shared:
+            part = FolderPart(registry_folder)
+            registry_folder = part.path
         kind = recording_manager_class(kind, KernelRegistry(registry_folder, _gateway_url()))
     options = {
         "parent": serverapp,
@@ -81,6 +91,7 @@ def production_manager(serverapp: Any, registry_folder: Path | None = None) -> A
     manager = kind(**{name: value for name, value in options.items() if name in traits})
     if is_local(manager):
         _use_runtime_directory(manager, serverapp.runtime_dir)
+    manager.registry_part = part
     return manager
 
 
@@ -88,9 +99,31 @@ def close_manager(manager: Any) -> None:
     """Free what a manager holds; call it when its kernels have ended."""
     if not manager.context.closed:
         manager.context.destroy(linger=0)
+    if manager.registry_part is not None:
+        manager.registry_part.release()
     directory = getattr(manager.kernel_manager_factory, "runtime_directory", None)
     if directory is not None:
         directory.remove()
+
+
+class FolderPart:
+    """The first part of a folder that no other process uses; it is used by this one now.
+
+    A part whose process was killed is used again: the system has released its lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        for number in count():
+            self.path = folder / f"part-{number}"
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = FileLock(self.path / LOCK, thread_local=False, mode=0o600)
+            with suppress(Timeout):
+                self._lock.acquire(timeout=0)
+                return
+
+    def release(self) -> None:
+        """Leave the part to other processes."""
+        self._lock.release()
 
 
 def _gateway_url() -> str:

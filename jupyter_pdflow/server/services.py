@@ -107,7 +107,9 @@ async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         parts = await open_shared(settings, folders, serverapp)
     else:
         parts = _own_parts(settings, folders, serverapp)
-    kernel_manager = production_manager(serverapp, settings.data_dir / "gateway_kernels")
+    kernel_manager = production_manager(
+        serverapp, settings.data_dir / "gateway_kernels", shared=bool(settings.database_url)
+    )
     pool = KernelPool(
         kernel_manager,
         max_kernels=settings.max_kernels,

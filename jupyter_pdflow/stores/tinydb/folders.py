@@ -256,8 +256,21 @@ class RunFolders:
         if not is_marked(self.path):
             if os.path.lexists(mark):
                 self._quarantine(mark, "is not a mark")
-            replace_file(mark, self.id.encode())
+            self._mark(mark)
         return read_file(str(mark)).decode()
+
+    def _mark(self, mark: Path) -> None:
+        """Write a mark, unless another process that shares the folder has written one meanwhile."""
+        own = self.path / f"{FILES_ID_NAME}.{self.id}"
+        replace_file(own, self.id.encode())
+        try:
+            os.link(own, mark)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            own.replace(mark)
+        own.unlink(missing_ok=True)
+        sync_directory(str(self.path))
 
     def _quarantine(self, path: Path, why: str) -> None:
         logger.error("%s %s. It is set aside as %s.", path, why, quarantine(path).name)

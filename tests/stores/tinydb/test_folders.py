@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.exceptions import NotFoundError
+from jupyter_pdflow.pd.pd import FILES_ID_NAME
+from jupyter_pdflow.stores.tinydb import folders as folders_module
 from jupyter_pdflow.stores.tinydb.folders import RunFolders, clash_of, flaw_of_path, remove_tree
 
 
@@ -107,3 +109,16 @@ def test_invalid_paths(path: str) -> None:
 )
 def test_paths_that_are_the_same_on_some_systems(paths: list[str], clash: str | None) -> None:
     assert clash_of(paths) == clash
+
+
+def test_servers_that_start_at_once_have_the_same_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = RunFolders(tmp_path / "files"), RunFolders(tmp_path / "files")
+    first.open()
+    with monkeypatch.context() as patch:  # the second has looked before the first one wrote
+        patch.setattr(folders_module, "is_marked", lambda _: False)
+        patch.setattr(os.path, "lexists", lambda _: False)
+        second.open()
+    assert first.id == second.id
+    assert [path.name for path in first.path.iterdir()] == [FILES_ID_NAME]
