@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import MsgspecError
 from msgspec.json import Decoder, encode
 
 from jupyter_pdflow.exceptions import NotFoundError
@@ -14,6 +16,8 @@ from jupyter_pdflow.stores import QUOTED, Email
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
 from jupyter_pdflow.stores.tinydb.emails import email_of
 from jupyter_pdflow.stores.tinydb.validation import is_id
+
+logger = logging.getLogger(__name__)
 
 _EMAIL = Decoder(Email)
 
@@ -59,14 +63,16 @@ class Emails:
         found, size = list[Email](), 0
         async with self._database.connection() as connection:
             rows = await connection.execute(
-                "SELECT record FROM pdflow.emails ORDER BY created_at DESC, id DESC LIMIT %s",
+                "SELECT id, record FROM pdflow.emails ORDER BY created_at DESC, id DESC LIMIT %s",
                 (limit,),
             )
-            async for (record,) in rows:
+            async for email_id, record in rows:
                 size += len(record)
                 if found and size > self._limits.emails_listed_bytes:
                     break
-                found.append(_EMAIL.decode(record))
+                email = _read_or_log(email_id, record)
+                if email is not None:
+                    found.append(email)
         return found
 
     async def next_at(self) -> datetime | None:
@@ -83,7 +89,8 @@ class Emails:
         async with self._database.connection() as connection:
             found = await connection.execute(_TAKE_DUE, (now, limit, again_at))
             rows = sorted(await found.fetchall())
-        return [_EMAIL.decode(record) for _, _, record in rows]
+        emails = [_read_or_log(email_id, record) for _, email_id, record in rows]
+        return [email for email in emails if email is not None]
 
     async def put(self, email: Email, next_at: datetime | None) -> None:
         """Store an email after an attempt, unless its run was deleted, or it was sent meanwhile."""
@@ -94,3 +101,11 @@ class Emails:
                 "WHERE id = %s AND status = 'queued'",
                 (email.status, due_at, encode(email), email.id),
             )
+
+
+def _read_or_log(email_id: str, record: bytes) -> Email | None:
+    try:
+        return _EMAIL.decode(record)
+    except (MsgspecError, ValueError, RecursionError) as error:
+        logger.error("Email %s can't be read: %s. The other emails are sent.", email_id, error)
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from traceback import format_exception
 
@@ -19,7 +20,7 @@ from jupyter_pdflow.stores.postgres.shared import read_shared
 from jupyter_pdflow.stores.postgres.store import PostgresStore
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from tests.rules.support import START
-from tests.stores.conformance import created, ended, run_of
+from tests.stores.conformance import created, ended, paused, run_of
 
 
 @pytest.fixture
@@ -48,6 +49,20 @@ async def test_what_no_column_can_hold_is_not_found(store: PostgresStore, text: 
     assert await store.schedule_marks(text) == {}
     with pytest.raises(NotFoundError):
         await store.workflow(text)
+
+
+async def test_an_email_that_can_not_be_read_keeps_no_other_from_being_sent(
+    store: PostgresStore, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await paused(store, 1, 9_000, "one", "two")
+    unreadable, other = sorted(email.id for email in await store.emails(9))
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        statement = "UPDATE pdflow.emails SET record = '{}' WHERE id = %s"
+        await connection.execute(statement, (unreadable,))
+    due = await store.due_emails(START + timedelta(days=1), 9, START + timedelta(days=2))
+    assert [email.id for email in due] == [other]
+    assert [email.id for email in await store.emails(9)] == [other]
+    assert unreadable in caplog.text
 
 
 async def test_the_log_of_jobs_is_removed_in_parts(
