@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -38,8 +38,8 @@ LOOKUP_SECONDS = 3.0
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
 
-LOOKUP_CONNECT_SECONDS = 2
-"""Maximum time in which a connection for that is made."""
+LOOKUPS_AT_ONCE = 4
+"""Maximum number of connections that look up commits."""
 
 XACT_ID = "pg_current_xact_id()::text"
 """What identifies a transaction, in SQL."""
@@ -89,7 +89,7 @@ class Database:
     def __init__(self, conninfo: str, *, max_connections: int) -> None:
         self.conninfo = conninfo
         self.available = True
-        self._looking_up = asyncio.Lock()
+        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._pool = _pool(conninfo, max_connections)
         self._reserved = _pool(conninfo, 1)
 
@@ -177,9 +177,8 @@ class Database:
         """
         ends = time.monotonic() + LOOKUP_SECONDS
         while time.monotonic() < ends:
-            with suppress(*UNAVAILABLE):
-                async with self._looking_up:
-                    found = await self._look_up(transaction_id, evidence)
+            with suppress(TimeoutError, *UNAVAILABLE):
+                found = await self._look_up(transaction_id, evidence, ends)
                 if found is not None:
                     return found
             await asyncio.sleep(RETRY_SECONDS)
@@ -188,25 +187,30 @@ class Database:
         )
         raise StorageUnavailableError(msg)
 
-    async def _look_up(self, transaction_id: str, evidence: Evidence) -> bool | None:
+    @asynccontextmanager
+    async def _looking(self, ends: float) -> AsyncIterator[Connection]:
+        """Lend a connection until a time of `time.monotonic`, for looking up a commit."""
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(ends - time.monotonic()):
+                await stack.enter_async_context(self._lookups)
+                # Not of the pool: all its connections may be held by commits that are looked up.
+                connecting = AsyncConnection.connect(self.conninfo, autocommit=True, **OPTIONS)
+                connection: Connection = await stack.enter_async_context(await connecting)
+            with limited(connection, max(0.0, ends - time.monotonic())):
+                yield connection
+
+    async def _look_up(self, transaction_id: str, evidence: Evidence, ends: float) -> bool | None:
         """Return whether a transaction was committed, or None if it is in progress."""
-        # Not a connection of the pool: all of them may be held by commits that are looked up.
-        looking = await AsyncConnection.connect(
-            self.conninfo, autocommit=True, connect_timeout=LOOKUP_CONNECT_SECONDS, **OPTIONS
-        )
-        async with looking:
-            with limited(looking, LOOKUP_SECONDS):
-                try:
-                    status = await looking.execute(
-                        "SELECT pg_xact_status(%s::xid8)", (transaction_id,)
-                    )
-                except psycopg.DataError:
-                    return False  # an id of the future: a crash has lost the transaction
-                if (await one(status))[0] == "in progress":
-                    return None
-                # After a crash, another transaction may have got the same id.
-                found = await looking.execute(evidence.statement, evidence.values)
-                return await found.fetchone() is not None
+        async with self._looking(ends) as looking:
+            try:
+                status = await looking.execute("SELECT pg_xact_status(%s::xid8)", (transaction_id,))
+            except psycopg.DataError:
+                return False  # an id of the future: a crash has lost the transaction
+            if (await one(status))[0] == "in progress":
+                return None
+            # After a crash, another transaction may have got the same id.
+            found = await looking.execute(evidence.statement, evidence.values)
+            return await found.fetchone() is not None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

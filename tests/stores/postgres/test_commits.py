@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from jupyter_pdflow.exceptions import StorageUnavailableError
 from jupyter_pdflow.rules.events import Begin
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores.postgres import database as database_module
+from jupyter_pdflow.stores.postgres.database import Evidence
 from jupyter_pdflow.stores.postgres.migrate import migrate
 from jupyter_pdflow.stores.postgres.store import PostgresStore
 from tests.postgres import PostgresServer, postgres_server
@@ -85,3 +88,18 @@ async def test_what_a_crash_has_lost_does_not_count(crashing: PostgresServer, ot
         assert await store.get(run.id) == run
     finally:
         await store.close()
+
+
+async def test_commits_that_can_not_be_looked_up_are_given_up_in_time(
+    store: PostgresStore,
+) -> None:
+    """However many there are."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and answers nothing
+        port = silent.getsockname()[1]
+        store.database.conninfo = f"postgresql://127.0.0.1:{port}/x"
+        evidence = Evidence("SELECT", ())
+        began = time.monotonic()
+        lookups = [store.database._was_committed("1", evidence) for _ in range(20)]
+        results = await asyncio.gather(*lookups, return_exceptions=True)
+    assert {type(result) for result in results} == {StorageUnavailableError}
+    assert time.monotonic() - began < 5
