@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from importlib.util import find_spec
 
 from jupyter_pdflow.cli.maintenance import configured
 from jupyter_pdflow.cli.running import echo
@@ -24,7 +23,7 @@ def migrate(given: Namespace) -> int:
     if given.public_url is not None and not is_address(given.public_url):
         msg = f"--public-url {given.public_url!r} is not an http:// or https:// address."
         raise UsageError(msg)
-    _check_extra()
+    _check_database(url)
     import psycopg
 
     from jupyter_pdflow.stores.postgres.database import reason_of
@@ -44,8 +43,8 @@ def serve(given: Namespace) -> int:
     """Serve links, the API and metrics until a signal ends it."""
     from jupyter_pdflow.worker.serve import serve as serve_until_signal
 
-    if _database_url(given):
-        _check_extra()
+    if url := _database_url(given):
+        _check_database(url)
     _pass_on(given)
     serve_until_signal(given.rest)
     return DONE
@@ -53,7 +52,8 @@ def serve(given: Namespace) -> int:
 
 def worker(given: Namespace) -> int:
     """Execute steps until a signal ends it."""
-    _check_extra()
+    if url := _database_url(given):
+        _check_database(url)
     from jupyter_pdflow.worker.app import work
 
     _pass_on(given)
@@ -75,8 +75,14 @@ def _pass_on(given: Namespace) -> None:
         os.environ[DATABASE_URL_VARIABLE] = given.database_url
 
 
-def _check_extra() -> None:
-    missing = [name for name in ("psycopg", "pgqueuer", "asyncpg") if find_spec(name) is None]
-    if missing:
-        msg = f'Install what a database needs ({", ".join(missing)}): pip install "jupyter_pdflow[postgres]"'
+def _check_database(url: str) -> None:
+    from jupyter_pdflow.server import configuration
+
+    if missing := configuration.missing_packages():
+        msg = (
+            f"Install what a database needs ({', '.join(missing)}): {configuration.DATABASE_EXTRA}"
+        )
+        raise UsageError(msg)
+    if not configuration.is_database_url(url):
+        msg = f"The URL of the database has to be like {configuration.DATABASE_URL}."
         raise UsageError(msg)

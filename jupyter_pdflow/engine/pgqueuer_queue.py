@@ -23,6 +23,7 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
 
 from jupyter_pdflow.engine.queue import Execute
+from jupyter_pdflow.stores.postgres.database import asyncpg_url, reason_of
 from jupyter_pdflow.stores.postgres.jobs import SETTINGS, queries
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class PgQueuerQueue:
     Parameters
     ----------
     dsn : str
-        The URL of a direct connection, not of a pooler in transaction mode.
+        A connection string or URL of a direct connection, not of a pooler in transaction mode.
     names : sequence of str
         The names of the queues to execute runs of; empty to execute none.
     kernels : int
@@ -58,7 +59,8 @@ class PgQueuerQueue:
 
     def __init__(self, dsn: str, names: Sequence[str], kernels: int) -> None:
         self.names = names
-        self._dsn = dsn
+        self._dsn = asyncpg_url(dsn)
+        self._logged = ""
         self._kernels = kernels
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -84,7 +86,7 @@ class PgQueuerQueue:
     async def _run(self, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]) -> None:
         @asynccontextmanager
         async def manager() -> AsyncIterator[QueueManager]:
-            pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=3, timeout=5)
+            pool = await self._connect()
             try:
                 yield self._manager(pool, execute, wait_for_room)
             finally:
@@ -105,6 +107,17 @@ class PgQueuerQueue:
                     shutdown=self._stopped,
                 )
             await asyncio.sleep(0 if self._stopped.is_set() else RESTART_DELAY.total_seconds())
+
+    async def _connect(self) -> Any:
+        try:
+            pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=3, timeout=5)
+        except Exception as error:
+            if reason_of(error) != self._logged:
+                self._logged = reason_of(error)
+                logger.warning("Runs are not handed out to this process now: %s", self._logged)
+            raise
+        self._logged = ""
+        return pool
 
     def _manager(
         self, pool: Any, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]

@@ -274,18 +274,22 @@ class ServiceManager:
                 await self.services()
             except DataDirLockedError:
                 pass  # `_acquire_lock` has logged it
-            except StorageUnavailableError as error:
+            except PDFlowError as error:
+                if not self._may_be_fixed(error):
+                    logger.error("Workflows don't run on this server. %s", error)
+                    return
                 if str(error) != logged:
                     logger.error("Workflows don't run on this server yet: %s", error)
                     logged = str(error)
-            except PDFlowError as error:
-                logger.error("Workflows don't run on this server. %s", error)
-                return
             except Exception:
                 logger.exception("Workflows don't run on this server yet.")
             else:
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _may_be_fixed(self, error: PDFlowError) -> bool:
+        """Whether it may work later: what a database lacks, `jupyter pdflow migrate` adds."""
+        return self._lock is None or isinstance(error, StorageUnavailableError)
 
     async def _open(self) -> Services:
         try:

@@ -9,8 +9,9 @@ from typing import Any
 
 from jupyter_server.serverapp import ServerApp
 
-from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.exceptions import ConfigurationError, UsageError
 from jupyter_pdflow.server.app import PDFlow
+from jupyter_pdflow.settings import DATABASE_URL_VARIABLE
 
 EXTENSION = "jupyter_pdflow"
 
@@ -62,15 +63,20 @@ def work(arguments: Sequence[str]) -> None:
 
     Raises
     ------
+    UsageError
+        There is no database.
     ConfigurationError
-        There is no database, or a trait can't be used.
+        A trait can't be used.
     """
     server = WorkerApp.instance(jpserver_extensions={EXTENSION: True})
     server.initialize([*arguments], find_extensions=False, new_httpserver=False)
     settings = server._pdflow.checked_settings()
     if not settings.database_url:
-        expected = "the PostgreSQL database that the servers of this worker use"
-        raise ConfigurationError(trait="database_url", has_to_be=expected)
+        msg = (
+            "A worker needs the database of the servers that it works for: give --database-url, "
+            f"${DATABASE_URL_VARIABLE}, or PDFlow.database_url in Jupyter's configuration files."
+        )
+        raise UsageError(msg)
     if settings.max_kernels < 1:
         raise ConfigurationError(trait="max_kernels", has_to_be="at least 1 for a worker")
     server.start()

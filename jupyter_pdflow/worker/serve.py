@@ -15,6 +15,15 @@ class ServeApp(ServerApp):
     name = "jupyter-pdflow-serve"
     default_services = ("api", "auth", "security", "shutdown")  # type: ignore[assignment]
 
+    def init_configurables(self) -> None:
+        """Make the managers; files of notebooks are read when they are deployed, and not served."""
+        super().init_configurables()
+        self.contents_manager.files_handler_class = None
+
+    def running_server_info(self, kernel_count: bool = True) -> str:  # noqa: ARG002
+        """Return what is logged at the start."""
+        return f"Serving links, the API and metrics of workflows at:\n{self.display_url}"
+
 
 def serve(arguments: Sequence[str]) -> None:
     """Run a front end in this process until a signal ends it.

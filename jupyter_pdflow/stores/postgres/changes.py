@@ -12,7 +12,7 @@ from msgspec import MsgspecError
 from msgspec.json import Decoder
 
 from jupyter_pdflow.stores import RunChange
-from jupyter_pdflow.stores.postgres.database import CONNECT_SECONDS, Connection
+from jupyter_pdflow.stores.postgres.database import CONNECT_SECONDS, Connection, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Changes:
                     async for notification in connection.notifies():
                         self._tell(notification.payload)
             except psycopg.Error as error:
-                logger.warning("Changes of runs are not told for a while: %s", error)
+                logger.warning("Changes of runs are not told for a while: %s", reason_of(error))
             listening.set()
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from jupyter_pdflow.exceptions import ConflictError, StorageUnavailableError
@@ -175,6 +177,31 @@ OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
 }
 """Settings of each connection; times in milliseconds, of keepalives in seconds."""
+
+
+ASYNCPG_PARAMETERS = (
+    *("user", "password", "passfile", "dbname", "service", "port", "application_name", "options"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs"),
+    *("krbsrvname", "gsslib"),
+)
+"""What asyncpg takes from a URL as libpq does. It sends all other parameters to the server."""
+
+
+def asyncpg_url(conninfo: str) -> str:
+    """Return the URL by which asyncpg connects as psycopg does with a connection string or URL.
+
+    A server refuses the connection if asyncpg sends it a parameter of libpq, such as
+    ``connect_timeout``. And asyncpg splits a URL at characters that libpq allows in a password.
+    """
+    given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value}
+    hosts = (given.get("hostaddr") or given.get("host", "")).split(",")
+    # With brackets, or asyncpg takes the last part of an IPv6 address for a port.
+    bracketed = [f"[{host}]" if ":" in host and host[0] != "/" else host for host in hosts]
+    parameters = {name: given[name] for name in ASYNCPG_PARAMETERS if name in given}
+    if any(hosts):
+        parameters["host"] = ",".join(bracketed)
+    return f"postgresql://?{urlencode(parameters, quote_via=quote, safe='')}"
 
 
 @asynccontextmanager
