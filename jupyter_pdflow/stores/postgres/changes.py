@@ -59,6 +59,7 @@ class Changes:
             self._queues.remove(queue)
 
     async def _listen(self, listening: asyncio.Event) -> None:
+        lost = False
         while True:
             try:
                 connection: Connection = await psycopg.AsyncConnection.connect(
@@ -67,10 +68,13 @@ class Changes:
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     listening.set()
+                    lost = False
                     async for notification in connection.notifies():
                         self._tell(notification.payload)
             except psycopg.Error as error:
-                logger.warning("Changes of runs are not told for a while: %s", reason_of(error))
+                if not lost:
+                    logger.warning("Changes of runs are not told for a while: %s", reason_of(error))
+                lost = True
             listening.set()
             await asyncio.sleep(RECONNECT_SECONDS)
 

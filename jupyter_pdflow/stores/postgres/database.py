@@ -20,6 +20,8 @@ from jupyter_pdflow.stores.postgres.schema import check_tables
 
 logger = logging.getLogger(__name__)
 
+POOL_NAME = "pdflow"
+
 WAIT_SECONDS = 4.0
 """Maximum time that a request waits for a connection."""
 
@@ -69,7 +71,7 @@ class Database:
             # when the database is back; the next request begins anew.
             reconnect_timeout=RECONNECT_SECONDS,
             open=False,
-            name="pdflow",
+            name=POOL_NAME,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
             check=AsyncConnectionPool.check_connection,
         )
@@ -166,6 +168,14 @@ class Database:
                 logger.error("The database can't be used: %s", reason_of(error))
             msg = f"The database can't be used: {reason_of(error)}. Nothing was changed."
             raise StorageUnavailableError(msg) from error
+
+
+def _of_other_pools(record: logging.LogRecord) -> bool:
+    return f"'{POOL_NAME}'" not in record.getMessage()
+
+
+# It logs each of its attempts to connect, several in a second; `Database` logs the first.
+logging.getLogger("psycopg.pool").addFilter(_of_other_pools)
 
 
 OPTIONS: dict[str, Any] = {
