@@ -16,10 +16,20 @@ from jupyter_pdflow.settings import DATABASE_URL_VARIABLE
 EXTENSION = "jupyter_pdflow"
 
 
-class WorkerApp(ServerApp):
-    """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
+class ExtensionServer(ServerApp):
+    """A Jupyter server with this extension only, whatever others its configuration names.
 
-    name = "jupyter-pdflow-worker"
+    Its name stays that of a Jupyter server, so it reads the same configuration files.
+    """
+
+    def init_server_extensions(self) -> None:
+        """Load this extension."""
+        self.jpserver_extensions = {EXTENSION: True}
+        super().init_server_extensions()
+
+
+class WorkerApp(ExtensionServer):
+    """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
 
     def init_signal(self) -> None:
         """Leave the signals to `run`, which needs an event loop."""
@@ -68,7 +78,7 @@ def work(arguments: Sequence[str]) -> None:
     ConfigurationError
         A trait can't be used.
     """
-    server = WorkerApp.instance(jpserver_extensions={EXTENSION: True})
+    server = WorkerApp.instance()
     server.initialize([*arguments], find_extensions=False, new_httpserver=False)
     settings = server._pdflow.checked_settings()
     if not settings.database_url:

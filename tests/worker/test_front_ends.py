@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -187,3 +188,30 @@ def test_a_role_with_rights_on_rows_is_enough(
         with psycopg.connect(database) as connection:
             connection.execute("DROP OWNED BY app")
             connection.execute("DROP ROLE app")
+
+
+def test_the_configuration_of_a_jupyter_server_is_read(made: Cluster, tmp_path: Path) -> None:
+    migrate(made.database, PUBLIC)
+    with serve(tmp_path / "serve", "") as server:  # its folders exist
+        server.stop()
+        config = Path(server.env["JUPYTER_CONFIG_DIR"])
+        config.mkdir(parents=True, exist_ok=True)
+        extensions = {"jupyter_pdflow": False, "jupyterlab": True}
+        (config / "jupyter_server_config.json").write_text(
+            json.dumps({"ServerApp": {"jpserver_extensions": extensions}})
+        )
+        (config / "jupyter_server_config.py").write_text(
+            f"c.PDFlow.database_url = {made.database!r}\nc.PDFlow.worker_name = 'configured'\n"
+        )
+        worker = Worker(server.folder, "", "unused")
+        worker.args = [*COMMAND, "worker"]
+        worker.env = {name: value for name, value in server.env.items() if name != DATABASE}
+        server.env = worker.env
+        server.start()
+        worker.start()
+        try:
+            listed = wait_until(lambda: server.api("GET", "/health").json()["workers"], "a worker")
+        finally:
+            worker.stop()
+        assert [each["name"] for each in listed] == ["configured"]
+        assert "jupyterlab |" not in worker.log() + server.log()
