@@ -78,6 +78,11 @@ class PublicAddress:
             return self._local
         return url_path_join(self._observed.origin, self._base_url)
 
+    @property
+    def host(self) -> str:
+        """The host of the configured address in lower case; empty if none is configured."""
+        return host_of(self._fixed)
+
     def observe(self, handler: Any) -> None:
         """Learn the origin from a request that was authorized and answered."""
         origin = origin_of(handler.request)

@@ -81,6 +81,9 @@ def test_serve_has_links_api_and_metrics_and_no_notebooks(made: Cluster, tmp_pat
         ):
             assert server.http.get(path, headers=server.headers).status_code == 404, path
         link = paused["pause"]["resume_url"].removeprefix(front.url)
+        for host, status in (("evil.example", 403), ("flows.example", 200)):
+            answer = server.http.get(link, headers={"Host": host, "Accept": "text/html"})
+            assert answer.status_code == status, answer.text
         assert server.http.post(link, json={"ok": True}).status_code == 200
         assert server.http.post(link, json={"ok": True}).status_code == 410
         front.wait_run(run["id"], "succeeded")
