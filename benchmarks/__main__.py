@@ -27,6 +27,7 @@ MEASURES = {
     "steps": "a step of a longer run",
     "cold": "R with no warm kernel",
     "timers": "how late timers are",
+    "postgres": "R, waiting runs, timers and workers on PostgreSQL, beside TinyDB",
     "imports": "what the package adds to the start of a kernel",
 }
 COMPARED = ("warm", "throughput", "durable", "held", "trace", "waiting")

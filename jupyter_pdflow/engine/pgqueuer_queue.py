@@ -124,9 +124,15 @@ class PgQueuerQueue:
     ) -> QueueManager:
         manager = _Manager(queries(AsyncpgPoolDriver(pool)), SETTINGS.channel)
         manager.wait_for_room = wait_for_room
+        manager.is_handed_out = asyncio.Event()
+        manager.is_handed_out.set()
 
         async def hand_out(job: Job) -> None:
-            if not await _done(execute, (job.payload or b"").decode(errors="replace")):
+            run_id = (job.payload or b"").decode(errors="replace")
+            executing = asyncio.ensure_future(_done(execute, run_id))
+            await asyncio.sleep(0)  # it has begun then, and takes room
+            manager.is_handed_out.set()
+            if not await executing:
                 raise RetryRequested(REFUSED_DELAY)
 
         for name in self.names:
@@ -138,6 +144,7 @@ class _Manager(QueueManager):
     """Asks for a job only when a kernel is free: no job waits here that others could execute."""
 
     wait_for_room: Callable[[], Awaitable[object]]
+    is_handed_out: asyncio.Event
 
     async def fetch_jobs(
         self, batch_size: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
@@ -145,12 +152,14 @@ class _Manager(QueueManager):
         await self._wait()
         found = super().fetch_jobs(batch_size, global_concurrency_limit, heartbeat_timeout)
         async for job in found:
+            self.is_handed_out.clear()
             yield job
             await self._wait()
 
     async def _wait(self) -> None:
+        """Wait until the last job has taken its room and there is more, or for a shutdown."""
         waits = [
-            asyncio.ensure_future(self.wait_for_room()),
+            asyncio.ensure_future(self._until_room()),
             asyncio.ensure_future(self.shutdown.wait()),
         ]
         try:
@@ -158,6 +167,12 @@ class _Manager(QueueManager):
         finally:
             for each in waits:
                 each.cancel()
+
+    async def _until_room(self) -> None:
+        # PgQueuer leaves out a job that is still being handed out here.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.is_handed_out.wait(), RESTART_DELAY.total_seconds())
+        await self.wait_for_room()
 
 
 async def _done(execute: Execute, run_id: str) -> bool:

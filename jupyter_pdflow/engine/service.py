@@ -86,6 +86,8 @@ class Service:
         Called with the seconds for which a run was ready, when its step is given to a kernel.
     on_failed : callable
         Called with each run that failed, by the process that has stored that.
+    on_lapsed : callable
+        Called with each run whose attempt this process has taken over from one that was gone.
     queue : Queue, optional
         What hands out runs to this process, if several processes share the store.
     worker_name : str
@@ -104,6 +106,7 @@ class Service:
         max_crashes: int = MAX_CRASHES,
         on_begin: Callable[[float], object] = lambda _: None,
         on_failed: Callable[[Run], object] = lambda _: None,
+        on_lapsed: Callable[[Run], object] = lambda _: None,
         queue: Queue | None = None,
         worker_name: str = "",
         clock: Callable[[], datetime] = utc_now,
@@ -130,6 +133,7 @@ class Service:
             clock=clock,
         )
         self._on_failed = on_failed
+        self._on_lapsed = on_lapsed
         self._begin = Begin(owner=store.owner)
         self._ids = Ids()
         self._reading_newest: asyncio.Task[None] | None = None
@@ -190,7 +194,7 @@ class Service:
             attempt=lapsed.attempt,
             max_crashes=self._max_crashes,
         )
-        await self._apply(lapsed.run_id, event)
+        self._on_lapsed(await self._apply(lapsed.run_id, event))
 
     async def drain(self) -> None:
         """Begin no further step, and wait until those that are executing have ended."""

@@ -38,6 +38,11 @@ FAILED_RUNS = Counter(
     "jupyter_pdflow_failed_runs", "Runs that have failed since the server's start.", ["workflow"]
 )
 
+LAPSED_LEASES = Counter(
+    "jupyter_pdflow_lapsed_leases",
+    "Attempts that this process has taken over from one that was gone, since its start.",
+)
+
 SnapshotSource = Callable[[], Snapshot | None]
 
 

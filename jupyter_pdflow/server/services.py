@@ -29,7 +29,7 @@ from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.server.configuration import smtp_transport
 from jupyter_pdflow.server.health import Snapshot
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_versions
-from jupyter_pdflow.server.metrics import FAILED_RUNS, READY_SECONDS
+from jupyter_pdflow.server.metrics import FAILED_RUNS, LAPSED_LEASES, READY_SECONDS
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores import RunChange
@@ -125,6 +125,7 @@ async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         max_crashes=settings.max_crashes,
         on_begin=READY_SECONDS.observe,
         on_failed=lambda run: FAILED_RUNS.labels(run.workflow_id).inc(),
+        on_lapsed=lambda _: LAPSED_LEASES.inc(),
         queue=parts.queue,
         worker_name=settings.worker_name,
         limits=settings.limits,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
+from prometheus_client import start_http_server
+from traitlets import Int
 
 from jupyter_pdflow.exceptions import ConfigurationError, UsageError
 from jupyter_pdflow.server.app import PDFlow
@@ -31,6 +33,13 @@ class ExtensionServer(ServerApp):
 class WorkerApp(ExtensionServer):
     """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
 
+    metrics_port = Int(
+        0,
+        min=0,
+        max=65_535,
+        help="Port of 127.0.0.1 on which the metrics are served, for Prometheus; 0 for none.",
+    ).tag(config=True)
+
     def init_signal(self) -> None:
         """Leave the signals to `run`, which needs an event loop."""
 
@@ -45,6 +54,8 @@ class WorkerApp(ExtensionServer):
         """
         signals = _Signals()
         signals.listen()
+        if self.metrics_port:
+            start_http_server(self.metrics_port, addr="127.0.0.1")
         self.log.info(
             "This worker executes steps of the queues %s.", ", ".join(self._pdflow.queues)
         )

@@ -155,10 +155,10 @@ async def test_a_run_whose_setup_runs_counts_as_executing(engine: Engine) -> Non
     engine.pool.setup = setup
     run = await start(engine)
     await engine.becomes(run.id, "running")
-    assert engine.service.executing == 1
+    assert engine.service.worker().busy == 1
     go.set()
     await succeeded(engine, run)
-    assert engine.service.executing == 0
+    assert engine.service.worker().busy == 0
 
 
 async def test_a_gateway_that_fails_while_the_server_stops_is_no_crash(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,8 @@ WRONG: list[tuple[str, Any]] = [
     ("queues", [" "]),
     ("max_kernels", 0),
     ("max_kernels", "many"),
+    ("database_url", "user:hush@db.example"),
+    ("queues", 3),
     ("max_body_bytes", -1),
     ("max_body_bytes", 1.5),
     ("body_timeout_seconds", 0),
@@ -161,6 +165,28 @@ def test_a_database_whose_packages_are_missing_is_refused(monkeypatch: pytest.Mo
     with pytest.raises(ConfigurationError, match=r"pip install \"jupyter_pdflow\[postgres\]\""):
         app_with(database_url="postgresql://database.example").checked_settings()
     assert app_with(database_url="").checked_settings().database_url == ""
+
+
+def test_a_front_end_of_a_database_needs_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://user:hush@db.example/flows"
+    settings = app_with(
+        database_url=url, max_kernels=0, queues=["gpu", "default"]
+    ).checked_settings()
+    assert (settings.database_url, settings.max_kernels) == (url, 0)
+    assert settings.queues == ["gpu", "default"]
+    monkeypatch.setenv("JUPYTER_PDFLOW_DATABASE_URL", url)
+    assert PDFlow().checked_settings().database_url == url
+
+
+def test_without_a_database_nothing_of_it_is_imported() -> None:
+    code = (
+        "import sys, jupyter_pdflow.server.app, jupyter_pdflow.server.services, "
+        "jupyter_pdflow.cli.commands, jupyter_pdflow.maintenance.doctor\n"
+        "names = {'asyncpg', 'croniter', 'pgqueuer', 'psycopg', 'pydantic'}\n"
+        "print(sorted(names & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == "[]"
 
 
 def test_mail_to_is_split_into_addresses() -> None:

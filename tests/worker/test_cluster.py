@@ -65,7 +65,7 @@ def test_a_killed_worker_s_run_continues_elsewhere(made: Cluster) -> None:
     made.workers[0].kill()
     began = time.monotonic()
     made.worker()
-    ended = front.wait_run(run["id"], "succeeded", 40)
+    front.wait_run(run["id"], "succeeded", 40)
     assert time.monotonic() - began < 25
     history = front.api("GET", f"/runs/{run['id']}/history").json()
     assert "lapse" in {entry["event"] for entry in history}

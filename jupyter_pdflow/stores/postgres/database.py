@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -24,6 +26,18 @@ POOL_NAME = "pdflow"
 
 WAIT_SECONDS = 4.0
 """Maximum time that a request waits for a connection."""
+
+CHECK_SECONDS = 1.0
+"""Maximum time in which a connection that was idle has to answer."""
+
+USE_SECONDS = 4.5
+"""Maximum time that a request uses a connection."""
+
+COMMIT_SECONDS = 1.5
+"""Maximum time of a commit; then it is looked up."""
+
+LOOKUP_SECONDS = 3.0
+"""Maximum time in which it is looked up what became of a commit."""
 
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
@@ -73,7 +87,7 @@ class Database:
             open=False,
             name=POOL_NAME,
             kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
         )
 
     async def open(self) -> None:
@@ -95,8 +109,13 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, *, seconds: float = USE_SECONDS) -> AsyncIterator[Connection]:
         """Lend a connection; its statements are committed one by one.
+
+        Parameters
+        ----------
+        seconds : float
+            Maximum time of its use; then it is cut, as the network may be.
 
         Raises
         ------
@@ -107,7 +126,8 @@ class Database:
         """
         with self._errors():
             async with self._pool.connection() as connection:
-                yield connection
+                with _limited(connection, seconds):
+                    yield connection
         self.available = True
 
     async def commit(self, connection: Connection, transaction_id: str) -> None:
@@ -125,7 +145,8 @@ class Database:
             It was not committed; or the database can't be asked, as the message says then.
         """
         try:
-            await connection.execute("COMMIT")
+            with _limited(connection, COMMIT_SECONDS):
+                await connection.execute("COMMIT")
         except UNAVAILABLE as error:
             if not await self._was_committed(transaction_id):
                 raise
@@ -139,7 +160,7 @@ class Database:
         StorageUnavailableError
             It can't be asked in time.
         """
-        ends = time.monotonic() + WAIT_SECONDS
+        ends = time.monotonic() + LOOKUP_SECONDS
         while time.monotonic() < ends:
             with suppress(StorageUnavailableError):
                 async with self.connection() as connection:
@@ -212,6 +233,29 @@ def asyncpg_url(conninfo: str) -> str:
     if any(hosts):
         parameters["host"] = ",".join(bracketed)
     return f"postgresql://?{urlencode(parameters, quote_via=quote, safe='')}"
+
+
+@contextmanager
+def _limited(connection: Connection, seconds: float) -> Iterator[None]:
+    """Cut a connection that is used for too long: whoever waits for it gets an error then.
+
+    A task that is canceled would wait for the database to confirm that, which a cut network delays.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Connection) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as it:
+        it.shutdown(socket.SHUT_RDWR)
+
+
+async def _check(connection: Connection) -> None:
+    with _limited(connection, CHECK_SECONDS):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager

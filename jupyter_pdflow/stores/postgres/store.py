@@ -63,6 +63,9 @@ from jupyter_pdflow.threads import in_thread
 LEASE = timedelta(seconds=15)
 """How long a process executes a run without renewing its lease."""
 
+DELETE_SECONDS = 60.0
+"""Maximum time in which a run and its files are removed."""
+
 RESTORE_SECONDS = 30.0
 """Minimum time between two looks for missing jobs."""
 
@@ -189,7 +192,7 @@ class PostgresStore:
                     return await self._started_before(connection, other)
             stored = await connection.execute(_INSERT_RUN, _columns(run, self._lease))
             rank, transaction_id = await one(stored)
-            await self._follow(connection, run, entries, first=1, rank=rank)
+            await self._follow(connection, run, entries, rank=rank)
             if mark is not None:
                 await self._starts.put_mark(connection, mark)
             await self.database.commit(connection, transaction_id)
@@ -245,32 +248,17 @@ class PostgresStore:
     ) -> None:
         """Store the next state of a run whose row is locked."""
         stored = await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
-        rank = (await one(stored))[0]
-        found = await connection.execute(
-            "SELECT coalesce(max(number), 0) FROM pdflow.history WHERE run_id = %s", (run.id,)
-        )
-        await self._follow(connection, run, entries, first=(await one(found))[0] + 1, rank=rank)
+        await self._follow(connection, run, entries, rank=(await one(stored))[0])
 
     async def _follow(
-        self,
-        connection: Connection,
-        run: Run,
-        entries: Sequence[HistoryEntry],
-        *,
-        first: int,
-        rank: int | None,
+        self, connection: Connection, run: Run, entries: Sequence[HistoryEntry], *, rank: int | None
     ) -> None:
         """Store what follows from the state of a run: history, emails, a job, and who is told."""
-        for number, entry in enumerate(entries, first):
-            await connection.execute(
-                "INSERT INTO pdflow.history VALUES (%s, %s, %s)", (run.id, number, encode(entry))
-            )
-        last = first + len(entries) - 1
-        if last > HISTORY_KEPT:
-            await connection.execute(
-                "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s",
-                (run.id, last - HISTORY_KEPT),
-            )
+        for entry in entries:
+            added = await connection.execute(_ADD_ENTRY, (run.id, encode(entry), run.id))
+            number = (await one(added))[0]
+            if number > HISTORY_KEPT:
+                await connection.execute(_DROP_ENTRIES, (run.id, number - HISTORY_KEPT))
         await self._emails.take_over(connection, run.outbox)
         if rank is not None:
             await put_job(connection, run, rank)
@@ -374,7 +362,8 @@ class PostgresStore:
         return failed
 
     async def _delete(self, run_id: str) -> None:
-        async with self.database.connection() as connection, connection.transaction():
+        limited = self.database.connection(seconds=DELETE_SECONDS)
+        async with limited as connection, connection.transaction():
             run, _ = await self.lock(connection, run_id)
             check_ended(run)
             if self._folders is not None:
@@ -547,6 +536,13 @@ UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(up
 WHERE id = %(id)s
 RETURNING rank
 """  # noqa: S608
+
+_ADD_ENTRY = """
+INSERT INTO pdflow.history SELECT %s, coalesce(max(number), 0) + 1, %s FROM pdflow.history
+WHERE run_id = %s RETURNING number
+"""
+
+_DROP_ENTRIES = "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s"
 
 _TAKE_LAPSED = """
 UPDATE pdflow.runs SET lease_until = clock_timestamp() + %s

@@ -12,6 +12,9 @@ from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
 from jupyter_pdflow.stores import workflow_ids
 from jupyter_pdflow.stores.postgres.database import Connection, Database
 
+VERSIONS_KNOWN = 100
+"""Maximum number of versions that are kept in memory."""
+
 _WORKFLOW = Decoder(Workflow)
 
 _NEWEST = """
@@ -25,6 +28,7 @@ class Workflows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[tuple[str, str | None], Workflow] = {}
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
@@ -65,8 +69,16 @@ class Workflows:
 
     async def get(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+        known = self._known.get((workflow_id, version))
+        if known is not None:
+            return known
         async with self._database.connection() as connection:
-            return await self._get(connection, workflow_id, version)
+            found = await self._get(connection, workflow_id, version)
+        # A version never changes. Which one is the newest does.
+        while len(self._known) >= VERSIONS_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[workflow_id, found.version] = found
+        return found
 
     async def _get(self, connection: Connection, workflow_id: str, version: str | None) -> Workflow:
         if "\0" in workflow_id + (version or ""):
