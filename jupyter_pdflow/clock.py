@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from jupyter_pdflow.exceptions import StorageUnavailableError
 from jupyter_pdflow.settings import LIMITS, Limits
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,9 @@ class DueLoop:
                 if at is not None and at <= self._clock():
                     await self._work(self._clock())
                     at = await self._next_at()
-            except Exception:
-                logger.exception("The task to %s has failed; it tries again.", self._name)
+            except Exception as error:
+                if not isinstance(error, StorageUnavailableError):  # the store has logged that
+                    logger.exception("The task to %s has failed; it tries again.", self._name)
                 await asyncio.sleep(self._limits.storage_retry_seconds)
                 at = self._clock()
             await self._sleep(at)

@@ -79,6 +79,9 @@ class JupyterServer:
         Whether to load JupyterLab and its extensions, which takes seconds.
     """
 
+    command: Sequence[str] = ("-m", "jupyter_server")
+    """The arguments of Python that start the server."""
+
     def __init__(
         self,
         folder: Path,
@@ -111,7 +114,7 @@ class JupyterServer:
         self.root.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = psutil.Popen(
-                [*self.prefix, sys.executable, "-m", "jupyter_server", *self.args],
+                [*self.prefix, sys.executable, *self.command, *self.args],
                 cwd=self.root,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

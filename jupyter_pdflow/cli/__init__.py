@@ -178,9 +178,18 @@ def _add_workers(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_doctor(command: Callable[..., argparse.ArgumentParser]) -> None:
-    details = "Needs no server. Changes nothing without --repair. Exit status 1 if problems remain."
-    doctor = command("doctor", "check a data directory", details=details)
+    details = (
+        "Needs no server. Changes nothing without --repair. Exit status 1 if problems remain. If a "
+        "database is configured, it is checked, unless --data-dir is given."
+    )
+    doctor = command("doctor", "check a data directory or a database", details=details)
     _add_data_dir(doctor)
+    _add_database(doctor)
+    doctor.add_argument(
+        "--all",
+        action="store_true",
+        help="read all records of a database; by default at most 10,000 runs",
+    )
     doctor.add_argument(
         "--repair",
         action="store_true",

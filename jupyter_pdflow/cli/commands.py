@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from jupyter_pdflow import formatting
 from jupyter_pdflow.cli.running import (
@@ -24,7 +25,7 @@ from jupyter_pdflow.cli.running import (
 )
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import FilesError, PDFlowError, ServerNotFoundError, UsageError
-from jupyter_pdflow.models import Run, RunItem, Step, Workflow
+from jupyter_pdflow.models import Run, RunItem, Step, Worker, Workflow
 from jupyter_pdflow.settings import URL_VARIABLE
 
 DONE = 0
@@ -156,14 +157,25 @@ def workers(options: Namespace) -> int:
     if options.json:
         print_json(health)
         return DONE
+    if health.workers:
+        console(wide=True).print(_workers_table(health.workers))
+    else:
+        echo("No worker: start one with `jupyter pdflow worker`.")
+    since = health.oldest_queued_at
+    waiting = f" (the first since {formatting.local_time(since)})" if since else ""
+    echo(f"{health.queued} queued{waiting}, {health.running} running, {health.paused} paused.")
+    return DONE
+
+
+def _workers_table(workers: list[Worker]) -> Table:
     table = Table("WORKER", "HOST", "QUEUES", "KERNELS", "BUSY", "SEEN", box=None, pad_edge=False)
-    for each in health.workers:
+    for each in workers:
         queues = ", ".join(each.queues)
         seen = formatting.local_time(each.seen_at)
-        table.add_row(each.name, each.host, queues, str(each.kernels), str(each.busy), seen)
-    console(wide=True).print(table)
-    echo(f"{health.queued} queued, {health.running} running, {health.paused} paused.")
-    return DONE
+        cells = [each.name, each.host, queues, str(each.kernels), str(each.busy), seen]
+        # A plain cell would be read as markup, which a name may contain by chance.
+        table.add_row(*map(Text, cells))
+    return table
 
 
 def _workflow_id(client: Client, given: str) -> str:

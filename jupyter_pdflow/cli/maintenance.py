@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -16,8 +17,10 @@ from rich.progress import track
 from jupyter_pdflow.cli.running import echo, echo_error, print_json
 from jupyter_pdflow.exceptions import NotFoundError, UsageError
 from jupyter_pdflow.maintenance.doctor import Report, examine, repair
+from jupyter_pdflow.maintenance.inventory import Finding
 from jupyter_pdflow.maintenance.transfer import Exported, Imported, export_runs, import_runs
-from jupyter_pdflow.settings import DATA_DIR_VARIABLE
+from jupyter_pdflow.server import configuration
+from jupyter_pdflow.settings import DATA_DIR_VARIABLE, DATABASE_URL_VARIABLE
 from jupyter_pdflow.stores.tinydb.folders import FILES, NOTE
 from jupyter_pdflow.stores.tinydb.layout import EXPORTED, DataDir
 from jupyter_pdflow.stores.tinydb.storage import read_file
@@ -27,7 +30,10 @@ DONE, PROBLEMS, REFUSED = 0, 1, 2
 
 
 def doctor(given: Namespace) -> int:
-    """Check a data directory, and repair it with ``--repair``."""
+    """Check a data directory, and repair it with ``--repair``; or check a database."""
+    database_url = given.database_url or ("" if given.data_dir else find_database_url())
+    if database_url:
+        return _check_database(given, database_url)
     data = _data_dir(given)
     done = repair(data, _watch) if given.repair else []
     report = examine(data, _watch)
@@ -37,6 +43,26 @@ def doctor(given: Namespace) -> int:
         for line in _doctor_lines(data, done, report):
             echo(line)
     return PROBLEMS if any(finding.grave for finding in report.findings) else DONE
+
+
+def _check_database(given: Namespace, url: str) -> int:
+    check_database_url(url)
+    if given.repair:
+        msg = "--repair is for a data directory; name it with --data-dir."
+        raise UsageError(msg)
+    # Imported here, as only its extra installs what it needs.
+    from jupyter_pdflow.maintenance.database import examine_database, place_of
+
+    examined = examine_database(
+        url, _watch, public_url=configured("public_url"), everything=given.all
+    )
+    counts, findings = asyncio.run(examined)
+    if given.json:
+        print_json({"database": place_of(url), "counts": counts, **_findings_json(findings)})
+    else:
+        for line in [_database_line(place_of(url), counts), *_finding_lines(findings)]:
+            echo(line)
+    return PROBLEMS if any(finding.grave for finding in findings) else DONE
 
 
 def export(given: Namespace) -> int:
@@ -72,6 +98,12 @@ def _as_json(data: DataDir, done: list[str], report: Report) -> dict[str, Any]:
         "counts": report.counts,
         "free_bytes": report.free,
         "repaired": done,
+        **_findings_json(report.findings),
+    }
+
+
+def _findings_json(findings: list[Finding]) -> dict[str, Any]:
+    return {
         "findings": [
             {
                 "problem": finding.problem,
@@ -79,32 +111,47 @@ def _as_json(data: DataDir, done: list[str], report: Report) -> dict[str, Any]:
                 "grave": finding.grave,
                 "repairable": finding.fix is not None,
             }
-            for finding in report.findings
-        ],
+            for finding in findings
+        ]
     }
 
 
 def _doctor_lines(data: DataDir, done: list[str], report: Report) -> list[str]:
     holder = f"In use by {report.holder}." if report.holder else "No server works on it."
-    lines = [f"{data.path}: {_totals(report)}", holder, *(f"Repaired: {each}" for each in done)]
-    for finding in report.findings:
-        kind = "Problem" if finding.grave else "Note"
-        lines += [f"{kind}: {finding.problem}", f"  {finding.advice}"]
+    lines = [
+        f"{data.path}: {_totals(report.counts)}; {report.free / 1e9:.1f} GB free",
+        holder,
+        *(f"Repaired: {each}" for each in done),
+    ]
+    lines += _finding_lines(report.findings)
     grave = [finding for finding in report.findings if finding.grave]
     repairable = sum(finding.fix is not None for finding in grave)
-    lines.append(f"{_count(len(grave), 'problem')}." if grave else "No problems.")
     if repairable:
         lines.append(f"{repairable} of them can be repaired by: jupyter pdflow doctor --repair")
     return lines
 
 
-def _totals(report: Report) -> str:
-    counts = report.counts
+def _finding_lines(findings: list[Finding]) -> list[str]:
+    lines: list[str] = []
+    for finding in findings:
+        kind = "Problem" if finding.grave else "Note"
+        lines += [f"{kind}: {finding.problem}", f"  {finding.advice}"]
+    grave = sum(finding.grave for finding in findings)
+    return [*lines, f"{_count(grave, 'problem')}." if grave else "No problems."]
+
+
+def _database_line(place: str, counts: dict[str, int]) -> str:
+    if not counts:
+        return f"{place}: not usable."
+    return f"{place}: {_totals(counts)}; {_count(counts['read'], 'run')} read"
+
+
+def _totals(counts: dict[str, int]) -> str:
     active = [f"{counts[status]} {status}" for status in ("queued", "running", "paused")]
     runs = ", ".join([*active, f"{counts['finished']} finished"])
     return (
         f"runs: {runs}; {_count(counts['workflows'], 'workflow')}, "
-        f"{_count(counts['emails'], 'email')}; {report.free / 1e9:.1f} GB free"
+        f"{_count(counts['emails'], 'email')}"
     )
 
 
@@ -158,6 +205,29 @@ def _data_dir(given: Namespace) -> DataDir:
         msg = f"There is no data directory {path}; name one with --data-dir."
         raise NotFoundError(msg)
     return DataDir(path, find_files_dir(given.files_dir, path))
+
+
+def find_database_url() -> str:
+    """Return the URL of the database that the servers of this environment use; empty if none."""
+    return os.environ.get(DATABASE_URL_VARIABLE) or configured("database_url")
+
+
+def check_database_url(url: str) -> None:
+    """Check that a URL can be used here.
+
+    Raises
+    ------
+    UsageError
+        It can't, or what a database needs is not installed.
+    """
+    if missing := configuration.missing_packages():
+        msg = (
+            f"Install what a database needs ({', '.join(missing)}): {configuration.DATABASE_EXTRA}"
+        )
+        raise UsageError(msg)
+    if not configuration.is_database_url(url):
+        msg = f"The URL of the database has to be like {configuration.DATABASE_URL}."
+        raise UsageError(msg)
 
 
 def find_data_dir(given: str | None) -> Path:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from importlib.util import find_spec
 
-from jupyter_pdflow.cli.maintenance import configured
+from jupyter_pdflow.cli.maintenance import check_database_url, find_database_url
 from jupyter_pdflow.cli.running import echo
 from jupyter_pdflow.exceptions import StorageUnavailableError, UsageError
 from jupyter_pdflow.server.public_url import is_address
@@ -24,7 +23,7 @@ def migrate(given: Namespace) -> int:
     if given.public_url is not None and not is_address(given.public_url):
         msg = f"--public-url {given.public_url!r} is not an http:// or https:// address."
         raise UsageError(msg)
-    _check_extra()
+    check_database_url(url)
     import psycopg
 
     from jupyter_pdflow.stores.postgres.database import reason_of
@@ -44,8 +43,8 @@ def serve(given: Namespace) -> int:
     """Serve links, the API and metrics until a signal ends it."""
     from jupyter_pdflow.worker.serve import serve as serve_until_signal
 
-    if _database_url(given):
-        _check_extra()
+    if url := _database_url(given):
+        check_database_url(url)
     _pass_on(given)
     serve_until_signal(given.rest)
     return DONE
@@ -53,7 +52,8 @@ def serve(given: Namespace) -> int:
 
 def worker(given: Namespace) -> int:
     """Execute steps until a signal ends it."""
-    _check_extra()
+    if url := _database_url(given):
+        check_database_url(url)
     from jupyter_pdflow.worker.app import work
 
     _pass_on(given)
@@ -65,18 +65,10 @@ def worker(given: Namespace) -> int:
 
 
 def _database_url(given: Namespace) -> str:
-    found = given.database_url or os.environ.get(DATABASE_URL_VARIABLE)
-    return found or str(configured("database_url") or "")
+    return given.database_url or find_database_url()
 
 
 def _pass_on(given: Namespace) -> None:
     """Give a database's URL to this process's server; a command line would show the password."""
     if given.database_url:
         os.environ[DATABASE_URL_VARIABLE] = given.database_url
-
-
-def _check_extra() -> None:
-    missing = [name for name in ("psycopg", "pgqueuer", "asyncpg") if find_spec(name) is None]
-    if missing:
-        msg = f'Install what a database needs ({", ".join(missing)}): pip install "jupyter_pdflow[postgres]"'
-        raise UsageError(msg)

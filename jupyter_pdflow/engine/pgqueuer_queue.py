@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import asyncpg  # type: ignore[import-untyped]
 import pgqueuer
@@ -22,9 +21,9 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.db import AsyncpgPoolDriver
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job
-from psycopg.conninfo import conninfo_to_dict
 
 from jupyter_pdflow.engine.queue import Execute
+from jupyter_pdflow.stores.postgres.database import asyncpg_url, reason_of
 from jupyter_pdflow.stores.postgres.jobs import SETTINGS, queries
 
 logger = logging.getLogger(__name__)
@@ -44,31 +43,6 @@ REFUSED_DELAY = timedelta(seconds=0.2)
 COMMAND_SECONDS = 5.0
 """Maximum time of a statement: a network that is cut does not end it."""
 
-KNOWN_PARAMETERS = frozenset(
-    {
-        "host",
-        "port",
-        "dbname",
-        "user",
-        "password",
-        "passfile",
-        "service",
-        "sslmode",
-        "sslcert",
-        "sslkey",
-        "sslpassword",
-        "sslrootcert",
-        "sslcrl",
-        "ssl_min_protocol_version",
-        "ssl_max_protocol_version",
-        "krbsrvname",
-        "target_session_attrs",
-        "application_name",
-        "options",
-    }
-)
-"""Parameters of a connection string that asyncpg knows, or passes on to the server."""
-
 CLOSE_SECONDS = 3.0
 """How long a close waits until the latest jobs are confirmed."""
 
@@ -79,7 +53,7 @@ class PgQueuerQueue:
     Parameters
     ----------
     dsn : str
-        The URL of a direct connection, not of a pooler in transaction mode.
+        A connection string or URL of a direct connection, not of a pooler in transaction mode.
     names : sequence of str
         The names of the queues to execute runs of; empty to execute none.
     kernels : int
@@ -88,7 +62,8 @@ class PgQueuerQueue:
 
     def __init__(self, dsn: str, names: Sequence[str], kernels: int) -> None:
         self.names = names
-        self._dsn = asyncpg_dsn(dsn)
+        self._dsn = asyncpg_url(dsn)
+        self._logged = ""
         self._kernels = kernels
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -117,12 +92,12 @@ class PgQueuerQueue:
             pool = await asyncpg.create_pool(
                 self._dsn, min_size=1, max_size=3, timeout=5, command_timeout=COMMAND_SECONDS
             )
+            self._logged = ""
             try:
                 yield self._manager(pool, execute, wait_for_room)
             finally:
                 pool.terminate()
 
-        logged = ""
         while not self._stopped.is_set():
             # Restarted here and not by PgQueuer, which logs a traceback each time.
             try:
@@ -136,9 +111,14 @@ class PgQueuerQueue:
                     shutdown=self._stopped,
                 )
             except Exception as error:  # noqa: BLE001  whatever it is, it is tried again
-                if logged != (logged := repr(error)):
-                    logger.warning("No run is handed out to this process for a while: %s", logged)
+                self._log(error)
             await asyncio.sleep(0 if self._stopped.is_set() else RESTART_DELAY.total_seconds())
+
+    def _log(self, error: Exception) -> None:
+        reason = reason_of(error)
+        if reason != self._logged:
+            self._logged = reason
+            logger.warning("Runs are not handed out to this process now: %s", reason)
 
     def _manager(
         self, pool: Any, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]
@@ -149,6 +129,8 @@ class PgQueuerQueue:
         manager.is_handed_out.set()
 
         async def hand_out(job: Job) -> None:
+            if self._stopped.is_set():  # the job was being fetched
+                raise RetryRequested(REFUSED_DELAY)
             run_id = (job.payload or b"").decode(errors="replace")
             executing = asyncio.ensure_future(_done(execute, run_id))
             await asyncio.sleep(0)  # it has begun then, and takes room
@@ -159,13 +141,6 @@ class PgQueuerQueue:
         for name in self.names:
             manager.entrypoint(name)(hand_out)
         return manager
-
-
-def asyncpg_dsn(conninfo: str) -> str:
-    """Return a connection string for asyncpg, which takes unknown parameters for settings."""
-    given = conninfo_to_dict(conninfo)
-    known = {name: value for name, value in given.items() if name in KNOWN_PARAMETERS}
-    return f"postgresql://?{urlencode(known, quote_via=quote)}"
 
 
 class _Manager(QueueManager):

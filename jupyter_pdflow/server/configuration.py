@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import getaddresses
+from importlib.util import find_spec
 from pathlib import Path
 
 from traitlets import TraitType
@@ -14,6 +15,9 @@ from jupyter_pdflow.server.public_url import is_address
 from jupyter_pdflow.settings import Settings
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
+DATABASE_PACKAGES = ("psycopg", "psycopg_pool", "pgqueuer", "asyncpg")
+DATABASE_EXTRA = 'pip install "jupyter_pdflow[postgres]"'
+DATABASE_URL = "postgresql://user:password@host:port/database (special characters as %40)"
 
 MAX_KEEP_DAYS = 36_500.0
 """Maximum of ``PDFlow.keep_days``, a hundred years: dates can't be computed without a limit."""
@@ -44,12 +48,36 @@ def check_settings(settings: Settings) -> Settings:
 
 
 def _check_database(settings: Settings) -> None:
-    if settings.database_url and not settings.database_url.startswith(DATABASE_SCHEMES):
-        # The value may hold a password.
-        expected = "like postgresql://user:password@host:port/database (special characters as %40)"
+    if settings.database_url and missing_packages():
+        expected = f"empty until what it needs is installed: {DATABASE_EXTRA}"
         raise ConfigurationError(trait="database_url", has_to_be=expected)
+    if settings.database_url and not is_database_url(settings.database_url):
+        # Not with the value: it may hold a password.
+        raise ConfigurationError(trait="database_url", has_to_be=f"like {DATABASE_URL}")
     if not all(name.strip() and name.isprintable() for name in settings.queues):
         raise ConfigurationError(trait="queues", has_to_be="a list of names")
+
+
+def missing_packages() -> list[str]:
+    """Return the packages that a database needs and that are not installed."""
+    return [name for name in DATABASE_PACKAGES if find_spec(name) is None]
+
+
+def is_database_url(text: str) -> bool:
+    """Whether a text is the URL of a PostgreSQL database; `missing_packages` has to be empty.
+
+    An error of a driver about one that is malformed would repeat parts of it.
+    """
+    # Imported here, as only the extra installs it.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        ports = str(conninfo_to_dict(text).get("port") or "")
+    except (ProgrammingError, ValueError):
+        return False
+    are_numbers = all(port.isdecimal() for port in ports.split(",") if port)
+    return text.startswith(DATABASE_SCHEMES) and are_numbers
 
 
 def folder_path(text: str, trait: str) -> Path:

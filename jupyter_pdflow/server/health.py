@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from jupyter_pdflow.exceptions import PDFlowError
 from jupyter_pdflow.stores import WorkerState
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,10 @@ class Snapshots:
             try:
                 self._latest = await self._make()
                 failed = False
+            except PDFlowError as error:
+                if not failed:
+                    logger.error("The metrics of runs can't be read: %s", error)
+                self._latest, failed = None, True
             except Exception:
                 if not failed:
                     logger.exception("The metrics of runs can't be read.")

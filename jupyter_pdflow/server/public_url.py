@@ -80,7 +80,7 @@ class PublicAddress:
 
     @property
     def host(self) -> str:
-        """The host of the configured address in lower case, or an empty text."""
+        """The host of the configured address in lower case; empty if none is configured."""
         return host_of(self._fixed)
 
     def observe(self, handler: Any) -> None:

@@ -282,17 +282,21 @@ class ServiceManager:
             except DataDirLockedError:
                 pass  # `_acquire_lock` has logged it
             except PDFlowError as error:
+                if not self._may_be_fixed(error):
+                    logger.error("Workflows don't run on this server. %s", error)
+                    return
                 if str(error) != logged:
                     logger.error("Workflows don't run on this server yet: %s", error)
                     logged = str(error)
-                # The tables of a database may be made, or its public URL stored, at any time.
-                if self._lock is not None and not isinstance(error, StorageUnavailableError):
-                    return
             except Exception:
                 logger.exception("Workflows don't run on this server yet.")
             else:
                 return
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _may_be_fixed(self, error: PDFlowError) -> bool:
+        """Whether it may work later: what a database lacks, `jupyter pdflow migrate` adds."""
+        return self._lock is None or isinstance(error, StorageUnavailableError)
 
     async def _open(self) -> Services:
         if self._unavailable is not None and time.monotonic() < self._retry_at:

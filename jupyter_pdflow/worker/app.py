@@ -11,16 +11,27 @@ from jupyter_server.serverapp import ServerApp
 from prometheus_client import start_http_server
 from traitlets import Int
 
-from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.exceptions import ConfigurationError, UsageError
 from jupyter_pdflow.server.app import PDFlow
+from jupyter_pdflow.settings import DATABASE_URL_VARIABLE
 
 EXTENSION = "jupyter_pdflow"
 
 
-class WorkerApp(ServerApp):
-    """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
+class ExtensionServer(ServerApp):
+    """A Jupyter server with this extension only, whatever others its configuration names.
 
-    name = "jupyter-pdflow-worker"
+    Its name stays that of a Jupyter server, so it reads the same configuration files.
+    """
+
+    def init_server_extensions(self) -> None:
+        """Load this extension."""
+        self.jpserver_extensions = {EXTENSION: True}
+        super().init_server_extensions()
+
+
+class WorkerApp(ExtensionServer):
+    """A Jupyter server that listens on no port; its kernels and its configuration are as usual."""
 
     metrics_port = Int(
         0,
@@ -73,15 +84,20 @@ def work(arguments: Sequence[str]) -> None:
 
     Raises
     ------
+    UsageError
+        There is no database.
     ConfigurationError
-        There is no database, or a trait can't be used.
+        A trait can't be used.
     """
-    server = WorkerApp.instance(jpserver_extensions={EXTENSION: True})
+    server = WorkerApp.instance()
     server.initialize([*arguments], find_extensions=False, new_httpserver=False)
     settings = server._pdflow.checked_settings()
     if not settings.database_url:
-        expected = "the PostgreSQL database that the servers of this worker use"
-        raise ConfigurationError(trait="database_url", has_to_be=expected)
+        msg = (
+            "A worker needs the database of the servers that it works for: give --database-url, "
+            f"${DATABASE_URL_VARIABLE}, or PDFlow.database_url in Jupyter's configuration files."
+        )
+        raise UsageError(msg)
     if settings.max_kernels < 1:
         raise ConfigurationError(trait="max_kernels", has_to_be="at least 1 for a worker")
     server.start()

@@ -210,11 +210,21 @@ class LinkHandler(JupyterHandler):
 
     def check_host(self) -> bool:
         """Accept the host of the public URL, besides those that Jupyter accepts."""
-        services = self._service_manager.opened
-        # A database may have the public URL, for all processes.
-        own = self._options.host or (services.address.host if services else "")
-        is_own = bool(own) and self.request.host_name.rstrip(".") == own
-        return is_own or super().check_host()
+        return self._is_own_host() or super().check_host()
+
+    def _is_own_host(self) -> bool:
+        opened = self._service_manager.opened
+        own = {self._options.host, opened.address.host if opened else ""}
+        return self.request.host_name.rstrip(".") in own - {""}
+
+    async def _refuse_other_hosts(self) -> None:
+        if self.check_host():
+            return
+        # A public URL that processes share is in their database, so it is known once that is open.
+        if self._service_manager.opened is None:
+            await self._service_manager.services()
+        if not self._is_own_host():
+            raise HTTPError(403)
 
     def compute_etag(self) -> None:
         """Send no ETag: answers must not be cached."""
@@ -242,9 +252,8 @@ class LinkHandler(JupyterHandler):
             return
         if self._body_timer is not None:
             self._body_timer.cancel()
-        if not self.check_host():
-            raise HTTPError(403)
         self._service_manager.check()
+        await self._refuse_other_hosts()
         if self._received > self._limit:
             raise self._too_large()
         if self._head.method == "OPTIONS":

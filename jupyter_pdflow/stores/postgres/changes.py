@@ -89,7 +89,7 @@ class Changes:
             self._queues.remove(queue)
 
     async def _listen(self, listening: asyncio.Event) -> None:
-        logged = False
+        lost = False
         while True:
             try:
                 connection: Connection = await psycopg.AsyncConnection.connect(
@@ -97,14 +97,14 @@ class Changes:
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    logged = False
                     listening.set()
+                    lost = False
                     async for notification in connection.notifies():
                         self._tell(notification.payload)
             except (psycopg.Error, OSError) as error:
-                if not logged:
+                if not lost:
                     logger.warning("Changes of runs are not told for a while: %s", reason_of(error))
-                logged = True
+                lost = True
             listening.set()
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -10,15 +10,19 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString, NamedTuple
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from jupyter_pdflow.exceptions import ConflictError, StorageUnavailableError
 from jupyter_pdflow.stores.postgres.schema import check_tables
 
 logger = logging.getLogger(__name__)
+
+POOL_NAME = "pdflow"
 
 WAIT_SECONDS = 4.0
 """Maximum time that a request waits for a connection."""
@@ -227,6 +231,14 @@ class Database:
             raise StorageUnavailableError(msg) from error
 
 
+def _of_other_pools(record: logging.LogRecord) -> bool:
+    return f"'{POOL_NAME}'" not in record.getMessage()
+
+
+# It logs each of its attempts to connect, several in a second; `Database` logs the first.
+logging.getLogger("psycopg.pool").addFilter(_of_other_pools)
+
+
 OPTIONS: dict[str, Any] = {
     # An answer leaves after the commit is on disk, whatever the server's default is.
     # A process that is stopped in a transaction, or whose network is cut, keeps its row locked.
@@ -250,10 +262,35 @@ def _pool(conninfo: str, max_connections: int) -> AsyncConnectionPool[Connection
         # when the database is back; the next request begins anew.
         reconnect_timeout=RECONNECT_SECONDS,
         open=False,
-        name="pdflow",
+        name=POOL_NAME,
         kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS, **OPTIONS},
         check=_check,
     )
+
+
+ASYNCPG_PARAMETERS = (
+    *("user", "password", "passfile", "dbname", "service", "port", "application_name", "options"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs"),
+    *("krbsrvname", "gsslib"),
+)
+"""What asyncpg takes from a URL as libpq does. It sends all other parameters to the server."""
+
+
+def asyncpg_url(conninfo: str) -> str:
+    """Return the URL by which asyncpg connects as psycopg does with a connection string or URL.
+
+    A server refuses the connection if asyncpg sends it a parameter of libpq, such as
+    ``connect_timeout``. And asyncpg splits a URL at characters that libpq allows in a password.
+    """
+    given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value}
+    hosts = (given.get("hostaddr") or given.get("host", "")).split(",")
+    # With brackets, or asyncpg takes the last part of an IPv6 address for a port.
+    bracketed = [f"[{host}]" if ":" in host and host[0] != "/" else host for host in hosts]
+    parameters = {name: given[name] for name in ASYNCPG_PARAMETERS if name in given}
+    if any(hosts):
+        parameters["host"] = ",".join(bracketed)
+    return f"postgresql://?{urlencode(parameters, quote_via=quote, safe='')}"
 
 
 @contextmanager

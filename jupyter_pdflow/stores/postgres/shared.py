@@ -56,13 +56,12 @@ async def read_shared(conninfo: str) -> Shared:
         The connection is one of a pooler in transaction mode, which passes no notifications.
     """
     try:
-        connection: Connection = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
-        )
-        async with connection:
+        async with await _connect(conninfo) as connection:
             with limited(connection, USE_SECONDS):
                 await check_tables(connection)
-                await _check_notifications(connection)
+                async with await _connect(conninfo) as other:
+                    with limited(other, USE_SECONDS):
+                        await _check_notifications(connection, other)
                 found = await connection.execute("SELECT name, value FROM pdflow.settings")
                 stored = {name: value async for name, value in found}
     except psycopg.Error as error:
@@ -76,11 +75,21 @@ async def read_shared(conninfo: str) -> Shared:
     return Shared(keys, stored.get(PUBLIC_URL, ""))
 
 
-async def _check_notifications(connection: Connection) -> None:
-    """Notify oneself: a pooler in transaction mode accepts LISTEN, and then tells nothing."""
+async def _connect(conninfo: str) -> Connection:
+    return await psycopg.AsyncConnection.connect(
+        conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
+    )
+
+
+async def _check_notifications(connection: Connection, other: Connection) -> None:
+    """Notify a connection from another one.
+
+    A pooler in transaction mode accepts LISTEN, and passes on what comes during a transaction of
+    the same client only: what a connection sends to itself would arrive.
+    """
     channel = f"pdflow_check_{uuid4().hex[:16]}"
     await connection.execute(f"LISTEN {channel}".encode())
-    await connection.execute(f"NOTIFY {channel}".encode())
+    await other.execute(f"NOTIFY {channel}".encode())
     told = connection.notifies(timeout=LISTEN_SECONDS, stop_after=1)
     if [notification async for notification in told]:
         return

@@ -1,4 +1,4 @@
-import type { Output, Run, RunChange, RunFile, RunItem } from './types';
+import type { Health, Output, Run, RunChange, RunFile, RunItem } from './types';
 
 /** Which runs to list. Without a status or a workflow, runs are not filtered by it. */
 export interface RunQuery {
@@ -22,6 +22,8 @@ export interface Host {
   outputs(id: string): Promise<Record<string, Output[]>>;
   /** Return the files that a run's steps have saved. */
   files(id: string): Promise<RunFile[]>;
+  /** Return the state of the server and its workers. */
+  health(): Promise<Health>;
   /** Resume a paused run and return it. Rejects with an {@link ApiError}. */
   resume(id: string, data: unknown): Promise<Run>;
   /** Cancel a run and return it. Rejects with an {@link ApiError}. */

@@ -1,7 +1,7 @@
 import type { ChangeListener, Host, RunQuery } from './host';
 import { ApiError } from './host';
 import { joinLines, joinOutputText } from './multiline';
-import type { Output, Run, RunFile, RunItem } from './types';
+import type { Health, Output, Run, RunFile, RunItem } from './types';
 
 /** Sends a request, as `fetch` does, with the server's credentials and XSRF token. */
 export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
@@ -64,6 +64,11 @@ export class RestHost implements Host {
   /** {@inheritDoc Host.files} */
   files(id: string): Promise<RunFile[]> {
     return this.call<RunFile[]>(path(id, 'files'));
+  }
+
+  /** {@inheritDoc Host.health} */
+  health(): Promise<Health> {
+    return this.call<Health>('health');
   }
 
   /** {@inheritDoc Host.resume} */

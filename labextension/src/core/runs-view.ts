@@ -10,6 +10,7 @@ import type { Listing } from './runs-model';
 import { RunsModel } from './runs-model';
 import type { RunItem } from './types';
 import { failureNode, loadingNode } from './view-parts';
+import { WorkersView } from './workers-view';
 
 /** Options of a {@link RunsView}. */
 export interface RunsViewOptions {
@@ -19,6 +20,8 @@ export interface RunsViewOptions {
   status?: Filter['status'];
   /** Number of runs to read at once. */
   pageSize?: number;
+  /** Whether to show the workers, and the runs that wait for them. */
+  workers?: boolean;
 }
 
 const PAGE_SIZE = 50;
@@ -34,6 +37,7 @@ export class RunsView {
   private readonly list: RunList;
   private readonly bulk: BulkActions;
   private readonly summary = el('p', { class: 'summary', role: 'status' });
+  private readonly workers: WorkersView | null;
   private readonly notices = el('div', { class: 'notices' });
   private readonly pane: HTMLElement;
   private readonly detail = el('div', { class: 'detail', hidden: true });
@@ -73,11 +77,13 @@ export class RunsView {
       run => this.model.update(run),
       () => this.clearSelection()
     );
+    this.workers = options.workers ? new WorkersView(host) : null;
     this.pane = el(
       'div',
       { class: 'runs' },
       this.filters.node,
       this.summary,
+      this.workers?.node,
       this.bulk.node,
       this.notices,
       this.list.node
@@ -106,6 +112,7 @@ export class RunsView {
     this.model.dispose();
     this.opened?.view.dispose();
     this.list.dispose();
+    this.workers?.dispose();
     this.pane.remove();
     this.detail.remove();
   }

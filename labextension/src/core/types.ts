@@ -43,6 +43,12 @@ export type Run = Schemas['Run'];
 /** A file that a step has saved below `pd.files`. */
 export type RunFile = Schemas['RunFile'];
 
+/** A process that executes steps. */
+export type Worker = Schemas['Worker'];
+
+/** The state of the server and its workers. */
+export type Health = Schemas['Health'];
+
 /** The data of a Jupyter event of the schema {@link RUN_EVENT}. */
 export type RunChange = Schemas['RunChange'];
 

@@ -77,7 +77,7 @@ export class RunsPanel extends Widget {
   private createView(): RunsView {
     const root = document.createElement('div');
     this.node.replaceChildren(root);
-    return new RunsView(root, this.host, { pageSize: this.currentPageSize });
+    return new RunsView(root, this.host, { pageSize: this.currentPageSize, workers: true });
   }
 
   private updateTitle(): void {

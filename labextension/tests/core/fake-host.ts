@@ -1,6 +1,7 @@
 import type { ChangeListener, Host, RunQuery } from '../../src/core/host';
 import { ApiError } from '../../src/core/host';
 import type {
+  Health,
   Output,
   Pause,
   Run,
@@ -8,7 +9,8 @@ import type {
   RunFile,
   RunItem,
   Step,
-  StepError
+  StepError,
+  Worker
 } from '../../src/core/types';
 
 /** The properties of a run that a test sets. The others have defaults. */
@@ -20,9 +22,10 @@ export class FakeHost implements Host {
   readonly outputsBy = new Map<string, Record<string, Output[]>>();
   readonly filesBy = new Map<string, RunFile[]>();
   readonly calls: string[] = [];
+  state = makeHealth();
   /** The errors with which the calls of a method reject. */
   readonly errors: Partial<
-    Record<'cancel' | 'files' | 'get' | 'list' | 'outputs' | 'resume', Error>
+    Record<'cancel' | 'files' | 'get' | 'health' | 'list' | 'outputs' | 'resume', Error>
   > = {};
   readonly sent: unknown[] = [];
   openNotebook?: (id: string) => void;
@@ -61,6 +64,10 @@ export class FakeHost implements Host {
 
   files(id: string): Promise<RunFile[]> {
     return this.answer('files', id, () => this.filesBy.get(id) ?? []);
+  }
+
+  health(): Promise<Health> {
+    return this.answer('health', '', () => this.state);
   }
 
   resume(id: string, data: unknown): Promise<Run> {
@@ -181,6 +188,26 @@ export function makePause(kind: Pause['kind'], step: string, props: Partial<Paus
     ...urls,
     ...props
   };
+}
+
+/** Return the state of a server that executes its runs by itself. */
+export function makeHealth(props: Partial<Health> = {}): Health {
+  return {
+    status: 'ok',
+    store: 'tinydb',
+    workers: [makeWorker()],
+    queued: 0,
+    running: 0,
+    paused: 0,
+    oldest_queued_at: null,
+    ...props
+  };
+}
+
+/** Return a worker with 4 kernels. */
+export function makeWorker(props: Partial<Worker> = {}): Worker {
+  const seen_at = '2026-11-22T12:00:00.000Z';
+  return { name: 'one', host: 'h', queues: ['default'], kernels: 4, busy: 0, seen_at, ...props };
 }
 
 /** Return an error of a step. */

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 import type { ApiError } from '../../src/core/host';
 import { fileUrls, outputsOf, RestHost } from '../../src/core/rest-host';
-import { makeRun } from './fake-host';
+import { makeHealth, makeRun } from './fake-host';
 
 function hostWith(respond: () => Response | Promise<Response>): {
   host: RestHost;
@@ -91,6 +91,12 @@ describe('RestHost', () => {
     expect(fileUrls('/user/ada/')('1', file.path)).toBe(
       '/user/ada/pdflow/api/runs/1/files/a%20b/%C3%BC.txt'
     );
+  });
+
+  it('returns the state of the workers', async () => {
+    const { host, request } = hostWith(() => json(makeHealth({ queued: 3 })));
+    expect((await host.health()).queued).toBe(3);
+    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/health');
   });
 
   it('rejects with the error of the server', async () => {
