@@ -41,7 +41,7 @@ async def test_changes_of_runs_with_long_names_are_told(store: PostgresStore) ->
     assert (told.run_id, told.step) == (run.id, "s" * 200)
 
 
-@pytest.mark.parametrize("text", ["\0", "\ud800"])
+@pytest.mark.parametrize("text", ["\0", "\ud800"], ids=["NUL", "surrogate"])
 async def test_what_no_column_can_hold_is_not_found(store: PostgresStore, text: str) -> None:
     await created(store)
     assert await store.list(RunQuery(before=text, limit=9)) == []
