@@ -50,9 +50,8 @@ class Sample:
 
     async def worker(self, *queues: str) -> None:
         now = utc_now()
-        await self.store.renew(
-            WorkerState(name="w", host="h", queues=[*queues], kernels=1, busy=0, seen_at=now)
-        )
+        worker = WorkerState(name="w", host="h", queues=[*queues], kernels=1, busy=0, seen_at=now)
+        await self.store.renew([], worker)
 
     def execute(self, sql: str) -> None:
         with psycopg.connect(self.url) as connection:

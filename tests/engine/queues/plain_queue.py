@@ -33,6 +33,8 @@ class PlainQueue:
 
     async def close(self) -> None:
         self._stopped = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)  # a connection that is made is closed then
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
