@@ -218,7 +218,7 @@ def _lost_worker(folder: Path, postgres: PostgresServer, rounds: int) -> Figures
             found.append(time.time() - began)
             product.wait(run["id"], "succeeded")
             worker.start()
-            cluster.wait_workers()
+            cluster.wait_workers(timeout=120)  # the killed process is listed for a minute
     yield Figure(
         "a worker is killed, until another begins its step", "s", found, goals=(Goal("p99", 20),)
     )

@@ -42,7 +42,7 @@ class PlainQueue:
     async def _run(self, execute: Execute, wait_for_room: Callable[[], Awaitable[object]]) -> None:
         while not self._stopped:
             await wait_for_room()
-            with suppress(psycopg.Error):
+            with suppress(Exception):  # the database is away, or the run can't be executed now
                 await self._hand_out(execute)
             await asyncio.sleep(POLL_SECONDS)
 
