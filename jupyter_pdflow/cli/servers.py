@@ -43,8 +43,6 @@ def serve(given: Namespace) -> int:
     """Serve links, the API and metrics until a signal ends it."""
     from jupyter_pdflow.worker.serve import serve as serve_until_signal
 
-    if url := _database_url(given):
-        check_database_url(url)
     _pass_on(given)
     serve_until_signal(given.rest)
     return DONE
@@ -52,11 +50,9 @@ def serve(given: Namespace) -> int:
 
 def worker(given: Namespace) -> int:
     """Execute steps until a signal ends it."""
-    if url := _database_url(given):
-        check_database_url(url)
+    _pass_on(given)
     from jupyter_pdflow.worker.app import work
 
-    _pass_on(given)
     options = {"max_kernels": given.kernels, "worker_name": given.name}
     arguments = [f"--PDFlow.{name}={value}" for name, value in options.items() if value is not None]
     arguments += [f"--PDFlow.queues={name}" for name in given.queue or ()]
@@ -69,6 +65,11 @@ def _database_url(given: Namespace) -> str:
 
 
 def _pass_on(given: Namespace) -> None:
-    """Give a database's URL to this process's server; a command line would show the password."""
+    """Check a database's URL, and give it to this process's server.
+
+    In the environment, as a command line would show the password.
+    """
+    if url := _database_url(given):
+        check_database_url(url)
     if given.database_url:
         os.environ[DATABASE_URL_VARIABLE] = given.database_url

@@ -65,17 +65,10 @@ class ClusterClient(Client):
         self.fronts = fronts
 
     def run(self, stop: threading.Event) -> None:
-        actions: list[tuple[Callable[[], None], int]] = [
-            (self.start, 8),
-            (self.resume, 16),
-            (self.cancel, 2),
-            (self.redeploy, 1),
-        ]
-        choices, weights = zip(*actions, strict=True)
         with self.http:
             while not stop.is_set():
                 try:
-                    self.random.choices(choices, weights)[0]()
+                    self.act()
                 except ServerDied:
                     stop.wait(0.05)
 
@@ -176,7 +169,7 @@ class _Faults:
         self.settle()
         self.check_emails()
         self.check_history()
-        self.count()
+        self.report.count(self.ledger, self.inbox)
         return self.report
 
     # --- faults -----------------------------------------------------------------------
@@ -329,12 +322,3 @@ class _Faults:
         assert set(numbers) == set(self.ledger.runs)
         assert winners, "no pause was decided"
         assert max(winners.values()) == 1, winners.most_common(3)
-
-    def count(self) -> None:
-        answers = [
-            status for entry in self.ledger.runs.values() for _, status in entry.sent.values()
-        ] + list(self.ledger.starts.values())
-        self.report.unanswered = answers.count(None)
-        self.report.answered = len(answers) - answers.count(None)
-        self.report.runs = len(self.ledger.runs)
-        self.report.emails = len(self.inbox.emails)

@@ -72,6 +72,16 @@ class Report:
     unanswered: int = 0
     emails: int = 0
 
+    def count(self, ledger: Ledger, inbox: Inbox) -> None:
+        """Count what the clients of all runs were answered, and what was delivered."""
+        answers = [
+            status for entry in ledger.runs.values() for _, status in entry.sent.values()
+        ] + list(ledger.starts.values())
+        self.unanswered = answers.count(None)
+        self.answered = len(answers) - answers.count(None)
+        self.runs = len(ledger.runs)
+        self.emails = len(inbox.emails)
+
 
 def kill_and_check(folder: Path, kills: int, seed: int, show: Show = lambda _: None) -> Report:
     """Kill a server `kills` times under load and check that nothing is lost.
@@ -125,7 +135,7 @@ class _Harness:
                 show(f"{number + 1} of {kills} ({moment}): {len(self.ledger.runs)} runs, all right")
             self.settle()
             self.check_emails()
-        self.count()
+        self.report.count(self.ledger, self.inbox)
         return self.report
 
     # --- dying ------------------------------------------------------------------------
@@ -233,15 +243,6 @@ class _Harness:
         assert sorted(path.stem for path in (folder / "done").iterdir()) == sorted(expected)
         delivered = {found["Message-ID"] for found in self.inbox.emails}
         assert delivered == {f"<{email_id}@jupyter-pdflow>" for email_id in expected}
-
-    def count(self) -> None:
-        answers = [
-            status for entry in self.ledger.runs.values() for _, status in entry.sent.values()
-        ] + list(self.ledger.starts.values())
-        self.report.unanswered = answers.count(None)
-        self.report.answered = len(answers) - answers.count(None)
-        self.report.runs = len(self.ledger.runs)
-        self.report.emails = len(self.inbox.emails)
 
 
 def run_ids(folder: Path) -> set[str]:

@@ -33,6 +33,16 @@ class Client:
 
     def run(self, stop: threading.Event) -> None:
         """Send requests until `stop` is set or the server dies."""
+        try:
+            while not stop.is_set():
+                self.act()
+        except ServerDied:
+            return
+        finally:
+            self.http.close()
+
+    def act(self) -> None:
+        """Do one thing, some more often than others."""
         actions: list[tuple[Callable[[], None], int]] = [
             (self.start, 8),
             (self.resume, 16),
@@ -40,13 +50,7 @@ class Client:
             (self.redeploy, 1),
         ]
         choices, weights = zip(*actions, strict=True)
-        try:
-            while not stop.is_set():
-                self.random.choices(choices, weights)[0]()
-        except ServerDied:
-            return
-        finally:
-            self.http.close()
+        self.random.choices(choices, weights)[0]()
 
     def start(self) -> None:
         """Start a run of the newest version, unless many runs are paused or queued."""
