@@ -13,9 +13,11 @@ from typing import Any
 import psutil
 import psycopg
 
+from benchmarks import timers
 from benchmarks.figures import Figure, Figures, Goal
+from benchmarks.peers import dbos, restate
 from benchmarks.product import Product, serving, temporary_folder
-from benchmarks.warm import MAX_KERNELS, Resume, Resumer, _signals
+from benchmarks.warm import MAX_KERNELS, Resume, Resumer, udp_signals
 from jupyter_pdflow.stores.postgres.migrate import migrate
 from tests.cluster import Cluster
 from tests.postgres import PostgresServer, postgres_server
@@ -41,6 +43,9 @@ def measure(quick: bool) -> Figures:
     """Measure a database beside a data directory in the same run."""
     with temporary_folder() as folder, postgres_server(**SETTINGS) as postgres:
         yield from _resumes(folder / "r", postgres, QUICK if quick else SAMPLES)
+        yield from dbos.resumes(postgres.database(), QUICK if quick else SAMPLES)
+        yield from restate.resumes(folder, QUICK if quick else SAMPLES)
+        yield from _timers(folder / "timers", postgres, quick)
         yield from _beside_waiting(folder / "waiting", postgres, quick)
         yield from _lost_worker(folder / "lost", postgres, 2 if quick else 5)
         yield from _scaling(folder / "scaling", postgres, 40 if quick else 200)
@@ -84,7 +89,7 @@ def _resumes(folder: Path, postgres: PostgresServer, count: int) -> Figures:
 
 
 def _resumer(stack: ExitStack, product: Product) -> Resumer:
-    return Resumer(product, stack.enter_context(_signals()))
+    return Resumer(product, stack.enter_context(udp_signals()))
 
 
 def _local(stack: ExitStack, folder: Path, postgres: PostgresServer) -> Product:
@@ -100,13 +105,22 @@ def _through_queue(stack: ExitStack, folder: Path, postgres: PostgresServer) -> 
     return product
 
 
+# --- timers ---------------------------------------------------------------------------
+
+
+def _timers(folder: Path, postgres: PostgresServer, quick: bool) -> Figures:
+    """Measure how late timers are that one front end watches and executes."""
+    with _cluster(folder, postgres) as cluster:
+        yield from timers.of_server(Product(cluster.front(kernels=4)), quick, (50.0, 50.0))
+
+
 # --- beside many that wait ------------------------------------------------------------
 
 
 def _beside_waiting(folder: Path, postgres: PostgresServer, quick: bool) -> Figures:
     count = 100 if quick else SAMPLES
     waiting = QUICK_WAITING if quick else WAITING
-    with _cluster(folder, postgres) as cluster, _signals() as signals:
+    with _cluster(folder, postgres) as cluster, udp_signals() as signals:
         product = Product(cluster.front(kernels=1))
         resumer = Resumer(product, signals)
         none, many = "R beside none", f"R beside {waiting:,}"

@@ -86,7 +86,7 @@ def measure(quick: bool, checkouts: Sequence[Checkout] = (THIS,)) -> Figures:
 
 def resumes(product: Product, count: int) -> list[Resume]:
     """Resume runs of a server."""
-    with _signals() as signals:
+    with udp_signals() as signals:
         return Resumer(product, signals).resumes(count)
 
 
@@ -110,12 +110,12 @@ def _goals(checkouts: Sequence[Checkout]) -> tuple[Goal, ...]:
 @contextmanager
 def _resuming(folder: Path, checkout: Checkout) -> Iterator[Resumer]:
     place = folder / (checkout.name or "this")
-    with _signals() as signals, serving(place, MAX_KERNELS, checkout=checkout) as product:
+    with udp_signals() as signals, serving(place, MAX_KERNELS, checkout=checkout) as product:
         yield Resumer(product, signals)
 
 
 @contextmanager
-def _signals() -> Iterator[socket.socket]:
+def udp_signals() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as signals:
         signals.bind(("127.0.0.1", 0))
         signals.settimeout(SECONDS)

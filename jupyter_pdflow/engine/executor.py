@@ -31,6 +31,22 @@ INTERRUPTED_SECONDS = 1.0
 """How long an interrupted step may take to clean up."""
 
 
+class HandedOut:
+    """A run that a queue has handed out, as it was read then.
+
+    Attributes
+    ----------
+    run : Run or None
+        None until it is read.
+    taken : asyncio.Future of bool
+        Whether the run's step has begun; False if the run is to be handed out again.
+    """
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
 class PreparationError(Exception):
     """No kernel could be prepared for a run, so its step fails; the cause says why."""
 
@@ -68,7 +84,7 @@ class Executor:
         self._queue = queue
         self._stopping = False
         self._works: dict[str, Work] = {}
-        self._handed_out: dict[str, asyncio.Future[bool]] = {}
+        self._handed_out: dict[str, HandedOut] = {}
         self._one_left = asyncio.Event()
         self._waiting = WaitingRuns(pool, self._version_of, self._start_queued)
         self._on_begin = on_begin
@@ -159,12 +175,12 @@ class Executor:
         """
         if self._stopping or self._is_full or run_id in self._works or run_id in self._handed_out:
             return False
-        taken = self._handed_out[run_id] = asyncio.get_running_loop().create_future()
+        handed_out = self._handed_out[run_id] = HandedOut()
         try:
-            version = await self._version_of(run_id)
-            if version is not None:
-                await self._waiting.add_of(run_id, version)
-            return version is None or await taken
+            run = handed_out.run = await self._ready(run_id)
+            if run is not None:
+                await self._waiting.add_of(run_id, _version_key(run))
+            return run is None or await handed_out.taken
         finally:
             del self._handed_out[run_id]
             if run_id in self._waiting:
@@ -183,9 +199,9 @@ class Executor:
 
     def _answer_queue(self, run_id: str, *, taken: bool) -> None:
         """Tell `work` that the step of a run has begun, or that it is to be handed out again."""
-        answer = self._handed_out.get(run_id)
-        if answer is not None and not answer.done():
-            answer.set_result(taken)
+        handed_out = self._handed_out.get(run_id)
+        if handed_out is not None and not handed_out.taken.done():
+            handed_out.taken.set_result(taken)
 
     def execute(self, run: Run, kernel: Kernel) -> None:
         """Execute a run whose step has begun, in a kernel from `claim`."""
@@ -263,14 +279,19 @@ class Executor:
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [work.task for work in self._works.values() if work.task is not None]
 
-    async def _version_of(self, run_id: str) -> VersionKey | None:
-        """Return the version of a run that waits for a kernel; None if it can't be executed."""
+    async def _ready(self, run_id: str) -> Run | None:
+        """Return a run that waits for a kernel; None if it can't be executed."""
         try:
             run = await self._updates.run(run_id)
         except Exception as error:  # noqa: BLE001  whatever is wrong with one run, others continue
             log_failure(run_id, error)
             return None
-        return (sys.intern(run.workflow_id), sys.intern(run.version)) if run.ready else None
+        return run if run.ready else None
+
+    async def _version_of(self, run_id: str) -> VersionKey | None:
+        """Return the version of a run that waits for a kernel; None if it can't be executed."""
+        run = await self._ready(run_id)
+        return None if run is None else _version_key(run)
 
     # --- the task of a run ------------------------------------------------------------
 
@@ -293,10 +314,10 @@ class Executor:
 
     async def _execute_or_fail(self, work: Work) -> None:
         try:
-            if work.run is None:
-                await self._execute_queued(work)
-            else:
+            if work.run is not None and work.executes:
                 await self._execute_claimed(work, work.run)
+            else:
+                await self._execute_queued(work)
         except PreparationError as error:
             # A step fails only once it has begun.
             run = await self._updates.begin(work.run_id)
@@ -310,8 +331,11 @@ class Executor:
             self._admission.leave(work.run_id)
 
     async def _execute_queued(self, work: Work) -> None:
+        handed_out = self._handed_out.get(work.run_id)
         with work.while_cancelable():
-            run = work.run = await self._updates.run(work.run_id)
+            # A run that was handed out was read then; `begin` reads it again.
+            known = handed_out and handed_out.run
+            run = work.run = known or await self._updates.run(work.run_id)
         if self._stopping or not run.ready:
             return
         with work.while_cancelable():
@@ -414,6 +438,11 @@ class Executor:
         if work.run is not None:
             crashed = not isinstance(error, GatewayUnavailableError)
             self._updates.requeue_in_task(work.run, self.enqueue, crashed=crashed)
+
+
+def _version_key(run: Run) -> VersionKey:
+    # Interned: many runs of a version may wait.
+    return sys.intern(run.workflow_id), sys.intern(run.version)
 
 
 def _error(error: BaseException | None) -> Error:

@@ -90,7 +90,12 @@ class PgQueuerQueue:
         @asynccontextmanager
         async def manager() -> AsyncIterator[QueueManager]:
             pool = await asyncpg.create_pool(
-                self._dsn, min_size=1, max_size=3, timeout=5, command_timeout=COMMAND_SECONDS
+                self._dsn,
+                min_size=1,
+                max_size=3,
+                timeout=5,
+                command_timeout=COMMAND_SECONDS,
+                connection_class=_Connection,
             )
             self._logged = ""
             try:
@@ -141,6 +146,13 @@ class PgQueuerQueue:
         for name in self.names:
             manager.entrypoint(name)(hand_out)
         return manager
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection of which nothing has to be reset: PgQueuer leaves no lock and no setting."""
+
+    def get_reset_query(self) -> str:
+        return ""
 
 
 class _Manager(QueueManager):

@@ -92,7 +92,7 @@ class Changes:
         lost = False
         while True:
             try:
-                connection: Connection = await psycopg.AsyncConnection.connect(
+                connection: Connection = await Connection.connect(
                     self._conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
                 )
                 async with connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,9 @@ WAIT_SECONDS = 4.0
 
 CHECK_SECONDS = 1.0
 """Maximum time in which a connection that was idle has to answer."""
+
+CHECK_AFTER_SECONDS = 0.5
+"""Time since its last use after which a connection is checked before its next one."""
 
 USE_SECONDS = 4.5
 """Maximum time that a request uses a connection."""
@@ -63,7 +67,11 @@ UNAVAILABLE = (
     TooManyRequests,
 )
 
-Connection = AsyncConnection[tuple[Any, ...]]
+
+class Connection(AsyncConnection[tuple[Any, ...]]):
+    """A connection that knows when it was used last, as a time of `time.monotonic`."""
+
+    used_at = float("-inf")
 
 
 class Evidence(NamedTuple):
@@ -142,6 +150,7 @@ class Database:
             async with pool.connection() as connection:
                 with limited(connection, seconds):
                     yield connection
+                connection.used_at = time.monotonic()
         self.available = True
 
     async def commit(
@@ -198,8 +207,8 @@ class Database:
             async with asyncio.timeout(ends - time.monotonic()):
                 await stack.enter_async_context(self._lookups)
                 # Not of the pool: all its connections may be held by commits that are looked up.
-                connecting = AsyncConnection.connect(self.conninfo, autocommit=True, **OPTIONS)
-                connection: Connection = await stack.enter_async_context(await connecting)
+                connecting = Connection.connect(self.conninfo, autocommit=True, **OPTIONS)
+                connection = await stack.enter_async_context(await connecting)
             with limited(connection, max(0.0, ends - time.monotonic())):
                 yield connection
 
@@ -255,6 +264,7 @@ OPTIONS: dict[str, Any] = {
 def _pool(conninfo: str, max_connections: int) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
         conninfo,
+        connection_class=Connection,
         min_size=1,
         max_size=max_connections,
         timeout=WAIT_SECONDS,
@@ -311,15 +321,23 @@ def _cut(connection: Connection) -> None:
         it.shutdown(socket.SHUT_RDWR)
 
 
+def _is_readable(connection: Connection) -> bool:
+    """Return whether the server has sent anything, such as that it closes the connection."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 async def _check(connection: Connection) -> None:
+    if time.monotonic() < connection.used_at + CHECK_AFTER_SECONDS and not _is_readable(connection):
+        return
     with limited(connection, CHECK_SECONDS):
         await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager
-async def begun(connection: Connection) -> AsyncIterator[None]:
-    """Begin a transaction, which is rolled back in the end unless it was committed."""
-    await connection.execute("BEGIN")
+async def ended(connection: Connection) -> AsyncIterator[None]:
+    """Roll back a transaction that the caller begins, unless it was committed."""
     try:
         yield
     finally:

@@ -11,6 +11,14 @@ from jupyter_pdflow.stores.tinydb.validation import is_id
 
 _OUTPUTS = Decoder(list[Output])
 
+_DELETE = "DELETE FROM pdflow.outputs WHERE (run_id, step, execution) = (%s, %s, %s)"
+
+_PUT = """
+INSERT INTO pdflow.outputs (run_id, step, execution, outputs) VALUES (%s, %s, %s, %s)
+ON CONFLICT (run_id, step, execution) DO UPDATE SET outputs = excluded.outputs,
+    stored_at = excluded.stored_at
+"""
+
 _DROP = """
 DELETE FROM pdflow.outputs WHERE (run_id, step, execution) IN (
     SELECT run_id, step, execution FROM pdflow.outputs WHERE run_id = %s AND step = %s
@@ -52,15 +60,12 @@ class Outputs:
         They take the place of those of an earlier attempt.
         """
         key = (run_id, shown.step, shown.execution)
-        await connection.execute(
-            "DELETE FROM pdflow.outputs WHERE (run_id, step, execution) = (%s, %s, %s)", key
-        )
         if not shown.outputs:
+            await connection.execute(_DELETE, key)
             return
-        await connection.execute(
-            "INSERT INTO pdflow.outputs (run_id, step, execution, outputs) VALUES (%s, %s, %s, %s)",
-            (*key, encode(shown.outputs)),
-        )
+        await connection.execute(_PUT, (*key, encode(shown.outputs)))
+        if shown.execution <= EXECUTIONS_KEPT:
+            return
         dropped = await connection.execute(_DROP, (run_id, shown.step, EXECUTIONS_KEPT))
         if dropped.rowcount > 0:
             await connection.execute(_COUNT_DROPPED, (run_id, shown.step, dropped.rowcount))

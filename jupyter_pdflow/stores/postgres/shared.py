@@ -76,7 +76,7 @@ async def read_shared(conninfo: str) -> Shared:
 
 
 async def _connect(conninfo: str) -> Connection:
-    return await psycopg.AsyncConnection.connect(
+    return await Connection.connect(
         conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS, **OPTIONS
     )
 

@@ -11,21 +11,16 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import uuid4
-
-from msgspec import MsgspecError
-from msgspec.json import Decoder, encode
-from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import (
     NotFoundError,
     PDFlowError,
     RunDeletedError,
-    StoredFileError,
 )
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import ENDED, Run
+from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
@@ -42,30 +37,17 @@ from jupyter_pdflow.stores import (
     WorkerState,
     check_ended,
     not_removed,
-    summary_of,
-    unknown_run,
 )
-from jupyter_pdflow.stores.postgres.changes import CHANNEL, Changes, notification_of
-from jupyter_pdflow.stores.postgres.database import (
-    XACT_ID,
-    Connection,
-    Database,
-    Evidence,
-    begun,
-    is_text,
-    one,
-)
+from jupyter_pdflow.stores.postgres import runs
+from jupyter_pdflow.stores.postgres.changes import Changes
+from jupyter_pdflow.stores.postgres.database import Connection, Database, ended, one
 from jupyter_pdflow.stores.postgres.emails import Emails
-from jupyter_pdflow.stores.postgres.jobs import job_key, prune_log, put_job, restore_jobs
+from jupyter_pdflow.stores.postgres.jobs import prune_log, put_job, restore_jobs
 from jupyter_pdflow.stores.postgres.outputs import Outputs
 from jupyter_pdflow.stores.postgres.starts import Starts
 from jupyter_pdflow.stores.postgres.workers import Workers
 from jupyter_pdflow.stores.postgres.workflows import Workflows
-from jupyter_pdflow.stores.tinydb.appended import HISTORY_KEPT
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
-from jupyter_pdflow.stores.tinydb.index_source import fold, search_text
-from jupyter_pdflow.stores.tinydb.runs import FOREIGN
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, is_id
 from jupyter_pdflow.threads import in_thread
 
 LEASE = timedelta(seconds=15)
@@ -79,9 +61,6 @@ RESTORE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
 
-_RUN, _SUMMARY = Decoder(Run), Decoder(RunSummary)
-_ENTRY = Decoder(HistoryEntry)
-
 
 class PostgresTransaction:
     """A run whose row is locked, see `jupyter_pdflow.stores.base.Transaction`."""
@@ -93,13 +72,12 @@ class PostgresTransaction:
         self._run_id = run_id
         self._exit = AsyncExitStack()
         self._connection: Connection | None = None
-        self._id = ""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._connection = await stack.enter_async_context(self._store.database.connection())
-            await stack.enter_async_context(begun(self._connection))
-            self.run, self._id = await self._store.lock(self._connection, self._run_id)
+            await stack.enter_async_context(ended(self._connection))
+            self.run = await runs.begin_and_lock(self._connection, self._run_id)
             self._exit = stack.pop_all()
         return self
 
@@ -119,10 +97,11 @@ class PostgresTransaction:
         assert connection is not None  # noqa: S101  for the type checker: set on entering
         if outputs is not None:
             await self._store.put_outputs(connection, run.id, outputs)
-        evidence = None  # outputs alone may be stored again
+        transaction_id, evidence = "", None  # outputs alone may be stored again
         if run is not self.run:
-            evidence = await self._store.update(connection, run, entries)
-        await self._store.database.commit(connection, self._id, evidence)
+            stored = await self._store.update(connection, run, entries)
+            transaction_id, evidence = stored.transaction_id, stored.evidence
+        await self._store.database.commit(connection, transaction_id, evidence)
         self.run = run
 
 
@@ -196,18 +175,17 @@ class PostgresStore:
         mark: ScheduleMark | None = None,
     ) -> Run:
         """Store a new run, or return the run that was created with the same key."""
-        async with self.database.connection() as connection, begun(connection):
+        async with self.database.connection() as connection, ended(connection):
+            await connection.execute("BEGIN")
             if key is not None:
                 other = await self._starts.reserve(connection, key, run)
                 if other is not None:
                     return await self._started_before(connection, other)
-            stored = await connection.execute(_INSERT_RUN, _columns(run, self._lease))
-            rank, transaction_id = await one(stored)
-            await self._follow(connection, run, entries, rank=rank)
+            stored = await runs.insert(connection, run, entries, self._lease)
+            await self._follow(connection, run, stored)
             if mark is not None:
                 await self._starts.put_mark(connection, mark)
-            stored_run = Evidence("SELECT FROM pdflow.runs WHERE id = %s", (run.id,))
-            await self.database.commit(connection, transaction_id, stored_run)
+            await self.database.commit(connection, stored.transaction_id, stored.evidence)
         return run
 
     async def _started_before(self, connection: Connection, run_id: str) -> Run:
@@ -219,7 +197,7 @@ class PostgresStore:
             It was deleted.
         """
         try:
-            return await self.load(connection, run_id)
+            return await runs.load(connection, run_id)
         except NotFoundError:
             msg = (
                 "The run that was started with this idempotency key was deleted. Use another key "
@@ -234,116 +212,41 @@ class PostgresStore:
     async def get(self, run_id: str) -> Run:
         """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
         async with self.database.connection() as connection:
-            return await self.load(connection, run_id)
-
-    async def load(self, connection: Connection, run_id: str) -> Run:
-        """Return a run; as `get`."""
-        return (await self._row(connection, run_id, ""))[0]
-
-    async def lock(self, connection: Connection, run_id: str) -> tuple[Run, str]:
-        """Lock the row of a run; return the run, and the id of the transaction. Errors as `get`."""
-        return await self._row(connection, run_id, " FOR UPDATE")
-
-    async def _row(self, connection: Connection, run_id: str, lock: str) -> tuple[Run, str]:
-        if not is_id(run_id):
-            raise unknown_run(run_id)
-        transaction_id = XACT_ID if lock else "''"
-        select = f"SELECT record, {transaction_id} FROM pdflow.runs WHERE id = %s{lock}"  # noqa: S608
-        found = await connection.execute(select.encode(), (run_id,))
-        row = await found.fetchone()
-        if row is None:
-            raise unknown_run(run_id)
-        return _read_run(run_id, row[0]), row[1]
+            return await runs.load(connection, run_id)
 
     async def update(
         self, connection: Connection, run: Run, entries: Sequence[HistoryEntry]
-    ) -> Evidence | None:
-        """Store the next state of a run whose row is locked; return what tells that it is stored.
+    ) -> runs.Stored:
+        """Store the next state of a run whose row is locked, and all that follows from it."""
+        stored = await runs.update(connection, run, entries, self._lease)
+        await self._follow(connection, run, stored)
+        return stored
 
-        None if there is no history entry to tell it.
-        """
-        stored = await connection.execute(_UPDATE_RUN, _columns(run, self._lease))
-        return await self._follow(connection, run, entries, rank=(await one(stored))[0])
-
-    async def _follow(
-        self, connection: Connection, run: Run, entries: Sequence[HistoryEntry], *, rank: int | None
-    ) -> Evidence | None:
-        """Store what follows from the state of a run: history, emails, a job, and who is told."""
-        evidence = None
-        for entry in entries:
-            added = await connection.execute(_ADD_ENTRY, (run.id, encode(entry), run.id))
-            number = (await one(added))[0]
-            evidence = Evidence(_FIND_ENTRY, (run.id, number, encode(entry)))
-            if number > HISTORY_KEPT:
-                await connection.execute(_DROP_ENTRIES, (run.id, number - HISTORY_KEPT))
+    async def _follow(self, connection: Connection, run: Run, stored: runs.Stored) -> None:
+        """Store what follows from a state of a run: its emails, and a job if it is ready."""
         await self._emails.take_over(connection, run.outbox)
-        if rank is not None:
-            await put_job(connection, run, rank)
-        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notification_of(run)))
-        return evidence
+        if stored.rank is not None:
+            await put_job(connection, run, stored.rank)
 
     async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
         """Return summaries of runs, newest first."""
-        wanted = [
-            ("id < %s", query.before),
-            ("status = %s", query.status),
-            ("workflow_id = %s", query.workflow_id),
-            ("pause = %s", query.pause),
-            *(("position(%s in search) > 0", word) for word in _words(query.search)),
-        ]
-        given = [(condition, value) for condition, value in wanted if value is not None]
-        if any(not is_text(value) for _, value in given):
-            return []
-        where = " AND ".join(["true", *(condition for condition, _ in given)])
-        select = f"SELECT summary FROM pdflow.runs WHERE {where} ORDER BY id DESC LIMIT %s"  # noqa: S608
-        values: builtins.list[Any] = [*(value for _, value in given), query.limit]
         async with self.database.connection() as connection:
-            found = await connection.execute(select.encode(), values)
-            return [_SUMMARY.decode(row[0]) async for row in found]
+            return await runs.list_runs(connection, query)
 
     async def counts(self) -> Counts:
         """Return the number of runs, and since when the oldest one waits to be executed."""
         async with self.database.connection() as connection:
-            runs = await connection.execute(
-                "SELECT status, count(*) FROM pdflow.runs GROUP BY status"
-            )
-            by_status = dict(await runs.fetchall())
-            queued = await connection.execute(
-                "SELECT workflow_id, count(*), min(updated_at) FROM pdflow.runs "
-                "WHERE status = 'queued' GROUP BY workflow_id"
-            )
-            by_workflow = await queued.fetchall()
-            emails = await connection.execute(
-                "SELECT status, count(*) FROM pdflow.emails GROUP BY status"
-            )
-            return Counts(
-                runs=by_status,
-                queued={workflow_id: count for workflow_id, count, _ in by_workflow},
-                emails=dict(await emails.fetchall()),
-                oldest_queued=min((since for _, _, since in by_workflow), default=None),
-            )
+            return await runs.count(connection)
 
     async def newest(self) -> str | None:
         """Return the greatest id of a run, or None if there is no run."""
         async with self.database.connection() as connection:
-            # Ids that are no ULIDs are foreign: counting up from one could run out of ids.
-            found = await connection.execute(
-                "SELECT id FROM pdflow.runs WHERE id < %s AND id ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$' "
-                "ORDER BY id DESC LIMIT 1",
-                (FOREIGN,),
-            )
-            row = await found.fetchone()
-            return None if row is None else str(row[0])
+            return await runs.newest(connection)
 
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
         async with self.database.connection() as connection:
-            await self.load(connection, run_id)
-            found = await connection.execute(
-                "SELECT number, entry FROM pdflow.history WHERE run_id = %s ORDER BY number",
-                (run_id,),
-            )
-            return {number: _ENTRY.decode(entry) async for number, entry in found}
+            return await runs.history(connection, run_id)
 
     # --- outputs ---
 
@@ -382,15 +285,15 @@ class PostgresStore:
 
     async def _delete(self, run_id: str) -> None:
         limited = self.database.connection(seconds=DELETE_SECONDS)
-        async with limited as connection, connection.transaction():
-            run, _ = await self.lock(connection, run_id)
-            check_ended(run)
+        async with limited as connection, ended(connection):
+            check_ended(await runs.begin_and_lock(connection, run_id))
             await connection.execute(_WAIT_FOR_FILES)
             if self._folders is not None:
                 unremoved = await in_thread(self._folders.remove, [run_id])
                 if unremoved:
                     raise not_removed(run_id, unremoved[run_id])
             await connection.execute("DELETE FROM pdflow.runs WHERE id = %s", (run_id,))
+            await connection.execute("COMMIT")
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
         """Return for what time each schedule of a workflow has started a run last, by trigger."""
@@ -429,8 +332,10 @@ class PostgresStore:
                 await restore_jobs(connection)
             found = await connection.execute(_TAKE_LAPSED, (self._lease, limit))
             rows = await found.fetchall()
-        runs = [_read_or_log(run_id, record) for run_id, record in rows]
-        return [Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in runs if run]
+        lapsed = [runs.read_or_log(run_id, record) for run_id, record in rows]
+        return [
+            Lapsed(run.id, run.current.name, run.execution, run.attempt) for run in lapsed if run
+        ]
 
     async def renew(
         self, run_ids: Collection[str], worker: WorkerState | None = None
@@ -506,71 +411,9 @@ class PostgresStore:
         return await self._workflows.get(workflow_id, version)
 
 
-# --- rows -----------------------------------------------------------------------------
-
-
-def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
-    """Return the columns of a run's row."""
-    ended_at = (run.ended_at or run.updated_at) if run.status in ENDED else None
-    return {
-        "id": run.id,
-        "workflow_id": run.workflow_id,
-        "status": run.status,
-        "pause": run.pause.kind if run.pause else None,
-        "updated_at": run.updated_at,
-        "ended_at": ended_at,
-        "due_at": run.wakes_at,
-        "owner": run.owner,
-        "lease": lease if run.status == "running" else None,
-        "queue": run.queue,
-        "ready": run.ready,
-        "job": job_key(run) if run.ready else None,
-        "record": encode(_without_outbox(run)),
-        "summary": encode(summary_of(run)),
-        "search": search_text(run),
-    }
-
-
-def _without_outbox(run: Run) -> Run:
-    return replace(run, outbox=[]) if run.outbox else run
-
-
-_RANK = """CASE WHEN %(ready)s THEN greatest(
-    (SELECT min(rank) FROM pdflow.runs WHERE rank IS NOT NULL AND queue = %(queue)s),
-    (SELECT max(rank) + 1 FROM pdflow.runs WHERE rank IS NOT NULL AND queue = %(queue)s
-        AND workflow_id = %(workflow_id)s),
-    0) END"""
-"""The place of a run that is ready: behind those of its workflow, beside the first of the others
-in its queue. Another queue may have runs that nobody executes, whose ranks stay low."""
-
-_INSERT_RUN = f"""
-INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at, due_at, owner,
-    lease_until, queue, rank, job, record, summary, search)
-VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_at)s, %(due_at)s,
-    %(owner)s, clock_timestamp() + %(lease)s::interval, %(queue)s, {_RANK}, %(job)s, %(record)s,
-    %(summary)s, %(search)s)
-RETURNING rank, {XACT_ID}
-"""  # noqa: S608
-
-_UPDATE_RUN = f"""
-UPDATE pdflow.runs SET status = %(status)s, pause = %(pause)s, updated_at = %(updated_at)s,
-    ended_at = %(ended_at)s, due_at = %(due_at)s, owner = %(owner)s,
-    lease_until = clock_timestamp() + %(lease)s::interval, rank = {_RANK}, job = %(job)s,
-    record = %(record)s, summary = %(summary)s, search = %(search)s
-WHERE id = %(id)s
-RETURNING rank
-"""  # noqa: S608
-
-_ADD_ENTRY = """
-INSERT INTO pdflow.history SELECT %s, coalesce(max(number), 0) + 1, %s FROM pdflow.history
-WHERE run_id = %s RETURNING number
-"""
-
-_FIND_ENTRY = "SELECT FROM pdflow.history WHERE (run_id, number, entry) = (%s, %s, %s)"
+# --- statements -----------------------------------------------------------------------
 
 _WAIT_FOR_FILES = f"SET LOCAL idle_in_transaction_session_timeout = '{DELETE_SECONDS:.0f} s'"
-
-_DROP_ENTRIES = "DELETE FROM pdflow.history WHERE run_id = %s AND number <= %s"
 
 # Rows are not waited for: one that another transaction has locked must not cost the other leases.
 _RENEW = """
@@ -593,28 +436,3 @@ WITH taken AS (SELECT id, due_at FROM pdflow.runs WHERE due_at <= %s ORDER BY du
 UPDATE pdflow.runs SET due_at = %s FROM taken WHERE runs.id = taken.id
 RETURNING taken.due_at, runs.id
 """
-
-
-def _read_run(run_id: str, record: bytes) -> Run:
-    try:
-        run = _RUN.decode(record)
-    except (MsgspecError, ValueError, RecursionError) as error:
-        msg = f"Run {run_id} can't be read: {error}"
-        raise StoredFileError(msg) from error
-    flaw = flaw_of_run(run) or (None if run.id == run_id else "it is a copy of another run")
-    if flaw is not None:
-        msg = f"Run {run_id} can't be used: {flaw}."
-        raise StoredFileError(msg)
-    return run
-
-
-def _read_or_log(run_id: str, record: bytes) -> Run | None:
-    try:
-        return _read_run(run_id, record)
-    except StoredFileError as error:
-        logger.error("%s The other runs continue.", error)
-        return None
-
-
-def _words(search: str | None) -> builtins.list[str]:
-    return fold(search or "").split()

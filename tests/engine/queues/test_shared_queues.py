@@ -191,6 +191,7 @@ async def test_it_outlives_its_connections(make: Make, store: PostgresStore, dat
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+    await asyncio.sleep(0.2)  # the server ends them soon, not at once
     second = await ready(store, 1)
     await until(lambda: process.begun == [first.id, second.id])
 
