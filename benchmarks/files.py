@@ -7,9 +7,8 @@ import re
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
 from ulid import ULID
 
 FOLDERS = ("active", "finished")
@@ -42,11 +41,6 @@ def newest_state(data_dir: Path, run_id: str) -> bytes:
     except FileNotFoundError:  # it was moved just now
         content = run_file(data_dir, run_id).read_bytes()
     return content.rstrip(b"\n").rpartition(b"\n")[2]
-
-
-def stored_run(data_dir: Path, run_id: str) -> Any:
-    """Return a run as it is stored: the API rounds times to milliseconds."""
-    return orjson.loads(newest_state(data_dir, run_id))["run"]["1"]
 
 
 class Template(NamedTuple):

@@ -111,7 +111,8 @@ def _through_queue(stack: ExitStack, folder: Path, postgres: PostgresServer) -> 
 def _timers(folder: Path, postgres: PostgresServer, quick: bool) -> Figures:
     """Measure how late timers are that one front end watches and executes."""
     with _cluster(folder, postgres) as cluster:
-        yield from timers.of_server(Product(cluster.front(kernels=4)), quick, (50.0, 50.0))
+        product = Product(cluster.front(kernels=4), cluster.database)
+        yield from timers.of_server(product, quick, (50.0, 50.0))
 
 
 # --- beside many that wait ------------------------------------------------------------

@@ -11,7 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+import psycopg
+
 from benchmarks.checkouts import THIS, Checkout
+from benchmarks.files import newest_state
 from benchmarks.http_client import Answer, Connection
 from tests.servers import JupyterServer
 
@@ -36,10 +40,11 @@ def handler(pd):
 
 
 class Product:
-    """A running server and one keep-alive connection to it."""
+    """A running server and one keep-alive connection to it; with `database`, its runs are there."""
 
-    def __init__(self, server: JupyterServer) -> None:
+    def __init__(self, server: JupyterServer, database: str | None = None) -> None:
         self.server = server
+        self._database = database
         self.connection = self.connect()
 
     def connect(self) -> Connection:
@@ -76,6 +81,15 @@ class Product:
         path = urlsplit(run["pause"]["resume_url"]).path
         sent = self.connection.send("POST", path, {"approved": True})
         return sent, self.connection.receive()
+
+    def stored(self, run_id: str) -> Any:
+        """Return a run as it is stored: the API rounds times to milliseconds."""
+        if self._database is None:
+            return orjson.loads(newest_state(self.server.data_dir, run_id))["run"]["1"]
+        with psycopg.connect(self._database) as connection:
+            found = connection.execute("SELECT record FROM pdflow.runs WHERE id = %s", (run_id,))
+            (record,) = found.fetchone() or ("null",)
+            return orjson.loads(record)
 
     def first_line_ms(self, run: Any) -> float:
         """Resume a paused run; return the milliseconds until the next step's first line."""

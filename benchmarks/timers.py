@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from benchmarks.baselines import executed, written
 from benchmarks.figures import Figure, Figures, Goal
-from benchmarks.files import stored_run
 from benchmarks.product import Product, returned, serving, temporary_folder
 
 TOGETHER, QUICK_TOGETHER = 200, 50
@@ -119,7 +118,7 @@ def _lateness(product: Product, runs: list[Any], deadlines: list[datetime]) -> l
 
 
 def _decided(product: Product, run_id: str) -> float:
-    decision = stored_run(product.server.data_dir, run_id)["decisions"][-1]
+    decision = product.stored(run_id)["decisions"][-1]
     return datetime.fromisoformat(decision["at"]).timestamp() * 1e3
 
 
@@ -127,5 +126,5 @@ def _deadline(product: Product, run_id: str) -> datetime | None:
     """Wait until a run is paused and return the stored deadline, or None if it has passed."""
     while product.api("GET", f"/runs/{run_id}")["status"] in UNDER_WAY:
         time.sleep(POLL_SECONDS)
-    pause = stored_run(product.server.data_dir, run_id).get("pause")
+    pause = product.stored(run_id).get("pause")
     return None if pause is None else datetime.fromisoformat(pause["deadline"])
