@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 
 class PDFlowError(Exception):
@@ -185,11 +186,67 @@ class AlreadyDecidedError(PDFlowError):
         self.decision = decision
 
 
+class NotFailedError(PDFlowError):
+    """The email has not failed, so there is nothing to send again."""
+
+    reason = "not_failed"
+    status = 409
+
+
+class AlreadyAnsweredError(PDFlowError):
+    """The person has answered already; more approvals are required."""
+
+    reason = "already_answered"
+    status = 410
+
+
+class ApproversOnlyError(PDFlowError):
+    """Only the approvers of the pause decide, and the client is none of them."""
+
+    reason = "approvers_only"
+    status = 403
+
+
 class RunDeletedError(PDFlowError):
     """The run that was started with this idempotency key is not stored any more."""
 
     reason = "deleted"
     status = 410
+
+
+class FieldError(NamedTuple):
+    """What is wrong with one field of an answer.
+
+    Attributes
+    ----------
+    field : str
+        The name of the field; empty for the whole answer.
+    message : str
+        One short sentence for the person who answers.
+    """
+
+    field: str
+    message: str
+
+
+class InvalidAnswerError(PDFlowError):
+    """An answer does not fit the form of its pause; the pause stays.
+
+    Attributes
+    ----------
+    errors : list of FieldError
+        At least one, and at most one per field.
+    """
+
+    reason = "invalid_answer"
+    status = 422
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        field, message = errors[0]
+        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        where = f" at {field}" if field else ""
+        super().__init__(f"The answer is not valid{where}: {message}{more}")
+        self.errors = errors
 
 
 # --- stored data ----------------------------------------------------------------------
@@ -379,12 +436,17 @@ class ApiError(PDFlowError):
     ----------
     status : int
         The HTTP status of the answer.
+    errors : list of FieldError
+        What is wrong with each field of an invalid answer; else empty.
     """
 
-    def __init__(self, message: str, reason: str, status: int) -> None:
+    def __init__(
+        self, message: str, reason: str, status: int, errors: Iterable[FieldError] = ()
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
+        self.errors = list(errors)
 
 
 class UsageError(PDFlowError):

@@ -28,16 +28,33 @@ under the lock they get the pause that the run has then, or raise `NotPausedErro
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
 
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError
-from jupyter_pdflow.rules.run import Actor, Decision, Pause, Resolution, Run, milliseconds
+from jupyter_pdflow.rules.approvals import ask_of, asks, decider
+from jupyter_pdflow.rules.pauses import Actor, Decider, Decision, Pause, Resolution
+from jupyter_pdflow.rules.run import Run, milliseconds
+
+Via: TypeAlias = Literal["link", "jupyter", "api", "cli", "timer"]
 
 DECISIONS_KEPT = 100
 """Maximum number of decisions that a run keeps; the oldest are dropped first."""
 
+
+DECISION = "$decision"
+"""The export of a step that says how its ``suspend`` was decided."""
+
+VIA: dict[Actor, Via] = {
+    "link": "link",
+    "button": "jupyter",
+    "api": "api",
+    "cli": "cli",
+    "timer": "timer",
+}
+"""How handlers and the API name what decides pauses and starts runs."""
 
 _ACTORS: dict[Actor, str] = {
     "link": "a link",
@@ -48,13 +65,26 @@ _ACTORS: dict[Actor, str] = {
 }
 
 
-def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
-    """Return the paused run with its pause decided and the paused time counted."""
+def decide(run: Run, resolution: Resolution, deciders: tuple[Decider, ...], now: datetime) -> Run:
+    """Return the paused run with its pause decided and the paused time counted.
+
+    A step that has called ``suspend`` gets the export ``$decision``.
+    """
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
+    ask = ask_of(pause)
     decision = Decision(
-        step=pause.step, execution=pause.execution, resolution=resolution, by=by, at=now
+        step=pause.step,
+        execution=pause.execution,
+        resolution=resolution,
+        by=deciders[-1].via,
+        at=now,
+        deciders=deciders,
+        asked=asks(pause),
+        continued=resolution == "rejected" and ask.on_reject == "resume",
     )
+    if pause.kind == "suspend":
+        run = _with_export(run, decision)
     paused_ms = run.usage.paused_ms + milliseconds(pause.since, now)
     return replace(
         run,
@@ -62,6 +92,34 @@ def decide(run: Run, resolution: Resolution, by: Actor, now: datetime) -> Run:
         decisions=(*run.decisions, decision)[-DECISIONS_KEPT:],
         usage=replace(run.usage, paused_ms=paused_ms),
     )
+
+
+def _with_export(run: Run, decision: Decision) -> Run:
+    exports = {**run.current.exports, DECISION: decision_export(decision)}
+    step = replace(run.current, exports=exports)
+    steps = (*run.steps[: run.position], step, *run.steps[run.position + 1 :])
+    return replace(run, steps=steps)
+
+
+def decision_export(decision: Decision) -> dict[str, Any]:
+    """Return a decision as handlers read it."""
+    by = [
+        {
+            "name": each.name,
+            "via": VIA[each.via],
+            "verified": each.verified,
+            "at": timestamp(each.at),
+            "note": each.note,
+        }
+        for each in decision.deciders
+    ]
+    outcome = decision.resolution
+    return {"step": decision.step, "outcome": outcome, "at": timestamp(decision.at), "by": by}
+
+
+def timestamp(at: datetime) -> str:
+    """Return a time as RFC 3339 in UTC, with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_undecided(run: Run, step: str, execution: int) -> None:
@@ -77,16 +135,25 @@ def check_undecided(run: Run, step: str, execution: int) -> None:
         raise AlreadyDecidedError(decision_message(decision), decision)
 
 
-def current_pause(run: Run) -> Pause:
+def current_pause(run: Run, since: str | None = None) -> Pause:
     """Return the pause that a resume by the run's id would decide.
+
+    Parameters
+    ----------
+    run : Run
+    since : str, optional
+        When the pause began that is meant, as `timestamp` writes it.
 
     Raises
     ------
     NotPausedError
-        The run is not paused.
+        The run is not paused, or in another pause.
     """
     if run.pause is None:
         msg = f"Run {run.id} is {run.status}, not paused; only a paused run can be resumed."
+        raise NotPausedError(msg)
+    if since is not None and timestamp(run.pause.since) != since:
+        msg = f"Run {run.id} waits for something else by now: look at step {run.pause.step!r}."
         raise NotPausedError(msg)
     return run.pause
 
@@ -114,6 +181,8 @@ def decision_on(run: Run, step: str, execution: int) -> Decision | None:
 def decision_message(decision: Decision) -> str:
     """Return one sentence about how, by what and when a pause was decided."""
     how = {
+        "approved": "was already approved",
+        "rejected": "was already rejected" if decision.asked else "was already canceled",
         "resumed": "was already resumed",
         "canceled": "was already canceled",
         "timed_out": "timed out",
@@ -122,8 +191,16 @@ def decision_message(decision: Decision) -> str:
         "exited": "is not waiting any more: its run ended early",
         "succeeded": "is not waiting any more: its run succeeded",
     }[decision.resolution]
-    by = f" by {_ACTORS[decision.by]}" if decision.by and decision.resolution != "timed_out" else ""
+    by = f" by {_who(decision)}" if decision.by and decision.resolution != "timed_out" else ""
     return f"Step {decision.step!r} {how}{by} at {decision.at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _who(decision: Decision) -> str:
+    """Return who has decided: the names, or the way if they are not known."""
+    names = [each.name for each in decision.deciders if each.name is not None]
+    if names:
+        return " and ".join(names)
+    return _ACTORS[decision.by] if decision.by else "someone"
 
 
 def is_paused_at(run: Run, step: str, execution: int) -> bool:
@@ -150,6 +227,7 @@ def _pending_decision(run: Run) -> Decision | None:
         resolution="resumed" if pending.action == "resume" else "canceled",
         by=pending.by,
         at=pending.at,
+        deciders=(decider(pending.by, pending.person, pending.note, pending.at),),
     )
 
 

@@ -6,11 +6,13 @@ emails it has to take over (`Run.outbox`), and that it has ended.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from jupyter_pdflow.rules.run import Actor, Outcome, Request
+from jupyter_pdflow.rules.pauses import Actor, Request
+from jupyter_pdflow.rules.people import NO_DIRECTORY, UNKNOWN, Directory, Person
+from jupyter_pdflow.rules.run import Outcome
 
 # --- events ---------------------------------------------------------------------------
 
@@ -28,25 +30,58 @@ class Begin(Struct, frozen=True, kw_only=True):
 
 
 class Finish(Struct, frozen=True, kw_only=True):
-    """A step has ended; it counts only for the execution and the attempt that it names."""
+    """A step has ended; it counts only for the execution and the attempt that it names.
+
+    Attributes
+    ----------
+    directory : Directory
+        Who the approvers of a pause are.
+    """
 
     step: str
     execution: int
     attempt: int
     outcome: Outcome
+    directory: Directory = NO_DIRECTORY
+
+
+class Answer(NamedTuple):
+    """What a person or a program sends to decide a pause; see `Resume`."""
+
+    by: Actor
+    request: Request
+    person: Person = UNKNOWN
+    note: str | None = None
 
 
 class Resume(Struct, frozen=True, kw_only=True):
-    """A request to resume the pause of one execution of a step."""
+    """A request to resume, or approve, the pause of one execution of a step.
+
+    Attributes
+    ----------
+    by : str
+        The way by which it came.
+    request : dict
+        The request; its body is the answer.
+    person : Person
+        Who has sent it.
+    note : str or None
+        What the person has added.
+    directory : Directory
+        Who the approvers are.
+    """
 
     step: str
     execution: int
     by: Actor
     request: Request
+    person: Person = UNKNOWN
+    note: str | None = None
+    directory: Directory = NO_DIRECTORY
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """An execution is due: its pause, or its wait after a crash, is over.
+    """An execution is due: its pause or its wait after a crash is over, or someone is to be told.
 
     The rules compare the deadline with the clock: the event may come early, or after its pause was
     decided.
@@ -54,6 +89,7 @@ class Expire(Struct, frozen=True, kw_only=True):
 
     step: str
     execution: int
+    directory: Directory = NO_DIRECTORY
 
 
 class Cancel(Struct, frozen=True, kw_only=True):
@@ -67,15 +103,36 @@ class Cancel(Struct, frozen=True, kw_only=True):
 
     by: Actor
     reason: str | None = None
+    person: Person = UNKNOWN
 
 
 class CancelPause(Struct, frozen=True, kw_only=True):
-    """A request, by a link, to cancel the pause of one execution of a step."""
+    """A request to cancel, or reject, the pause of one execution of a step; as `Resume`."""
 
     step: str
     execution: int
     by: Actor
     request: Request | None = None
+    person: Person = UNKNOWN
+    note: str | None = None
+    directory: Directory = NO_DIRECTORY
+
+
+class EmailFailed(Struct, frozen=True, kw_only=True):
+    """An email to an approver can't be sent, or was sent after all.
+
+    Attributes
+    ----------
+    address : str
+        The approver's address.
+    error : str or None
+        Why it can't be sent; None if it was sent.
+    """
+
+    step: str
+    execution: int
+    address: str
+    error: str | None
 
 
 MAX_CRASHES = 3
@@ -121,7 +178,9 @@ class LeaseLapsed(Struct, frozen=True, kw_only=True):
     max_crashes: int = MAX_CRASHES
 
 
-Event: TypeAlias = Begin | Finish | Resume | Expire | Cancel | CancelPause | Requeue | LeaseLapsed
+Event: TypeAlias = (
+    Begin | Finish | Resume | Expire | Cancel | CancelPause | EmailFailed | Requeue | LeaseLapsed
+)
 
 
 # --- effects --------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from msgspec.json import encode
 
-from jupyter_pdflow.rules.run import Error, Execution, OutboxMessage, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import Error, Execution, OutboxMessage, Outcome, Run
 
 EXPORTS_LIMIT = 6_000_000
 """Maximum size of the exports of one run in bytes of JSON, the context of a rerun included."""

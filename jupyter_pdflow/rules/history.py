@@ -6,10 +6,13 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.rules.approvals import note_beside
 from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
     CancelPause,
+    EmailFailed,
     Event,
     Expire,
     Finish,
@@ -17,7 +20,9 @@ from jupyter_pdflow.rules.events import (
     Requeue,
     Resume,
 )
-from jupyter_pdflow.rules.run import Actor, PauseCall, Run
+from jupyter_pdflow.rules.pauses import Actor, PauseCall, PendingRequest
+from jupyter_pdflow.rules.people import UNKNOWN, Person
+from jupyter_pdflow.rules.run import Run
 
 NOTE_LIMIT = 500
 """Maximum number of characters of a note."""
@@ -29,6 +34,7 @@ _NAMES: dict[type[Event], str] = {
     Expire: "expire",
     Cancel: "cancel",
     CancelPause: "cancel",
+    EmailFailed: "email",
     Requeue: "requeue",
     LeaseLapsed: "lapse",
 }
@@ -42,8 +48,10 @@ class HistoryEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at : datetime
         When, in UTC.
     event : str
-        ``start``, ``begin``, ``finish``, ``resume``, ``expire``, ``cancel``, ``requeue`` or
-        ``lapse`` (the server that executed the step was gone).
+        ``start``, ``begin``, ``finish``, ``resume``, ``approve``, ``reject``, ``drop`` (a request
+        that came too early and does not count), ``remind``, ``escalate``, ``email`` (one to an
+        approver can't be sent), ``expire``, ``cancel``, ``requeue`` or ``lapse`` (the server that
+        executed the step was gone).
     step, execution, attempt
         The step and its execution that the event was about.
     by : str or None
@@ -80,11 +88,45 @@ def entry_of(before: Run, event: Event, after: Run, now: datetime) -> HistoryEnt
     now : datetime
     """
     via: Actor | None = "timer" if isinstance(event, Expire) else getattr(event, "by", None)
-    return _entry(before, _NAMES[type(event)], now, via=via, note=_note(event, before, after))
+    person: Person = getattr(event, "person", UNKNOWN)
+    name = _name(event, before, after)
+    return _entry(before, name, now, via=via, by=person.name, note=_note(event, before, after))
+
+
+def drop_entry(
+    run: Run, pending: PendingRequest, error: PDFlowError, now: datetime
+) -> HistoryEntry:
+    """Return the entry of a request that came before the pause, and does not count."""
+    note = f"It came while the step was still running, and does not count: {error}"
+    return _entry(run, "drop", now, via=pending.by, by=pending.person.name, note=note)
+
+
+def _name(event: Event, before: Run, after: Run) -> str:
+    """Return the name of what happened."""
+    ask, pauses = before.pause and before.pause.ask, after.pause is not None
+    match event:
+        case CancelPause() if before.pause is not None and before.pause.kind == "suspend":
+            return "reject"
+        case Resume() if ask and ask.approvers:
+            return "approve"
+        case Expire() if pauses:
+            return "escalate" if _is_escalated(before, after) else "remind"
+    return _NAMES[type(event)]
+
+
+def _is_escalated(before: Run, after: Run) -> bool:
+    times = [run.pause and run.pause.escalate_at for run in (before, after)]
+    return times[0] != times[1]
 
 
 def _entry(
-    run: Run, event: str, now: datetime, via: Actor | None = None, note: str | None = None
+    run: Run,
+    event: str,
+    now: datetime,
+    *,
+    via: Actor | None = None,
+    by: str | None = None,
+    note: str | None = None,
 ) -> HistoryEntry:
     return HistoryEntry(
         at=now,
@@ -92,21 +134,35 @@ def _entry(
         step=run.current.name,
         execution=run.execution,
         attempt=run.attempt,
+        by=by,
         via=via,
         note=None if note is None else note[:NOTE_LIMIT],
     )
 
 
 def _note(event: Event, before: Run, after: Run) -> str | None:
-    if isinstance(event, Cancel):
-        return event.reason
-    if isinstance(event, Resume | CancelPause) and before.pause is None:
-        return "It came while the step was still running, and is kept for the step's end."
-    if isinstance(event, Finish):
-        return _how_it_ended(event, after)
-    if isinstance(event, Requeue | LeaseLapsed) and after.crashes > before.crashes:
-        return f"Crash number {after.crashes} of this execution."
-    return None
+    match event:
+        case Cancel():
+            note = event.reason
+        case Resume() | CancelPause() if before.pause is None:
+            note = "It came while the step was still running, and is kept for the step's end."
+        case Resume():
+            note = note_beside(before.pause, event.by, event.note)
+        case CancelPause():
+            note = event.note
+        case EmailFailed():
+            note = _how_it_was_sent(event)
+        case Finish():
+            note = _how_it_ended(event, after)
+        case _:
+            crashed = after.crashes > before.crashes
+            note = f"Crash number {after.crashes} of this execution." if crashed else None
+    return note
+
+
+def _how_it_was_sent(event: EmailFailed) -> str:
+    what = "was sent." if event.error is None else f"can't be sent: {event.error}"
+    return f"The email to {event.address} {what}"
 
 
 def _how_it_ended(event: Finish, after: Run) -> str | None:

@@ -12,20 +12,21 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from jupyter_pdflow.rules.pauses import (
+    Actor,
+    AskEmail,
+    Decision,
+    Pause,
+    PauseCall,
+    PendingRequest,
+    Request,
+)
 from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE
 
 RunStatus: TypeAlias = Literal["queued", "running", "paused", "succeeded", "failed", "canceled"]
 StepStatus: TypeAlias = Literal[
     "pending", "running", "paused", "succeeded", "failed", "canceled", "skipped"
 ]
-PauseKind: TypeAlias = Literal["suspend", "rerun", "delay"]
-OnTimeout: TypeAlias = Literal["resume", "cancel", "fail"]
-Actor: TypeAlias = Literal["link", "button", "api", "cli", "timer"]
-Resolution: TypeAlias = Literal[
-    "resumed", "canceled", "timed_out", "not_paused", "failed", "exited", "succeeded"
-]
-Request: TypeAlias = dict[str, Any]
-"""An HTTP request as handlers see it: method, path, url, query, headers, body, client_ip."""
 
 ENDED: frozenset[RunStatus] = frozenset({"succeeded", "failed", "canceled"})
 STATUSES: tuple[RunStatus, ...] = (
@@ -62,30 +63,6 @@ class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: str | None = None
 
 
-class PauseCall(Struct, frozen=True, kw_only=True, tag="pause"):
-    """A call of ``pd.flow.suspend``, ``rerun`` or ``delay``.
-
-    Attributes
-    ----------
-    kind : {"suspend", "rerun", "delay"}
-        The method that was called.
-    ms : int
-        Milliseconds until the deadline of the pause.
-    on_timeout : {"resume", "cancel", "fail"}
-        What happens at the deadline.
-    context : JSON value
-        What a rerun passes to the next execution.
-    max_retries : int
-        Maximum number of reruns of the step.
-    """
-
-    kind: PauseKind
-    ms: int
-    on_timeout: OnTimeout = "resume"
-    context: Any = None
-    max_retries: int = 10
-
-
 class ExitCall(Struct, frozen=True, kw_only=True, tag="exit"):
     """A call of ``pd.flow.exit``; ``exit_reason`` is its argument."""
 
@@ -114,6 +91,9 @@ class OutboxMessage(Struct, frozen=True, kw_only=True):
     ----------
     id : str
         Always the same for the same email, so that it is taken once however often it is delivered.
+    ask : AskEmail or None
+        What an email to an approver is about. Its text is written when it is sent, because it has
+        personal links, which nobody else may see.
     """
 
     id: str
@@ -121,6 +101,7 @@ class OutboxMessage(Struct, frozen=True, kw_only=True):
     step: str
     created_at: datetime
     email: EmailRequest = field(name="mail")
+    ask: AskEmail | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -136,10 +117,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
         The emails to deliver. They are delivered also if there is an `error`.
     error : Error or None
         Why the step failed.
+    title : str or None
+        The argument of ``pd.title``.
     """
 
     exports: dict[str, Any] = {}
     flow: PauseCall | ExitCall | None = None
+    title: str | None = None
     emails: list[EmailRequest] = field(default_factory=list, name="mails")
     error: Error | None = None
 
@@ -224,52 +208,6 @@ class Step(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class Pause(Struct, frozen=True, kw_only=True):
-    """What a paused run waits for.
-
-    Attributes
-    ----------
-    step, execution
-        Which execution has paused; the pair identifies the links of this pause.
-    since, deadline : datetime
-        When the pause began, and when its timer is due.
-    on_timeout : {"resume", "cancel", "fail"}
-        What happens at the deadline.
-    context : JSON value
-        What a rerun passes to the next execution.
-    max_retries : int
-        Maximum number of reruns of the step.
-    """
-
-    kind: PauseKind
-    step: str
-    execution: int
-    since: datetime
-    deadline: datetime
-    on_timeout: OnTimeout = "resume"
-    context: Any = None
-    max_retries: int = 10
-
-
-class Decision(Struct, frozen=True, kw_only=True):
-    """How, by what and when the pause of one execution of a step was decided."""
-
-    step: str
-    execution: int
-    resolution: Resolution = field(name="how")
-    by: Actor | None
-    at: datetime
-
-
-class PendingRequest(Struct, frozen=True, kw_only=True):
-    """A resume or cancel that came before its step had paused; it is applied when the step ends."""
-
-    action: Literal["resume", "cancel"]
-    by: Actor
-    at: datetime
-    request: Request | None = None
-
-
 class Usage(Struct, frozen=True, kw_only=True):
     """What a run has used.
 
@@ -303,6 +241,8 @@ class Run(Struct, frozen=True, kw_only=True):
     title : str or None
         One short line, see `jupyter_pdflow.rules.titles`. None if nothing gives one, and in runs
         of older versions.
+    titled : bool
+        Whether ``pd.title`` has given it.
     started_by : Starter or None
         None in runs of older versions.
     position : int
@@ -347,6 +287,7 @@ class Run(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     event: Any = None
     title: str | None = None
+    titled: bool = False
     started_by: Starter | None = None
     status: RunStatus = "queued"
     position: int = 0
@@ -372,7 +313,7 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def wakes_at(self) -> datetime | None:
         """When the run is due for `Expire`: the earliest of its deadlines, or None."""
-        return self.not_before if self.pause is None else self.pause.deadline
+        return self.not_before if self.pause is None else self.pause.wakes_at
 
     @property
     def ready(self) -> bool:

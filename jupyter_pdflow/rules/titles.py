@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
+from jupyter_pdflow.rules.pauses import PauseCall
 from jupyter_pdflow.rules.run import Outcome, Run
 
 TITLE_LIMIT = 100
 """Maximum number of characters of a title."""
+
+_MARKUP = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|!?\[|\]\([^)]*\)")
+"""The marks of Markdown within a line: emphasis, code, links and images."""
 
 SHORT = 40
 """Maximum number of characters of a text in an event that is short enough for a title."""
@@ -31,18 +38,35 @@ def title_of_event(event: Any) -> str | None:
         None if the event has no such values.
     """
     if isinstance(event, str):
-        return _line(event)
+        return one_line(event)
     values = event.values() if isinstance(event, dict) else event
-    return _line(", ".join(_short_values(values if isinstance(event, dict | list) else [event])))
+    return one_line(", ".join(_short_values(values if isinstance(event, dict | list) else [event])))
 
 
-def title_after(run: Run, outcome: Outcome) -> str | None:
-    """Return the title of a run after an outcome: the subject of its newest email, if it has one.
+def with_title(run: Run, outcome: Outcome) -> Run:
+    """Return a run with its title after an outcome.
 
-    Without a new subject, the run keeps its title.
+    That is the text of ``pd.title``, once it was called; else the first line of the pause's
+    message, else the subject of the newest email. Without these, the run keeps its title.
     """
-    subjects = [line for email in outcome.emails if (line := _line(email.subject)) is not None]
-    return subjects[-1] if subjects else run.title
+    given = None if outcome.title is None else one_line(outcome.title)
+    if given is not None:
+        return replace(run, title=given, titled=True)
+    if run.titled:
+        return run
+    ask = outcome.flow.ask if isinstance(outcome.flow, PauseCall) else None
+    subjects = [line for email in outcome.emails if (line := one_line(email.subject)) is not None]
+    title = first_line(ask.message if ask else None) or (subjects[-1] if subjects else run.title)
+    return run if title == run.title else replace(run, title=title)
+
+
+def first_line(markdown: str | None) -> str | None:
+    """Return the first line of a message as plain text, or None if it has none."""
+    for line in (markdown or "").splitlines():
+        text = one_line(_MARKUP.sub("", line).strip(" #>*-"))
+        if text is not None:
+            return text
+    return None
 
 
 def _short_values(values: Iterable[Any]) -> list[str]:
@@ -55,7 +79,7 @@ def _short_values(values: Iterable[Any]) -> list[str]:
     return [text for text in texts if text and len(text) <= SHORT][:VALUES]
 
 
-def _line(text: str) -> str | None:
+def one_line(text: str) -> str | None:
     """Return a text as one line of at most `TITLE_LIMIT` characters, or None if it is blank."""
     line = _printable(text[: TITLE_LIMIT * 10])
     if len(line) > TITLE_LIMIT:

@@ -8,11 +8,14 @@ Begin        queued          running; a run that has to wait after crashes stays
 Finish       running         queued (next step), paused, succeeded or failed; with a pending
                              request and a pause, as after that request
 Resume       paused          queued (next step, or the same one for a rerun); succeeded after the
-                             last step
-CancelPause  paused          canceled
+                             last step; paused with one approval more if more are required
+CancelPause  paused          canceled; or as after a Resume if a rejection lets the run continue
 Resume,      queued,         the same, with the request pending until the step ends
 CancelPause  running
 Expire       paused, due     as after a Resume; canceled or failed if `on_timeout` says so
+Expire       paused,         paused, with emails to the approvers
+             reminder due
+EmailFailed  paused          paused, with a note of what can't be sent, or without
 Expire       queued, due     queued, and executed now that its wait after crashes is over
 Cancel       not ended       canceled
 Requeue      running         queued (same step, next attempt)
@@ -31,18 +34,33 @@ pause.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import RunEndedError
+from jupyter_pdflow.exceptions import ApproversOnlyError, InvalidAnswerError, RunEndedError
+from jupyter_pdflow.rules.approvals import (
+    ask_approvers,
+    ask_of,
+    check_may_decide,
+    decider,
+    escalate,
+    missing,
+    new_pause,
+    note_beside,
+    remind,
+    with_answer,
+    with_approval,
+    without_answer,
+)
 from jupyter_pdflow.rules.decisions import check_undecided, decide, is_paused_at, is_under_way
 from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
     CancelPause,
     Effect,
+    EmailFailed,
     Event,
     Execute,
     Expire,
@@ -59,17 +77,20 @@ from jupyter_pdflow.rules.execution import (
     size_error,
     wait_after,
 )
-from jupyter_pdflow.rules.history import HistoryEntry, entry_of, start_entry
-from jupyter_pdflow.rules.run import (
+from jupyter_pdflow.rules.history import HistoryEntry, drop_entry, entry_of, start_entry
+from jupyter_pdflow.rules.pauses import (
     Actor,
-    Error,
-    ExitCall,
-    Outcome,
+    Decider,
     Pause,
     PauseCall,
     PendingRequest,
     Request,
     Resolution,
+)
+from jupyter_pdflow.rules.people import Directory
+from jupyter_pdflow.rules.run import (
+    Error,
+    ExitCall,
     Run,
     RunStatus,
     Starter,
@@ -78,7 +99,7 @@ from jupyter_pdflow.rules.run import (
     credits_for,
     milliseconds,
 )
-from jupyter_pdflow.rules.titles import title_after, title_of_event
+from jupyter_pdflow.rules.titles import title_of_event, with_title
 from jupyter_pdflow.rules.workflow import Workflow
 
 
@@ -153,6 +174,8 @@ def apply(run: Run, event: Event, now: datetime) -> Transition:
     ------
     AlreadyDecidedError
         A `Resume` or `CancelPause` came for a pause that is decided.
+    ApproversOnlyError, AlreadyAnsweredError, InvalidAnswerError
+        It does not count, see `jupyter_pdflow.rules.approvals`.
     RunEndedError
         A `Cancel` came for a run that has ended.
     """
@@ -163,7 +186,8 @@ def apply(run: Run, event: Event, now: datetime) -> Transition:
     # Times of a run stay in order even if the wall clock was set back.
     updated_at, owner = max(now, run.updated_at), after.owner if after.status == "running" else None
     after = replace(after, updated_at=updated_at, owner=owner)
-    return Transition(after, transition.effects, (entry_of(run, event, after, now),))
+    entries = (entry_of(run, event, after, now), *transition.entries)
+    return Transition(after, transition.effects, entries)
 
 
 # --- the rule of each event -----------------------------------------------------------
@@ -189,28 +213,51 @@ def _finish(run: Run, event: Finish, now: datetime) -> Transition:
     outcome = event.outcome
     run = _with_step(run, replace(run.current, exports=outcome.exports))
     outbox = [*run.outbox, *emails_of(run, outcome, now)]
-    run = replace(run, outbox=outbox, title=title_after(run, outcome))
+    run = with_title(replace(run, outbox=outbox), outcome)
     error = outcome.error or size_error(run, outcome)
-    return _fail(run, error, now) if error else _after_return(run, outcome, now)
+    return _fail(run, error, now) if error else _after_return(run, event, now)
 
 
-def _after_return(run: Run, outcome: Outcome, now: datetime) -> Transition:
-    match outcome.flow:
+def _after_return(run: Run, event: Finish, now: datetime) -> Transition:
+    match event.outcome.flow:
         case ExitCall(exit_reason=reason):
             run = _end_step(replace(run, reason=reason), "succeeded", now)
             return _end(run, "succeeded", now)
         case PauseCall() as call if not _reruns_used_up(run, call):
-            return _pause(run, call, now)
+            return _pause(run, call, event.directory, now)
         case _:
             return _next_step(_end_step(run, "succeeded", now), now)
 
 
 def _resume(run: Run, event: Resume, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.pending_request is None:
-        pending = PendingRequest(action="resume", by=event.by, at=now, request=event.request)
-        return Transition(replace(run, pending_request=pending))
+        return Transition(_with_pending(run, "resume", event, now))
     check_undecided(run, event.step, event.execution)
-    return _end_pause(run, "resumed", event.by, event.request, now)
+    pause = _pause_of(run)
+    check_may_decide(pause, event.person, event.directory)
+    request = with_answer(pause, event.request)
+    note = note_beside(pause, event.by, event.note)
+    answer = decider(event.by, event.person, note, now)
+    pause = with_approval(pause, answer, event.directory)
+    if missing(pause) and ask_of(pause).approvers:
+        return Transition(replace(run, pause=pause))
+    resolution: Resolution = "approved" if ask_of(pause).approvers else "resumed"
+    return _end_pause(run, resolution, pause.approvals, request, now)
+
+
+def _with_pending(
+    run: Run, action: Literal["resume", "cancel"], event: Resume | CancelPause, now: datetime
+) -> Run:
+    """Return a run that keeps a request which came before its step has paused."""
+    pending = PendingRequest(
+        action=action,
+        by=event.by,
+        at=now,
+        request=event.request,
+        person=event.person,
+        note=event.note,
+    )
+    return replace(run, pending_request=pending)
 
 
 def _expire(run: Run, event: Expire, now: datetime) -> Transition:
@@ -219,17 +266,26 @@ def _expire(run: Run, event: Expire, now: datetime) -> Transition:
         return _end_wait(run, run.not_before, now)
     if not is_paused_at(run, event.step, event.execution) or pause is None:
         return Transition(run)
-    if now < pause.deadline:
-        return Transition(run)
+    if now >= pause.deadline:
+        return _time_out(run, pause, now)
+    if pause.escalate_at is not None and now >= pause.escalate_at:
+        return Transition(escalate(run, event.directory, now))
+    if pause.remind_at is not None and now >= pause.remind_at:
+        return Transition(remind(run, event.directory, now))
+    return Transition(run)
+
+
+def _time_out(run: Run, pause: Pause, now: datetime) -> Transition:
+    timer = (Decider(via="timer", at=now),)
     if pause.on_timeout == "cancel":
-        run = decide(run, "timed_out", "timer", now)
+        run = decide(run, "timed_out", timer, now)
         return _cancel_now(run, "No answer came in time.", now)
     if pause.on_timeout == "fail":
         waited = milliseconds(pause.since, pause.deadline)
         text = f"Step {pause.step!r} was not resumed within {waited} ms."
         error = Error(ename="TimeoutError", evalue=text, step=pause.step)
-        return _fail(decide(run, "timed_out", "timer", now), error, now)
-    return _end_pause(run, "timed_out", "timer", None, now)
+        return _fail(decide(run, "timed_out", timer, now), error, now)
+    return _end_pause(run, "timed_out", timer, None, now)
 
 
 def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
@@ -238,16 +294,36 @@ def _cancel(run: Run, event: Cancel, now: datetime) -> Transition:
         msg = f"Run {run.id} has already {ended}; there is nothing to cancel."
         raise RunEndedError(msg)
     if run.pause is not None:
-        run = decide(run, "canceled", event.by, now)
+        canceled = decider(event.by, event.person, event.reason, now)
+        run = decide(run, "canceled", (canceled,), now)
     return _cancel_now(run, event.reason, now)
 
 
 def _cancel_pause(run: Run, event: CancelPause, now: datetime) -> Transition:
     if is_under_way(run, event.step, event.execution) and run.pending_request is None:
-        pending = PendingRequest(action="cancel", by=event.by, at=now, request=event.request)
-        return Transition(replace(run, pending_request=pending))
+        return Transition(_with_pending(run, "cancel", event, now))
     check_undecided(run, event.step, event.execution)
-    return _cancel_now(decide(run, "canceled", event.by, now), None, now)
+    pause = _pause_of(run)
+    check_may_decide(pause, event.person, event.directory)
+    rejected = decider(event.by, event.person, event.note, now)
+    if pause.kind != "suspend":
+        return _cancel_now(decide(run, "canceled", (rejected,), now), None, now)
+    if ask_of(pause).on_reject == "resume":
+        request = without_answer(pause, event.request)
+        return _end_pause(run, "rejected", (rejected,), request, now)
+    return _cancel_now(decide(run, "rejected", (rejected,), now), event.note, now)
+
+
+def _email_failed(run: Run, event: EmailFailed, now: datetime) -> Transition:
+    del now
+    pause = run.pause
+    if pause is None or not is_paused_at(run, event.step, event.execution):
+        return Transition(run)
+    others = {to: why for to, why in pause.undelivered.items() if to != event.address}
+    undelivered = others if event.error is None else {**others, event.address: event.error}
+    if undelivered == pause.undelivered:
+        return Transition(run)
+    return Transition(replace(run, pause=replace(pause, undelivered=undelivered)))
 
 
 def _requeue(run: Run, event: Requeue, now: datetime) -> Transition:
@@ -271,6 +347,7 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
     Expire: _expire,
     Cancel: _cancel,
     CancelPause: _cancel_pause,
+    EmailFailed: _email_failed,
     Requeue: _requeue,
     LeaseLapsed: _lease_lapsed,
 }
@@ -279,34 +356,53 @@ _RULES: dict[type[Event], Callable[[Run, Any, datetime], Transition]] = {
 # --- changes that the rules share -----------------------------------------------------
 
 
-def _pause(run: Run, call: PauseCall, now: datetime) -> Transition:
-    pause = Pause(
-        kind=call.kind,
-        step=run.current.name,
-        execution=run.execution,
-        since=now,
-        deadline=now + timedelta(milliseconds=call.ms),
-        on_timeout=call.on_timeout,
-        context=call.context,
-        max_retries=call.max_retries,
-    )
+def _pause(run: Run, call: PauseCall, directory: Directory, now: datetime) -> Transition:
     run = _close_segment(_with_step(run, replace(run.current, status="paused")), now)
     pending = run.pending_request
-    run = replace(run, status="paused", pause=pause, pending_request=None)
-    if pending is None:
-        return Transition(run)
-    if pending.action == "cancel":
-        return _cancel_now(decide(run, "canceled", pending.by, now), None, now)
-    return _end_pause(run, "resumed", pending.by, pending.request, now)
+    run = replace(
+        run, status="paused", pause=new_pause(run, call, directory, now), pending_request=None
+    )
+    run = ask_approvers(run, directory, now)
+    return Transition(run) if pending is None else _apply_pending(run, pending, directory, now)
+
+
+def _apply_pending(
+    run: Run, pending: PendingRequest, directory: Directory, now: datetime
+) -> Transition:
+    """Apply the request that came before the step has paused, or drop it if it counts no more."""
+    pause = _pause_of(run)
+    kind, rule = (Resume, _resume) if pending.action == "resume" else (CancelPause, _cancel_pause)
+    event: Any = kind(
+        step=pause.step,
+        execution=pause.execution,
+        by=pending.by,
+        request=pending.request or {},
+        person=pending.person,
+        note=pending.note,
+        directory=directory,
+    )
+    try:
+        return rule(run, event, now)
+    except (ApproversOnlyError, InvalidAnswerError) as error:
+        return Transition(run, (), (drop_entry(run, pending, error, now),))
+
+
+def _pause_of(run: Run) -> Pause:
+    assert run.pause is not None  # noqa: S101  for the type checker: callers have checked it
+    return run.pause
 
 
 def _end_pause(
-    run: Run, resolution: Resolution, by: Actor, request: Request | None, now: datetime
+    run: Run,
+    resolution: Resolution,
+    deciders: tuple[Decider, ...],
+    request: Request | None,
+    now: datetime,
 ) -> Transition:
     """Settle the pause and continue the run: with the same step for a rerun, else with the next."""
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: callers have checked it
-    run = decide(run, resolution, by, now)
+    run = decide(run, resolution, deciders, now)
     # A new execution: the links, the timer and the late outcomes of the old one count no more.
     run = replace(run, execution=run.execution + 1, attempt=1, crashes=0)
     if pause.kind == "rerun":

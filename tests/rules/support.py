@@ -16,7 +16,8 @@ from jupyter_pdflow.rules.events import (
     Requeue,
     Resume,
 )
-from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 
@@ -109,3 +110,8 @@ def exit_run(reason: str | None = None) -> dict[str, Any]:
 
 def failure() -> dict[str, Any]:
     return {"error": Error(ename="ValueError", evalue="boom")}
+
+
+def no_links(*_: object) -> tuple[str, str]:
+    """Return the links of an outbox whose emails have none."""
+    return "", ""

@@ -21,7 +21,8 @@ from jupyter_pdflow.rules.events import (
 )
 from jupyter_pdflow.rules.events import Resume as ResumeEvent
 from jupyter_pdflow.rules.execution import execution_of, is_alone
-from jupyter_pdflow.rules.run import Decision, Error, ExitCall, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.pauses import Decision, PauseCall
+from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply
 from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, RunDriver

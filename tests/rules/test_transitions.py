@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jupyter_pdflow.exceptions import AlreadyDecidedError, NotPausedError, RunEndedError
-from jupyter_pdflow.rules.decisions import current_pause
+from jupyter_pdflow.rules.decisions import DECISION, current_pause
 from jupyter_pdflow.rules.events import (
     Begin,
     Cancel,
@@ -16,7 +16,8 @@ from jupyter_pdflow.rules.events import (
     Interrupt,
 )
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, execution_of
-from jupyter_pdflow.rules.run import EmailRequest, PauseCall, Starter
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, Starter
 from jupyter_pdflow.rules.transitions import apply, apply_all, new_run
 from tests.rules.support import (
     DAY_MS,
@@ -148,10 +149,9 @@ class TestSuspend:
         assert driver.run.status == "paused"
         assert driver.run.wakes_at == START + timedelta(milliseconds=DAY_MS)
         driver.wait(5000).resume(ok=True)
-        assert driver.run.steps[0].exports == {
-            "$return_value": 1,
-            "$resume_data": {"body": {"ok": True}},
-        }
+        exports = dict(driver.run.steps[0].exports)
+        assert exports.pop(DECISION)["outcome"] == "resumed"
+        assert exports == {"$return_value": 1, "$resume_data": {"body": {"ok": True}}}
         assert (driver.run.status, driver.run.position, driver.run.execution) == ("queued", 1, 2)
         assert driver.run.usage.paused_ms == 5000
 
@@ -159,7 +159,9 @@ class TestSuspend:
         driver = RunDriver()
         driver.step(**suspend(1000))
         driver.time_out()
-        assert driver.run.steps[0].exports == {"$resume_data": None}
+        exports = dict(driver.run.steps[0].exports)
+        assert exports.pop(DECISION)["outcome"] == "timed_out"
+        assert exports == {"$resume_data": None}
         assert (driver.run.status, driver.run.position) == ("queued", 1)
 
     def test_not_yet_due_keeps_its_own_deadline(self) -> None:
@@ -333,7 +335,7 @@ class TestPendingRequest:
         assert driver.run.pending_request is not None
         driver.send(driver.finished(**suspend()))
         assert (driver.run.status, driver.run.position) == ("queued", 1)
-        assert driver.run.steps[0].exports == {"$resume_data": {"body": {"early": True}}}
+        assert driver.run.steps[0].exports["$resume_data"] == {"body": {"early": True}}
         assert driver.run.pending_request is None
 
     def test_only_the_first_request_counts(self) -> None:
@@ -352,7 +354,7 @@ class TestPendingRequest:
         assert driver.run.status == "running"
         driver.send(driver.finished(**suspend(), exports={"x": 1}))
         assert driver.run.status == "canceled"
-        assert driver.run.steps[0].exports == {"x": 1}
+        assert driver.run.steps[0].exports["x"] == 1
 
     def test_request_is_dropped_without_a_pause(self) -> None:
         driver = RunDriver()
