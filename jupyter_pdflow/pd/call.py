@@ -22,7 +22,8 @@ from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.pd.loops import outside_loop
 from jupyter_pdflow.pd.pd import RETURN_VALUE, Pd
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT, size_message
-from jupyter_pdflow.rules.run import Error, Outcome, PauseCall
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import Error, Outcome
 
 TEXT_LIMIT = 20_000
 """Maximum number of characters of an error's message, and of its traceback."""
@@ -111,7 +112,9 @@ def _check_handler(handler: object, pd: Pd) -> None:
 
 def _outcome(pd: Pd) -> Outcome:
     pd.scope.end()
-    return Outcome(exports=pd.exports, flow=pd.flow.call, emails=pd.send.emails)
+    return Outcome(
+        exports=pd.exports, flow=pd.flow.call, emails=pd.send.emails, title=pd.given_title
+    )
 
 
 def as_interrupt(exception: BaseException) -> BaseException:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from jupyter_pdflow.pd.attrs import Attrs, PdPart, Scope
 from jupyter_pdflow.pd.exports import to_json
-from jupyter_pdflow.rules.run import (
-    REASON_LIMIT,
-    Execution,
-    ExitCall,
-    OnTimeout,
-    PauseCall,
-)
+from jupyter_pdflow.rules.approvals import check_approvers, check_message
+from jupyter_pdflow.rules.pauses import NO_ASK, YEAR_MS, Ask, OnReject, OnTimeout, PauseCall
+from jupyter_pdflow.rules.run import REASON_LIMIT, Execution, ExitCall
 
 DAY_MS = 86_400_000
-
-YEAR_MS = 365 * 24 * 60 * 60 * 1000
-"""Maximum time of a pause, in milliseconds: one year."""
 
 RETRIES_LIMIT = 2**62
 """A larger ``maxRetries`` is stored as this number, which every JSON parser of ours can read."""
@@ -43,33 +37,80 @@ class Flow(PdPart):
         self._scope = scope
         self.call: PauseCall | ExitCall | None = None
 
-    def suspend(self, timeout: float = DAY_MS, *, on_timeout: OnTimeout = "resume") -> Attrs:
-        """Pause the run at the end of this step until a request resumes or cancels it.
+    def suspend(
+        self,
+        timeout: float = DAY_MS,
+        *,
+        on_timeout: OnTimeout | None = None,
+        message: str | None = None,
+        form: object = None,
+        approvers: str | Iterable[str] | None = None,
+        required: int = 1,
+        on_reject: OnReject = "cancel",
+        remind: float | None = None,
+        escalate: tuple[float, Iterable[str]] | None = None,
+    ) -> Attrs:
+        """Pause the run at the end of this step until it is resumed or rejected.
 
         Parameters
         ----------
         timeout : int
             Milliseconds to wait at most, from 1 to one year; by default 24 hours.
-        on_timeout : {"resume", "cancel", "fail"}
-            What happens to the run after that time.
+        on_timeout : {"resume", "cancel", "fail"}, optional
+            What happens to the run after that time; by default it is resumed, and with `approvers`
+            canceled.
+        message : str, optional
+            What is asked, as Markdown without HTML; at most 10,000 characters.
+        form : type or dict, optional
+            The fields of the answer: a dataclass, TypedDict, msgspec Struct, pydantic model, or a
+            flat JSON Schema. Only an answer that matches it is accepted.
+        approvers : str or list of str, optional
+            Who decides: user names, email addresses, and groups as ``group:NAME``. Each address
+            gets an email with two links of its own; nobody else can decide then.
+        required : int
+            How many of the approvers have to approve. One rejection decides.
+        on_reject : {"cancel", "resume"}
+            Whether a rejection ends the run, or lets it continue with the next step.
+        remind : int, optional
+            Milliseconds after which approvers are reminded who have not answered, again and again.
+        escalate : (int, list of str), optional
+            Milliseconds after which further approvers join the others.
 
         Returns
         -------
         Attrs
-            ``resume_url`` and ``cancel_url``; they work for this execution only.
+            ``resume_url`` and ``cancel_url``; they work for this execution only. With `approvers`,
+            they show what is asked and decide nothing.
 
         Raises
         ------
         ValueError
-            `timeout` or `on_timeout` is not one of these values.
+            An argument is not one of these values; the message names it.
+        TypeError
+            An argument is of another type.
         StepOverError
             The step is over.
         """
-        ms = check_ms("timeout", timeout)
-        if on_timeout not in get_args(OnTimeout):
-            msg = f'on_timeout must be "resume", "cancel" or "fail", not {on_timeout!r}'
-            raise ValueError(msg)
-        return self._pause(PauseCall(kind="suspend", ms=ms, on_timeout=on_timeout))
+        ask = Ask(
+            message=_message(message),
+            form=None if form is None else _schema(form),
+            approvers=_people("approvers", approvers),
+            required=_count("required", required),
+            on_reject=_choice("on_reject", on_reject, OnReject),
+            remind_ms=None if remind is None else check_ms("remind", remind),
+            **_escalation(escalate),
+        )
+        check_approvers(ask)
+        default: OnTimeout = "cancel" if ask.approvers else "resume"
+        call = PauseCall(
+            kind="suspend",
+            ms=check_ms("timeout", timeout),
+            on_timeout=_choice(
+                "on_timeout", default if on_timeout is None else on_timeout, OnTimeout
+            ),
+            ask=None if ask == NO_ASK else ask,
+        )
+        return self._pause(call)
 
     def rerun(self, delay: float, context: Any = None, maxRetries: int = 10) -> Attrs:  # noqa: N803
         """Run this step again after a time, or when its ``resume_url`` is called.
@@ -204,6 +245,59 @@ def check_ms(name: str, value: object, *, lowest: int = 1) -> int:
         msg = f"{name} must be from {lowest} to {YEAR_MS:,} milliseconds (one year), not {value!r}"
         raise ValueError(msg)
     return int(value)
+
+
+def _choice(name: str, value: Any, choices: Any) -> Any:
+    known = get_args(choices)
+    if value not in known:
+        *others, last = (f'"{each}"' for each in known)
+        msg = f"{name} must be {', '.join(others)} or {last}, not {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _message(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        msg = f"message must be a str, not {type(value).__name__}"
+        raise TypeError(msg)
+    text = None if value is None else str(to_json(value, "message"))
+    check_message(text)
+    return text
+
+
+def _schema(form: object) -> dict[str, Any]:
+    from jupyter_pdflow.pd.forms import schema_of  # few steps have a form
+
+    return schema_of(form)
+
+
+def _people(name: str, value: object) -> tuple[str, ...]:
+    given = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or not all(isinstance(one, str) for one in given):
+        msg = f"{name} must be a list of user names, addresses or group:NAME, not {value!r}"
+        raise TypeError(msg)
+    people = [str(to_json(one.strip(), name)) for one in given]
+    return tuple({one.lower(): one for one in reversed(people)}.values())[::-1]
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name} must be a whole number, not {value!r}"
+        raise ValueError(msg)  # noqa: TRY004  one error for all bad numbers, as the docs say
+    return value
+
+
+def _escalation(value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, tuple | list) or len(value) != len(("ms", "approvers")):
+        msg = f"escalate must be milliseconds and a list of approvers, not {value!r}"
+        raise ValueError(msg)
+    to = _people("escalate", value[1])
+    if not to:
+        msg = "escalate must name at least one approver"
+        raise ValueError(msg)
+    return {"escalate_ms": check_ms("escalate", value[0]), "escalate_to": to}
 
 
 def _retries(value: object) -> int:

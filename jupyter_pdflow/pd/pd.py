@@ -20,6 +20,7 @@ from jupyter_pdflow.pd.exports import to_json
 from jupyter_pdflow.pd.flow import Flow
 from jupyter_pdflow.pd.inputs import Inputs
 from jupyter_pdflow.rules.addresses import UNSAFE_CATEGORIES, check_address
+from jupyter_pdflow.rules.approvals import EMAILS_LIMIT
 from jupyter_pdflow.rules.run import EmailRequest, Execution
 
 SUBJECT_LIMIT = 1_000
@@ -30,9 +31,6 @@ BODY_LIMIT = 1_000_000
 
 RECIPIENTS_LIMIT = 100
 """Maximum number of recipients: what every mail server accepts at once (RFC 5321)."""
-
-EMAILS_LIMIT = 1_000
-"""Maximum number of emails of one execution of a step."""
 
 TOTAL_LIMIT = 10_000_000
 """Maximum size of these emails together, in bytes. They are stored with the run."""
@@ -150,7 +148,7 @@ RETURN_VALUE = "$return_value"
 FILES_ID_NAME = ".id"
 """The file in ``PDFlow.files_dir`` with the id of that folder."""
 
-_INTERNAL = {"exception", "exports", "scope"}
+_INTERNAL = {"exception", "exports", "given_title", "scope"}
 """Attributes of `Pd` that are not for handlers."""
 
 
@@ -234,6 +232,8 @@ class Pd:
         Sends emails.
     exports : dict
         The exports of this step so far, as plain JSON.
+    given_title : str or None
+        The argument of `title`.
     exception : BaseException or None
         The exception of the handler, with only the author's frames in its traceback.
     scope : Scope
@@ -256,6 +256,7 @@ class Pd:
         self.send = Send(self.scope)
         self._folder = folder or partial(run_folder, execution)
         self.exports: dict[str, Any] = {}
+        self.given_title: str | None = None
         self.exception: BaseException | None = None
 
     def __repr__(self) -> str:
@@ -299,6 +300,26 @@ class Pd:
         """
         self.scope.check("pd.export")
         self.exports[_export_name(name)] = to_json(value, str(name), self.scope.warn)
+
+    def title(self, text: str) -> None:
+        """Name this run in lists and on pages, in place of the title that it would get.
+
+        Parameters
+        ----------
+        text : str
+            One line; what is beyond `jupyter_pdflow.rules.titles.TITLE_LIMIT` is cut.
+
+        Raises
+        ------
+        TypeError
+            `text` is not a str.
+        ExportError
+            `text` contains half a surrogate pair.
+        StepOverError
+            The step is over.
+        """
+        self.scope.check("pd.title")
+        self.given_title = _text("title", text)[:SUBJECT_LIMIT]
 
     def respond(self, response: Any = None) -> None:  # noqa: ARG002  no request waits for it
         """Write a warning: no HTTP request waits for an answer of this run."""

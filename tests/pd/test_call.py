@@ -14,7 +14,8 @@ import pytest
 from jupyter_pdflow.kernels.inside.cell import interrupts
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
-from jupyter_pdflow.rules.run import EmailRequest, Outcome, PauseCall
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, Outcome
 
 
 class Callable_:  # noqa: N801

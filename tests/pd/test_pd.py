@@ -13,7 +13,8 @@ import pytest
 from jupyter_pdflow.exceptions import ExportError, StepOverError
 from jupyter_pdflow.pd.call import call_handler
 from jupyter_pdflow.pd.pd import Pd
-from jupyter_pdflow.rules.run import EmailRequest, ExitCall, PauseCall
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, ExitCall
 from tests.pd.conftest import MakePd
 
 EVENT = {"order": {"id": 7, "lines": [{"sku": "x"}]}, "items": [1]}
