@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from jupyter_pdflow.clock import DueLoop
-from jupyter_pdflow.exceptions import StorageUnavailableError, UndeliverableError
+from jupyter_pdflow.exceptions import (
+    NotFailedError,
+    PDFlowError,
+    StorageUnavailableError,
+    UndeliverableError,
+)
+from jupyter_pdflow.mail.asks import with_text
 from jupyter_pdflow.mail.smtp import (
     SMTPTransport,
     delivered,
     envelope_of,
     undelivered,
 )
+from jupyter_pdflow.rules.pauses import AskEmail
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.base import Store
@@ -41,6 +49,9 @@ LONGEST_ATTEMPT = timedelta(minutes=30)
 """Time after which an email is due again whose attempt has not ended."""
 
 
+LinksFor: TypeAlias = Callable[[str, str, int, str], tuple[str, str]]
+
+
 class Outbox:
     """Delivers the queued emails of a store.
 
@@ -58,10 +69,17 @@ class Outbox:
         The recipients of emails that name none.
     clock : callable
         Returns the current time.
+    links_for : callable
+        Returns the personal resume and cancel URL of (run id, step, execution, address).
     delivers : bool
         False if another process that uses the store delivers the emails.
     limits : Limits
         How soon delivery is tried again.
+
+    Attributes
+    ----------
+    on_answered : callable
+        Called with an email to an approver that was sent or can't be, before that is stored.
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class Outbox:
         mail_from: str,
         mail_to: list[str],
         clock: Callable[[], datetime],
+        links_for: LinksFor,
         delivers: bool = True,
         limits: Limits = LIMITS,
     ) -> None:
@@ -82,6 +101,8 @@ class Outbox:
         self._to = mail_to
         self._clock = clock
         self._limits = limits
+        self._links_for = links_for
+        self.on_answered: Callable[[Email, AskEmail], Awaitable[None]] = _ignore
         self._first_retry = timedelta(seconds=limits.email_retry_seconds)
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._one_ended = asyncio.Event()
@@ -100,6 +121,17 @@ class Outbox:
         for task in self._sending.values():
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
+
+    async def retry(self, email: Email) -> Email:
+        """Queue an email again that has failed, and return it; `NotFailedError` if it has not."""
+        if email.status != "failed":
+            msg = f"Email {email.id} is {email.status}; only one that has failed is sent again."
+            raise NotFailedError(msg)
+        delivered = {address: why for address, why in email.answers.items() if why is None}
+        email = replace(email, status="queued", error=None, attempts=0, answers=delivered)
+        await self._store.requeue_email(email, self._clock())
+        self.wake()
+        return email
 
     def wake(self) -> None:
         """Note that there are new emails."""
@@ -133,6 +165,8 @@ class Outbox:
     async def _deliver(self, email: Email) -> None:
         try:
             email, message = await self._attempt(email)
+            if email.ask is not None and email.status != "queued":
+                await self._note_answer(email, email.ask)
             next_at = self._clock() + self._wait_after(email.attempts)
             while not await self._is_stored(email, next_at, message):  # noqa: ASYNC110
                 # Until the storage takes it: otherwise the email would be sent twice.
@@ -144,6 +178,21 @@ class Outbox:
         finally:
             del self._sending[email.id]
             self._one_ended.set()
+
+    async def _note_answer(self, email: Email, ask: AskEmail) -> None:
+        """Have it noted whether an approver's email could be sent.
+
+        Raises
+        ------
+        StorageUnavailableError
+            The email has failed, and that can't be noted now: it stays queued and is sent again.
+        """
+        try:
+            await self.on_answered(email, ask)
+        except PDFlowError as error:
+            if email.status == "failed" and isinstance(error, StorageUnavailableError):
+                raise
+            logger.error("Email %s is %s; that can't be noted: %s", email.id, email.status, error)
 
     def _wait_after(self, attempts: int) -> timedelta:
         doublings = min(attempts - 1, 20)  # more would overflow; the longest wait is reached
@@ -157,12 +206,20 @@ class Outbox:
             return False
         return True
 
+    def _written(self, email: Email) -> Email:
+        """Return an email with its text: that to an approver is not stored with its links."""
+        ask = email.ask
+        if ask is None:
+            return email
+        links = self._links_for(email.run_id, email.step, ask.execution, ask.person)
+        return with_text(email, ask, *links)
+
     async def _attempt(self, email: Email) -> tuple[Email, bytes | None]:
         """Send an email; return it as it is then, and as a message if it is to be kept."""
         email = replace(email, to=email.to or self._to, attempts=email.attempts + 1)
         late = self._clock() - email.created_at > GIVE_UP_AFTER
         try:
-            envelope = await in_thread(envelope_of, email, self._from)
+            envelope = await in_thread(envelope_of, self._written(email), self._from)
             if self._transport is None:
                 return replace(email, status="kept", error=None), envelope.content
             email = delivered(email, envelope, await self._transport.send(envelope), late=late)
@@ -171,3 +228,7 @@ class Outbox:
         if email.error is not None:
             logger.warning("Email %s was not delivered: %s", email.id, email.error)
         return email, None
+
+
+async def _ignore(email: Email, ask: AskEmail) -> None:
+    del email, ask

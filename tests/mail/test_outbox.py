@@ -30,7 +30,7 @@ from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.engine.support import Inbox, smtp_server
-from tests.rules.support import workflow
+from tests.rules.support import no_links, workflow
 from tests.waiting import until
 
 FLAWS: list[dict[str, Any]] = [
@@ -86,6 +86,7 @@ class Mailing:
             mail_from="flows@example.org",
             mail_to=list(mail_to),
             clock=clock,
+            links_for=no_links,
             limits=limits,
         )
 
