@@ -102,6 +102,12 @@ class Settings:
         Empty if it is not configured.
     smtp_url : str
         Empty if emails are kept as files and not delivered.
+    people : dict of str to str
+        The address of each user name.
+    groups : dict of str to list of str
+        The members of each group.
+    configured : frozenset of str
+        The names of the traits that are set, be it to their defaults.
     keep_days : float or None
         Days from the end of a run to its removal; None keeps finished runs.
     """
@@ -120,4 +126,7 @@ class Settings:
     mail_from: str
     mail_to: list[str]
     keep_days: float | None
+    people: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
     limits: Limits = field(default=LIMITS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from jupyter_pdflow.clock import DueLoop
@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 EXPIRED_AT_ONCE = 4
 """Maximum number of runs that expire at once: requests are not kept waiting by thousands."""
+
+TAKEN_AT_ONCE = 64
+"""Maximum number of runs that are taken from the store at once, to expire one after another."""
 
 
 class Scheduler:
@@ -62,8 +65,12 @@ class Scheduler:
         self._loop.wake(at)
 
     async def _expire_due(self, now: datetime) -> None:
-        due = await self._store.due(now, EXPIRED_AT_ONCE, now + self._retry)
-        await asyncio.gather(*map(self._expire_or_log, due))
+        due = iter(await self._store.due(now, TAKEN_AT_ONCE, now + self._retry))
+        await asyncio.gather(*(self._expire_each(due) for _ in range(EXPIRED_AT_ONCE)))
+
+    async def _expire_each(self, due: Iterator[str]) -> None:
+        for run_id in due:
+            await self._expire_or_log(run_id)
 
     async def _expire_or_log(self, run_id: str) -> None:
         """Apply the event to one run; an error must not keep the others from expiring."""

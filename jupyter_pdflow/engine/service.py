@@ -23,12 +23,15 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
+from jupyter_pdflow.rules.approvals import may_decide
 from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
+    Answer,
     Begin,
     Cancel,
     CancelPause,
+    EmailFailed,
     Event,
     Execute,
     Expire,
@@ -40,7 +43,9 @@ from jupyter_pdflow.rules.events import (
 )
 from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import Actor, Execution, Outcome, Request, Run
+from jupyter_pdflow.rules.pauses import Actor, AskEmail
+from jupyter_pdflow.rules.people import NO_DIRECTORY, UNKNOWN, Directory, Person
+from jupyter_pdflow.rules.run import Execution, Outcome, Run
 from jupyter_pdflow.rules.transitions import Transition, apply, apply_all, is_of_attempt, new_run
 from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE, Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
@@ -62,6 +67,12 @@ from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.threads import held
 
 logger = logging.getLogger(__name__)
+
+INBOX_RUNS = 100
+"""Maximum number of runs in an inbox."""
+
+INBOX_SEARCHED = 5_000
+"""Maximum number of suspended runs that are looked at for an inbox."""
 
 NEWEST_SECONDS = 5.0
 """Maximum time that starts wait for the id of the newest run, after the server has started."""
@@ -92,6 +103,8 @@ class Service:
         What hands out runs to this process, if several processes share the store.
     worker_name : str
         The name of this process in lists of workers.
+    directory : Directory
+        Who is one person, and who belongs to a group.
     """
 
     def __init__(
@@ -109,13 +122,16 @@ class Service:
         on_lapsed: Callable[[Run], object] = lambda _: None,
         queue: Queue | None = None,
         worker_name: str = "",
+        directory: Directory = NO_DIRECTORY,
         clock: Callable[[], datetime] = utc_now,
         limits: Limits = LIMITS,
     ) -> None:
         self._limits = limits
+        self.directory = directory
         self._store = store
         self._max_crashes = max_crashes
         self._outbox = outbox
+        outbox.on_answered = self._note_email
         self._folders = folders
         self._links_for = links_for
         self._clock = clock
@@ -302,47 +318,73 @@ class Service:
         """Return the stored outputs of a run by step name; `NotFoundError` if it is unknown."""
         return await self._store.outputs((await self._store.get(run_id)).id)
 
-    async def resume(self, run_id: str, by: Actor, request: Request) -> Run:
-        """Resume a paused run; `NotFoundError` or `NotPausedError` if that is not possible.
+    async def resume(self, run_id: str, answer: Answer, *, since: str | None = None) -> Run:
+        """Resume, or approve, the pause of a run; only the one that began at `since`, if given.
 
-        Stored: the decision and the run's next state.
+        Stored: the decision and the run's next state, or the approval if more are required. Raises
+        `NotFoundError`, `NotPausedError`, or what `rules.approvals` raises.
         """
+        return await self._apply(run_id, lambda run: self._on_pause(run, Resume, answer, since))
 
-        def resume(run: Run) -> Resume:
-            pause = current_pause(run)
-            return Resume(step=pause.step, execution=pause.execution, by=by, request=request)
+    async def reject(self, run_id: str, answer: Answer, *, since: str | None = None) -> Run:
+        """Reject what the pause of a run asks; as `resume`."""
+        return await self._apply(
+            run_id, lambda run: self._on_pause(run, CancelPause, answer, since)
+        )
 
-        return await self._apply(run_id, resume)
-
-    async def cancel(self, run_id: str, by: Actor, reason: str | None = None) -> Run:
+    async def cancel(
+        self, run_id: str, by: Actor, reason: str | None = None, person: Person = UNKNOWN
+    ) -> Run:
         """Cancel a run and interrupt its step; `NotFoundError` or `RunEndedError` if not possible.
 
         Stored: the run as canceled.
         """
-        return await self._apply(run_id, Cancel(by=by, reason=reason))
+        return await self._apply(run_id, Cancel(by=by, reason=reason, person=person))
 
-    async def resume_pause(
-        self, run_id: str, step: str, execution: int, by: Actor, request: Request
-    ) -> Run:
-        """Resume the pause of one execution of a step.
+    async def resume_pause(self, run_id: str, step: str, execution: int, answer: Answer) -> Run:
+        """Resume, or approve, the pause of one execution of a step.
 
-        Stored: the decision and the run's next state. If the step is queued or running, the
-        request is stored instead, as the run's ``pending_request``, for the step's end. Raises
-        `NotFoundError` or `AlreadyDecidedError`.
+        Stored: as for `resume`. If the step is queued or running, the request is stored instead, as
+        the run's ``pending_request``, for the step's end. Raises `NotFoundError`,
+        `AlreadyDecidedError`, or what `rules.approvals` raises.
         """
-        event = Resume(step=step, execution=execution, by=by, request=request)
-        return await self._apply(run_id, event)
+        return await self._apply(run_id, self._on(step, execution, Resume, answer))
 
-    async def cancel_pause(
-        self, run_id: str, step: str, execution: int, by: Actor, request: Request
-    ) -> Run:
-        """Cancel the run at the pause of one execution of a step.
+    async def cancel_pause(self, run_id: str, step: str, execution: int, answer: Answer) -> Run:
+        """Cancel, or reject, the pause of one execution of a step; as `resume_pause`."""
+        return await self._apply(run_id, self._on(step, execution, CancelPause, answer))
 
-        Stored: the run as canceled, or its ``pending_request``, as for `resume_pause`. Raises
-        `NotFoundError` or `AlreadyDecidedError`.
+    def _on_pause(
+        self, run: Run, event: type[Resume | CancelPause], answer: Answer, since: str | None
+    ) -> Event:
+        pause = current_pause(run, since)
+        return self._on(pause.step, pause.execution, event, answer)
+
+    def _on(
+        self, step: str, execution: int, event: type[Resume | CancelPause], answer: Answer
+    ) -> Event:
+        given = answer._asdict()
+        return event(step=step, execution=execution, directory=self.directory, **given)
+
+    async def inbox(self, person: Person) -> list[RunSummary]:
+        """Return the paused runs that wait for a person, newest first.
+
+        Those without approvers wait for everyone. At most `INBOX_RUNS` of the newest
+        `INBOX_SEARCHED` suspended runs.
         """
-        event = CancelPause(step=step, execution=execution, by=by, request=request)
-        return await self._apply(run_id, event)
+        found, before, searched = list[RunSummary](), None, 0
+        while len(found) < INBOX_RUNS and searched < INBOX_SEARCHED:
+            query = RunQuery(status="paused", pause="suspend", before=before, limit=INBOX_RUNS)
+            runs = await self._store.list(query)
+            found += [run for run in runs if self._waits_for(run, person)]
+            searched += len(runs)
+            if len(runs) < INBOX_RUNS:
+                break
+            before = runs[-1].id
+        return found[:INBOX_RUNS]
+
+    def _waits_for(self, run: RunSummary, person: Person) -> bool:
+        return run.pause is not None and may_decide(run.pause, person, self.directory)
 
     async def delete(self, run_id: str) -> None:
         """Remove a run that has ended, with its files, outputs and emails.
@@ -374,6 +416,13 @@ class Service:
         await self._outbox.wait_kept()
         return await self._store.email(email_id)
 
+    async def retry_email(self, email_id: str) -> Email:
+        """Send an email again that has failed; `NotFoundError`, or `NotFailedError` if it has not.
+
+        Stored: the email as queued.
+        """
+        return await self._outbox.retry(await self._store.email(email_id))
+
     # --- what the executor calls ---
 
     async def begin(self, run_id: str) -> Run | None:
@@ -393,7 +442,13 @@ class Service:
         process executes its next step now.
         """
         step = run.current.name
-        finish = Finish(step=step, execution=run.execution, attempt=run.attempt, outcome=outcome)
+        finish = Finish(
+            step=step,
+            execution=run.execution,
+            attempt=run.attempt,
+            outcome=outcome,
+            directory=self.directory,
+        )
         events = [finish, self._begin] if begin_next else [finish]
         shown = StepOutputs(step=step, execution=run.execution, outputs=outputs)
         return self._own(await self._apply(run.id, *events, outputs=shown))
@@ -502,5 +557,18 @@ class Service:
 
     async def _expire(self, run_id: str) -> None:
         await self._apply(
-            run_id, lambda run: Expire(step=run.current.name, execution=run.execution)
+            run_id,
+            lambda run: Expire(
+                step=run.current.name, execution=run.execution, directory=self.directory
+            ),
         )
+
+    async def _note_email(self, email: Email, ask: AskEmail) -> None:
+        """Note in its run whether an email to an approver could be sent."""
+        event = EmailFailed(
+            step=email.step,
+            execution=ask.execution,
+            address=ask.person,
+            error=email.error if email.status == "failed" else None,
+        )
+        await self._apply(email.run_id, event)

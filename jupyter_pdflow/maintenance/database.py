@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -56,7 +56,12 @@ class DatabaseReport(NamedTuple):
 
 
 async def examine_database(
-    conninfo: str, watch: Progress = iter, *, public_url: str = "", everything: bool = False
+    conninfo: str,
+    watch: Progress = iter,
+    *,
+    public_url: str = "",
+    traits: Mapping[str, str] | None = None,
+    everything: bool = False,
 ) -> DatabaseReport:
     """Check a database, and change nothing.
 
@@ -68,6 +73,8 @@ async def examine_database(
         Passes on the ids of the runs that are read, for a progress bar.
     public_url : str
         The public URL that is configured here.
+    traits : mapping of str to str, optional
+        The traits that are configured here, as JSON with sorted keys.
     everything : bool
         Whether to read all records; else at most `SAMPLE` of each kind, the newest.
     """
@@ -76,6 +83,11 @@ async def examine_database(
     except (StorageUnavailableError, SchemaError, ConfigurationError) as error:
         return DatabaseReport({}, [Finding(str(error), _advice(error))])
     findings = [] if public_url or shared.public_url else [_no_public_url()]
+    findings += [
+        _differs(name)
+        for name, text in sorted((traits or {}).items())
+        if shared.traits.get(name, text) != text
+    ]
     store = PostgresStore(conninfo, max_connections=2)
     limit = None if everything else SAMPLE
     try:
@@ -106,6 +118,11 @@ def _no_public_url() -> Finding:
         "The database has no public URL, so a process without PDFlow.public_url does not work."
     )
     return Finding(problem, "Store it: jupyter pdflow migrate --public-url URL")
+
+
+def _differs(trait: str) -> Finding:
+    problem = f"PDFlow.{trait} is configured here with another value than processes use."
+    return Finding(problem, "Configure the same value everywhere, and restart these processes.")
 
 
 async def _counts(connection: Connection) -> dict[str, int]:

@@ -10,17 +10,8 @@ from msgspec import Struct, convert, field
 from slugify import slugify
 
 from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
-from jupyter_pdflow.rules.run import (
-    Decision,
-    Error,
-    OnTimeout,
-    PauseKind,
-    Run,
-    RunStatus,
-    Starter,
-    StepStatus,
-    Usage,
-)
+from jupyter_pdflow.rules.pauses import Ask, AskEmail, Decider, Decision, OnTimeout, PauseKind
+from jupyter_pdflow.rules.run import Error, Run, RunStatus, Starter, StepStatus, Usage
 
 QUOTED = 100
 """Maximum number of characters of an invalid id that a message quotes."""
@@ -47,6 +38,10 @@ class PauseSummary(Struct, frozen=True, kw_only=True, gc=False):
     since: datetime
     deadline: datetime
     on_timeout: OnTimeout = "resume"
+    ask: Ask | None = None
+    approvals: tuple[Decider, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    undelivered: dict[str, str] = {}
 
 
 class RunSummary(Struct, frozen=True, kw_only=True, gc=False):
@@ -101,6 +96,8 @@ class Email(Struct, frozen=True, kw_only=True):
         Why the latest attempt failed.
     attempts : int
         Number of attempts to send it.
+    ask : AskEmail or None
+        What an email to an approver is about; its text is written when it is sent.
     answers : dict
         The recipients that need no further attempt, with None if they have the email, or with the
         server's reason for the refusal.
@@ -118,6 +115,7 @@ class Email(Struct, frozen=True, kw_only=True):
     error: str | None = None
     attempts: int = 0
     answers: dict[str, str | None] = {}
+    ask: AskEmail | None = None
 
 
 def run_of(email_id: str) -> str:

@@ -247,6 +247,9 @@ class Store(Protocol):
             The email as a message, if it is kept and not sent; a store may keep it as a file.
         """
 
+    async def requeue_email(self, email: Email, next_at: datetime) -> None:
+        """Queue an email again that has failed, unless its run was deleted meanwhile."""
+
     # --- workflows ---
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:

@@ -19,6 +19,7 @@ from jupyter_pdflow.rules.run import Execution, Outcome, Run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from tests.rules.support import no_links
 from tests.stores.memory import Data, MemoryStore, MemoryTransaction
 
 
@@ -97,7 +98,7 @@ class Engine:
     def __init__(self, path: Path, data: Data, max_kernels: int = 1, **limits: float) -> None:
         given = Limits(**{"storage_retry_seconds": 0.01, **limits})  # type: ignore[arg-type]
         self.store, self.pool = FaultyStore(data), FakePool(max_kernels, given)
-        mail: Any = {"mail_from": "f@x.org", "mail_to": [], "clock": utc_now}
+        mail: Any = {"mail_from": "f@x.org", "mail_to": [], "clock": utc_now, "links_for": no_links}
         folders = RunFolders(path / "files")
         folders.open()
         self.service = Service(

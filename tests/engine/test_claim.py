@@ -14,12 +14,14 @@ from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import StorageUnavailableError
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
+from jupyter_pdflow.rules.events import Answer
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.kernels.conftest import app, make_pool, manager  # noqa: F401  fixtures
+from tests.rules.support import no_links
 from tests.stores.tinydb.support import failing
 
 STEPS = (
@@ -45,7 +47,9 @@ async def reopen(
     async def reopen() -> Service:
         data_dir = tmp_path / "flows"
         store = TinyDBStore(data_dir)
-        outbox = Outbox(store, None, mail_from="f@x.org", mail_to=[], clock=utc_now)
+        outbox = Outbox(
+            store, None, mail_from="f@x.org", mail_to=[], clock=utc_now, links_for=no_links
+        )
         folders = RunFolders(data_dir / FILES)
         folders.open()
         service = Service(
@@ -76,7 +80,7 @@ async def paused(service: Service, milliseconds: int = 600_000) -> Run:
 
 
 async def resume(service: Service, run: Run) -> Run:
-    return await service.resume(run.id, "api", {"body": None})
+    return await service.resume(run.id, Answer("api", {"body": None}))
 
 
 async def events(service: Service, run: Run) -> list[str]:

@@ -21,6 +21,7 @@ from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.settings import Limits
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+from tests.rules.support import no_links
 
 Newest = Callable[[], Awaitable[str | None]]
 Open = Callable[[Newest], Awaitable[Service]]
@@ -37,7 +38,7 @@ async def open_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
     async def open_service(newest: Newest) -> Service:
         store = TinyDBStore(tmp_path)
         monkeypatch.setattr(store, "newest", newest)
-        outbox = Outbox(store, None, mail_from="", mail_to=[], clock=utc_now)
+        outbox = Outbox(store, None, mail_from="", mail_to=[], clock=utc_now, links_for=no_links)
         service = Service(
             store,
             KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1),

@@ -29,7 +29,7 @@ from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import IdempotencyKey, RunQuery, StepOutputs
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
-from tests.rules.support import workflow
+from tests.rules.support import no_links, workflow
 from tests.waiting import until
 
 IDS = Ids()
@@ -63,6 +63,7 @@ class Services:
             mail_from="a@b",
             mail_to=["c@d"],
             clock=utc_now,
+            links_for=no_links,
             limits=limits,
         )
         # It is not opened: the tests prune.

@@ -34,6 +34,7 @@ from jupyter_pdflow.stores import RunQuery, change_of
 from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
+from tests.rules.support import no_links
 
 NOW = timedelta()
 ALL = RunQuery(limit=500)
@@ -77,10 +78,14 @@ async def open_services(
     transport = SMTPTransport.at(smtp) if smtp else None
     pool = KernelPool(AsyncMultiKernelManager(), max_kernels=0, idle_seconds=1)
     store = TinyDBStore(path)
-    outbox = Outbox(store, transport, mail_from="f@x.org", mail_to=[], clock=clock)
+    outbox = Outbox(
+        store, transport, mail_from="f@x.org", mail_to=[], clock=clock, links_for=no_links
+    )
     folders = RunFolders(path / FILES)
     folders.open()
-    engine = Service(store, pool, outbox, links.urls, folders=folders, clock=clock)
+    engine = Service(
+        store, pool, outbox, links.urls, folders=folders, clock=clock, links_for=no_links
+    )
     try:
         await engine.open()
         yield OpenServices(engine, links)

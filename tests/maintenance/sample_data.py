@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from ulid import ULID
 
 from jupyter_pdflow.rules.events import Begin, Finish
-from jupyter_pdflow.rules.run import Outcome, PauseCall, Run
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import Outcome, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys

@@ -117,7 +117,7 @@ def test_all_arrives(sample: SampleData, archive: Path, other: DataDir) -> None:
         assert stat.S_IMODE((other.path / name).stat().st_mode) == 0o600, name
     assert [finding for finding in examine(other).findings if finding.grave] == []
     links = Links.from_files(other.path / LINK_KEYS, str)
-    assert links.read("resume", token) == (sample.paused.id, "a", 1)
+    assert links.read("resume", token)[:3] == (sample.paused.id, "a", 1)
     assert links.token("resume", sample.paused.id, "a", 1) != token
     assert [finding for finding in examine(other).findings if finding.grave] == []
 
@@ -314,7 +314,7 @@ class TestKeys:
         export_runs(sample.data, archive, [])
         import_runs(other.data, archive)
         mine, forged = self.token(sample, sample.paused.id), self.token(sample, other.paused.id)
-        assert self.read(other.data, mine) == (sample.paused.id, "a", 1)
+        assert self.read(other.data, mine)[:3] == (sample.paused.id, "a", 1)
         assert self.read(other.data, forged) is None
 
     def test_it_goes_on_with_its_runs(
@@ -338,7 +338,7 @@ class TestKeys:
         path.write_text(path.read_text() + old)
         serializer = _serializer("cancel", [old])
         token = str(serializer.dumps([sample.paused.id, "a", 1]))
-        assert self.read(sample.data, token) == (sample.paused.id, "a", 1)
+        assert self.read(sample.data, token)[:3] == (sample.paused.id, "a", 1)
 
     def test_damaged_ones_stop_an_import_before_it_begins(
         self, sample: SampleData, archive: Path, other: DataDir

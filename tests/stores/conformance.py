@@ -21,7 +21,8 @@ from jupyter_pdflow.exceptions import (
     StorageUnavailableError,
 )
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Finish, LeaseLapsed, Resume
-from jupyter_pdflow.rules.run import EmailRequest, Outcome, PauseCall, Run
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import EmailRequest, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply_all, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.stores import (

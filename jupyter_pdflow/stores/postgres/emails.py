@@ -95,11 +95,18 @@ class Emails:
     async def put(self, email: Email, next_at: datetime | None) -> None:
         """Store an email after an attempt, unless its run was deleted, or it was sent meanwhile."""
         due_at = (next_at or email.created_at) if email.status == "queued" else None
+        await self._update(email, due_at, "queued")
+
+    async def requeue(self, email: Email, next_at: datetime) -> None:
+        """Queue an email again that has failed, unless its run was deleted, or it is queued."""
+        await self._update(email, next_at, "failed")
+
+    async def _update(self, email: Email, due_at: datetime | None, before: str) -> None:
         async with self._database.connection() as connection:
             await connection.execute(
                 "UPDATE pdflow.emails SET status = %s, due_at = %s, record = %s "
-                "WHERE id = %s AND status = 'queued'",
-                (email.status, due_at, encode(email), email.id),
+                "WHERE id = %s AND status = %s",
+                (email.status, due_at, encode(email), email.id, before),
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -28,6 +29,10 @@ LISTEN_SECONDS = 3.0
 LINK_KEYS, PUBLIC_URL = "link_keys", "public_url"
 
 
+TRAIT = "trait:"
+"""The beginning of the name of a stored trait."""
+
+
 class Shared(NamedTuple):
     """What is stored for all processes.
 
@@ -37,10 +42,13 @@ class Shared(NamedTuple):
         The first one signs, all verify.
     public_url : str
         Empty if none is stored.
+    traits : dict of str to str
+        The values of traits that processes have stored, as JSON.
     """
 
     link_keys: list[str]
     public_url: str
+    traits: dict[str, str]
 
 
 async def read_shared(conninfo: str) -> Shared:
@@ -72,7 +80,32 @@ async def read_shared(conninfo: str) -> Shared:
     if not keys:
         msg = "The database has no keys for links. Run `jupyter pdflow migrate`."
         raise SchemaError(msg)
-    return Shared(keys, stored.get(PUBLIC_URL, ""))
+    traits = {name[len(TRAIT) :]: text for name, text in stored.items() if name.startswith(TRAIT)}
+    return Shared(keys, stored.get(PUBLIC_URL, ""), traits)
+
+
+async def store_traits(conninfo: str, traits: Mapping[str, str]) -> None:
+    """Store the values of traits for all processes, as JSON.
+
+    Raises
+    ------
+    StorageUnavailableError
+        The database can't be used.
+    """
+    try:
+        async with await _connect(conninfo) as connection:
+            with limited(connection, USE_SECONDS):
+                for name, text in traits.items():
+                    await connection.execute(_PUT, (f"{TRAIT}{name}", text))
+    except psycopg.Error as error:
+        msg = f"The database can't be used: {reason_of(error)}. Nothing was changed."
+        raise StorageUnavailableError(msg) from None
+
+
+_PUT = """
+INSERT INTO pdflow.settings VALUES (%s, %s)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 
 
 async def _connect(conninfo: str) -> Connection:

@@ -396,6 +396,10 @@ class PostgresStore:
         del message  # a list of emails has all of it
         await self._emails.put(email, next_at)
 
+    async def requeue_email(self, email: Email, next_at: datetime) -> None:
+        """Queue an email again that has failed, unless its run was deleted meanwhile."""
+        await self._emails.requeue(email, next_at)
+
     # --- workflows ---
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:

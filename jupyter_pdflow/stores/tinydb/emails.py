@@ -107,6 +107,13 @@ class Emails:
         self._deadlines.unset(email.id)
         self._index.put_email(email, stamp)
 
+    async def requeue(self, email: Email, next_at: datetime) -> None:
+        """Queue an email again that has failed, unless its run was deleted meanwhile."""
+        if self._done.has(email.id):
+            # In this order: after a crash in between, the record in done/ counts.
+            await self._put_queued(email, next_at)
+            self._done.unlink(email.id)
+
     def read_all(self, email_ids: Sequence[str], limit_bytes: int) -> list[Email]:
         """Read emails, as many as have texts of `limit_bytes` together; for a thread."""
         found: list[Email] = []
@@ -169,4 +176,5 @@ def email_of(message: OutboxMessage) -> Email:
         text=email.text,
         html=email.html,
         created_at=message.created_at,
+        ask=message.ask,
     )

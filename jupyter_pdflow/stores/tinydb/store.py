@@ -446,6 +446,15 @@ class TinyDBStore:
                 raise self._health.failed(error) from error
         self._health.works()
 
+    async def requeue_email(self, email: Email, next_at: datetime) -> None:
+        """Queue an email again that has failed, unless its run was deleted meanwhile."""
+        async with self.locks.of(run_of(email.id)):
+            try:
+                await self._emails.requeue(email, next_at)
+            except OSError as error:
+                raise self._health.failed(error) from error
+        self._health.works()
+
     # --- workflows ---
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:

@@ -18,7 +18,9 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import fields
 
-from jupyter_pdflow.rules.run import OutboxMessage, Pause, Run
+from jupyter_pdflow.rules.forms import Form, check_form
+from jupyter_pdflow.rules.pauses import Pause
+from jupyter_pdflow.rules.run import OutboxMessage, Run
 from jupyter_pdflow.rules.workflow import Workflow
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
@@ -111,7 +113,16 @@ def _flaw_of_pause(run: Run, pause: Pause | None) -> str | None:
     here = (run.current.name, run.execution)
     if pause is not None and (pause.step, pause.execution) != here:
         return "its pause is not at its step"
+    if pause is not None and pause.ask is not None and not _is_form(pause.ask.form):
+        return "the form of its pause is not as it was made"
     return None
+
+
+def _is_form(form: Form | None) -> bool:
+    try:
+        return form is None or check_form(form) == form
+    except ValueError:
+        return False
 
 
 def _are_of_run(run: Run, emails: Sequence[OutboxMessage]) -> bool:

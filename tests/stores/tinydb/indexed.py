@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.rules.run import ENDED, Pause, Run, Step
+from jupyter_pdflow.rules.pauses import Pause
+from jupyter_pdflow.rules.run import ENDED, Run, Step
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.index_source import AnyRun, EmailSummary

@@ -70,7 +70,7 @@ async def test_format_1_is_read(data_dir: Path, open_store: OpenStore) -> None:
     assert (await store.outputs(ENDED))["ask"][0]["text"] == "asked\n"
     assert [email.run_id for email in await store.emails(10)] == [ENDED, PAUSED]
     links = Links.from_files(data_dir / "link_keys", lambda: "http://elsewhere/")
-    assert links.read("resume", TOKEN) == (PAUSED, "ask", 1)
+    assert links.read("resume", TOKEN) == (PAUSED, "ask", 1, None)
 
 
 def run_files(data_dir: Path) -> list[str]:

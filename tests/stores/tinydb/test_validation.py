@@ -9,7 +9,8 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jupyter_pdflow.rules.run import Decision, EmailRequest, OutboxMessage, Run, Step, Usage
+from jupyter_pdflow.rules.pauses import Decision
+from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage, Run, Step, Usage
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.stores import Email, StepOutputs
 from jupyter_pdflow.stores.tinydb.record_types import (
