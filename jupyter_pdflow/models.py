@@ -13,19 +13,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from jupyter_pdflow.rules.run import (
-    REASON_LIMIT,
-    Actor,
-    OnTimeout,
-    Resolution,
-    RunStatus,
-    StepStatus,
-)
+from jupyter_pdflow.rules.history import NOTE_LIMIT
+from jupyter_pdflow.rules.pauses import Actor, OnReject, OnTimeout, Resolution
+from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus, StepStatus
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Url: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Number: TypeAlias = Annotated[int, Meta(ge=1)]
+Note: TypeAlias = Annotated[str, Meta(extra_json_schema={"maxLength": NOTE_LIMIT})]
 Reason: TypeAlias = Annotated[str, Meta(extra_json_schema={"maxLength": REASON_LIMIT})]
 
 PauseKind: TypeAlias = Literal["suspend", "rerun", "delay", "retry"]
@@ -94,6 +90,28 @@ class Step(StepItem, frozen=True, kw_only=True):
     exports: dict[str, Any]
 
 
+class Decider(Struct, frozen=True, kw_only=True):
+    """By whom, and by what, a pause was decided.
+
+    Attributes
+    ----------
+    name : str or None
+        The person, if known.
+    via : str
+        The way by which the decision came.
+    verified : bool
+        Whether the person was signed in with that name.
+    note : str or None
+        What the person has added.
+    """
+
+    name: str | None
+    via: Via
+    verified: bool
+    at: Time
+    note: str | None
+
+
 class Pause(Struct, frozen=True, kw_only=True):
     """What a paused run waits for.
 
@@ -115,6 +133,14 @@ class Pause(Struct, frozen=True, kw_only=True):
         How many of them have to approve.
     waiting_for : list of str
         The approvers who have not answered yet.
+    message_html : str or None
+        The message as HTML that is safe to show.
+    on_reject : str
+        Whether a rejection ends the run, or lets it continue.
+    approvals : list of Decider
+        Who has approved so far.
+    undelivered : dict of str to str
+        Why an approver's email can't be sent, by address.
     resume_url, cancel_url : str or None
         Null for users who may not execute, and if the pause has no links.
     """
@@ -129,30 +155,12 @@ class Pause(Struct, frozen=True, kw_only=True):
     approvers: list[str]
     required: Number
     waiting_for: list[str]
+    message_html: str | None
+    on_reject: OnReject
+    approvals: list[Decider]
+    undelivered: dict[str, str]
     resume_url: Url | None
     cancel_url: Url | None
-
-
-class Decider(Struct, frozen=True, kw_only=True):
-    """By whom, and by what, a pause was decided.
-
-    Attributes
-    ----------
-    name : str or None
-        The person, if known.
-    via : str
-        The way by which the decision came.
-    verified : bool
-        Whether the person was signed in with that name.
-    note : str or None
-        What the person has added.
-    """
-
-    name: str | None
-    via: Via
-    verified: bool
-    at: Time
-    note: str | None
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -438,6 +446,38 @@ class Error(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class FieldError(Struct, frozen=True, kw_only=True):
+    """What is wrong with one field of an answer.
+
+    Attributes
+    ----------
+    field : str
+        The name of the field; empty for the whole answer.
+    """
+
+    field: str
+    message: str
+
+
+class AnswerError(Error, frozen=True, kw_only=True):
+    """An answer that does not match the form of its pause, which stays."""
+
+    errors: list[FieldError]
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """An approval that is counted, while more are required.
+
+    Attributes
+    ----------
+    missing : int
+        How many more have to approve.
+    """
+
+    status: Literal["counted"]
+    missing: Number
+
+
 class Acted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a link did.
 
@@ -447,7 +487,7 @@ class Acted(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Only for links of test mode.
     """
 
-    status: Literal["resumed", "canceled", "accepted", "test"]
+    status: Literal["resumed", "rejected", "canceled", "accepted", "test"]
     workflow: str | None
     step: str | None
     message: str = ""
@@ -473,6 +513,41 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 # --- bodies of requests ---------------------------------------------------------------
+
+
+class InboxItem(Struct, frozen=True, kw_only=True):
+    """A pause that waits for the person who asks.
+
+    Attributes
+    ----------
+    workflow : str
+        The name of the workflow.
+    message : str or None
+        What is asked, as Markdown.
+    message_html : str or None
+        The message as HTML that is safe to show.
+    form : dict or None
+        The JSON Schema of the answer.
+    decided : list of Decider
+        Who has approved so far.
+    undelivered : dict of str to str
+        Why an approver's email can't be sent, by address.
+    """
+
+    run_id: str
+    workflow: str
+    step: str
+    title: str | None
+    message: str | None
+    message_html: str | None
+    form: dict[str, Any] | None
+    since: Time
+    deadline: Time
+    on_timeout: OnTimeout
+    approvers: list[str]
+    required: Number
+    decided: list[Decider]
+    undelivered: dict[str, str]
 
 
 class DeployBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -509,11 +584,35 @@ class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     ----------
     data : JSON value
         Any JSON. It is the ``body`` of the request that the step gets.
+    note : str or None
+        What the person adds.
+    since : str or None
+        The ``since`` of the pause that is meant. A later pause is not decided then (409).
     by : str
         Whether a program, a person in Jupyter or the command line sends the request.
     """
 
     data: Any = None
+    note: Note | None = None
+    since: Time | None = None
+    by: Caller = "api"
+
+
+class RejectBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of a request to reject what a run asks.
+
+    Attributes
+    ----------
+    note : str or None
+        What the person adds.
+    since : str or None
+        The ``since`` of the pause that is meant. A later pause is not decided then (409).
+    by : str
+        Whether a program, a person in Jupyter or the command line sends the request.
+    """
+
+    note: Note | None = None
+    since: Time | None = None
     by: Caller = "api"
 
 

@@ -17,15 +17,15 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from msgspec import to_builtins
 from tornado.ioloop import PeriodicCallback
-from traitlets import Bool, Float, Int, List, TraitType, Unicode, Union, default
+from traitlets import Bool, Dict, Float, Int, List, TraitType, Unicode, Union, default
 from traitlets.config import Config
 
 from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.rules.decisions import timestamp
 from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE
 from jupyter_pdflow.server.api.handlers import ROUTES
-from jupyter_pdflow.server.api.models import timestamp
 from jupyter_pdflow.server.configuration import (
     check_settings,
     folder_path,
@@ -33,8 +33,10 @@ from jupyter_pdflow.server.configuration import (
     wrong_type_error,
 )
 from jupyter_pdflow.server.health import Snapshot, Snapshots
+from jupyter_pdflow.server.inbox import InboxPageHandler
 from jupyter_pdflow.server.links.clients import RateLimiter
-from jupyter_pdflow.server.links.handler import LinkHandler, LinkOptions
+from jupyter_pdflow.server.links.handler import LinkHandler
+from jupyter_pdflow.server.links.intake import LinkOptions
 from jupyter_pdflow.server.links.tokens import ACTIONS, Redaction
 from jupyter_pdflow.server.metrics import COLLECTOR
 from jupyter_pdflow.server.public_url import fixed_address, host_of
@@ -167,6 +169,22 @@ class PDFlow(ExtensionApp):
         [Unicode(), List(Unicode())],
         help="Recipients of emails without a recipient: one address, or several.",
     ).tag(config=True)
+    people = Dict(
+        value_trait=Unicode(),
+        key_trait=Unicode(),
+        help="""
+        The email address of each user name, such as {"ada": "ada@example.org"}: both are one
+        person, who is asked by email and decides signed in or by a link.
+        """,
+    ).tag(config=True)
+    groups = Dict(
+        value_trait=List(Unicode()),
+        key_trait=Unicode(),
+        help="""
+        The members of each group of approvers, as user names or email addresses, such as
+        {"finance": ["ada", "bob@example.org"]}. A step asks them as "group:finance".
+        """,
+    ).tag(config=True)
     keep_days = Float(
         None,
         allow_none=True,
@@ -250,7 +268,7 @@ class PDFlow(ExtensionApp):
         for action in ACTIONS:
             pattern = rf"/pdflow/{action}(?:/.*)?"
             self.handlers.append((pattern, LinkHandler, {**arguments, "action": action}))
-        for pattern, handler in ROUTES:
+        for pattern, handler in [(r"/pdflow/inbox", InboxPageHandler), *ROUTES]:
             self.handlers.append((pattern, handler, {"service_manager": self.service_manager}))
 
     async def _start_jupyter_server_extension(self, _serverapp: ServerApp) -> None:
@@ -294,6 +312,9 @@ class PDFlow(ExtensionApp):
                 mail_from=self.mail_from,
                 mail_to=split_addresses(self.mail_to),
                 keep_days=self.keep_days,
+                people=dict(self.people),
+                groups=dict(self.groups),
+                configured=frozenset(self.config.get("PDFlow", {})),
             )
         )
 

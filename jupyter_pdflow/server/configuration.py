@@ -11,6 +11,7 @@ from traitlets import TraitType
 from jupyter_pdflow.exceptions import ConfigurationError
 from jupyter_pdflow.mail.smtp import SMTPTransport
 from jupyter_pdflow.rules.addresses import check_address
+from jupyter_pdflow.rules.people import is_group
 from jupyter_pdflow.server.public_url import is_address
 from jupyter_pdflow.settings import Settings
 
@@ -44,7 +45,37 @@ def check_settings(settings: Settings) -> Settings:
     smtp_transport(settings.smtp_url)
     _check_email_addresses("mail_from", [settings.mail_from])
     _check_email_addresses("mail_to", settings.mail_to)
+    _check_people(settings)
     return settings
+
+
+def _check_people(settings: Settings) -> None:
+    """Check that no person has two names that would count as two people."""
+    names = [name.strip().lower() for name in settings.people]
+    addresses = [address.strip().lower() for address in settings.people.values()]
+    has_others = any(
+        address in names and name != address for name, address in zip(names, addresses, strict=True)
+    )
+    if has_others or len(set(names)) < len(names) or not all(map(_is_bare, addresses)):
+        expected = (
+            'the email address of each user name, such as {"ada": "ada@example.org"}, without a '
+            "display name; no address may have another one"
+        )
+        raise ConfigurationError(trait="people", has_to_be=expected)
+    members = [member for each in settings.groups.values() for member in each]
+    if any(is_group(member) or ("@" in member and not _is_bare(member)) for member in members):
+        expected = (
+            "the user names or email addresses of each group's members, without display names and "
+            "other groups"
+        )
+        raise ConfigurationError(trait="groups", has_to_be=expected)
+
+
+def _is_bare(address: str) -> bool:
+    try:
+        return check_address(address).addr_spec.lower() == address.strip().lower()
+    except ValueError:
+        return False
 
 
 def _check_database(settings: Settings) -> None:

@@ -26,6 +26,7 @@ from jupyter_pdflow.exceptions import (
 from jupyter_pdflow.kernels.manager import close_manager, production_manager
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
+from jupyter_pdflow.rules.people import Directory
 from jupyter_pdflow.server.configuration import smtp_transport
 from jupyter_pdflow.server.health import Snapshot
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, Links, refuse_older_versions
@@ -107,6 +108,7 @@ async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         parts = await open_shared(settings, folders, serverapp)
     else:
         parts = _own_parts(settings, folders, serverapp)
+    settings = parts.settings
     kernel_manager = production_manager(
         serverapp, settings.data_dir / "gateway_kernels", shared=bool(settings.database_url)
     )
@@ -120,7 +122,7 @@ async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
     service = Service(
         parts.store,
         pool,
-        _build_outbox(settings, parts.store),
+        _build_outbox(settings, parts),
         parts.links.urls,
         folders=folders,
         keep_days=settings.keep_days,
@@ -130,6 +132,7 @@ async def build_services(settings: Settings, serverapp: ServerApp) -> Services:
         on_lapsed=lambda _: LAPSED_LEASES.inc(),
         queue=parts.queue,
         worker_name=settings.worker_name,
+        directory=Directory(people=settings.people, groups=settings.groups),
         limits=settings.limits,
     )
     return Services(
@@ -150,6 +153,7 @@ class Parts(NamedTuple):
     links: Links
     address: PublicAddress
     queue: Queue | None
+    settings: Settings
 
 
 def _own_parts(settings: Settings, folders: RunFolders, serverapp: ServerApp) -> Parts:
@@ -162,17 +166,18 @@ def _own_parts(settings: Settings, folders: RunFolders, serverapp: ServerApp) ->
     links = Links.from_files(settings.data_dir / LINK_KEYS, address)
     refuse_older_versions(settings.data_dir / LINK_KEYS)
     store = TinyDBStore(settings.data_dir, folders, limits=settings.limits)
-    return Parts(store, links, address, None)
+    return Parts(store, links, address, None, settings)
 
 
-def _build_outbox(settings: Settings, store: Store) -> Outbox:
+def _build_outbox(settings: Settings, parts: Parts) -> Outbox:
     transport = smtp_transport(settings.smtp_url)
     return Outbox(
-        store,
+        parts.store,
         transport,
         mail_from=settings.mail_from,
         mail_to=settings.mail_to,
         clock=utc_now,
+        links_for=parts.links.personal_urls,
         # In a database, the emails are those of all processes: one that can send them does so.
         delivers=transport is not None or not settings.database_url,
         limits=settings.limits,

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Any
+
 from jupyter_server.serverapp import ServerApp
+from msgspec import Meta, MsgspecError
+from msgspec.json import decode, encode
 
 from jupyter_pdflow.engine.pgqueuer_queue import PgQueuerQueue
 from jupyter_pdflow.exceptions import ConfigurationError
+from jupyter_pdflow.rules.events import MAX_CRASHES
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress, fixed_address
 from jupyter_pdflow.server.services import Parts
 from jupyter_pdflow.settings import Settings
-from jupyter_pdflow.stores.postgres.shared import read_shared
+from jupyter_pdflow.stores.postgres.shared import Shared, read_shared, store_traits
 from jupyter_pdflow.stores.postgres.store import PostgresStore
 from jupyter_pdflow.stores.tinydb.folders import RunFolders
+
+logger = logging.getLogger(__name__)
+
+
+TYPES: dict[str, Any] = {
+    "people": dict[str, str],
+    "groups": dict[str, list[str]],
+    "max_crashes": Annotated[int, Meta(ge=MAX_CRASHES)],
+}
+"""The traits that processes share, as they decide about people and limits."""
 
 
 async def open_shared(settings: Settings, folders: RunFolders, serverapp: ServerApp) -> Parts:
@@ -42,6 +60,7 @@ async def open_shared(settings: Settings, folders: RunFolders, serverapp: Server
         serverapp.base_url,
         settings.data_dir / ORIGIN_FILE,
     )
+    settings = await with_shared_traits(settings, shared)
     store = PostgresStore(
         settings.database_url,
         folders,
@@ -49,4 +68,35 @@ async def open_shared(settings: Settings, folders: RunFolders, serverapp: Server
         limits=settings.limits,
     )
     queue = PgQueuerQueue(settings.database_url, settings.queues, settings.max_kernels)
-    return Parts(store, Links(shared.link_keys, address), address, queue)
+    return Parts(store, Links(shared.link_keys, address), address, queue, settings)
+
+
+async def with_shared_traits(settings: Settings, shared: Shared) -> Settings:
+    """Return the settings with what other processes have configured about people and limits.
+
+    What is configured here is stored for them. An empty value that is configured takes away what
+    was stored: who was in a group does not decide for ever.
+    """
+    defaults = {"people": {}, "groups": {}, "max_crashes": MAX_CRASHES}
+    own = {
+        name: getattr(settings, name)
+        for name, default in defaults.items()
+        if name in settings.configured or getattr(settings, name) != default
+    }
+    texts = {name: encode(value, order="sorted").decode() for name, value in own.items()}
+    changed = {name: text for name, text in texts.items() if shared.traits.get(name) != text}
+    for name in changed.keys() & shared.traits.keys():
+        logger.warning("PDFlow.%s differs from what another process has stored.", name)
+    if changed:
+        await store_traits(settings.database_url, changed)
+    return replace(settings, **{**_readable(shared.traits, defaults), **own})
+
+
+def _readable(traits: dict[str, str], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored traits that have the right shape."""
+    found = {}
+    for name, text in traits.items():
+        with suppress(MsgspecError):
+            if name in defaults:
+                found[name] = decode(text, type=TYPES[name])
+    return found

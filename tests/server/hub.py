@@ -42,7 +42,7 @@ c.JupyterHub.bind_url = "http://127.0.0.1:{public_port}"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
 c.JupyterHub.db_url = "sqlite:///:memory:"
 c.JupyterHub.services = [{{"name": "tests", "api_token": "{token}"}}]
-scopes = ["admin:users", "admin:servers", "access:servers"]
+scopes = ["admin:users", "admin:groups", "admin:servers", "access:servers"]
 c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"], "scopes": scopes}}]
 c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/{{username}}"
 c.Spawner.environment = {environment}
@@ -127,9 +127,20 @@ class Hub:
             arguments=["--allow-root", f"--PDFlow.data_dir={self.data_dir}"],
         )
 
-    def _hub(self, method: str, path: str) -> Any:
+    def add_group(self, name: str) -> None:
+        """Make a group of the user."""
+        self._hub("POST", f"/groups/{name}").raise_for_status()
+        self._hub("POST", f"/groups/{name}/users", {"users": [USER]}).raise_for_status()
+
+    def user_token(self) -> str:
+        """Return a token of the user."""
+        url = f"{self.hub_url}/hub/api/users/{USER}/tokens"
+        login = {"auth": {"username": USER, "password": ""}}
+        return str(self.http.post(url, json=login).raise_for_status().json()["token"])
+
+    def _hub(self, method: str, path: str, json: Any = None) -> Any:
         url = f"{self.hub_url}/hub/api{path}"
-        return self.http.request(method, url, headers=self.headers)
+        return self.http.request(method, url, headers=self.headers, json=json)
 
     def _answers(self) -> bool:
         try:

@@ -123,7 +123,7 @@ def test_a_stop_while_a_setup_runs_counts_no_crash(server: JupyterServer) -> Non
 def test_an_outcome_that_can_not_be_stored_fails_its_step(server: JupyterServer) -> None:
     odd = """%%step odd
 def handler(pd):
-    from jupyter_pdflow.rules.run import PauseCall
+    from jupyter_pdflow.rules.pauses import PauseCall
     pd.flow.call = PauseCall(kind="delay", ms=10**18)
 """
     ended = server.wait_run(server.run(server.deploy("odd", [odd]))["id"], "failed")

@@ -50,6 +50,24 @@ def test_links_start_with_the_address_of_the_hub(hub: Hub, run_id: str) -> None:
     assert link(hub, run_id).startswith(HUB_LINK)
 
 
+def test_groups_of_the_hub_are_groups_of_approvers(hub: Hub) -> None:
+    ask = ASK.replace("pd.flow.suspend()", 'pd.flow.suspend(approvers=["group:finance"])')
+    assert ask != ASK
+    write_notebook(hub.folder / USER / "asked.ipynb", [ask])
+    assert hub.api("POST", "/workflows", {"path": "asked.ipynb"}).status_code == 201
+    run_id = hub.api("POST", "/workflows/asked/runs", {"event": {}}).json()["id"]
+    link(hub, run_id)
+    before = {"Authorization": f"token {hub.user_token()}"}
+    assert hub.api("POST", f"/runs/{run_id}/resume", {}, **before).status_code == 403
+    hub.add_group("finance")
+    # A token of its own: the server asks the Hub about a token once in a while only.
+    after = {"Authorization": f"token {hub.user_token()}"}
+    approved = hub.api("POST", f"/runs/{run_id}/resume", {}, **after)
+    assert approved.status_code == 200, approved.text
+    (decision,) = approved.json()["decisions"]
+    assert (decision["outcome"], decision["by"][0]["name"]) == ("approved", USER)
+
+
 def test_links_work_after_a_restart(hub: Hub, run_id: str) -> None:
     assert hub.api("GET", "/runs", **BROWSER).status_code == 200
     hub.stop_server()

@@ -56,6 +56,16 @@ WRONG: list[tuple[str, Any]] = [
     *(("mail_from", text) for text in ("", "me", "me@", "@x.example", "a@x.example, b@x.example")),
     *(("mail_from", text) for text in ("a@x.example\nBcc: b@x.example", "a@x.example <", "\0")),
     *(("mail_to", text) for text in ("me", "a@x.example, b", ["a@x.example", "b"])),
+    *(
+        ("people", people)
+        for people in (
+            {"ada": "ada"},
+            {"ada": "Ada <ada@x.example>"},
+            {"ada": "old@x.example", "old@x.example": "ada@x.example"},
+            {"ada": "ada@x.example", "Ada ": "eve@x.example"},
+        )
+    ),
+    *(("groups", {"all": [name]}) for name in ("Ada <ada@x.example>", "a@", "group:more")),
     *(("keep_days", days) for days in (-1, float("nan"), float("inf"), 1e10, "ten", [])),
     ("data_dir", ""),
     ("data_dir", "~nobody-of-this-name/data"),
@@ -248,3 +258,8 @@ def test_the_log_names_the_trait_once_and_no_file_is_made(
     assert server.http.get("/api/status", headers=server.headers).status_code == 200
     server.restart()
     assert server.api("GET", "/runs").status_code == 503
+
+
+def test_a_trait_that_is_set_to_its_default_is_configured() -> None:
+    assert app_with(groups={}).checked_settings().configured == {"groups"}
+    assert PDFlow().checked_settings().configured == frozenset()

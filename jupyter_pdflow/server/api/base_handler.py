@@ -14,7 +14,9 @@ from tornado import web
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
+from jupyter_pdflow.rules.people import Person
 from jupyter_pdflow.server.api.models import error_response
+from jupyter_pdflow.server.identity import person_of
 from jupyter_pdflow.server.links.requests import is_storable
 from jupyter_pdflow.server.links.tokens import Answer, hide_links, without_urls
 from jupyter_pdflow.server.services import ServiceManager, Services
@@ -72,6 +74,10 @@ class PDFlowAPIHandler(APIHandler):
         answered = self.get_status() < BAD_REQUEST and self.request.method != "OPTIONS"
         if answered and services is not None and self.current_user is not None:
             services.address.observe(self)
+
+    def person(self) -> Person:
+        """Return who sends the request."""
+        return person_of(self.current_user, self.identity_provider)
 
     def ids(self) -> list[str]:
         """Return the ids in the request's path."""

@@ -13,14 +13,18 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
-from jupyter_pdflow.models import CancelBody, DeployBody, ResumeBody, StartBody
-from jupyter_pdflow.rules.run import REASON_LIMIT, PauseKind, RunStatus
+from jupyter_pdflow.models import CancelBody, DeployBody, RejectBody, ResumeBody, StartBody
+from jupyter_pdflow.rules.events import Answer
+from jupyter_pdflow.rules.history import NOTE_LIMIT
+from jupyter_pdflow.rules.pauses import PauseKind
+from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
     email_view,
     file_view,
     health_view,
     history_view,
+    inbox_item,
     notebook_text,
     run_items,
     run_view,
@@ -256,11 +260,29 @@ class ResumeHandler(PDFlowAPIHandler):
     @web.authenticated
     @requires("execute")
     async def post(self, run_id: str) -> None:
-        """Resume a paused run."""
+        """Resume, or approve, a paused run."""
         body = self.read_json(ResumeBody)
+        _check_length("note", body.note, NOTE_LIMIT)
         services = await self.services()
         request = api_request(request_head(self.request), body.data)
-        run = await services.service.resume(run_id, body.by, request)
+        answer = Answer(body.by, request, self.person(), body.note)
+        run = await services.service.resume(run_id, answer, since=body.since)
+        self.answer(run_view(run, services.links.urls))
+
+
+class RejectHandler(PDFlowAPIHandler):
+    """``/runs/{id}/reject``."""
+
+    @web.authenticated
+    @requires("execute")
+    async def post(self, run_id: str) -> None:
+        """Reject what a paused run asks."""
+        body = self.read_json(RejectBody)
+        _check_length("note", body.note, NOTE_LIMIT)
+        services = await self.services()
+        request = api_request(request_head(self.request), None)
+        answer = Answer(body.by, request, self.person(), body.note)
+        run = await services.service.reject(run_id, answer, since=body.since)
         self.answer(run_view(run, services.links.urls))
 
 
@@ -272,13 +294,27 @@ class CancelHandler(PDFlowAPIHandler):
     async def post(self, run_id: str) -> None:
         """Cancel a run, whether it is queued, running or paused."""
         body = self.read_json(CancelBody)
-        if body.reason is not None and len(body.reason) > REASON_LIMIT:
-            length = f"{len(body.reason):,}"
-            msg = f"reason may have {REASON_LIMIT:,} characters at most, not {length}."
-            raise BadRequestError(msg)
+        _check_length("reason", body.reason, REASON_LIMIT)
         services = await self.services()
-        run = await services.service.cancel(run_id, body.by, body.reason)
+        run = await services.service.cancel(run_id, body.by, body.reason, self.person())
         self.answer(run_view(run, services.links.urls))
+
+
+def _check_length(name: str, text: str | None, limit: int) -> None:
+    if text is not None and len(text) > limit:
+        msg = f"{name} may have {limit:,} characters at most, not {len(text):,}."
+        raise BadRequestError(msg)
+
+
+class InboxHandler(PDFlowAPIHandler):
+    """``/inbox``."""
+
+    @web.authenticated
+    @requires("execute")
+    async def get(self) -> None:
+        """List what waits for the person who asks."""
+        service = await self.service()
+        self.answer([inbox_item(run) for run in await service.inbox(self.person())])
 
 
 class EmailsHandler(PDFlowAPIHandler):
@@ -301,6 +337,17 @@ class EmailHandler(PDFlowAPIHandler):
         """Show an email."""
         service = await self.service()
         self.answer(email_view(await service.email(email_id)))
+
+
+class EmailRetryHandler(PDFlowAPIHandler):
+    """``/mail/{id}/retry``."""
+
+    @web.authenticated
+    @requires("execute")
+    async def post(self, email_id: str) -> None:
+        """Send an email again that has failed."""
+        service = await self.service()
+        self.answer(email_view(await service.retry_email(email_id)))
 
 
 class HealthHandler(PDFlowAPIHandler):
@@ -353,9 +400,12 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/runs/([^/]+)/files", RunFilesHandler),
     (r"/pdflow/api/runs/([^/]+)/files/(.+)", RunFileHandler),
     (r"/pdflow/api/runs/([^/]+)/resume", ResumeHandler),
+    (r"/pdflow/api/runs/([^/]+)/reject", RejectHandler),
     (r"/pdflow/api/runs/([^/]+)/cancel", CancelHandler),
+    (r"/pdflow/api/inbox", InboxHandler),
     (r"/pdflow/api/mail", EmailsHandler),
     (r"/pdflow/api/mail/([^/]+)", EmailHandler),
+    (r"/pdflow/api/mail/([^/]+)/retry", EmailRetryHandler),
     (r"/pdflow/api/health", HealthHandler),
     (r"/pdflow/api/openapi.yaml", OpenAPIHandler),
     (r"/pdflow(?:/.*)?", UnknownHandler),

@@ -13,10 +13,13 @@ from msgspec.structs import asdict
 from tornado.web import HTTPError
 
 from jupyter_pdflow import models
-from jupyter_pdflow.exceptions import PDFlowError
-from jupyter_pdflow.rules.decisions import decision_message
+from jupyter_pdflow.exceptions import InvalidAnswerError, PDFlowError
+from jupyter_pdflow.mail.asks import PERSONAL_LINK, with_text
+from jupyter_pdflow.markdown import to_html
+from jupyter_pdflow.rules.decisions import VIA, decision_message, timestamp
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import Actor, Decision, Error, Pause, Resolution, Run, Starter, Step
+from jupyter_pdflow.rules.pauses import NO_ASK, Decider, Decision, Pause, Resolution
+from jupyter_pdflow.rules.run import Error, Run, Starter, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.server.health import Snapshot
 from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary, WorkerState
@@ -27,17 +30,10 @@ Model = TypeVar("Model", bound=Struct)
 LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
 """Returns the resume and the cancel URL of a run's id, a step and its execution."""
 
-VIA: dict[Actor, models.Via] = {
-    "link": "link",
-    "button": "jupyter",
-    "api": "api",
-    "cli": "cli",
-    "timer": "timer",
-}
-"""How the API names what starts a run and decides its pauses."""
-
 OUTCOMES: dict[Resolution, models.DecisionOutcome] = {
+    "approved": "approved",
     "resumed": "resumed",
+    "rejected": "rejected",
     "canceled": "canceled",
     "timed_out": "timed_out",
 }
@@ -59,11 +55,6 @@ REASONS = {
 
 
 # --- runs ---
-
-
-def timestamp(at: datetime) -> str:
-    """Return a time as RFC 3339 in UTC, with milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def run_view(run: Run, links_for: LinksFor) -> models.Run:
@@ -128,30 +119,68 @@ def _pause(
     if pause is None:
         return None
     resume_url, cancel_url = links_for(run_id, pause.step, pause.execution)
+    ask = pause.ask or NO_ASK
     return models.Pause(
         kind=pause.kind,
         step=pause.step,
         since=timestamp(pause.since),
         deadline=timestamp(pause.deadline),
         on_timeout=pause.on_timeout,
-        message=None,
-        form=None,
-        approvers=[],
-        required=1,
-        waiting_for=[],
+        message=ask.message,
+        message_html=None if ask.message is None else to_html(ask.message),
+        form=ask.form,
+        approvers=list(ask.approvers),
+        required=ask.required,
+        waiting_for=list(pause.waiting_for),
+        on_reject=ask.on_reject,
+        approvals=list(map(_decider, pause.approvals)),
+        undelivered=pause.undelivered,
         resume_url=resume_url,
         cancel_url=cancel_url,
     )
 
 
 def _decision(decision: Decision) -> models.Decision:
-    at = timestamp(decision.at)
-    deciders = []
-    if decision.by is not None:
-        via = VIA[decision.by]
-        deciders = [models.Decider(name=None, via=via, verified=False, at=at, note=None)]
+    deciders = list(map(_decider, decision.deciders))
+    if not deciders and decision.by is not None:  # of an older version
+        deciders = [_decider(Decider(via=decision.by, at=decision.at))]
     outcome = OUTCOMES[decision.resolution]
-    return models.Decision(step=decision.step, outcome=outcome, at=at, by=deciders)
+    return models.Decision(
+        step=decision.step, outcome=outcome, at=timestamp(decision.at), by=deciders
+    )
+
+
+def _decider(decider: Decider) -> models.Decider:
+    return models.Decider(
+        name=decider.name,
+        via=VIA[decider.via],
+        verified=decider.verified,
+        at=timestamp(decider.at),
+        note=decider.note,
+    )
+
+
+def inbox_item(run: RunSummary) -> models.InboxItem:
+    """Return a paused run as an inbox shows it."""
+    pause = run.pause
+    assert pause is not None  # noqa: S101  for the type checker: an inbox has paused runs
+    ask = pause.ask or NO_ASK
+    return models.InboxItem(
+        run_id=run.id,
+        workflow=run.workflow_name,
+        step=pause.step,
+        title=run.title,
+        message=ask.message,
+        message_html=None if ask.message is None else to_html(ask.message),
+        form=ask.form,
+        since=timestamp(pause.since),
+        deadline=timestamp(pause.deadline),
+        on_timeout=pause.on_timeout,
+        approvers=list(ask.approvers),
+        required=ask.required,
+        decided=list(map(_decider, pause.approvals)),
+        undelivered=pause.undelivered,
+    )
 
 
 def _starter(starter: Starter | None) -> models.Starter | None:
@@ -191,7 +220,9 @@ def workflow_view(workflow: Workflow, warnings: list[str] | None = None) -> mode
 
 
 def email_view(email: Email) -> models.Email:
-    """Return an email with its status."""
+    """Return an email with its status; nobody is shown the links of one to an approver."""
+    if email.ask is not None:
+        email = with_text(email, email.ask, PERSONAL_LINK, PERSONAL_LINK)
     return models.Email(
         id=email.id,
         run_id=email.run_id,
@@ -255,10 +286,11 @@ def _worker(worker: WorkerState) -> models.Worker:
 
 def decision_view(decision: Decision, workflow_name: str) -> models.Decided:
     """Return how a pause was decided, for the answer to a link that was used too late."""
+    ended = decision.resolution == "rejected" and not decision.continued
     return models.Decided(
         message=decision_message(decision),
         reason="already_decided",
-        status=decision.resolution,
+        status="canceled" if ended else decision.resolution,
         decided_by=decision.by,
         decided_at=timestamp(decision.at),
         workflow=workflow_name,
@@ -279,6 +311,12 @@ def error_response(status: int, error: BaseException | None) -> tuple[int, model
     error : BaseException or None
         The exception that ended the request.
     """
+    if isinstance(error, InvalidAnswerError):
+        errors = [
+            models.FieldError(field=each.field, message=each.message) for each in error.errors
+        ]
+        invalid = models.AnswerError(message=str(error), reason=error.reason, errors=errors)
+        return error.status, invalid
     if isinstance(error, PDFlowError):
         return error.status, models.Error(message=str(error), reason=error.reason)
     if isinstance(error, OSError):

@@ -2,6 +2,8 @@
 
 A request passes these steps: its token is hidden from logs, its client is classified, its body is
 collected within limits of size and time, and then it acts on the pause or is shown a page.
+
+The page of a pause that asks has two buttons, of which one sends to the link for the other action.
 """
 
 from __future__ import annotations
@@ -9,33 +11,48 @@ from __future__ import annotations
 import asyncio
 import secrets
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
-from urllib.parse import unquote
+from typing import Any
 
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
-from jupyter_server.base.handlers import JupyterHandler
 from msgspec.structs import replace
-from tornado.httputil import HTTPHeaders
-from tornado.web import HTTPError, stream_request_body
+from tornado.web import HTTPError
 
 from jupyter_pdflow.exceptions import (
+    AlreadyAnsweredError,
     AlreadyDecidedError,
+    ApproversOnlyError,
     ConfigurationError,
+    InvalidAnswerError,
     NotFoundError,
     PDFlowError,
     TooManyAttemptsError,
 )
-from jupyter_pdflow.models import Acted, Decided, Error
-from jupyter_pdflow.rules.decisions import decision_on
-from jupyter_pdflow.rules.run import Decision, Run
+from jupyter_pdflow.models import Acted, Counted, Decided, Error
+from jupyter_pdflow.rules.approvals import ask_of, asks, check_may_decide, has_note, missing
+from jupyter_pdflow.rules.decisions import decision_on, is_paused_at
+from jupyter_pdflow.rules.events import Answer
+from jupyter_pdflow.rules.pauses import Decision, Pause
+from jupyter_pdflow.rules.people import Person
+from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import decision_view, error_response
-from jupyter_pdflow.server.links.clients import RateLimiter, classify
+from jupyter_pdflow.server.links.ask_pages import (
+    answered_page,
+    approvers_only_page,
+    ask_page,
+    counted_page,
+    outcome_page,
+)
+from jupyter_pdflow.server.links.ask_view import Filled
+from jupyter_pdflow.server.links.intake import LinkRequestHandler
 from jupyter_pdflow.server.links.pages import (
+    OTHER_ACTION,
+    PAGE_POLICY,
     RESULTS,
     SERVER_ERROR,
     TEST_MESSAGE,
     UNAVAILABLE_MESSAGE,
+    Fields,
     LinkTarget,
     Page,
     Result,
@@ -46,197 +63,22 @@ from jupyter_pdflow.server.links.pages import (
     render,
     result_page,
 )
-from jupyter_pdflow.server.links.requests import HIDDEN, link_fields, link_request, request_head
-from jupyter_pdflow.server.links.tokens import TEST_TOKEN, Action, token_in, unknown_link
-from jupyter_pdflow.server.services import ServiceManager, Services
-
-PAGE_HEADER = "X-PDFlow-Page"
-"""The header that a link page's script sends; the answer to it is a page."""
-
-BODY_TIMEOUT_FACTOR = 10
-"""Maximum time of a whole body, as a multiple of `LinkOptions.body_seconds`."""
-
-MAX_DISCARDED = 16 * 1024 * 1024
-"""Maximum number of bytes beyond the limit that are read before the connection is closed."""
-
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+from jupyter_pdflow.server.links.requests import (
+    link_fields,
+    link_request,
+    merge_fields,
+    note_in,
+    read_form,
 )
-"""The policy of a page: its own script and style only."""
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-    "Access-Control-Allow-Origin": "*",
-}
+from jupyter_pdflow.server.links.tokens import TEST_TOKEN, Payload, unknown_link
+from jupyter_pdflow.server.services import Services
 
 
-class LinkOptions(NamedTuple):
-    """The configuration of links.
-
-    Attributes
-    ----------
-    max_body_bytes : int
-        Maximum number of bytes of a body, as sent and decompressed.
-    body_seconds : float
-        Maximum number of seconds without a byte of the body. The whole body may take
-        `BODY_TIMEOUT_FACTOR` times that.
-    confirm : bool
-        Whether a page waits for a click before it acts.
-    host : str
-        The host of ``PDFlow.public_url`` in lower case, or an empty text.
-    """
-
-    max_body_bytes: int
-    body_seconds: float
-    confirm: bool
-    host: str
-
-
-@stream_request_body
-class LinkHandler(JupyterHandler):
+class LinkHandler(LinkRequestHandler):
     """Resumes or cancels the pause that the token in the path names.
 
     Neither cookies nor Jupyter's token are looked at.
     """
-
-    def initialize(
-        self,
-        action: Action,
-        service_manager: ServiceManager,
-        rate_limiter: RateLimiter,
-        options: LinkOptions,
-    ) -> None:
-        """Store the head of the request, and remove the token from Tornado's request.
-
-        Tornado calls this first, so that nothing can log the token.
-        """
-        self._action = action
-        self._service_manager = service_manager
-        self._rate_limiter = rate_limiter
-        self._options = options
-        self._limit = options.max_body_bytes
-        self._head = request_head(self.request)
-        self._body = bytearray()
-        self._received = 0
-        self._abandoned = False
-        self._body_timer: asyncio.TimerHandle | None = None
-        start = f"{self.base_url}pdflow/{action}/"
-        self._token = token_in(unquote(self.request.path[len(start) :].lstrip("/")))
-        self._path = f"{start}{HIDDEN}"
-        self._hide_token()
-        self._client = classify(self._head.method, self.request.headers)
-        self._by_script = self._client == "program" and PAGE_HEADER in self.request.headers
-
-    def _hide_token(self) -> None:
-        request = self.request
-        request.uri = request.path = self._path
-        request.headers = HTTPHeaders(request.headers)
-        request.headers.pop("Referer", None)
-        # Tornado answers 405 to a method that it does not know; a link takes every method.
-        if request.method not in self.SUPPORTED_METHODS:
-            request.method = "POST"
-
-    # --- the body ---
-
-    def prepare(self) -> None:  # type: ignore[override]
-        """Skip Jupyter's authentication, and wait for the body."""
-        self.current_user = None
-        headers = self.request.headers
-        length = headers.get("Content-Length", "0")
-        # A client that sends Expect has sent no body yet, and need not send one that is too large.
-        if "Expect" in headers and length.isdecimal() and int(length) > self._limit:
-            raise self._too_large()
-        if length != "0" or "Transfer-Encoding" in headers:
-            self._heard_at = asyncio.get_running_loop().time()
-            self._body_ends = self._heard_at + self._options.body_seconds * BODY_TIMEOUT_FACTOR
-            self._await_body()
-
-    def data_received(self, chunk: bytes) -> None:
-        """Collect the body; discard the rest of one that is too large.
-
-        Tornado closes the connection if the answer comes before the end of the body, and most
-        clients that are still sending then never read the answer.
-        """
-        if self._abandoned:
-            return
-        self._heard_at = asyncio.get_running_loop().time()
-        self._received += len(chunk)
-        if self._received <= self._limit:
-            self._body += chunk
-        elif self._received > self._limit + MAX_DISCARDED:
-            self._abandoned = True
-            self.send_error(413, exc_info=(HTTPError, self._too_large(), None))
-
-    def on_connection_close(self) -> None:
-        """Stop waiting for the body of a client that has disconnected."""
-        self._stop_body_timer()
-        super().on_connection_close()
-
-    def on_finish(self) -> None:
-        """Stop waiting for the body of a request that is answered."""
-        self._stop_body_timer()
-
-    def _await_body(self) -> None:
-        """Answer 408 if no part of the body has come in time, else wait for the next one."""
-        loop = asyncio.get_running_loop()
-        ends = min(self._heard_at + self._options.body_seconds, self._body_ends)
-        if loop.time() < ends:
-            self._body_timer = loop.call_at(ends, self._await_body)
-            return
-        # Before the end of the body, so that Tornado closes the connection.
-        self._abandoned = True
-        error = HTTPError(408, "The body did not arrive in time; the pause stays.")
-        self.send_error(408, exc_info=(HTTPError, error, None))
-
-    def _stop_body_timer(self) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-
-    def _too_large(self) -> HTTPError:
-        return HTTPError(413, "The body is larger than %d bytes; the pause stays.", self._limit)
-
-    # --- what Jupyter and Tornado check and send ---
-
-    def check_xsrf_cookie(self) -> None:
-        """Accept requests without an XSRF token: the link's token is the authority."""
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        """Accept every origin: the link's token is the authority."""
-        del origin
-        return True
-
-    def check_host(self) -> bool:
-        """Accept the host of the public URL, besides those that Jupyter accepts."""
-        return self._is_own_host() or super().check_host()
-
-    def _is_own_host(self) -> bool:
-        opened = self._service_manager.opened
-        own = {self._options.host, opened.address.host if opened else ""}
-        return self.request.host_name.rstrip(".") in own - {""}
-
-    async def _refuse_other_hosts(self) -> None:
-        if self.check_host():
-            return
-        # A public URL that processes share is in their database, so it is known once that is open.
-        if self._service_manager.opened is None:
-            await self._service_manager.services()
-        if not self._is_own_host():
-            raise HTTPError(403)
-
-    def compute_etag(self) -> None:
-        """Send no ETag: answers must not be cached."""
-
-    content_security_policy = "default-src 'none'; frame-ancestors 'none'"
-    """The policy of answers; a page gets one of its own."""
-
-    def set_default_headers(self) -> None:
-        """Set the headers of all answers."""
-        super().set_default_headers()
-        for name, value in HEADERS.items():
-            self.set_header(name, value)
 
     # --- serving ---
 
@@ -248,14 +90,11 @@ class LinkHandler(JupyterHandler):
     head = post = put = patch = delete = options = get
 
     async def _serve(self) -> None:
-        if self._finished:  # by `_await_body`, just before the body was complete
+        if not self.finish_body():
             return
-        if self._body_timer is not None:
-            self._body_timer.cancel()
         self._service_manager.check()
-        await self._refuse_other_hosts()
-        if self._received > self._limit:
-            raise self._too_large()
+        await self.refuse_other_hosts()
+        self.check_body()
         if self._head.method == "OPTIONS":
             self._answer_preflight()
         elif self._client == "prefetch":
@@ -270,52 +109,162 @@ class LinkHandler(JupyterHandler):
         try:
             named = services.links.read(self._action, self._token)
             if self._client in ("program", "form"):
-                await self._act(services, *named)
+                await self._act(services, named)
             else:
-                self._show(await services.service.run(named[0]), *named[1:])
+                self._show(services, await services.service.run(named.run_id), named)
         except NotFoundError:
             # Only unknown links count as attempts: a known link works from every address.
             self._rate_limiter.count(self._head.client_ip)
             raise unknown_link() from None
 
-    async def _act(self, services: Services, run_id: str, step: str, execution: int) -> None:
+    async def _act(self, services: Services, named: Payload) -> None:
         """Resume or cancel, and answer with the result."""
-        body, by_page = bytes(self._body), self._by_script or self._client == "form"
-        request = link_request(
-            self._head, body, self._path, self._token, by_page=by_page, limit=self._limit
-        )
         service = services.service
         decide = service.resume_pause if self._action == "resume" else service.cancel_pause
+        answer = await self._link_answer(services, named)
         try:
-            run = await decide(run_id, step, execution, "link", request)
+            run = await decide(*named[:3], answer)
         except AlreadyDecidedError as error:
-            target = self._target(await service.run(run_id), step)
+            target = self._target(await service.run(named.run_id), named.step)
             self._answer_decided(error.decision, target)
+        except (AlreadyAnsweredError, ApproversOnlyError, InvalidAnswerError) as error:
+            if self._wants_json:
+                raise
+            self._show(services, await service.run(named.run_id), named, error)
         else:
             # Let the executor send the step to its kernel before the answer is written.
             await asyncio.sleep(0)
-            self._answer_result(self._target(run, step), kept=run.pending_request is not None)
+            self._answer_result(run, self._target(run, named.step), named)
+
+    async def _link_answer(self, services: Services, named: Payload) -> Answer:
+        """Return what the request says, and who has sent it if the link is personal."""
+        by_page = not self._wants_json
+        # The form of a pause says which fields its page sends; a program's request is read alike
+        # whatever the pause asks.
+        run = await services.service.run(named.run_id) if by_page else None
+        pause = None if run is None else _pause_at(run, named)
+        has_form = ask_of(pause).form is not None
+        request = link_request(
+            self._head,
+            bytes(self._body),
+            self._path,
+            self._token,
+            by_page=by_page,
+            has_form=has_form,
+            limit=self._limit,
+        )
+        note = note_in(request, or_query=self._wants_json) if has_note(pause) else None
+        if has_form and self._action == "cancel":
+            # What a person had typed before the click on *Reject* is no answer.
+            request = {**request, "body": None}
+        return Answer("link", request, Person(name=named.person), note)
+
+    @property
+    def _wants_json(self) -> bool:
+        return self._client == "program" and not self._by_script
 
     def _target(self, run: Run, step: str) -> LinkTarget:
         return LinkTarget(action=self._action, workflow=run.workflow_name, step=step)
 
-    def _show(self, run: Run, step: str, execution: int) -> None:
-        """Answer with a page, and change nothing."""
-        decision = decision_on(run, step, execution)
-        target = self._target(run, step)
+    # --- pages that change nothing ---
+
+    def _show(
+        self, services: Services, run: Run, named: Payload, error: PDFlowError | None = None
+    ) -> None:
+        """Answer with a page, and change nothing.
+
+        Parameters
+        ----------
+        services : Services
+        run : Run
+        named : Payload
+            What the link names.
+        error : PDFlowError or None
+            Why the request of a page has changed nothing.
+        """
+        decision, pause = decision_on(run, *named[1:3]), _pause_at(run, named)
+        target = self._target(run, named.step)
         if decision is not None:
             self._answer_decided(decision, target)
+        elif pause is not None and asks(pause):
+            self._show_ask(services, run, pause, named, error)
         else:
             acts = self._client == "page" and not self._options.confirm
-            fields = link_fields(self._head, self._token)
-            self._send_page(200, form_page(target, fields, acts=acts))
+            self._send_page(200, form_page(target, self._fields, acts=acts))
+
+    def _show_ask(
+        self,
+        services: Services,
+        run: Run,
+        pause: Pause,
+        named: Payload,
+        error: PDFlowError | None,
+    ) -> None:
+        """Answer with what a pause asks, and with its form if the person may decide."""
+        person = named.person
+        try:
+            check_may_decide(pause, Person(name=person), services.service.directory)
+        except ApproversOnlyError as refused:
+            page = approvers_only_page(run, pause, person, f"{self.base_url}pdflow/inbox")
+            self._send_page(200 if error is None else refused.status, page)
+        except AlreadyAnsweredError as refused:
+            self._send_page(refused.status, answered_page(run, pause, person))
+        else:
+            status = 200 if error is None else error.status
+            self._send_page(status, self._ask_page(services, run, pause, named, error))
+
+    def _ask_page(
+        self,
+        services: Services,
+        run: Run,
+        pause: Pause,
+        named: Payload,
+        error: PDFlowError | None,
+    ) -> Page:
+        other = OTHER_ACTION[self._action]
+        fields = merge_fields(self._fields)
+        if isinstance(error, InvalidAnswerError):
+            sent = read_form(self._head, bytes(self._body), limit=self._limit)
+            filled = Filled(fields=sent, sent=True, errors=error.errors)
+        else:
+            filled = Filled(fields=fields)
+        return ask_page(
+            run,
+            pause,
+            self._target(run, named.step),
+            filled,
+            other_path=f"{self.base_url}pdflow/{other}/{services.links.token(other, *named)}",
+            person=named.person,
+            fields=self._fields,
+        )
+
+    @property
+    def _fields(self) -> Fields:
+        """The fields of the link's query."""
+        return link_fields(self._head, self._token)
 
     # --- answers ---
 
-    def _answer_result(self, target: LinkTarget, *, kept: bool) -> None:
-        result: Result = "accepted" if kept else RESULTS[self._action]
+    def _answer_result(self, run: Run, target: LinkTarget, named: Payload) -> None:
+        pause, now = _pause_at(run, named), datetime.now(UTC)
+        if pause is not None:
+            counted = Counted(status="counted", missing=missing(pause))
+            self._answer(200, counted, counted_page(run, pause, named.person, now))
+            return
+        kept = run.pending_request is not None
+        result = "accepted" if kept else self._result(run)
         acted = Acted(status=result, workflow=target.workflow, step=target.step)
-        self._answer(202 if kept else 200, acted, result_page(target, result, datetime.now(UTC)))
+        decision = decision_on(run, named.step, named.execution)
+        if decision is not None and decision.asked:
+            page = outcome_page(target, decision)
+        else:
+            page = result_page(target, result, now, self._fields)
+        self._answer(202 if kept else 200, acted, page)
+
+    def _result(self, run: Run) -> Result:
+        """Return what the link has made of a run."""
+        rejected = self._action == "cancel" and run.status != "canceled"
+        return "rejected" if rejected else RESULTS[self._action]
 
     def _answer_decided(self, decision: Decision, target: LinkTarget) -> None:
         decided = decision_view(decision, target.workflow)
@@ -333,14 +282,14 @@ class LinkHandler(JupyterHandler):
         self.set_status(204)
         self.finish()
 
-    def _answer(self, status: int, body: Acted | Decided | Error, page: Page) -> None:
+    def _answer(self, status: int, body: Acted | Counted | Decided | Error, page: Page) -> None:
         """Answer a program with JSON, and every other client with a page."""
-        if self._client == "program" and not self._by_script:
+        if self._wants_json:
             self._send_json(status, body)
         else:
             self._send_page(status, page)
 
-    def _send_json(self, status: int, body: Acted | Decided | Error) -> None:
+    def _send_json(self, status: int, body: Acted | Counted | Decided | Error) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.finish(msgspec.json.encode(body))
@@ -367,16 +316,7 @@ class LinkHandler(JupyterHandler):
             self.set_header("Retry-After", str(error.seconds))
         self._answer(status, body, page)
 
-    # --- logs ---
 
-    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log unexpected exceptions only."""
-        if not isinstance(value, PDFlowError | HTTPError):
-            super().log_exception(typ, value, tb)
-
-    def _log(self) -> None:
-        """Log the request: as an error after an internal error, else for debugging."""
-        if self.get_status() == SERVER_ERROR:
-            super()._log()
-        else:
-            self.log.debug("%d %s %s", self.get_status(), self._head.method, self._path)
+def _pause_at(run: Run, named: Payload) -> Pause | None:
+    """Return the pause that a link names if the run waits in it."""
+    return run.pause if is_paused_at(run, named.step, named.execution) else None

@@ -23,7 +23,8 @@ from msgspec import Struct
 from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_body_arguments
 
 from jupyter_pdflow.exceptions import BadBodyError, BodyTooLargeError
-from jupyter_pdflow.rules.run import Request
+from jupyter_pdflow.rules.history import NOTE_LIMIT
+from jupyter_pdflow.rules.pauses import Request
 
 HIDDEN = "***"
 """Replaces a secret."""
@@ -86,7 +87,14 @@ def request_head(request: HTTPServerRequest) -> RequestHead:
 
 
 def link_request(
-    head: RequestHead, body: bytes, path: str, token: str, *, limit: int, by_page: bool = False
+    head: RequestHead,
+    body: bytes,
+    path: str,
+    token: str,
+    *,
+    limit: int,
+    by_page: bool = False,
+    has_form: bool = False,
 ) -> Request:
     """Describe a request to a link, without the link's token.
 
@@ -105,6 +113,8 @@ def link_request(
     by_page : bool
         Whether a link's page sent the request, by its script or its button. Then an empty note is
         left out, and the field ``json`` is parsed.
+    has_form : bool
+        Whether that page had the form of the pause, so that the body has its fields as typed.
 
     Raises
     ------
@@ -113,15 +123,32 @@ def link_request(
     """
     content_type = head.headers.get("content-type", "")
     parsed = read_body(content_type, head.headers.get("content-encoding", ""), body, limit=limit)
-    if by_page and isinstance(parsed["body"], dict):
+    if has_form and by_page:
+        parsed["body"] = {} if parsed["body"] is None else parsed["body"]
+    elif by_page and isinstance(parsed["body"], dict):
         parsed["body"] = _page_body(parsed["body"])
     headers = {name: text.replace(token, HIDDEN) for name, text in head.headers.items()}
     return _request(head, path, head.query.replace(token, HIDDEN), headers, parsed)
 
 
+def note_in(request: Request, *, or_query: bool = False) -> str | None:
+    """Return the note in the body of a request, or in its query if that counts without a body."""
+    body = request.get("body")
+    fields = request.get("query") if or_query and body is None else body
+    note = fields.get("note") if isinstance(fields, dict) else None
+    return note[:NOTE_LIMIT] if isinstance(note, str) and note.strip() else None
+
+
 def link_fields(head: RequestHead, token: str) -> list[tuple[str, str]]:
     """Return the fields of a link's query; the link's page sends them in its body."""
     return parse_qsl(head.query.replace(token, HIDDEN), keep_blank_values=True)
+
+
+def read_form(head: RequestHead, body: bytes, *, limit: int) -> dict[str, Any]:
+    """Return the fields of a form that a page has sent; none if the body is not a form."""
+    content_type = head.headers.get("content-type", "")
+    fields = read_body(content_type, head.headers.get("content-encoding", ""), body, limit=limit)
+    return fields["body"] if isinstance(fields["body"], dict) else {}
 
 
 def api_request(head: RequestHead, data: Any) -> Request:
@@ -151,7 +178,7 @@ def _request(
         "method": head.method,
         "path": path,
         "url": f"{head.origin}{path}{'?' if query else ''}{query}",
-        "query": _merge_fields(parse_qsl(query, keep_blank_values=True)),
+        "query": merge_fields(parse_qsl(query, keep_blank_values=True)),
         "headers": {name: text for name, text in headers.items() if name not in SECRET_HEADERS},
         **body,
         "client_ip": head.client_ip,
@@ -318,7 +345,7 @@ def _form(header: Message, body: bytes) -> dict[str, Any]:
     except ValueError as error:
         msg = f"The body is not a form: {error}."
         raise BadBodyError(msg) from error
-    return _merge_fields(pairs)
+    return merge_fields(pairs)
 
 
 def _multipart(header: Message, body: bytes) -> dict[str, Any]:
@@ -331,10 +358,10 @@ def _multipart(header: Message, body: bytes) -> dict[str, Any]:
     except (HTTPInputError, ValueError) as error:
         msg = f"The body is not multipart/form-data: {error}."
         raise BadBodyError(msg) from error
-    return _merge_fields([*pairs, *((name, _file(file)) for name in files for file in files[name])])
+    return merge_fields([*pairs, *((name, _file(file)) for name in files for file in files[name])])
 
 
-def _merge_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def merge_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return fields by name: the value of a single field, a list of values of a repeated one."""
     fields: dict[str, list[Any]] = {}
     for name, value in pairs:

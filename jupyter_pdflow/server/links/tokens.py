@@ -34,8 +34,15 @@ logger = logging.getLogger(__name__)
 Action: TypeAlias = Literal["resume", "cancel"]
 ACTIONS: tuple[Action, ...] = ("resume", "cancel")
 
-Payload: TypeAlias = tuple[str, str, int]
-"""What a token names: a run's id, a step, and the number of the step's execution."""
+
+class Payload(NamedTuple):
+    """What a token names: a run's id, a step, the number of its execution, and a person if any."""
+
+    run_id: str
+    step: str
+    execution: int
+    person: str | None = None
+
 
 TEST_TOKEN = "test"  # noqa: S105  not a secret
 """Replaces the token in the links of test mode."""
@@ -56,7 +63,7 @@ class _Verifier(NamedTuple):
         except BadData:
             return None
         valid = _is_payload(payload) and (self.runs is None or payload[0] in self.runs)
-        return tuple(payload) if valid else None
+        return Payload(*payload) if valid else None
 
 
 class Links:
@@ -113,20 +120,30 @@ class Links:
 
     def urls(self, run_id: str, step: str, execution: int) -> tuple[str, str]:
         """Return the resume URL and the cancel URL of one execution of a step."""
+        return self._urls(Payload(run_id, step, execution))
+
+    def personal_urls(self, run_id: str, step: str, execution: int, person: str) -> tuple[str, str]:
+        """Return the two URLs by which the person of an address decides."""
+        return self._urls(Payload(run_id, step, execution, person))
+
+    def _urls(self, payload: Payload) -> tuple[str, str]:
         base = self._public_url().rstrip("/")
-        resume, cancel = (self.token(action, run_id, step, execution) for action in ACTIONS)
+        resume, cancel = (self.token(action, *payload) for action in ACTIONS)
         return f"{base}/pdflow/resume/{resume}", f"{base}/pdflow/cancel/{cancel}"
 
-    def token(self, action: Action, run_id: str, step: str, execution: int) -> str:
-        """Return the token of one execution of a step for an action."""
-        return str(self._serializers[action].dumps([run_id, step, execution]))
+    def token(
+        self, action: Action, run_id: str, step: str, execution: int, person: str | None = None
+    ) -> str:
+        """Return the token of one execution of a step for an action, of a person if given."""
+        whose = [] if person is None else [person]
+        return str(self._serializers[action].dumps([run_id, step, execution, *whose]))
 
     def read(self, action: Action, token: str) -> Payload:
         """Verify a token of an action.
 
         Returns
         -------
-        run_id, step, execution : tuple of (str, str, int)
+        Payload
 
         Raises
         ------
@@ -158,7 +175,8 @@ def unknown_link() -> NotFoundError:
 
 def _is_payload(payload: Any) -> bool:
     # bool is a subclass of int, so that isinstance would accept true as a number.
-    return isinstance(payload, list) and list(map(type, payload)) == [str, str, int]
+    types = list(map(type, payload)) if isinstance(payload, list) else []
+    return types in ([str, str, int], [str, str, int, str])
 
 
 def _serializer(action: Action, keys: list[str]) -> URLSafeSerializer:

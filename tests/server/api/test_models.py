@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from jupyter_pdflow import models
 from jupyter_pdflow.rules.events import Begin, Cancel
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.run import Actor, Decision, Resolution, Run
+from jupyter_pdflow.rules.pauses import Actor, Decision, Resolution
+from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import history_view, run_item, run_view
 from jupyter_pdflow.server.links.tokens import without_urls
 from jupyter_pdflow.stores import summary_of
@@ -71,6 +72,10 @@ def test_a_run_has_the_fields_of_the_specification() -> None:
             "approvers": [],
             "required": 1,
             "waiting_for": [],
+            "message_html": None,
+            "on_reject": "cancel",
+            "approvals": [],
+            "undelivered": {},
             "resume_url": "resume r a 1",
             "cancel_url": "cancel r a 1",
         },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from email.policy import SMTP
 from typing import Any
 
 import pytest
@@ -141,6 +143,78 @@ def test_answers_are_as_described(server: JupyterServer, paused: Paused) -> None
     server.wait_run(second["id"], "paused")
     check(server, "POST", f"{api}/runs/{second['id']}/cancel", f"{runs}/cancel", json={})
     check(server, "POST", f"{api}/runs/{second['id']}/cancel", f"{runs}/cancel")
+
+
+ASKING = """%%step ask
+def handler(pd):
+    pd.flow.suspend(**pd.steps["trigger"]["event"])
+"""
+FORM = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def test_decisions_of_people_are_as_described(server: JupyterServer) -> None:
+    api, runs = "/pdflow/api", "/pdflow/api/runs/{run_id}"
+    workflow = server.deploy("asking", [ASKING])
+
+    def asking(**event: Any) -> str:
+        run = server.wait_run(server.run(workflow, {"message": "Now?", **event})["id"], "paused")
+        return f"{api}/runs/{run['id']}"
+
+    def decide(one: str, action: str, body: Any, status: int) -> None:
+        answer = check(server, "POST", f"{one}/{action}", f"{runs}/{action}", json=body)
+        assert answer.status_code == status
+
+    with_form, of_others = asking(form=FORM), asking(approvers=["ada@example.org"], required=1)
+    check(server, "GET", with_form, runs)
+    check(server, "GET", of_others, runs)
+    found = check(server, "GET", f"{api}/inbox", f"{api}/inbox").json()
+    assert [item["form"] for item in found] == [FORM]
+    decide(with_form, "resume", {"data": {"n": "x"}}, 422)
+    decide(with_form, "resume", {"data": {"n": 1}, "note": "fine"}, 200)
+    decide(of_others, "resume", {}, 403)
+    decide(of_others, "reject", {}, 403)
+    decide(of_others, "cancel", {}, 200)
+    decide(of_others, "reject", {}, 409)
+    decide(asking(), "reject", {"note": "no"}, 200)
+    decide(asking(), "reject", {"wrong": 1}, 400)
+    check(server, "GET", with_form, runs)
+
+
+def personal_links(server: JupyterServer, run_id: str) -> list[str]:
+    """Return the links to approve in the emails of a run, from their files."""
+    server.api("GET", "/mail")  # it waits until the emails are kept as files
+    files = sorted((server.data_dir / "mail").rglob(f"{run_id}*.eml"))
+    bodies = [message_from_bytes(file.read_bytes(), policy=SMTP).get_body() for file in files]
+    found = [re.search(r"http\S+/resume/[\w.-]+", body.get_content()) for body in bodies if body]
+    return [link[0] for link in found if link]
+
+
+def test_links_of_a_pause_with_approvers_answer_as_described(server: JupyterServer) -> None:
+    workflow = server.deploy("approvers", [ASKING])
+    event = {"approvers": ["ada@example.org", "bob@example.org"], "required": 2, "form": FORM}
+    run = server.wait_run(server.run(workflow, event)["id"], "paused")
+    first, second = personal_links(server, run["id"])
+    template = "/pdflow/resume/{token}"
+
+    def answer(link: str, body: Any) -> tuple[int, Any]:
+        sent = check(server, "POST", link.removeprefix(server.url), template, json=body)
+        return sent.status_code, sent.json()
+
+    assert answer(run["pause"]["resume_url"], {"n": 1})[0] == 403
+    assert answer(first, {"n": "x"})[0] == 422
+    assert answer(first, {"n": 1}) == (200, {"status": "counted", "missing": 1})
+    assert answer(first, {"n": 1})[0] == 410
+    assert answer(second, {"n": 1})[0] == 200
+    assert answer(first, {"n": 1})[0] == 410
+
+
+def test_an_email_that_has_not_failed_is_not_sent_again(server: JupyterServer) -> None:
+    emails = server.api("GET", "/mail").json()
+    template = "/pdflow/api/mail/{mail_id}/retry"
+    path = f"/pdflow/api/mail/{emails[0]['id']}/retry"
+    assert check(server, "POST", path, template).status_code == 409
+    path = "/pdflow/api/mail/none/retry"
+    assert check(server, "POST", path, template).status_code == 404
 
 
 def test_links_answer_as_described(server: JupyterServer, paused: Paused) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jupyter_pdflow.rules.run import Actor, Decision, Resolution
+from jupyter_pdflow.rules.pauses import Actor, Decision, Resolution
 from jupyter_pdflow.server.links.pages import (
     LinkTarget,
     decided_page,
@@ -85,7 +85,7 @@ def test_fields_of_the_query_are_escaped() -> None:
 def test_a_page_without_a_script_has_a_button() -> None:
     html = render(form_page(TARGET, [], acts=False), "n", scripts=False)
     assert "<script" not in html
-    assert "<button>Resume the workflow</button>" in html
+    assert ">Resume the workflow</button>" in html
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,8 @@ def test_a_page_without_a_script_has_a_button() -> None:
         ("resume", "resumed", "cli", "was already resumed from the command line."),
         ("resume", "resumed", "timer", "was already resumed by its timer."),
         ("resume", "canceled", None, "was already canceled."),
+        ("cancel", "rejected", "link", "was already canceled by this link."),
+        ("resume", "rejected", "link", "was already canceled by its cancel link."),
         ("cancel", "timed_out", "timer", "no answer came in time."),
         ("cancel", "not_paused", None, "is not waiting any more."),
         ("resume", "failed", None, "is not waiting any more: its run failed."),

@@ -45,8 +45,8 @@ def test_a_token_is_read_as_it_was_made(links: Links) -> None:
     resume, cancel = links.urls(*PAUSE)
     assert resume.startswith("https://hub.example/user/me/pdflow/resume/")
     assert cancel.startswith("https://hub.example/user/me/pdflow/cancel/")
-    assert links.read("resume", token_in(resume)) == PAUSE
-    assert links.read("cancel", token_in(cancel)) == PAUSE
+    assert links.read("resume", token_in(resume))[:3] == PAUSE
+    assert links.read("cancel", token_in(cancel))[:3] == PAUSE
 
 
 def test_a_resume_token_is_no_cancel_token(links: Links) -> None:
@@ -85,7 +85,7 @@ def test_the_key_file_is_private_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "link_keys"
     token = links_at(path).token("resume", *PAUSE)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert links_at(path).read("resume", token) == PAUSE
+    assert links_at(path).read("resume", token)[:3] == PAUSE
     assert [file.name for file in tmp_path.iterdir()] == ["link_keys"]
 
 
@@ -95,11 +95,11 @@ def test_a_new_first_key_signs_and_the_old_ones_verify(tmp_path: Path) -> None:
     old = links_at(path).token("resume", *PAUSE)
     path.write_text(f"{NEW}\n{OLD}\n")
     both = links_at(path)
-    assert both.read("resume", old) == PAUSE
+    assert both.read("resume", old)[:3] == PAUSE
     new = both.token("resume", *PAUSE)
     path.write_text(f"{NEW}\n")
     only_new = links_at(path)
-    assert only_new.read("resume", new) == PAUSE
+    assert only_new.read("resume", new)[:3] == PAUSE
     with pytest.raises(NotFoundError):
         only_new.read("resume", old)
 
@@ -138,7 +138,7 @@ def test_a_key_file_that_others_can_read_is_made_private(tmp_path: Path, mode: i
     path = tmp_path / "link_keys"
     token = links_at(path).token("resume", *PAUSE)
     path.chmod(mode)
-    assert links_at(path).read("resume", token) == PAUSE
+    assert links_at(path).read("resume", token)[:3] == PAUSE
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -164,7 +164,7 @@ def test_signatures_are_compared_in_constant_time(
     with pytest.raises(NotFoundError):
         links.read("resume", forged)
     assert len(compared) == 1
-    assert links.read("resume", token) == PAUSE
+    assert links.read("resume", token)[:3] == PAUSE
     assert len(compared) == 2
 
 
@@ -183,8 +183,8 @@ class TestImportedKeys:
     def test_only_links_of_its_runs_are_read(self, tmp_path: Path) -> None:
         other = ("01M81ZHT5F913A3DQNJDS79A3X", *PAUSE[1:])
         links = self.links(tmp_path, {OLD: {PAUSE[0]}, NEW: {other[0]}})
-        assert links.read("resume", self.forged(OLD, *PAUSE)) == PAUSE
-        assert links.read("resume", self.forged(NEW, *other)) == other
+        assert links.read("resume", self.forged(OLD, *PAUSE))[:3] == PAUSE
+        assert links.read("resume", self.forged(NEW, *other))[:3] == other
         for token in (self.forged(OLD, *other), self.forged(NEW, *PAUSE)):
             with pytest.raises(NotFoundError):
                 links.read("resume", token)
@@ -195,7 +195,7 @@ class TestImportedKeys:
         links = self.links(tmp_path, {OLD: {PAUSE[0]}})
         token = links.token("resume", *PAUSE)
         (tmp_path / IMPORTED_KEYS).unlink()
-        assert links_at(tmp_path / "link_keys").read("resume", token) == PAUSE
+        assert links_at(tmp_path / "link_keys").read("resume", token)[:3] == PAUSE
 
     @pytest.mark.parametrize(
         "payload", [[], [1, 2, 3], [{}, "a", 1], [[PAUSE[0]], "a", 1], [PAUSE[0], {}, 1], [
@@ -212,7 +212,7 @@ class TestImportedKeys:
     ) -> None:
         (tmp_path / IMPORTED_KEYS).write_bytes(content)
         links = links_at(tmp_path / "link_keys")
-        assert links.read("resume", links.token("resume", *PAUSE)) == PAUSE
+        assert links.read("resume", links.token("resume", *PAUSE))[:3] == PAUSE
         assert (tmp_path / f"{IMPORTED_KEYS}.unreadable").read_bytes() == content
         assert "The original links of imported runs don't work" in caplog.text
 

@@ -1,5 +1,7 @@
 const page = document.getElementById("page");
 const result = document.getElementById("result");
+// What the pause asks, on the page of one that asks.
+const about = document.getElementById("about");
 // The element around the form. The form itself has the link's fields as properties: with a field
 // that is named "hidden", `form.hidden` is that field.
 const action = document.getElementById("action");
@@ -7,24 +9,8 @@ const UNREACHABLE = "The server could not be reached. Nothing is known to have c
 const NOT_OURS = "Something between you and the server answered in its place.";
 const MAX_KEEPALIVE_LENGTH = 60000; // browsers limit keepalive requests to 64 KiB
 const TIMEOUT_MS = 60000;
-const firstMessage = result.querySelector("p").textContent;
-
-/** Show times in the reader's time zone and language. */
-function showLocalTimes() {
-  const format = new Intl.DateTimeFormat(undefined, {
-    weekday: "short",
-    day: "numeric",
-    month: "short",
-    year: "numeric",
-    hour: "numeric",
-    minute: "2-digit",
-    timeZoneName: "short",
-  });
-  for (const time of result.querySelectorAll("time")) {
-    time.title = time.textContent;
-    time.textContent = format.format(new Date(time.dateTime));
-  }
-}
+const INVALID_ANSWER = 422;
+const firstMessage = result.querySelector("p")?.textContent ?? "";
 
 function showText(state, heading, message) {
   const title = document.createElement("h1");
@@ -35,12 +21,25 @@ function showText(state, heading, message) {
   result.replaceChildren(title, paragraph);
 }
 
+/** Show a part of the page that the server has answered with, or nothing if that has no such part. */
+function showPart(element, answer) {
+  const nodes = answer.getElementById(element.id)?.childNodes ?? [];
+  element.replaceChildren(...nodes);
+  showLocalTimes(element);
+}
+
 /** Show the content of a page that the server answered with. */
 function showAnswer(answer) {
   page.dataset.state = answer.getElementById("page").dataset.state;
-  result.replaceChildren(...answer.getElementById("result").childNodes);
   document.title = answer.title;
-  showLocalTimes();
+  showPart(result, answer);
+}
+
+/** Show the form again with what is wrong in it. */
+function showErrors(answer) {
+  showPart(action, answer);
+  action.hidden = false;
+  action.querySelector("[aria-invalid], [role=alert]")?.focus();
 }
 
 function offerRetry() {
@@ -48,7 +47,9 @@ function offerRetry() {
   for (const link of result.querySelectorAll(".again")) {
     link.parentNode.remove();
   }
-  action.querySelector("button").textContent = "Try again";
+  if (!about) {
+    action.querySelector("button").textContent = "Try again";
+  }
   action.hidden = false;
 }
 
@@ -57,13 +58,13 @@ function isTemporary(status) {
   return status >= 500 || status === 413 || status === 429;
 }
 
-/** Send the form; return the server's page, or null if another program such as a proxy answered. */
-async function send() {
-  const body = new URLSearchParams(new FormData(action.querySelector("form"))).toString();
+/** Send the form; return the status and the page, null if another program such as a proxy answered. */
+async function send(button) {
+  const body = new URLSearchParams(new FormData(button.form)).toString();
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
   try {
-    const response = await fetch(location.href, {
+    const response = await fetch(button.formAction, {
       method: "POST",
       headers: {
         "Accept": "text/html",
@@ -77,46 +78,55 @@ async function send() {
     });
     const answer = new DOMParser().parseFromString(await response.text(), "text/html");
     const isOurs = answer.getElementById("page") !== null;
-    return { answer: isOurs ? answer : null, retry: !isOurs || isTemporary(response.status) };
+    return { answer: isOurs ? answer : null, status: response.status };
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function act() {
+function show({ answer, status }) {
+  if (!answer) {
+    showText("failed", "That did not work", NOT_OURS);
+    offerRetry();
+    return;
+  }
+  showAnswer(answer);
+  if (isTemporary(status)) {
+    offerRetry();
+  } else if (status === INVALID_ANSWER) {
+    showErrors(answer);
+  } else if (about) {
+    showPart(about, answer);
+  }
+}
+
+async function act(button) {
   if (action.hidden) {
     return; // the form is being sent, or was sent
   }
   action.hidden = true;
-  showText("busy", action.dataset.progress, firstMessage);
+  showText("busy", button.dataset.progress, firstMessage);
   try {
-    const { answer, retry } = await send();
-    if (answer) {
-      showAnswer(answer);
-    } else {
-      showText("failed", "That did not work", NOT_OURS);
-    }
-    if (retry) {
-      offerRetry();
-    }
+    show(await send(button));
   } catch {
     showText("failed", "That did not work", UNREACHABLE);
     offerRetry();
   }
 }
 
-showLocalTimes();
+showLocalTimes(page);
 // A page from the browser's back-forward cache may show an old state.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (action) {
+  const firstButton = action.querySelector("button");
   action.addEventListener("submit", (event) => {
     event.preventDefault();
-    act();
+    act(event.submitter ?? action.querySelector("button"));
   });
   if ("acts" in action.dataset && document.prerendering) {
     // A prerendered page must not act before the person opens it.
-    document.addEventListener("prerenderingchange", act, { once: true });
+    document.addEventListener("prerenderingchange", () => act(firstButton), { once: true });
   } else if ("acts" in action.dataset) {
-    act();
+    act(firstButton);
   }
 }
