@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,8 +19,8 @@ import traitlets
 from ipywidgets.widgets.widget_box import VBox
 
 from jupyter_pdflow.client import run_path
-from jupyter_pdflow.exceptions import ApiError, BadRequestError, PDFlowError
-from jupyter_pdflow.formatting import (
+from jupyter_pdflow.exceptions import ApiError, BadRequestError, InvalidAnswerError, PDFlowError
+from jupyter_pdflow.fallbacks import (
     NO_RUNS,
     Fallback,
     run_fallback,
@@ -206,13 +206,21 @@ def handle_request(client: Client, method: object, args: object) -> dict[str, An
     Returns
     -------
     dict
-        ``{"result": …}``, or ``{"error": {"message", "reason", "status"}}``.
+        ``{"result": …}``, or ``{"error": {"message", "reason", "status", "errors"}}``; the last are
+        those of the fields of an invalid answer.
     """
     try:
         return {"result": _send(client, method, args)}
     except PDFlowError as error:
         status = error.status if isinstance(error, ApiError | BadRequestError) else NO_ANSWER
-        return {"error": {"message": str(error), "reason": error.reason, "status": status}}
+        errors = _field_errors(error.errors if isinstance(error, ApiError) else ())
+        told = {"message": str(error), "reason": error.reason, "status": status}
+        return {"error": {**told, "errors": errors}}
+
+
+def _field_errors(errors: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return what is wrong with the fields of an answer, as the API says it."""
+    return [{"field": field, "message": message} for field, message in errors]
 
 
 def _send(client: Client, method: object, args: object) -> Any:
@@ -245,6 +253,9 @@ _STYLE = f"""<style>
   gap: 0.4em;
 }}
 .{_NOTICE_CLASS} p {{ margin: 0 0 0.3em; line-height: 1.5; }}
+.{_NOTICE_CLASS} a {{ color: var(--jp-content-link-color, revert); text-decoration: underline; }}
+.{_NOTICE_CLASS} :is(th, td) {{ padding: 0 0.8em 0 0; line-height: 1.5; }}
+.{_NOTICE_CLASS} .jp-PDFlow {{ margin: 0 2px 0.3em; background: none; }}
 .{_NOTICE_CLASS} :is(button, textarea):focus-visible {{
   outline: 2px solid var(--jp-brand-color1, #1976d2);
   outline-offset: 1px;
@@ -273,17 +284,69 @@ class FallbackBox(VBox):
         return {**bundle, "text/plain": self.text, "text/html": self.html}
 
 
+class AnswerForm(anywidget.AnyWidget):
+    """The fields of a form, drawn as in the views of runs.
+
+    Each change in the browser comes as a message ``{method: "answer", args: [answer, problems]}``.
+    Messages arrive in the order of what a person does; changes of traits can arrive later than the
+    click of a button.
+
+    Parameters
+    ----------
+    form : dict
+        The JSON Schema of the answer.
+
+    Attributes
+    ----------
+    answer : dict
+        What is entered; empty inputs are left out.
+    problems : list of dict
+        The inputs that the browser can't read: ``{"field", "message"}``.
+    """
+
+    view = traitlets.Dict().tag(sync=True)
+    form = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, form: dict[str, Any]) -> None:
+        # Before `super().__init__`, where anywidget reads them.
+        self._esm = _read_static("widget.js") or NOT_BUILT_MODULE
+        self._css = _read_static("widget.css")
+        self.answer: dict[str, Any] = {}
+        self.problems: list[dict[str, str]] = []
+        super().__init__(view={"kind": "form"}, form=form)
+        self.on_msg(self._on_message)
+
+    def show_errors(self, errors: list[dict[str, str]]) -> None:
+        """Show what is wrong with the answer at its fields: ``{"field", "message"}`` each."""
+        self.send({"id": "errors", "errors": errors})
+
+    def _on_message(self, _widget: object, message: Any, _buffers: object) -> None:
+        match message:
+            case {"method": "answer", "args": [dict(answer), list(problems)]}:
+                self.answer, self.problems = answer, problems
+
+
 class Notice(FallbackBox):
     """The notice that a step would have paused, with buttons to decide the pause.
+
+    A callback that raises `InvalidAnswerError` leaves the buttons as they are, and its errors are
+    shown at the fields of the form.
 
     Parameters
     ----------
     text : str
         What production would do, in a sentence.
     resumed : callable
-        Called with the JSON value of the field, for *as if resumed with*.
+        Called with the answer for *as if resumed with*: that of the form, or the JSON value of the
+        field.
     timed_out, canceled : callable
         Called for *as if the time ran out* and *as if canceled*.
+    rejected : callable, optional
+        Called for *as if rejected*; without it there is no such button.
+    form : dict, optional
+        The JSON Schema of the answer.
+    message_html : str, optional
+        What is asked, as HTML that is safe to show.
     """
 
     def __init__(
@@ -293,27 +356,27 @@ class Notice(FallbackBox):
         resumed: Callable[[Any], object],
         timed_out: Callable[[], object],
         canceled: Callable[[], object],
+        rejected: Callable[[], object] | None = None,
+        form: dict[str, Any] | None = None,
+        message_html: str | None = None,
     ) -> None:
-        self.data = ui.Textarea(
-            description="JSON",
-            placeholder='{"approved": true}, or nothing',
-            rows=1,
-            style={"description_width": "initial"},
-            layout={"width": "28em", "max_width": "100%"},
-        )
-        self.buttons = [
-            _button("as if resumed with", lambda: self._resume(resumed), "primary"),
-            _button("as if the time ran out", lambda: self._press(timed_out)),
-            _button("as if canceled", lambda: self._press(canceled)),
+        self.form = None if form is None else AnswerForm(form)
+        self.data = _json_field()
+        resume = _button("as if resumed with", lambda: self._resume(resumed), "primary")
+        others = [
+            *([] if rejected is None else [self._pressing("as if rejected", rejected)]),
+            self._pressing("as if the time ran out", timed_out),
+            self._pressing("as if canceled", canceled),
         ]
+        self.buttons = [resume, *others]
         self.status = ui.HTML(layout={"display": "none"})
         self.output = ui.Output()
-        resume, expire, cancel = self.buttons
+        head = f"{_STYLE}<p><b>{escape(NOTICE)}</b></p><p>{escape(text)}</p>"
+        rows = [_row(resume, self.data), _row(*others)]
         super().__init__(
             [
-                ui.HTML(f"{_STYLE}<p><b>{escape(NOTICE)}</b></p><p>{escape(text)}</p>"),
-                _row(resume, self.data),
-                _row(expire, cancel),
+                ui.HTML(f"{head}{_message(message_html)}"),
+                *(rows if self.form is None else [self.form, _row(*self.buttons)]),
                 self.status,
                 self.output,
             ],
@@ -332,7 +395,19 @@ class Notice(FallbackBox):
         # Assigned as a whole: the trait sends no change of a tuple's contents.
         self.output.outputs = (*self.output.outputs, output)
 
+    def _pressing(self, description: str, action: Callable[[], object]) -> Any:
+        return _button(description, lambda: self._press(action))
+
     def _resume(self, resumed: Callable[[Any], object]) -> None:
+        if self.form is None:
+            self._resume_with_json(resumed)
+        elif self.form.problems:
+            self._refuse("Correct the marked fields.", self.form.problems)
+        else:
+            answer = self.form.answer
+            self._press(lambda: resumed(answer))
+
+    def _resume_with_json(self, resumed: Callable[[Any], object]) -> None:
         text = self.data.value.strip()
         try:
             data = json.loads(text) if text else None
@@ -345,7 +420,42 @@ class Notice(FallbackBox):
     def _press(self, action: Callable[[], object]) -> None:
         for button in self.buttons:
             button.disabled = True
-        action()
+        try:
+            action()
+        except InvalidAnswerError as error:
+            for button in self.buttons:
+                button.disabled = False
+            self._refuse(_joined(error), _field_errors(error.errors))
+
+    def _refuse(self, message: str, errors: list[dict[str, str]]) -> None:
+        self.show_status(message)
+        if self.form is not None:
+            self.form.show_errors(errors)
+
+
+def _joined(error: InvalidAnswerError) -> str:
+    """Return what is wrong with an answer, all of it: a front end may not show it at the fields."""
+    problems = [f"{field}: {message}" if field else message for field, message in error.errors]
+    return f"The answer is not valid. {' '.join(problems)}"
+
+
+def _message(html: str | None) -> str:
+    """Return a message as HTML whose links don't replace the page of the notebook."""
+    if html is None:
+        return ""
+    # What Markdown was made into has no other "<a ": texts and attributes are escaped.
+    in_new_tab = html.replace("<a ", '<a target="_blank" ')
+    return f"<div>{in_new_tab}</div>"
+
+
+def _json_field() -> Any:
+    return ui.Textarea(
+        description="JSON",
+        placeholder='{"approved": true}, or nothing',
+        rows=1,
+        style={"description_width": "initial"},
+        layout={"width": "28em", "max_width": "100%"},
+    )
 
 
 def _button(description: str, action: Callable[[], object], style: str = "") -> Any:

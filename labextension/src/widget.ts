@@ -1,7 +1,9 @@
 /** The notebook widget: an ES module for anywidget. */
 import { RunView } from './core/run-view';
 import { RunsView } from './core/runs-view';
+import { renderAnswerForm } from './widget/answer-form';
 import type { WidgetModel } from './widget/kernel-channel';
+import { keepOwnKeys } from './widget/own-keys';
 import { settledReporter } from './widget/settled-reporter';
 import type { ViewSpec } from './widget/widget-host';
 import { chooseHost, withSettledCallback } from './widget/widget-host';
@@ -15,6 +17,16 @@ interface RenderProps {
 /** Render the widget. Returns a function that removes it. */
 async function render({ model, el }: RenderProps): Promise<() => void> {
   const spec = model.get('view') as ViewSpec;
+  const remove =
+    spec.kind === 'form' ? renderAnswerForm(model, el) : await renderRuns({ model, el }, spec);
+  const releaseKeys = keepOwnKeys(el);
+  return () => {
+    releaseKeys();
+    remove();
+  };
+}
+
+async function renderRuns({ model, el }: RenderProps, spec: ViewSpec): Promise<() => void> {
   const connection = await chooseHost(model, spec);
   const { host } = connection;
   const reporter = settledReporter(model, el);

@@ -18,9 +18,9 @@ DIRTY = ".lm-TabBar-tab.jp-mod-dirty"
 NEWS = "@jupyterlab/apputils-extension:announcements"
 
 
-def lab_server(folder: Path, *args: str) -> JupyterServer:
+def lab_server(folder: Path, *args: str, env: dict[str, str] | None = None) -> JupyterServer:
     """Make a server whose JupyterLab asks nothing about news."""
-    server = JupyterServer(folder, args, lab=True)
+    server = JupyterServer(folder, args, lab=True, env=env)
     config = folder / "home" / "config" / "labconfig"
     config.mkdir(parents=True)
     (config / "page_config.json").write_text(json.dumps({"disabledExtensions": {NEWS: True}}))

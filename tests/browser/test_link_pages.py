@@ -86,6 +86,7 @@ def test_opening_a_link_is_enough(server: JupyterServer, page: Page) -> None:
     expect(heading(page)).to_have_text("Resumed")
     expect(status(page)).to_contain_text(RESUMED)
     expect(page).to_have_title("Resumed: workflow “approval” continues from step “ask”.")
+    expect(status(page).get_by_role("definition")).to_have_text("me")
     expect(page.get_by_role("button")).to_have_count(0)
     request = told(server, run)
     assert request["method"] == "POST"
@@ -149,8 +150,10 @@ def test_without_scripts_the_button_acts(server: JupyterServer, page_without_scr
     page.goto(run["pause"]["resume_url"] + "?who=me")
     expect(status(page)).to_contain_text("Workflow “approval” waits at step “ask”.")
     assert is_still(server, run)
-    page.get_by_role("button", name="Resume the workflow").click()
+    expect(page.get_by_role("definition")).to_have_text("me")
+    page.get_by_role("button", name="Send “me”").click()
     expect(status(page)).to_contain_text(RESUMED)
+    expect(status(page).get_by_role("definition")).to_have_text("me")
     expect(page.locator("time")).to_contain_text("UTC")
     request = told(server, run)
     assert request["query"] == request["body"] == {"who": "me"}

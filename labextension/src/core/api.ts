@@ -47,6 +47,18 @@ export interface components {
       /** @description Exports by name, including `$return_value` and `$resume_data`. */
       exports: Record<string, unknown>;
     };
+    /** @description By whom, and by what, a pause was decided. */
+    Decider: {
+      /** @description The person, if known. */
+      name: string | null;
+      /** @description The way by which the decision came. */
+      via: components['schemas']['Via'];
+      /** @description Whether the person was signed in with that name. */
+      verified: boolean;
+      at: components['schemas']['Time'];
+      /** @description What the person has added. */
+      note: string | null;
+    };
     /** @description What a paused run waits for. */
     Pause: {
       kind: components['schemas']['PauseKind'];
@@ -67,6 +79,19 @@ export interface components {
       required: number;
       /** @description The approvers who have not answered yet. */
       waiting_for: string[];
+      /** @description The message as HTML that is safe to show. */
+      message_html: string | null;
+      /**
+       * @description Whether a rejection ends the run, or lets it continue.
+       * @enum {unknown}
+       */
+      on_reject: 'cancel' | 'resume';
+      /** @description Who has approved so far. */
+      approvals: components['schemas']['Decider'][];
+      /** @description Why an approver's email can't be sent, by address. */
+      undelivered: {
+        [key: string]: string;
+      };
       /**
        * Format: uri
        * @description Null for users who may not execute, and if the pause has no links.
@@ -77,18 +102,6 @@ export interface components {
        * @description Null for users who may not execute, and if the pause has no links.
        */
       cancel_url: string | null;
-    };
-    /** @description By whom, and by what, a pause was decided. */
-    Decider: {
-      /** @description The person, if known. */
-      name: string | null;
-      /** @description The way by which the decision came. */
-      via: components['schemas']['Via'];
-      /** @description Whether the person was signed in with that name. */
-      verified: boolean;
-      at: components['schemas']['Time'];
-      /** @description What the person has added. */
-      note: string | null;
     };
     /** @description How a pause of a run was decided. */
     Decision: {
@@ -287,10 +300,31 @@ export interface components {
       /** @description A name for programs, such as `not_found`. */
       reason: string;
     };
+    /** @description What is wrong with one field of an answer. */
+    FieldError: {
+      /** @description The name of the field; empty for the whole answer. */
+      field: string;
+      message: string;
+    };
+    /** @description An answer that does not match the form of its pause, which stays. */
+    AnswerError: {
+      /** @description A message for people. */
+      message: string;
+      /** @description A name for programs, such as `not_found`. */
+      reason: string;
+      errors: components['schemas']['FieldError'][];
+    };
+    /** @description An approval that is counted, while more are required. */
+    Counted: {
+      /** @enum {unknown} */
+      status: 'counted';
+      /** @description How many more have to approve. */
+      missing: number;
+    };
     /** @description What a link did. */
     Acted: {
       /** @enum {unknown} */
-      status: 'accepted' | 'canceled' | 'resumed' | 'test';
+      status: 'accepted' | 'canceled' | 'rejected' | 'resumed' | 'test';
       workflow: string | null;
       step: string | null;
       /**
@@ -310,6 +344,31 @@ export interface components {
       decided_at: components['schemas']['Time'];
       workflow: string;
       step: string;
+    };
+    /** @description A pause that waits for the person who asks. */
+    InboxItem: {
+      run_id: string;
+      /** @description The name of the workflow. */
+      workflow: string;
+      step: string;
+      title: string | null;
+      /** @description What is asked, as Markdown. */
+      message: string | null;
+      /** @description The message as HTML that is safe to show. */
+      message_html: string | null;
+      /** @description The JSON Schema of the answer. */
+      form: Record<string, unknown> | null;
+      since: components['schemas']['Time'];
+      deadline: components['schemas']['Time'];
+      on_timeout: components['schemas']['OnTimeout'];
+      approvers: string[];
+      required: number;
+      /** @description Who has approved so far. */
+      decided: components['schemas']['Decider'][];
+      /** @description Why an approver's email can't be sent, by address. */
+      undelivered: {
+        [key: string]: string;
+      };
     };
     /** @description The body of a request to deploy a notebook. */
     DeployBody: {
@@ -336,6 +395,36 @@ export interface components {
        * @default null
        */
       data?: unknown;
+      /**
+       * @description What the person adds.
+       * @default null
+       */
+      note?: string | null;
+      /**
+       * Format: date-time
+       * @description The `since` of the pause that is meant. A later pause is not decided then (409).
+       * @default null
+       */
+      since?: string | null;
+      /**
+       * @description Whether a program, a person in Jupyter or the command line sends the request.
+       * @default api
+       */
+      by?: components['schemas']['Caller'];
+    };
+    /** @description The body of a request to reject what a run asks. */
+    RejectBody: {
+      /**
+       * @description What the person adds.
+       * @default null
+       */
+      note?: string | null;
+      /**
+       * Format: date-time
+       * @description The `since` of the pause that is meant. A later pause is not decided then (409).
+       * @default null
+       */
+      since?: string | null;
       /**
        * @description Whether a program, a person in Jupyter or the command line sends the request.
        * @default api
@@ -369,7 +458,15 @@ export interface components {
     Actor: 'api' | 'button' | 'cli' | 'link' | 'timer';
     /** @enum {string} */
     Resolution:
-      'canceled' | 'exited' | 'failed' | 'not_paused' | 'resumed' | 'succeeded' | 'timed_out';
+      | 'approved'
+      | 'canceled'
+      | 'exited'
+      | 'failed'
+      | 'not_paused'
+      | 'rejected'
+      | 'resumed'
+      | 'succeeded'
+      | 'timed_out';
     /** @enum {string} */
     Via: 'api' | 'cli' | 'jupyter' | 'link' | 'timer';
     /** @enum {string} */

@@ -1,11 +1,21 @@
+import { asks, isCounted } from './decisions';
 import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
 import { confirmationForm, labeledField } from './form';
 import { actionErrorMessage, formatCount } from './formatting';
 import type { Host } from './host';
+import { ApiError } from './host';
 import { PayloadField } from './payload';
 import type { Run, RunItem } from './types';
 
 type ActionName = 'cancel' | 'resume';
+
+/** What an action has done to several runs. */
+interface Outcome {
+  done: number;
+  /** Number of runs that have counted an approval, and wait for more. */
+  counted: number;
+  failures: [RunItem, string][];
+}
 
 /** Maximum number of requests at the same time. */
 const CONCURRENCY = 4;
@@ -116,8 +126,13 @@ export class BulkActions {
       skipped > 0
         ? ` ${formatCount(skipped, 'selected run')} ${skipped === 1 ? 'is' : 'are'} not paused and will be skipped.`
         : '';
+    const asking = action === 'resume' ? runs.filter(run => asks(run.pause)).length : 0;
+    const approves =
+      asking > 0
+        ? ` ${asking} of them ${asking === 1 ? 'asks' : 'ask'} for an approval: yours.`
+        : '';
     const label = `${action === 'resume' ? 'Resume' : 'Cancel'} ${formatCount(runs.length, 'run')}`;
-    setText(this.prompt, `${label}? ${effect}${others}`);
+    setText(this.prompt, `${label}? ${effect}${approves}${others}`);
     setText(this.confirm, label);
     this.confirm.classList.toggle('jp-PDFlow-danger', action === 'cancel');
     this.confirm.classList.toggle('jp-PDFlow-primary', action === 'resume');
@@ -140,21 +155,21 @@ export class BulkActions {
     const data = checked.ok ? checked.value : null;
     const reason = this.reason.value.trim() || null;
     const queue = [...this.applicableRuns(action)];
-    const failures: [RunItem, string][] = [];
-    const count = queue.length;
+    const outcome: Outcome = { done: 0, counted: 0, failures: [] };
     this.busy = true;
     this.result.replaceChildren('Sending…');
     const worker = async (): Promise<void> => {
       for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
         try {
           const { id } = run;
-          this.onRun(
+          const updated =
             action === 'resume'
-              ? await this.host.resume(id, data)
-              : await this.host.cancel(id, reason)
-          );
+              ? await this.host.resume(id, data, null, run.pause?.since)
+              : await this.host.cancel(id, reason);
+          outcome[isCounted(run, updated) ? 'counted' : 'done'] += 1;
+          this.onRun(updated);
         } catch (error) {
-          failures.push([run, actionErrorMessage(error)]);
+          outcome.failures.push([run, refusalText(error)]);
         }
       }
     };
@@ -163,16 +178,21 @@ export class BulkActions {
     this.action = null;
     this.payload.clear();
     this.reason.value = '';
-    this.showResult(action, count - failures.length, failures);
+    this.showResult(action, outcome);
     this.onClear();
   }
 
-  private showResult(action: ActionName, done: number, failures: [RunItem, string][]): void {
-    const summary = `${formatCount(done, 'run')} ${action === 'resume' ? 'resumed' : 'canceled'}.`;
+  private showResult(action: ActionName, { done, counted, failures }: Outcome): void {
+    const summary = [
+      `${formatCount(done, 'run')} ${action === 'resume' ? 'resumed' : 'canceled'}.`
+    ];
+    if (counted > 0) {
+      summary.push(`${formatCount(counted, 'approval')} counted; more have to approve.`);
+    }
     const items = failures.map(([run, message]) =>
-      el('li', {}, `${run.workflow_name}, run ${run.id}: ${message}`)
+      el('li', {}, `${run.title ?? run.workflow_name}, run ${run.id}: ${message}`)
     );
-    const parts: Node[] = [el('p', {}, summary)];
+    const parts: Node[] = [el('p', {}, summary.join(' '))];
     if (items.length > 0) {
       parts.push(
         el('p', {}, `Failed for ${formatCount(items.length, 'run')}:`),
@@ -183,4 +203,13 @@ export class BulkActions {
     this.result.dataset.kind = items.length > 0 ? 'error' : 'success';
     this.result.focus({ preventScroll: true });
   }
+}
+
+/** Return why a run has refused an action, with what is wrong with the fields of an answer. */
+function refusalText(error: unknown): string {
+  const errors = error instanceof ApiError ? error.errors : [];
+  const fields = errors.map(({ field, message }) =>
+    field === '' ? message : `${field}: ${message}`
+  );
+  return [actionErrorMessage(error), ...fields].join(' ');
 }

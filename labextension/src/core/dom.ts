@@ -7,6 +7,8 @@ export type Child = Node | string | null | undefined | false;
 export type Attributes = Record<string, string | number | boolean | null | undefined>;
 
 const PREFIX = 'jp-PDFlow-';
+/** Differs between the copies of this module in a page: the panel has one, and each widget. */
+const COPY = Math.random().toString(36).slice(2, 10);
 let lastId = 0;
 
 /** Return class names with their prefix: `cls('row', 'open')` is `jp-PDFlow-row jp-PDFlow-open`. */
@@ -17,7 +19,7 @@ export function cls(...names: string[]): string {
 /** Return an id that no other element of the page has. */
 export function uniqueId(): string {
   lastId += 1;
-  return `${PREFIX}${lastId}`;
+  return `${PREFIX}${COPY}-${lastId}`;
 }
 
 /**

@@ -32,14 +32,14 @@ export function matchesFilter(run: RunItem, filter: Filter): boolean {
   return status === '' || (status === 'waiting' ? isWaiting(run) : run.status === status);
 }
 
-/** Return whether a run's workflow, id, step, error and reason contain all words of a text. */
+/** Return whether a run's title, workflow, id, step, error and reason contain a text's words. */
 export function matchesSearch(run: RunItem, text: string): boolean {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) {
     return true;
   }
-  const { workflow_name, id, error, reason } = run;
-  const fields = [workflow_name, id, currentStep(run), error?.message, reason];
+  const { title, workflow_name, id, error, reason } = run;
+  const fields = [title, workflow_name, id, currentStep(run), error?.message, reason];
   const haystack = fields.filter(Boolean).join('\n').toLowerCase();
   return words.every(word => haystack.includes(word));
 }
@@ -66,7 +66,7 @@ export class FilterBar {
       type: 'search',
       id: uniqueId(),
       placeholder: 'Search runs',
-      'aria-label': 'Search by workflow, run, step or error',
+      'aria-label': 'Search by title, workflow, run, step or error',
       autocomplete: 'off',
       spellcheck: 'false'
     });

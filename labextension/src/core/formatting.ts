@@ -108,10 +108,16 @@ export function readErrorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Return the message for a failed request to resume or cancel. */
+/** Reasons whose messages say all that a person needs to know. */
+const PLAIN_REASONS = ['already_answered', 'approvers_only'];
+
+/** Return the message for a failed request to resume, approve, reject or cancel. */
 export function actionErrorMessage(error: unknown): string {
   if (!(error instanceof ApiError)) {
     return readErrorMessage(error);
+  }
+  if (PLAIN_REASONS.includes(error.reason) && error.message) {
+    return error.message;
   }
   switch (error.status) {
     case 0:

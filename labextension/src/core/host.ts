@@ -1,4 +1,4 @@
-import type { Health, Output, Run, RunChange, RunFile, RunItem } from './types';
+import type { FieldError, Health, Output, Run, RunChange, RunFile, RunItem } from './types';
 
 /** Which runs to list. Without a status or a workflow, runs are not filtered by it. */
 export interface RunQuery {
@@ -24,8 +24,16 @@ export interface Host {
   files(id: string): Promise<RunFile[]>;
   /** Return the state of the server and its workers. */
   health(): Promise<Health>;
-  /** Resume a paused run and return it. Rejects with an {@link ApiError}. */
-  resume(id: string, data: unknown): Promise<Run>;
+  /**
+   * Resume, or approve, a paused run and return it. Rejects with an {@link ApiError}.
+   *
+   * The run stays paused if the approval is counted and more are required.
+   *
+   * @param since - when the pause began that the person has seen; no later one is decided
+   */
+  resume(id: string, data: unknown, note?: string | null, since?: string): Promise<Run>;
+  /** Reject what a paused run asks, and return the run; as {@link Host.resume}. */
+  reject(id: string, note: string | null, since?: string): Promise<Run>;
   /** Cancel a run and return it. Rejects with an {@link ApiError}. */
   cancel(id: string, reason: string | null): Promise<Run>;
   /**
@@ -48,11 +56,13 @@ export class ApiError extends Error {
    * @param message - one sentence for the user
    * @param reason - the machine-readable reason, such as `not_found`
    * @param status - the HTTP status, or 0 if there was no response
+   * @param errors - what is wrong with the fields of an answer
    */
   constructor(
     message: string,
     readonly reason: string,
-    readonly status: number
+    readonly status: number,
+    readonly errors: readonly FieldError[] = []
   ) {
     super(message);
     this.name = 'ApiError';

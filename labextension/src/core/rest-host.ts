@@ -1,7 +1,7 @@
 import type { ChangeListener, Host, RunQuery } from './host';
 import { ApiError } from './host';
 import { joinLines, joinOutputText } from './multiline';
-import type { Health, Output, Run, RunFile, RunItem } from './types';
+import type { FieldError, Health, Output, Run, RunFile, RunItem } from './types';
 
 /** Sends a request, as `fetch` does, with the server's credentials and XSRF token. */
 export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
@@ -72,8 +72,14 @@ export class RestHost implements Host {
   }
 
   /** {@inheritDoc Host.resume} */
-  resume(id: string, data: unknown): Promise<Run> {
-    return this.call<Run>(path(id, 'resume'), { data: data ?? null, by: 'button' });
+  resume(id: string, data: unknown, note: string | null = null, since?: string): Promise<Run> {
+    const body = { data: data ?? null, ...(note !== null && { note }), since, by: 'button' };
+    return this.call<Run>(path(id, 'resume'), body);
+  }
+
+  /** {@inheritDoc Host.reject} */
+  reject(id: string, note: string | null, since?: string): Promise<Run> {
+    return this.call<Run>(path(id, 'reject'), { note, since, by: 'button' });
   }
 
   /** {@inheritDoc Host.cancel} */
@@ -159,11 +165,17 @@ async function readJson(response: Response): Promise<unknown> {
 }
 
 function toApiError(response: Response, content: unknown): ApiError {
-  const { message, reason } = (content ?? {}) as { message?: unknown; reason?: unknown };
+  const { message, reason, errors } = (content ?? {}) as Record<string, unknown>;
   const { status, statusText } = response;
   return new ApiError(
     typeof message === 'string' ? message : `The server answered ${status} ${statusText}`.trim(),
     typeof reason === 'string' ? reason : 'error',
-    status
+    status,
+    Array.isArray(errors) ? errors.filter(isFieldError) : []
   );
+}
+
+function isFieldError(value: unknown): value is FieldError {
+  const { field, message } = (value ?? {}) as Partial<FieldError>;
+  return typeof field === 'string' && typeof message === 'string';
 }

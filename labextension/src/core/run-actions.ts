@@ -1,27 +1,34 @@
-import { button, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
+import { AnswerBox, CORRECT } from './answer-box';
+import { asks, isCounted, isSamePause, missingText } from './decisions';
+import { button, cls, el, hasFocus, hasVisibleFocus, setText, setVisible, uniqueId } from './dom';
 import { confirmationForm, labeledField } from './form';
 import { actionErrorMessage, hasEnded } from './formatting';
 import type { Host } from './host';
-import { PayloadField } from './payload';
-import type { Run } from './types';
+import { ApiError } from './host';
+import type { Pause, Run } from './types';
 
 /**
- * The Resume and Cancel buttons of one run, and the result of the last action.
+ * What a person can do with one run: approve, reject, resume and cancel it, with an answer and a
+ * note; and the result of the last action.
  *
  * The element stays in the page while the run changes, so that input is not lost.
  */
 export class RunActions {
   readonly node: HTMLElement;
+  private readonly answer: AnswerBox;
   private readonly resumeButton: HTMLButtonElement;
-  private readonly payload: PayloadField;
+  private readonly rejectButton: HTMLButtonElement;
   private readonly cancelButton: HTMLButtonElement;
   private readonly cancelForm: HTMLElement;
   private readonly reason: HTMLInputElement;
   private readonly result: HTMLElement;
   private readonly warning: HTMLElement;
   private run: Run | null = null;
+  /** The newest pause of the run. */
+  private pause: Pause | null = null;
   private busy = false;
-  private valid = true;
+  /** What the last action has done, or an empty text. */
+  private done = '';
 
   /**
    * @param host - performs the actions
@@ -31,14 +38,13 @@ export class RunActions {
     private readonly host: Host,
     private readonly onDone: (run: Run | null) => void
   ) {
-    this.payload = new PayloadField('Data for the step', ok => {
-      this.valid = ok;
-      this.updateButtons();
-    });
     this.resumeButton = button('Resume', () => void this.resume(), { class: 'button primary' });
+    this.rejectButton = button('Reject', () => void this.reject(), { class: 'button danger' });
     this.cancelButton = button('Cancel…', () => this.showCancelForm(true), {
       'aria-expanded': 'false'
     });
+    // The button stays enabled during a request, to keep the focus.
+    this.answer = new AnswerBox(isValid => (this.resumeButton.disabled = !isValid));
     this.reason = el('input', { type: 'text', id: uniqueId(), autocomplete: 'off' });
     this.cancelForm = this.makeCancelForm();
     this.warning = el('p', { class: 'warning', role: 'status', hidden: true });
@@ -47,8 +53,8 @@ export class RunActions {
       'div',
       { class: 'actions' },
       this.warning,
-      this.payload.node,
-      el('div', { class: 'buttons' }, this.resumeButton, this.cancelButton),
+      this.answer.node,
+      el('div', { class: 'buttons' }, this.resumeButton, this.rejectButton, this.cancelButton),
       this.cancelForm,
       this.result
     );
@@ -57,29 +63,38 @@ export class RunActions {
 
   /** Show the actions that the run allows, or none for null. */
   update(run: Run | null): void {
-    const hasInput = this.payload.text !== '' || hasFocus(this.payload.node);
-    const hasNewPause =
-      hasInput && this.run !== null && run !== null && pauseKey(run) !== pauseKey(this.run);
-    if (hasNewPause && run.pause !== null) {
-      setText(
-        this.warning,
-        `The run now waits at step ${run.pause.step}. Your data goes to that step.`
-      );
+    const hadFocus = hasFocus(this.node);
+    const pause = run?.pause ?? null;
+    const isNext = pause !== null && this.pause !== null && !isSamePause(pause, this.pause);
+    const warning = this.answer.update(pause, run?.id ?? '');
+    if (warning !== '') {
+      setText(this.warning, warning);
       setVisible(this.warning, true);
     }
-    const hadFocus = hasFocus(this.node);
     const open = run !== null && !hasEnded(run);
-    setVisible(this.payload.node, run?.pause != null);
-    setVisible(this.resumeButton, run?.pause != null);
+    setVisible(this.resumeButton, pause !== null);
+    this.nameButtons(asks(pause));
     if (!open) {
       this.showCancelForm(false);
     }
     setVisible(this.cancelButton, open && this.cancelForm.hidden);
     this.run = run;
-    this.updateButtons();
-    if (hadFocus && !hasVisibleFocus(this.node)) {
-      this.moveFocusToResult(open);
+    this.pause = pause ?? this.pause;
+    if (isNext && this.done !== '') {
+      // Else the result seems to be about the new question.
+      this.showResult(`${this.done} The run now waits at step ${pause.step}.`, true);
     }
+    if (hadFocus && !hasVisibleFocus(this.node)) {
+      this.moveFocusToResult(run);
+    }
+  }
+
+  /** Name the buttons for a question, or for another pause. */
+  private nameButtons(isQuestion: boolean): void {
+    setText(this.resumeButton, isQuestion ? 'Approve' : 'Resume');
+    setVisible(this.rejectButton, isQuestion);
+    setText(this.cancelButton, isQuestion ? 'Cancel run…' : 'Cancel…');
+    this.cancelButton.className = cls(isQuestion ? 'link' : 'button');
   }
 
   private makeCancelForm(): HTMLElement {
@@ -113,59 +128,81 @@ export class RunActions {
   }
 
   private async resume(): Promise<void> {
-    const checked = this.payload.check();
     const { run } = this;
-    if (run === null || !checked.ok) {
+    const checked = this.answer.read();
+    if (run === null) {
       return;
     }
-    const sent = this.payload.text.trim() !== '';
-    await this.perform(async () => {
-      const updated = await this.host.resume(run.id, checked.value);
-      this.payload.clear();
-      this.showResult(sent ? 'Resumed, with your data.' : 'Resumed.', true);
-      return updated;
-    });
+    if (!checked.ok) {
+      this.showResult(checked.message, false);
+      return;
+    }
+    const { noteText: note, hasData } = this.answer;
+    await this.perform(
+      () => this.host.resume(run.id, checked.value, note, run.pause?.since),
+      updated => resumedText(run, updated, hasData)
+    );
+  }
+
+  private async reject(): Promise<void> {
+    const { run } = this;
+    if (run !== null) {
+      const { noteText: note } = this.answer;
+      await this.perform(() => this.host.reject(run.id, note, run.pause?.since), rejectedText);
+    }
   }
 
   private async cancel(): Promise<void> {
     const { run } = this;
-    if (run === null) {
-      return;
+    if (run !== null) {
+      await this.perform(
+        () => this.host.cancel(run.id, this.reason.value.trim() || null),
+        () => 'Canceled. No later step is executed.'
+      );
     }
-    await this.perform(async () => {
-      const updated = await this.host.cancel(run.id, this.reason.value.trim() || null);
-      this.reason.value = '';
-      this.showResult('Canceled. No later step is executed.', true);
-      return updated;
-    });
   }
 
-  private async perform(action: () => Promise<Run>): Promise<void> {
+  private async perform(action: () => Promise<Run>, describe: (run: Run) => string): Promise<void> {
     if (this.busy) {
       return;
     }
-    this.busy = true;
-    this.updateButtons();
+    this.setBusy(true);
     setVisible(this.warning, false);
+    this.done = '';
     this.showResult('Sending…', true);
     let updated: Run | null = null;
     try {
       updated = await action();
+      this.done = describe(updated);
+      this.showResult(this.done, true);
+      this.answer.clear();
+      this.reason.value = '';
       // The focused button is about to be hidden.
       this.result.focus({ preventScroll: true });
     } catch (error) {
-      this.showResult(actionErrorMessage(error), false);
+      this.showError(error);
     } finally {
-      this.busy = false;
-      this.updateButtons();
+      this.setBusy(false);
       this.onDone(updated);
     }
   }
 
+  /** Show why an action failed, at the fields of the answer if it is about them. */
+  private showError(error: unknown): void {
+    const errors = error instanceof ApiError ? error.errors : [];
+    if (errors.length === 0) {
+      this.showResult(actionErrorMessage(error), false);
+      return;
+    }
+    const others = this.answer.showErrors(errors);
+    const isMarked = others.length < errors.length;
+    this.showResult([...(isMarked ? [CORRECT] : []), ...others].join(' '), false);
+  }
+
   /** Move the focus from an element that was hidden to the result, and explain if it is empty. */
-  private moveFocusToResult(open: boolean): void {
+  private moveFocusToResult(run: Run | null): void {
     if (this.result.textContent === '') {
-      this.showResult(open ? 'The run is no longer paused.' : 'The run has ended.', true);
+      this.showResult(stateText(run), true);
     }
     this.result.focus({ preventScroll: true });
   }
@@ -175,15 +212,35 @@ export class RunActions {
     this.result.dataset.kind = isSuccess ? 'success' : 'error';
   }
 
-  /** Update the Resume button. It stays enabled during a request, to keep the focus. */
-  private updateButtons(): void {
-    this.resumeButton.disabled = !this.valid;
-    this.node.setAttribute('aria-busy', String(this.busy));
+  private setBusy(busy: boolean): void {
+    this.busy = busy;
+    this.node.setAttribute('aria-busy', String(busy));
   }
 }
 
-/** Return a key of the pause of a run, which differs between two pauses of the same run. */
-function pauseKey(run: Run): string {
-  const { pause } = run;
-  return pause === null ? '' : `${pause.step} ${pause.resume_url ?? pause.deadline}`;
+/** Return what a resume has done: an approval may only count, while more are required. */
+function resumedText(before: Run, after: Run, hasData: boolean): string {
+  if (isCounted(before, after)) {
+    return `Your approval is counted; ${missingText(after.pause)}.`;
+  }
+  if (asks(before.pause)) {
+    return 'Approved.';
+  }
+  return hasData ? 'Resumed, with your data.' : 'Resumed.';
+}
+
+function rejectedText(after: Run): string {
+  return after.status === 'canceled'
+    ? 'Rejected. No later step is executed.'
+    : 'Rejected. The run continues.';
+}
+
+/** Return why the elements that had the focus are hidden. */
+function stateText(run: Run | null): string {
+  if (run === null || hasEnded(run)) {
+    return 'The run has ended.';
+  }
+  return run.pause === null
+    ? 'The run is no longer paused.'
+    : `The run now waits at step ${run.pause.step}.`;
 }

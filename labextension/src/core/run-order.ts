@@ -14,6 +14,10 @@ const UNREAD = {
   approvers: [],
   required: 1,
   waiting_for: [],
+  message_html: null,
+  on_reject: 'cancel',
+  approvals: [],
+  undelivered: {},
   resume_url: null,
   cancel_url: null
 } satisfies Partial<Pause>;
@@ -49,8 +53,11 @@ export function byEnd(one: RunItem, other: RunItem): number {
 /** Return a run with a change applied, to show until the run is read. */
 export function applyChange(run: RunItem, change: RunChange): RunItem {
   const { pause_kind: kind, deadline, step, status, updated_at } = change;
-  const isPaused = kind !== null && deadline !== null;
-  const pause = isPaused ? { ...UNREAD, kind, deadline, step, since: updated_at } : null;
+  if (kind === null || deadline === null) {
+    return { ...run, status, pause: null, updated_at };
+  }
+  const known = run.pause?.step === step && run.pause.deadline === deadline ? run.pause : null;
+  const pause = known ?? { ...UNREAD, kind, deadline, step, since: updated_at };
   return { ...run, status, pause, updated_at };
 }
 

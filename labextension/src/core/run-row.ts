@@ -20,6 +20,7 @@ export class RunRow {
   private readonly badge = makeBadge('queued');
   private readonly workflow = el('span', { class: 'row-workflow' });
   private readonly step = el('span', { class: 'row-step' });
+  private readonly title = el('span', { class: 'row-title', hidden: true });
   private readonly since = el('span', {});
   private readonly time = el('time', {});
   private readonly due = el('span', { class: 'row-due' });
@@ -49,6 +50,7 @@ export class RunRow {
       this.badge,
       this.workflow,
       this.step,
+      this.title,
       el('span', { class: 'row-since' }, this.since, this.time),
       this.due,
       this.credits,
@@ -69,11 +71,14 @@ export class RunRow {
     this.node.toggleAttribute('data-paused', run.pause !== null);
     setText(this.workflow, run.workflow_name);
     setText(this.step, step === '' ? '' : `step ${step}`);
+    setText(this.title, run.title ?? '');
+    setVisible(this.title, run.title !== null);
     setText(this.since, ended ? 'ended ' : run.pause ? 'since ' : 'started ');
-    setTime(this.time, ended || run.pause ? run.updated_at : run.created_at);
+    setTime(this.time, run.pause?.since ?? (ended ? run.updated_at : run.created_at));
     setText(this.credits, formatCount(run.usage.credits, 'credit'));
     this.checkbox.disabled = ended;
-    this.checkbox.setAttribute('aria-label', `Select ${run.workflow_name}, run ${run.id}`);
+    const name = run.title === null ? run.workflow_name : `${run.title}, ${run.workflow_name}`;
+    this.checkbox.setAttribute('aria-label', `Select ${name}, run ${run.id}`);
     this.opener.title = `Run ${run.id}`;
     this.updateError(run);
     this.updateDue(run);

@@ -1,4 +1,5 @@
 import { makeBadge, setBadge } from './badge';
+import { decisionsView } from './decisions';
 import { el, setText, setVisible } from './dom';
 import { formatCount, hasEnded, isWaiting } from './formatting';
 import type { Host } from './host';
@@ -11,7 +12,7 @@ import { errorView, outputsView, timeNode, treeView } from './view-parts';
 /** Width of the shortest bar, as a percentage. */
 const MIN_BAR_PERCENT = 2;
 
-/** One step of a run: its status, duration, error, exports and outputs. */
+/** One step of a run: its status, duration, decisions, error, exports and outputs. */
 export class StepView {
   readonly node: HTMLElement;
   private readonly badge = makeBadge('pending');
@@ -20,6 +21,7 @@ export class StepView {
   private readonly duration = el('span', { class: 'step-duration' });
   private readonly bar = el('span', { class: 'bar' });
   private readonly track = el('span', { class: 'track', 'aria-hidden': 'true' }, this.bar);
+  private readonly decisions = decisionsView();
   private readonly error = errorView();
   private readonly exports;
   private readonly outputs;
@@ -47,6 +49,7 @@ export class StepView {
         el('span', { class: 'step-facts' }, this.duration, this.reruns, this.started)
       ),
       this.track,
+      this.decisions.node,
       this.error.node,
       this.exportsHead,
       this.exports.node,
@@ -65,6 +68,8 @@ export class StepView {
     this.updateStarted(step);
     this.updateDuration(step);
     this.updateBar(step, run);
+    const decisions = run.decisions.filter(decision => decision.step === step.name);
+    this.decisions.update(decisions.length > 0 ? decisions : null);
     this.error.update(step.error);
     const hasExports = Object.keys(step.exports).length > 0;
     setVisible(this.exportsHead, hasExports);

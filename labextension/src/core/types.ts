@@ -31,6 +31,15 @@ export type Step = Schemas['Step'];
 /** The pause of a run. */
 export type Pause = Schemas['Pause'];
 
+/** Who has decided, and how. */
+export type Decider = Schemas['Decider'];
+
+/** How a pause was decided. */
+export type Decision = Schemas['Decision'];
+
+/** What is wrong with one field of an answer. */
+export type FieldError = Schemas['FieldError'];
+
 /** The usage of a run. */
 export type Usage = Schemas['Usage'];
 

@@ -1,5 +1,6 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
+import { asks } from '../core/decisions';
 import { errorMessage } from './api-client';
 import { promptJson } from './dialogs';
 import { saveExecutedNotebook } from './executed-notebook';
@@ -71,13 +72,20 @@ async function settleLatest(workflows: IWorkflows, act: SettleAction): Promise<v
   }
 }
 
-async function resume({ host }: IWorkflows, run: WaitingRun): Promise<string | null> {
+async function resume(workflows: IWorkflows, run: WaitingRun): Promise<string | null> {
+  const { host } = workflows;
+  const { pause } = await host.get(run.id);
+  if (asks(pause)) {
+    // The panel has the question and its form.
+    workflows.open(run.id);
+    return null;
+  }
   const label = 'Data for the next steps (JSON, optional)';
   const input = await promptJson(`Resume ${run.workflow} at step ${run.step}`, label, 'Resume');
   if (!input) {
     return null;
   }
-  await host.resume(run.id, input.value);
+  await host.resume(run.id, input.value, null, pause?.since);
   return `Resumed: ${run.workflow} continues from step ${run.step}.`;
 }
 
@@ -96,7 +104,8 @@ async function cancel({ host }: IWorkflows, run: WaitingRun): Promise<string | n
 }
 
 function runSuffix(run: WaitingRun | undefined): string {
-  return run ? ` (${run.workflow}, step ${run.step})` : '';
+  const title = run?.title ? `: ${run.title}` : '';
+  return run ? ` (${run.workflow}, step ${run.step}${title})` : '';
 }
 
 async function openExecutedNotebook(

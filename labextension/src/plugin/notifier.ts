@@ -1,4 +1,5 @@
 import { Notification } from '@jupyterlab/apputils';
+import { listNames } from '../core/decisions';
 import type { RunChange } from '../core/types';
 import type { IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
@@ -19,19 +20,21 @@ export class Notifier {
     workflows.waiting.waitEnded.connect((_, run) => this.dismiss(run.id));
     workflows.host.onChange(change => {
       if (change?.status === 'failed') {
-        this.notifyFailed(change);
+        void this.notifyFailed(change);
       }
     });
   }
 
   private notifyWaiting(run: WaitingRun): void {
     if (this.enabled) {
-      const message = `${run.workflow} waits for you at step ${run.step}.`;
+      const { title, workflow, step, approvers } = run;
+      const who = approvers.length === 0 ? 'you' : listNames(approvers, 'or');
+      const message = withTitle(title, `${workflow} waits for ${who} at step ${step}.`);
       this.notificationIds.set(run.id, Notification.info(message, this.options(run.id)));
     }
   }
 
-  private notifyFailed(change: RunChange): void {
+  private async notifyFailed(change: RunChange): Promise<void> {
     if (!this.enabled || this.failed.has(change.run_id)) {
       return;
     }
@@ -39,8 +42,13 @@ export class Notifier {
       this.failed.clear();
     }
     this.failed.add(change.run_id);
-    const message = `${change.workflow_name} failed at step ${change.step}.`;
-    Notification.error(message, this.options(change.run_id));
+    const { run_id: id, workflow_name: workflow, step } = change;
+    const title = await this.workflows.host.get(id).then(
+      run => run.title,
+      () => null
+    );
+    const message = withTitle(title, `${workflow} failed at step ${step}.`);
+    Notification.error(message, this.options(id));
   }
 
   private dismiss(runId: string): void {
@@ -58,4 +66,12 @@ export class Notifier {
       actions: [{ label: 'Open', caption: 'Open the run in the panel', callback }]
     };
   }
+}
+
+/** Return a message after a run's title, which may be a sentence of its own. */
+function withTitle(title: string | null, message: string): string {
+  if (title === null) {
+    return message;
+  }
+  return /[.:!?…]$/.test(title) ? `${title} ${message}` : `${title}: ${message}`;
 }

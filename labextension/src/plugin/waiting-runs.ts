@@ -7,6 +7,10 @@ export interface WaitingRun {
   id: string;
   workflow: string;
   step: string;
+  /** The run's title, or null if it has none or was not read. */
+  title: string | null;
+  /** Who is asked; empty for everyone. */
+  approvers: string[];
   /** When the pause ends without an action. Two executions of a step have different deadlines. */
   deadline: string | null;
 }
@@ -26,7 +30,7 @@ export class WaitingRuns {
   private requestId = 0;
 
   /** @param host - lists runs and sends their changes */
-  constructor(private readonly host: Pick<Host, 'list' | 'onChange'>) {
+  constructor(private readonly host: Pick<Host, 'get' | 'list' | 'onChange'>) {
     this.unsubscribe = host.onChange(change => {
       if (change) {
         this.apply(change);
@@ -57,7 +61,16 @@ export class WaitingRuns {
     return this._changed;
   }
 
-  /** Emitted when a run starts to wait, but not for the runs of the first read. */
+  /** The titles of the runs, or their workflows' names; those that were started last first. */
+  get titles(): string[] {
+    const ids = [...this.runs.keys()].sort().reverse();
+    return ids.map(id => this.runs.get(id)).map(run => run?.title ?? run?.workflow ?? '');
+  }
+
+  /**
+   * Emitted when a run starts to wait, once its title was read, but not for the runs of the first
+   * read.
+   */
   get waitStarted(): ISignal<this, WaitingRun> {
     return this._waitStarted;
   }
@@ -106,7 +119,9 @@ export class WaitingRuns {
       this.remove(run.id);
     }
     for (const run of found) {
-      this.add(run);
+      if (this.add(run) && this.isLoaded) {
+        this._waitStarted.emit(run);
+      }
     }
     this.isLoaded = true;
     this._changed.emit();
@@ -115,23 +130,40 @@ export class WaitingRuns {
   private apply(change: RunChange): void {
     if (change.status === 'paused' && change.pause_kind === 'suspend') {
       const { run_id: id, workflow_name: workflow, step, deadline } = change;
-      this.add({ id, workflow, step, deadline });
+      const run = { id, workflow, step, deadline, title: null, approvers: [] };
+      if (this.add(run) && this.isLoaded) {
+        void this.announce(run);
+      }
     } else if (!this.remove(change.run_id)) {
       return;
     }
     this._changed.emit();
   }
 
-  private add(run: WaitingRun): void {
-    const before = this.runs.get(run.id);
-    const isNew = before?.step !== run.step || !isSameTime(before.deadline, run.deadline);
-    if (before && isNew) {
-      this.remove(run.id);
+  /** Read what a change does not say about a run, and emit that the run waits. */
+  private async announce(run: WaitingRun): Promise<void> {
+    try {
+      Object.assign(run, detailsOf(await this.host.get(run.id)));
+    } catch {
+      // The run is announced without its title.
     }
-    this.runs.set(run.id, run);
-    if (isNew && this.isLoaded) {
+    if (this.runs.get(run.id) === run) {
       this._waitStarted.emit(run);
+      this._changed.emit();
     }
+  }
+
+  /** Add a run. Returns whether it waits in a pause that was not known. */
+  private add(run: WaitingRun): boolean {
+    const before = this.runs.get(run.id);
+    if (before?.step === run.step && isSameTime(before.deadline, run.deadline)) {
+      const { title, approvers } = run;
+      Object.assign(before, title === null ? {} : { title, approvers });
+      return false;
+    }
+    this.remove(run.id);
+    this.runs.set(run.id, run);
+    return true;
   }
 
   private remove(id: string): boolean {
@@ -145,16 +177,15 @@ export class WaitingRuns {
 }
 
 function toWaitingRun(run: RunItem): WaitingRun[] {
-  return run.pause?.kind === 'suspend'
-    ? [
-        {
-          id: run.id,
-          workflow: run.workflow_name,
-          step: run.pause.step,
-          deadline: run.pause.deadline
-        }
-      ]
-    : [];
+  if (run.pause?.kind !== 'suspend') {
+    return [];
+  }
+  const { id, workflow_name: workflow, pause } = run;
+  return [{ id, workflow, step: pause.step, deadline: pause.deadline, ...detailsOf(run) }];
+}
+
+function detailsOf({ title, pause }: RunItem): Pick<WaitingRun, 'approvers' | 'title'> {
+  return { title, approvers: pause?.approvers ?? [] };
 }
 
 function isSameTime(one: string | null, other: string | null): boolean {

@@ -2,6 +2,9 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import type { WaitingRuns } from './waiting-runs';
 
+/** Maximum number of titles in the tooltip. */
+const MAX_TITLES = 5;
+
 /** The status bar item with the number of waiting runs. A click opens the panel. */
 export class WaitingStatus extends Widget {
   private readonly button = document.createElement('button');
@@ -45,9 +48,15 @@ export class WaitingStatus extends Widget {
   }
 
   private draw(): void {
-    const { count } = this.waiting;
+    const { count, titles } = this.waiting;
     this.button.textContent = `${count} waiting`;
     const runs = count === '1' ? 'run waits' : 'runs wait';
-    this.button.title = `${count} workflow ${runs} for a person. Click to show the panel.`;
+    const shown = titles.slice(0, MAX_TITLES);
+    const more = titles.length > shown.length ? ['…'] : [];
+    this.button.title = [
+      `${count} workflow ${runs} for a person. Click to show the panel.`,
+      ...shown,
+      ...more
+    ].join('\n');
   }
 }

@@ -6,7 +6,7 @@ import type { ViewSpec } from './widget-host';
  * Reports to the kernel, once for each change, that the run is settled: paused or ended.
  *
  * The kernel then updates the output that the notebook saves. That draws the widget again, so the
- * report is delayed while the focus is in the widget.
+ * report is delayed while the focus is in the widget, and while it has input that is not sent.
  */
 class SettledReporter {
   private reported = '';
@@ -34,8 +34,11 @@ class SettledReporter {
   }
 
   private send(model: WidgetModel): void {
-    const hasFocus = [...this.elements].some(el => el.contains(el.ownerDocument.activeElement));
-    if (this.latest !== this.reported && !hasFocus) {
+    const isUsed = [...this.elements].some(
+      el =>
+        el.contains(el.ownerDocument.activeElement) || el.querySelector('[data-edited]') !== null
+    );
+    if (this.latest !== this.reported && !isUsed) {
       this.reported = this.latest;
       model.send({ method: 'settled' });
     }

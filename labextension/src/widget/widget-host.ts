@@ -9,7 +9,7 @@ import { eventsUrl, findPageServer, isSameServer, requestSender } from './page-s
 
 /** What a widget shows, as the kernel specifies it. */
 export interface ViewSpec {
-  kind: 'run' | 'runs' | 'step';
+  kind: 'form' | 'run' | 'runs' | 'step';
   run?: string;
   step?: string;
   workflow?: string | null;

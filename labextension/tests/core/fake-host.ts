@@ -1,6 +1,7 @@
 import type { ChangeListener, Host, RunQuery } from '../../src/core/host';
 import { ApiError } from '../../src/core/host';
 import type {
+  Decider,
   Health,
   Output,
   Pause,
@@ -25,9 +26,12 @@ export class FakeHost implements Host {
   state = makeHealth();
   /** The errors with which the calls of a method reject. */
   readonly errors: Partial<
-    Record<'cancel' | 'files' | 'get' | 'health' | 'list' | 'outputs' | 'resume', Error>
+    Record<'cancel' | 'files' | 'get' | 'health' | 'list' | 'outputs' | 'reject' | 'resume', Error>
   > = {};
+  /** The errors with which runs refuse to be resumed. */
+  readonly refusals = new Map<string, Error>();
   readonly sent: unknown[] = [];
+  readonly notes: (string | null)[] = [];
   openNotebook?: (id: string) => void;
   fileUrl?: (id: string, path: string) => string;
   renderOutputs?: (outputs: Output[], node: HTMLElement) => void;
@@ -70,14 +74,32 @@ export class FakeHost implements Host {
     return this.answer('health', '', () => this.state);
   }
 
-  resume(id: string, data: unknown): Promise<Run> {
+  resume(id: string, data: unknown, note: string | null = null): Promise<Run> {
     return this.answer('resume', id, () => {
       const run = this.find(id);
+      const refusal = this.refusals.get(id);
+      if (refusal) {
+        throw refusal;
+      }
       if (run.pause === null) {
         throw new ApiError('The run is not paused.', 'not_paused', 409);
       }
       this.sent.push(data);
+      this.notes.push(note);
+      const approvals = [...run.pause.approvals, makeDecider({ note })];
+      if (approvals.length < run.pause.required) {
+        return this.change({ ...run, pause: { ...run.pause, approvals } });
+      }
       return this.change({ ...run, status: 'running', pause: null });
+    });
+  }
+
+  reject(id: string, note: string | null): Promise<Run> {
+    return this.answer('reject', id, () => {
+      const run = this.find(id);
+      this.notes.push(note);
+      const status = run.pause?.on_reject === 'resume' ? 'running' : 'canceled';
+      return this.change({ ...run, status, pause: null });
     });
   }
 
@@ -185,9 +207,19 @@ export function makePause(kind: Pause['kind'], step: string, props: Partial<Paus
     approvers: [],
     required: 1,
     waiting_for: [],
+    message_html: null,
+    on_reject: 'cancel',
+    approvals: [],
+    undelivered: {},
     ...urls,
     ...props
   };
+}
+
+/** Return a person who has decided in JupyterLab. */
+export function makeDecider(props: Partial<Decider> = {}): Decider {
+  const at = '2026-11-22T11:20:00.000Z';
+  return { name: 'Ada', via: 'jupyter', verified: true, at, note: null, ...props };
 }
 
 /** Return the state of a server that executes its runs by itself. */

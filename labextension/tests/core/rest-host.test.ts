@@ -36,19 +36,24 @@ describe('RestHost', () => {
     expect(request.mock.calls[1]?.[0]).toBe('/user/ada/pdflow/api/runs');
   });
 
-  it('sends resume and cancel with the actor “button”', async () => {
+  it('sends resume, reject and cancel with the actor “button”', async () => {
     const { host, request } = hostWith(() => json(makeRun('1')));
     await host.resume('a/b', { ok: true });
     await host.resume('1', undefined);
     await host.cancel('1', 'no');
+    await host.resume('1', 2, 'fine', '2026-01-01T00:00:00.000Z');
+    await host.reject('1', 'too dear');
     const bodies = request.mock.calls.map(
       call => JSON.parse((call[1] as { body: string }).body) as unknown
     );
     expect(bodies).toEqual([
       { data: { ok: true }, by: 'button' },
       { data: null, by: 'button' },
-      { reason: 'no', by: 'button' }
+      { reason: 'no', by: 'button' },
+      { data: 2, note: 'fine', since: '2026-01-01T00:00:00.000Z', by: 'button' },
+      { note: 'too dear', by: 'button' }
     ]);
+    expect(request.mock.calls[4]?.[0]).toBe('/user/ada/pdflow/api/runs/1/reject');
     expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/a%2Fb/resume');
     expect(request.mock.calls[2]?.[1]).toMatchObject({ method: 'POST' });
   });
@@ -102,6 +107,13 @@ describe('RestHost', () => {
   it('rejects with the error of the server', async () => {
     const error = await rejection(() => json({ message: 'Too late.', reason: 'ended' }, 409));
     expect(error).toMatchObject({ message: 'Too late.', reason: 'ended', status: 409 });
+  });
+
+  it('rejects with what is wrong with the fields of an answer', async () => {
+    const errors = [{ field: 'amount', message: 'This is required.' }];
+    const body = { message: 'Not valid.', reason: 'invalid_answer', errors: [...errors, 7] };
+    expect((await rejection(() => json(body, 422))).errors).toEqual(errors);
+    expect((await rejection(() => json({ errors: 'odd' }, 422))).errors).toEqual([]);
   });
 
   it('rejects with the HTTP status for errors of a proxy', async () => {

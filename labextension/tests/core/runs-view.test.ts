@@ -74,9 +74,9 @@ describe('the list', () => {
 
   it('shows the state of each run', async () => {
     const failed = makeRun('r2', { status: 'failed', error: makeError('pay') });
-    await showRuns(new FakeHost(makeWaiting('r1'), failed));
+    await showRuns(new FakeHost(makeWaiting('r1', { title: 'Invoice 17' }), failed));
     expect(shownText(row('r1'))).toMatch(
-      /Waiting approve-invoice step ask since .* time runs out in 1 h 1 credit$/
+      /Waiting approve-invoice step ask Invoice 17 since .* time runs out in 1 h 1 credit$/
     );
     expect(shownText(row('r2'))).toMatch(/Failed .* step pay ended .* KeyError: no such customer$/);
   });
@@ -185,11 +185,13 @@ describe('filters, search and pages', () => {
     expect(ids()).toHaveLength(3);
   });
 
-  it('searches workflow, run, step and error', async () => {
+  it('searches title, workflow, run, step and error', async () => {
     const failed = makeRun('r2', { status: 'failed', error: makeError('pay', 'odd sum') });
-    await showRuns(new FakeHost(makeRun('r1', { workflow_name: 'report' }), failed));
+    const titled = makeRun('r1', { workflow_name: 'report', title: 'March' });
+    await showRuns(new FakeHost(titled, failed));
     for (const [text, found] of [
       ['REPORT', ['r1']],
+      ['march', ['r1']],
       ['r2', ['r2']],
       ['pay odd', ['r2']],
       ['nothing of it', []]
@@ -243,6 +245,17 @@ describe('live changes', () => {
     expect(host.calls).toEqual(['get r1']);
     expect(shownText(row('r1'))).toContain('KeyError');
     expect(row('r2')).toBe(kept);
+  });
+
+  it('keeps what was read about a pause until the run is read again', async () => {
+    const pause = makePause('suspend', 'ask', { since: '2026-11-22T09:00:00Z' });
+    const host = new FakeHost(makeWaiting('r1', { pause }));
+    await showRuns(host);
+    const before = one(row('r1'), 'time').textContent;
+    host.errors.get = new ApiError('x', 'network', 0);
+    host.change({ ...makeWaiting('r1'), pause });
+    await settle();
+    expect(one(row('r1'), 'time').textContent).toBe(before);
   });
 
   it('shows a new run, and removes a deleted one', async () => {
@@ -313,6 +326,28 @@ describe('actions for several runs', () => {
     const result = shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'));
     expect(result).toMatch(/1 run resumed\. Failed for 1 run: .*r2: Nothing was changed/);
     expect(rows().every(each => !one<HTMLInputElement>(each, 'input').checked)).toBe(true);
+  });
+
+  it('approves what runs ask, and says which of them only count it or refuse it', async () => {
+    const two = { approvers: ['ada', 'bob'], required: 2 };
+    const host = new FakeHost(
+      makeWaiting('r1'),
+      makeWaiting('r2', { pause: makePause('suspend', 'ask', two) }),
+      makeWaiting('r3', { title: 'Invoice 17' })
+    );
+    const errors = [{ field: 'amount', message: 'This is required.' }];
+    const invalid = new ApiError('Not valid.', 'invalid_answer', 422, errors);
+    host.refusals.set('r3', invalid);
+    await showRuns(host);
+    check('r1', 'r2', 'r3');
+    buttonOf(root, 'Resume…').click();
+    expect(root.textContent).toContain('1 of them asks for an approval: yours.');
+    buttonOf(root, 'Resume 3 runs').click();
+    await settle();
+    expect(shownText(one(root, '.jp-PDFlow-bulk .jp-PDFlow-result'))).toBe(
+      '1 run resumed. 1 approval counted; more have to approve. Failed for 1 run: ' +
+        'Invoice 17, run r3: Not valid. amount: This is required.'
+    );
   });
 
   it('cancels with a reason, unless the user goes back', async () => {

@@ -18,13 +18,15 @@ describe('makeKernelHost', () => {
     await host.get('x/y');
     await host.resume('x', { ok: true });
     await host.cancel('x', null);
+    await host.reject('x', 'no');
     expect(model.sent.map(({ method, args }) => [method, ...args])).toEqual([
       ['GET', 'runs?status=paused&workflow=a+b&limit=5'],
       ['GET', 'runs/x%2Fy'],
       ['POST', 'runs/x/resume', { data: { ok: true }, by: 'button' }],
-      ['POST', 'runs/x/cancel', { reason: null, by: 'button' }]
+      ['POST', 'runs/x/cancel', { reason: null, by: 'button' }],
+      ['POST', 'runs/x/reject', { note: 'no', by: 'button' }]
     ]);
-    expect(new Set(model.sent.map(({ id }) => id)).size).toBe(4);
+    expect(new Set(model.sent.map(({ id }) => id)).size).toBe(5);
   });
 
   it('returns the outputs of the executed notebook', async () => {
@@ -36,7 +38,8 @@ describe('makeKernelHost', () => {
   });
 
   it('rejects with the error of the server', async () => {
-    const error = { message: 'Too late.', reason: 'not_paused', status: 409 };
+    const errors = [{ field: 'amount', message: 'This is required.' }];
+    const error = { message: 'Not valid.', reason: 'invalid_answer', status: 422, errors };
     const { host } = makeKernelHost(new FakeModel(() => ({ error })), VIEW);
 
     const refused = await host.resume('a', null).catch((reason: unknown) => reason);
