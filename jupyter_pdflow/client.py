@@ -86,10 +86,50 @@ class Client(RestConnection):
         body = models.StartBody(event=event, by=by)
         return self.post_as(models.Run, f"{workflow_path(workflow_id)}/runs", body)
 
-    def resume(self, run_id: str, data: Any = None, by: models.Caller = "api") -> models.Run:
-        """Resume a paused run, and return it."""
-        body = models.ResumeBody(data=data, by=by)
+    def inbox(self) -> list[models.InboxItem]:
+        """Return what waits for the user of this client, newest first."""
+        return self.get_as(list[models.InboxItem], "inbox")
+
+    def resume(
+        self,
+        run_id: str,
+        data: Any = None,
+        by: models.Caller = "api",
+        *,
+        note: str | None = None,
+    ) -> models.Run:
+        """Resume, or approve, a paused run, and return it.
+
+        Parameters
+        ----------
+        run_id : str
+            The run's id.
+        data : JSON value, optional
+            The answer. If the pause has a form, it has to match that.
+        by : str
+            Whether a program, a person in Jupyter or the command line sends the request.
+        note : str, optional
+            Kept with the decision.
+
+        Returns
+        -------
+        Run
+            Still paused if more approvers have to approve.
+
+        Raises
+        ------
+        ApiError
+            The run is not paused. With the reason ``invalid_answer`` the answer does not match the
+            form, and `errors` names each wrong field; with ``approvers_only`` the user may not
+            decide. The pause stays then.
+        """
+        body = models.ResumeBody(data=data, note=note, by=by)
         return self.post_as(models.Run, run_path(run_id, "resume"), body)
+
+    def reject(self, run_id: str, note: str | None = None, by: models.Caller = "api") -> models.Run:
+        """Reject what a paused run asks, and return the run; errors as for `resume`."""
+        body = models.RejectBody(note=note, by=by)
+        return self.post_as(models.Run, run_path(run_id, "reject"), body)
 
     def cancel(
         self, run_id: str, reason: str | None = None, by: models.Caller = "api"

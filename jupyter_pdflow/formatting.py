@@ -1,4 +1,4 @@
-"""How statuses, times, durations and runs read, as text and HTML, for the CLI and widgets alike.
+"""How statuses, times, durations and runs read, for the CLI and widgets alike.
 
 A link of a run lets its holder resume or cancel that run, and notebooks are shared. So links are
 never written here, and their secrets are removed from exports.
@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from html import escape
-from typing import Any, TypeAlias
+from typing import Any
 
-from jupyter_pdflow.models import Pause, PauseKind, Run, RunFile, RunItem, StepItem
-from jupyter_pdflow.pd.exports import tree_html
-from jupyter_pdflow.rules.run import EmailRequest
-
-Fallback: TypeAlias = tuple[str, str]
-"""Plain text, and HTML that says the same."""
+from jupyter_pdflow.exceptions import FieldError
+from jupyter_pdflow.markdown import to_text
+from jupyter_pdflow.models import (
+    Decider,
+    InboxItem,
+    Pause,
+    PauseKind,
+    Run,
+    RunFile,
+    RunItem,
+    StepItem,
+    Via,
+)
+from jupyter_pdflow.rules.approvals import listed
+from jupyter_pdflow.rules.form_fields import Field, fields_of
+from jupyter_pdflow.rules.form_values import Kind, text_of
+from jupyter_pdflow.rules.pauses import OnTimeout
+from jupyter_pdflow.rules.titles import first_line
 
 ENDED = ("succeeded", "failed", "canceled")
 """Statuses of runs that have ended."""
@@ -37,6 +48,38 @@ COUNTDOWN_TEXTS: dict[PauseKind, str] = {
 }
 """What a paused run waits for, by the kind of its pause; a time follows."""
 
+KIND_TEXTS: dict[Kind, str] = {
+    "text": "text",
+    "textarea": "text",
+    "number": "number",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "date": "date",
+    "datetime": "date and time",
+    "email": "email address",
+    "url": "address",
+    "select": "one of {choices}",
+    "multiselect": "any of {choices}",
+}
+"""What a field of a form takes."""
+
+WAYS: dict[Via, str] = {
+    "link": "with a link",
+    "jupyter": "from JupyterLab",
+    "api": "through the API",
+    "cli": "from the command line",
+    "timer": "",
+}
+PERSONAL_LINK = "with a personal link"
+"""By which way an answer came."""
+
+TIMEOUT_TEXTS: dict[OnTimeout, str] = {
+    "resume": "the run continues",
+    "cancel": "the run is canceled",
+    "fail": "the run fails",
+}
+"""What happens at a deadline."""
+
 VALUE_LIMIT = 500
 """Maximum number of characters of an export's JSON in plain text."""
 
@@ -44,8 +87,6 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 """Seconds of a minute, an hour and a day."""
 
 _LINK = re.compile(r"(pdflow/+(?:resume|cancel)/+)[^\s\"'<>?#&]+", re.IGNORECASE)
-_WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
-_LINE = "1px solid var(--jp-border-color1,#8888)"
 
 
 # --- runs, steps and pauses -----------------------------------------------------------
@@ -82,10 +123,10 @@ def is_repeated(step: StepItem, pause: Pause | None) -> bool:
 
 
 def step_lines(step: StepItem, run: RunItem) -> list[str]:
-    """Return the status of a step as a line; with its links, if the run is paused at it."""
+    """Return the status of a step as a line; with what its pause asks, if the run is paused at it."""
     pause = run.pause
     if pause and pause.step == step.name:
-        return [f"{_name_of(step)}: {pause_text(pause)}", *link_lines(pause)]
+        return [f"{_name_of(step)}: {pause_text(pause)}", *pause_lines(pause)]
     return [f"{_name_of(step)}: {_status_text(step)}"]
 
 
@@ -111,9 +152,14 @@ def countdown_text(pause: Pause, now: datetime) -> str:
     return f"{COUNTDOWN_TEXTS[pause.kind]} {left}{after}"
 
 
+def pause_lines(pause: Pause) -> list[str]:
+    """Return what a pause asks, and its links, as lines."""
+    return [*(f"  {line}".rstrip() for line in ask_lines(pause)), *link_lines(pause)]
+
+
 def link_lines(pause: Pause) -> list[str]:
-    """Return both links of a pause as lines, or no lines if the API has hidden the links."""
-    if not pause.resume_url:
+    """Return both links of a pause as lines; no lines if they are hidden, or decide nothing."""
+    if not pause.resume_url or pause.approvers:
         return []
     return [f"  resume: {pause.resume_url}", f"  cancel: {pause.cancel_url}"]
 
@@ -168,6 +214,103 @@ def traceback_text(run: RunItem) -> str:
     return "\n".join(error.traceback) or error.message
 
 
+# --- what is asked, and who has decided -----------------------------------------------
+
+
+def ask_lines(pause: Pause) -> list[str]:
+    """Return what a pause asks, of whom, and who has answered, as lines; none if it asks nothing."""
+    message = to_text(pause.message or "").splitlines()
+    return [*message, *form_lines(pause.form), *_approver_lines(pause)]
+
+
+def form_lines(form: dict[str, Any] | None) -> list[str]:
+    """Return the fields of a form as lines, by the names that an answer has; none without a form."""
+    if form is None:
+        return []
+    return ["fields of the answer:", *(f"  {_field_text(field)}" for field in fields_of(form))]
+
+
+def _field_text(field: Field) -> str:
+    parts = [
+        KIND_TEXTS[field.kind].format(choices=", ".join(map(text_of, field.options))),
+        "" if field.minimum is None else f"at least {text_of(field.minimum)}",
+        "" if field.maximum is None else f"at most {text_of(field.maximum)}",
+        "required" if field.required else "",
+        "" if field.default in (None, "") else f"default {short_json(field.default)}",
+    ]
+    return f"{field.name}: {', '.join(filter(None, parts))}"
+
+
+def _approver_lines(pause: Pause) -> list[str]:
+    if not pause.approvers:
+        return []
+    approved = [f"approved {_by_text(each)}" for each in pause.approvals]
+    waiting = [f"waits for {listed(pause.waiting_for)}"] if approved and pause.waiting_for else []
+    required = required_text(pause.approvers, pause.required)
+    return [required, *approved, *waiting, *undelivered_lines(pause.undelivered)]
+
+
+def required_text(approvers: Sequence[str], required: int) -> str:
+    """Return by whom a pause has to be approved, as a part of a sentence."""
+    if required == 1:
+        return f"to be approved by {listed(approvers)}"
+    return f"to be approved by {required} of {', '.join(approvers)}"
+
+
+def undelivered_lines(undelivered: dict[str, str]) -> list[str]:
+    """Return the emails to approvers that can't be sent as lines."""
+    return [f"the email to {to} can't be sent: {why}" for to, why in undelivered.items()]
+
+
+def field_error_lines(errors: Sequence[FieldError]) -> list[str]:
+    """Return what is wrong with each field of an answer as lines."""
+    return [f"{field}: {message}" if field else message for field, message in errors]
+
+
+def missing_text(pause: Pause) -> str:
+    """Return how many approvals are missing, as a sentence's end."""
+    number = pause.required - len(pause.approvals)
+    return "one more has to approve" if number == 1 else f"{number} more have to approve"
+
+
+def decision_lines(run: RunItem) -> list[str]:
+    """Return how each pause of a run was decided, by whom and when; a line for each person."""
+    lines: list[str] = []
+    for decision in run.decisions:
+        outcome = decision.outcome.replace("_", " ")
+        ends = [_by_text(each) for each in decision.by] or [f"at {local_time(decision.at)}"]
+        lines += [f"{decision.step}: {outcome} {end}" for end in ends]
+    return lines
+
+
+def _by_text(decider: Decider) -> str:
+    """Return who has answered, by which way, when, and the note."""
+    name = f"by {_line_of(decider.name)}" if decider.name else ""
+    is_personal = decider.via == "link" and decider.name is not None
+    way = PERSONAL_LINK if is_personal else WAYS[decider.via]
+    text = " ".join(filter(None, [name, way, f"at {local_time(decider.at)}"]))
+    return f"{text}: {_line_of(decider.note)}" if decider.note else text
+
+
+def _line_of(text: str) -> str:
+    """Return a text of a client on one line, without what a terminal would obey."""
+    return " ".join(to_text(text).split())
+
+
+def inbox_lines(item: InboxItem, now: datetime) -> list[str]:
+    """Return a pause that waits for a person as lines: what is asked, until when, and the run."""
+    title, message = item.title or item.workflow, first_line(item.message)
+    left = format_duration(max(timedelta(), parse_time(item.deadline) - now))
+    return [
+        _line_of(title),
+        *([f"  {message}"] if message not in (None, title) else []),
+        f"  {item.workflow}, step {item.step}",
+        f"  {left} left, until {local_time(item.deadline)}; then {TIMEOUT_TEXTS[item.on_timeout]}",
+        *(f"  {line}" for line in undelivered_lines(item.undelivered)),
+        f"  run {item.run_id}",
+    ]
+
+
 # --- times ----------------------------------------------------------------------------
 
 
@@ -206,94 +349,7 @@ def format_duration(time: timedelta) -> str:
     return " ".join(part for part in parts if part)
 
 
-# --- text with HTML -------------------------------------------------------------------
-
-
-def exports_fallback(step: str, exports: dict[str, Any]) -> Fallback:
-    """Return a step's exports as text, with a line for each, and as an HTML tree."""
-    title = f"Exports of step {step}"
-    text = [f"{title}:", *(f"  {name} = {_short(value)}" for name, value in exports.items())]
-    return "\n".join(text), tree_html(exports, title)
-
-
-def event_fallback(event: Any) -> Fallback:
-    """Return the event of test mode as text and as an HTML tree."""
-    title = "Event of test mode"
-    return f"{title}: {_short(event)}", tree_html(event, title)
-
-
-def email_fallback(email: EmailRequest) -> Fallback:
-    """Return an email of test mode as text and HTML; scripts in its HTML part can't run."""
-    parts = [("To", ", ".join(email.to) or "(the configured owner)"), ("Subject", email.subject)]
-    html_part = [] if email.html is None else ["", "HTML part:", email.html]
-    lines = [f"  {name}: {value}" for name, value in parts]
-    text = ["Email (not sent in test):", *lines, "", email.text, *html_part]
-    head = "".join(f"<div><b>{name}:</b> {escape(value)}</div>" for name, value in parts)
-    html = (
-        f'<div style="border:{_LINE};border-radius:4px;padding:0.5em 1em;max-width:50em">'
-        f"<div><i>Email (not sent in test)</i></div>{head}"
-        f'<pre style="{_WRAP}">{escape(email.text)}</pre>{_framed(email.html)}</div>'
-    )
-    return "\n".join(text).rstrip(), html
-
-
-def _framed(html: str | None) -> str:
-    if html is None:
-        return ""
-    return (
-        f'<iframe sandbox="" srcdoc="{escape(html)}" title="HTML part of the email" '
-        f'style="width:100%;height:16em;border:{_LINE};background:white"></iframe>'
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}… ({len(text):,} characters)"
-
-
-def without_secrets(text: str, mark: str) -> str:
-    """Return the text with `mark` in place of the token of each link to resume or cancel."""
-    return _LINK.sub(lambda link: f"{link[1]}{mark}", text)
-
-
-NO_RUNS = "There is no production run yet; start one with `%pdflow run`."
-_CELL_STYLE = "text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0"
-
-
-def run_fallback(run: Run) -> Fallback:
-    """Return a run and its steps."""
-    title = f"Run {run.id} of {run.workflow_name}: {run_state(run)}"
-    rows = [(step.name, step_state(step)) for step in run.steps]
-    end = _usage(run)
-    text = [title, *(f"  {name}: {state}" for name, state in rows), end]
-    table = _table(("Step", "State"), ((_bold(name), escape(state)) for name, state in rows))
-    exports = {step.name: step.exports for step in run.steps if step.exports}
-    tree = tree_html(_redacted(exports), "Exports") if exports else ""
-    html = f"<p>{escape(title)}</p>{table}{_collapsed(tree)}<p><small>{escape(end)}</small></p>"
-    return "\n".join(text), html
-
-
-def step_fallback(run: Run, name: str) -> Fallback:
-    """Return one step of a run."""
-    step = next(step for step in run.steps if step.name == name)
-    is_paused = run.pause is not None and run.pause.step == name
-    state = run_state(run) if is_paused else step_state(step)
-    title = f"Step {name} in run {run.id} of {run.workflow_name}: {state}"
-    exports = _redacted(step.exports)
-    text, html = exports_fallback(name, exports) if exports else ("", "")
-    end = _as_of(run)
-    html = f"<p>{escape(title)}</p>{html}<p><small>{escape(end)}</small></p>"
-    return "\n".join(filter(None, [title, text, end])), html
-
-
-def runs_fallback(runs: Sequence[RunItem], empty: str = NO_RUNS) -> Fallback:
-    """Return runs as a table, in the order given, or the text `empty` if there are none."""
-    if not runs:
-        return empty, f"<p>{escape(empty)}</p>"
-    rows = [(run.id, run.workflow_name, run_state(run), local_time(run.created_at)) for run in runs]
-    text = "\n".join("  ".join(row) for row in rows)
-    cells = ((f"<code>{escape(first)}</code>", *map(escape, rest)) for first, *rest in rows)
-    return text, _table(("Run", "Workflow", "State", "Started"), cells)
+# --- states and values ----------------------------------------------------------------
 
 
 def run_state(run: RunItem) -> str:
@@ -317,41 +373,12 @@ def step_state(step: StepItem) -> str:
     return f"{text}: {step.error.message}" if step.error else text
 
 
-def _usage(run: RunItem) -> str:
-    usage = run.usage
-    credit = "credit" if usage.credits == 1 else "credits"
-    paused = format_duration(timedelta(milliseconds=usage.paused_ms))
-    return f"{usage.credits} {credit}, {paused} paused; {_as_of(run, 'as of')}"
+def short_json(value: Any) -> str:
+    """Return a value as JSON of at most about `VALUE_LIMIT` characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}… ({len(text):,} characters)"
 
 
-def _as_of(run: RunItem, start: str = "As of") -> str:
-    last = "its end" if run.status in ("succeeded", "failed", "canceled") else "last change"
-    now = local_time(datetime.now(UTC).isoformat())
-    return f"{start} {now} ({last}: {local_time(run.updated_at)})"
-
-
-def _redacted(value: Any) -> Any:
-    """Return a JSON value without the secrets of links that a step has exported."""
-    if isinstance(value, str):
-        return without_secrets(value, "…")
-    if isinstance(value, dict):
-        return {name: _redacted(item) for name, item in value.items()}
-    return [_redacted(item) for item in value] if isinstance(value, list) else value
-
-
-def _bold(text: str) -> str:
-    return f"<b>{escape(text)}</b>"
-
-
-def _collapsed(tree: str) -> str:
-    return tree.replace("<details open", "<details", 1)
-
-
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table; the cells are HTML already."""
-    head = "".join(f'<th scope="col" style="{_CELL_STYLE}">{name}</th>' for name in headings)
-    lines = (
-        "<tr>" + "".join(f'<td style="{_CELL_STYLE}">{cell}</td>' for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+def without_secrets(text: str, mark: str) -> str:
+    """Return the text with `mark` in place of the token of each link to resume or cancel."""
+    return _LINK.sub(lambda link: f"{link[1]}{mark}", text)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
-from jupyter_pdflow.exceptions import ApiError, ServerNotFoundError
+from jupyter_pdflow.exceptions import ApiError, ApproversOnlyError, FieldError, ServerNotFoundError
 from jupyter_pdflow.settings import TOKEN_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
@@ -141,9 +141,11 @@ class RestConnection:
         raise ApiError(msg, "error", response.status_code)
 
     def _error(self, status: int, body: dict[str, Any]) -> Exception:
-        if status in (401, 403):
+        reason = str(body.get("reason") or "error")
+        # That only the approvers decide is the server's own message; the token is good then.
+        if status in (401, 403) and reason != ApproversOnlyError.reason:
             return self._refused()
-        return ApiError(str(body["message"]), str(body.get("reason") or "error"), status)
+        return ApiError(str(body["message"]), reason, status, _field_errors(body))
 
     def _refused(self) -> ApiError:
         msg = (
@@ -205,6 +207,16 @@ def _is_from_hub(response: httpx.Response, body: Any) -> bool:
     return HUB_HEADER in response.headers and (
         page_403 or response.status_code == FAILED_DEPENDENCY
     )
+
+
+def _field_errors(body: dict[str, Any]) -> list[FieldError]:
+    """Return what is wrong with each field, if the body says that an answer is invalid."""
+    errors = body.get("errors")
+    return [
+        FieldError(str(each.get("field", "")), str(each.get("message", "")))
+        for each in (errors if isinstance(errors, list) else [])
+        if isinstance(each, dict)
+    ]
 
 
 def _json_of(response: httpx.Response) -> Any:

@@ -18,6 +18,7 @@ from jupyter_pdflow import models
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import (
     ApiError,
+    FieldError,
     NotebookError,
     PDFlowError,
     ServerNotFoundError,
@@ -260,11 +261,34 @@ def test_each_method_returns_its_record(server: JupyterServer) -> None:
     assert client.runs(workflow=workflow.id, pause="delay") == []
     assert [file.path for file in client.run_files(first.id)] == ["a"]
     assert client.run_notebook(first.id)["nbformat"] == 4
-    assert client.resume(first.id, {"ok": 1}, by="button").decisions[0].by[0].via == "jupyter"
+    assert {item.run_id for item in client.inbox()} >= {first.id, second.id}
+    resumed = client.resume(first.id, {"ok": 1}, by="button", note="fine")
+    assert [(by.via, by.note) for by in resumed.decisions[0].by] == [("jupyter", "fine")]
     canceled = client.cancel(second.id, "enough")
     assert (canceled.status, canceled.reason) == ("canceled", "enough")
     with pytest.raises(ApiError, match="has already been canceled"):
         client.cancel(second.id)
+
+
+def test_a_rejection_and_an_invalid_answer(server: JupyterServer) -> None:
+    client = Client(server.url, server.token, server.root)
+    form = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    source = f"%%step ask\ndef handler(pd):\n    pd.flow.suspend(form={form!r})"
+    workflow = server.deploy("asking", [source])
+    run = client.start(workflow["id"], None)
+    server.wait_run(run.id, "paused")
+    with pytest.raises(ApiError) as caught:
+        client.resume(run.id, {"n": "x"})
+    assert (caught.value.status, caught.value.reason) == (422, "invalid_answer")
+    assert caught.value.errors == [FieldError("n", "Must be a whole number.")]
+    rejected = client.reject(run.id, "not now", by="cli")
+    assert rejected.status == "canceled"
+    decision = rejected.decisions[0]
+    assert (decision.outcome, decision.by[0].note, decision.by[0].via) == (
+        "rejected",
+        "not now",
+        "cli",
+    )
 
 
 # --- errors -----------------------------------------------------------------------------

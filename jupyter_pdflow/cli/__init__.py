@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from jupyter_pdflow.exceptions import PDFlowError
+from jupyter_pdflow.exceptions import ApiError, PDFlowError
 from jupyter_pdflow.rules.run import STATUSES
 
 REFUSED, INTERRUPTED = 2, 130
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return COMMANDS[options.command](options)
     except PDFlowError as error:
-        sys.stderr.write(f"jupyter pdflow: {error}\n")
+        sys.stderr.write(f"jupyter pdflow: {_error_text(error)}\n")
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -54,6 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes standard output at exit, and would print this error once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
+
+
+def _error_text(error: PDFlowError) -> str:
+    """Return an error's message; for an invalid answer also what is wrong with each field."""
+    if not isinstance(error, ApiError) or not error.errors:
+        return str(error)
+    from jupyter_pdflow.formatting import field_error_lines
+
+    lines = [
+        "The answer does not match the form; the run still waits.",
+        *field_error_lines(error.errors),
+    ]
+    return "\n  ".join(lines)
 
 
 def _raise_interrupt(*_: object) -> NoReturn:
@@ -96,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_deploy(command)
     _add_runs(command)
     _add_show(command)
+    _add_inbox(command)
     _add_resume(command)
+    _add_reject(command)
     _add_cancel(command)
     _add_workers(command)
     _add_doctor(command)
@@ -149,21 +164,41 @@ def _add_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_show(command: Callable[..., argparse.ArgumentParser]) -> None:
-    show = command("show", "show a run: its steps, exports, links and error")
+    show = command(
+        "show", "show a run: its steps, exports, what it asks, decisions, links and error"
+    )
     _add_run_id(show)
     _add_json(show)
 
 
+def _add_inbox(command: Callable[..., argparse.ArgumentParser]) -> None:
+    details = (
+        "What waits for you: each pause that you may decide, and have not answered. You are who the "
+        "server says that you are; a token without a name decides only what has no approvers."
+    )
+    inbox = command("inbox", "list what waits for your decision", details=details)
+    _add_json(inbox)
+
+
 def _add_resume(command: Callable[..., argparse.ArgumentParser]) -> None:
-    resume = command("resume", "resume a paused run")
+    resume = command("resume", "resume, or approve, a paused run")
     _add_run_id(resume)
     resume.add_argument(
         "--data",
         metavar="JSON",
         type=_json("--data"),
         default=None,
-        help='what the step receives, as pd.steps[STEP]["$resume_data"]["body"]',
+        help='what the step receives, as pd.steps[STEP]["$resume_data"]["body"]; if the pause has a '
+        "form, the values of its fields by name",
     )
+    _add_note(resume)
+
+
+def _add_reject(command: Callable[..., argparse.ArgumentParser]) -> None:
+    details = "The run ends, unless its step lets it continue (on_reject)."
+    reject = command("reject", "reject what a paused run asks", details=details)
+    _add_run_id(reject)
+    _add_note(reject)
 
 
 def _add_cancel(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -307,6 +342,10 @@ def _add_notebook(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id")
+
+
+def _add_note(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--note", metavar="TEXT", help="why; kept with the decision")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

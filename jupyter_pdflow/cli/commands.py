@@ -6,6 +6,7 @@ import os
 import shlex
 from argparse import Namespace
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ from jupyter_pdflow.settings import URL_VARIABLE
 
 DONE = 0
 EXIT_STATUSES = {"succeeded": DONE, "failed": 1, "canceled": 3}
+INBOX_HINT = (
+    "See what is asked: jupyter pdflow show RUN\n"
+    "Decide: jupyter pdflow resume RUN [--data JSON] [--note TEXT]\n"
+    "    or: jupyter pdflow reject RUN [--note TEXT]"
+)
 
 
 # --- run ------------------------------------------------------------------------------
@@ -244,6 +250,7 @@ def _description(found: Run) -> list[str]:
     ]
     for step in found.steps:
         lines += [*formatting.step_lines(step, found), *_exports(step)]
+    lines += formatting.decision_lines(found)
     return [*lines, *formatting.traceback_text(found).splitlines()]
 
 
@@ -252,9 +259,37 @@ def _exports(step: Step) -> list[str]:
 
 
 def resume(options: Namespace) -> int:
-    """Resume a paused run."""
-    found = connect().resume(options.run, options.data, by="cli")
-    echo(f"Run {found.id} is resumed.")
+    """Resume, or approve, a paused run."""
+    found = connect().resume(options.run, options.data, by="cli", note=options.note)
+    if found.pause is not None:
+        echo(f"Run {found.id}: counted; {formatting.missing_text(found.pause)}.")
+    else:
+        is_approved = found.decisions[-1].outcome == "approved"
+        echo(f"Run {found.id} is {'approved' if is_approved else 'resumed'}.")
+    return DONE
+
+
+def reject(options: Namespace) -> int:
+    """Reject what a paused run asks."""
+    found = connect().reject(options.run, options.note, by="cli")
+    echo(f"Run {found.id} is rejected and {_after_rejection(found)}.")
+    return DONE
+
+
+def _after_rejection(found: Run) -> str:
+    return "canceled" if found.status == "canceled" else "continues"
+
+
+def inbox(options: Namespace) -> int:
+    """List what waits for the user."""
+    items = connect().inbox()
+    if options.json:
+        print_json(items)
+        return DONE
+    now = datetime.now(UTC)
+    for item in items:
+        echo("\n".join([*formatting.inbox_lines(item, now), ""]))
+    echo(INBOX_HINT if items else "Nothing waits for you.")
     return DONE
 
 
@@ -299,6 +334,8 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "runs": runs,
     "show": show,
     "resume": resume,
+    "reject": reject,
+    "inbox": inbox,
     "cancel": cancel,
     "workers": workers,
     **dict.fromkeys(("doctor", "export", "import"), _maintain),

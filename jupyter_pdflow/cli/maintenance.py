@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from jupyter_core.application import JupyterApp
 from jupyter_core.paths import jupyter_data_dir
+from msgspec.json import encode
 from rich.console import Console
 from rich.progress import track
 
@@ -54,7 +55,11 @@ def _check_database(given: Namespace, url: str) -> int:
     from jupyter_pdflow.maintenance.database import examine_database, place_of
 
     examined = examine_database(
-        url, _watch, public_url=configured("public_url"), everything=given.all
+        url,
+        _watch,
+        public_url=configured("public_url"),
+        traits=configured_traits(),
+        everything=given.all,
     )
     counts, findings = asyncio.run(examined)
     if given.json:
@@ -253,11 +258,25 @@ class _Server(JupyterApp):
     name = "jupyter-server"
 
 
+def configured_traits() -> dict[str, str]:
+    """Return the traits that processes share and that the configuration files set, as JSON."""
+    values = {name: _configured(name) for name in ("people", "groups", "max_crashes")}
+    return {
+        name: encode(value, order="sorted").decode()
+        for name, value in values.items()
+        if isinstance(value, dict | int)
+    }
+
+
 def configured(trait: str) -> str:
     """Return what the configuration files set; a server's command line can't be known."""
+    return str(_configured(trait) or "")
+
+
+def _configured(trait: str) -> Any:
     app = _Server()
     app.load_config_file()
-    return str(app.config.get("PDFlow", {}).get(trait, ""))
+    return app.config.get("PDFlow", {}).get(trait)
 
 
 def _watch(items: Sequence[T]) -> Iterable[T]:

@@ -139,8 +139,8 @@ SYMBOLS = {"succeeded": "✔", "failed": "✘", "canceled": "■", "paused": "�
 def follow(client: Client, run: Run, console: Console) -> Run:
     """Show a run's progress until it has ended, and return the ended run.
 
-    On a terminal the steps are drawn live; elsewhere each change is a line. The links of a
-    pause are printed once, in full, so that they can be copied.
+    On a terminal the steps are drawn live; elsewhere each change is a line. What a pause asks, and
+    its links, are printed once, in full, so that the links can be copied.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _follow_live(updates: Iterator[Run], console: Console) -> Run:
 
 
 def _print_new_links(run: Run, printed: tuple[str, str], console: Console) -> tuple[str, str]:
-    """Print the links of a pause above the drawing, unless they were printed before.
+    """Print what a pause asks, and its links, above the drawing, unless they were printed before.
 
     Of a step's reruns only the first one's are printed: a poll has new links each time.
 
@@ -220,7 +220,7 @@ def _print_new_links(run: Run, printed: tuple[str, str], console: Console) -> tu
     step = next(step for step in run.steps if step.name == pause.step)
     if not formatting.is_repeated(step, pause):
         title = f"{pause.step} {formatting.pause_text(pause)}"
-        _print_lines(console, [title, *formatting.link_lines(pause)])
+        _print_lines(console, [title, *formatting.pause_lines(pause)])
     return pause.step, pause.deadline
 
 

@@ -18,12 +18,18 @@ RUN_ID = re.compile(r"\bRun ([0-9A-Za-z]{26})\b")
 SECONDS = 60
 
 
-def call(server: JupyterServer, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``jupyter pdflow …`` to its end, as a user of this server's machine would."""
+def call(
+    server: JupyterServer, *arguments: str, token: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``jupyter pdflow …`` to its end, as a user of this server's machine would.
+
+    With a token, as the person who has that token.
+    """
+    named = {"JUPYTER_PDFLOW_URL": server.url, "JUPYTER_PDFLOW_TOKEN": token or ""}
     return subprocess.run(
         [JUPYTER, "pdflow", *arguments],
         cwd=server.root,
-        env=server.env,
+        env=server.env if token is None else {**server.env, **named},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -186,7 +186,7 @@ def test_refusals_are_one_line(server: JupyterServer, arguments: list[str], mess
 def test_help_names_each_command(server: JupyterServer) -> None:
     done = call(server, "--help")
     assert done.returncode == 0
-    for command in ("run", "deploy", "runs", "show", "resume", "cancel"):
+    for command in ("run", "deploy", "runs", "show", "inbox", "resume", "reject", "cancel"):
         assert re.search(rf"^    {command} +\w", done.stdout, re.MULTILINE)
 
 
