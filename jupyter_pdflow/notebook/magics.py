@@ -39,6 +39,8 @@ _MAGICS = f"get_ipython().{SHELL_ATTRIBUTE}"
 HELP = dedent("""\
     %pdflow test           step cells execute here, and pauses are only shown
     %pdflow event [JSON]   set the event of test mode, or show it
+    %pdflow answer [JSON]  answer the pause of the next step cell in test mode, so that a
+                           Run All continues; or with --reject, or --timeout
     %pdflow production     deploy the saved notebook; step cells show its latest run
     %pdflow run [JSON]     start a production run with that event
     %pdflow runs           show the notebook's production runs
@@ -154,6 +156,8 @@ class PDFlowMagics(Magics):
         ``%pdflow``                 shows the mode and these lines
         ``%pdflow test``            step cells execute here
         ``%pdflow event [JSON]``    sets the event of test mode, or shows it
+        ``%pdflow answer [JSON]``   answers the pause of the next step cell in test mode, as do
+                                    ``%pdflow answer --reject`` and ``%pdflow answer --timeout``
         ``%pdflow production``      deploys the saved notebook; step cells show its latest run
         ``%pdflow run [JSON]``      starts a production run with that event
         ``%pdflow runs``            shows the notebook's production runs
@@ -300,12 +304,27 @@ def _test(session: Session, argument: str) -> None:
 
 
 def _event(session: Session, argument: str) -> None:
-    from jupyter_pdflow.formatting import event_fallback
+    from jupyter_pdflow.fallbacks import event_fallback
     from jupyter_pdflow.kernels.inside.cell import publish
 
     if argument:
-        session.event = _parse_event(argument, "event")
+        session.event = _parse_json(argument, "event")
     publish(*event_fallback(session.event))
+
+
+def _answer(session: Session, argument: str) -> None:
+    if session.production:
+        return
+    from jupyter_pdflow.notebook.answers import GivenAnswer
+
+    match argument:
+        case "--reject":
+            session.answer = GivenAnswer("reject")
+        case "--timeout":
+            session.answer = GivenAnswer("time_out")
+        case _:
+            data = _parse_json(argument, "answer") if argument else None
+            session.answer = GivenAnswer("resume", data)
 
 
 def _production(session: Session, argument: str) -> None:
@@ -313,7 +332,7 @@ def _production(session: Session, argument: str) -> None:
     from jupyter_pdflow.notebook.production import deploy
 
     workflow = deploy(session)
-    session.production = True
+    session.production, session.answer = True, None
     publish_text(
         f"Production mode: {workflow.name} is deployed as version {workflow.version}. "
         "Step cells show its latest run; start one with `%pdflow run`."
@@ -325,7 +344,7 @@ def _production(session: Session, argument: str) -> None:
 def _run(_session: Session, argument: str) -> None:
     from jupyter_pdflow.notebook.production import start
 
-    start(_parse_event(argument, "run") if argument else {})
+    start(_parse_json(argument, "run") if argument else {})
 
 
 def _runs(_session: Session, argument: str) -> None:
@@ -349,6 +368,7 @@ _ACTIONS: dict[str, Callable[[Session, str], None]] = {
     "": _status,
     "test": _test,
     "event": _event,
+    "answer": _answer,
     "production": _production,
     "run": _run,
     "runs": _runs,
@@ -366,15 +386,16 @@ def _check_empty(verb: str, argument: str) -> None:
         raise BadRequestError(msg)
 
 
-def _parse_event(text: str, verb: str) -> Any:
+def _parse_json(text: str, verb: str) -> Any:
+    """Return the JSON argument of ``%pdflow VERB``; raises `BadRequestError` if it is not JSON."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
         # Half a surrogate pair passes `loads`, but can't be sent or stored.
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        msg = (
-            f'The event is not JSON ({error}); write it as in `%pdflow {verb} {{"name": "value"}}`.'
-        )
+        what = "answer" if verb == "answer" else "event"
+        example = f'`%pdflow {verb} {{"name": "value"}}`'
+        msg = f"The {what} is not JSON ({error}); write it as in {example}."
         raise BadRequestError(msg) from None
     return value
 

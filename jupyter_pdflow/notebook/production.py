@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from jupyter_pdflow import models
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
-from jupyter_pdflow.formatting import NO_RUNS, run_fallback
+from jupyter_pdflow.fallbacks import NO_RUNS, run_fallback
 from jupyter_pdflow.kernels.inside.cell import publish_text
 from jupyter_pdflow.notebook.session import (
     ExecutedStep,
@@ -92,20 +92,28 @@ class RunHandle:
         self._answer_or_none = self._client.run(self.id)
         return self
 
-    def resume(self, data: Any = None) -> Self:
-        """Resume the paused run, and return this object.
+    def resume(self, data: Any = None, *, note: str | None = None) -> Self:
+        """Resume, or approve, the paused run, and return this object.
 
         Parameters
         ----------
         data : JSON value
-            The ``body`` of the request, as the step receives it.
+            The ``body`` of the request, as the step receives it. If the pause has a form, the
+            values of its fields by name.
+        note : str, optional
+            Kept with the decision.
 
         Raises
         ------
         ApiError
-            The run is not paused.
+            The run is not paused, the answer does not match the form, or only others decide.
         """
-        self._answer_or_none = self._client.resume(self.id, data)
+        self._answer_or_none = self._client.resume(self.id, data, note=note)
+        return self
+
+    def reject(self, note: str | None = None) -> Self:
+        """Reject what the paused run asks, and return this object; raises what `resume` raises."""
+        self._answer_or_none = self._client.reject(self.id, note)
         return self
 
     def cancel(self, reason: str | None = None) -> Self:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import NotebookError, StepError
 from jupyter_pdflow.pd.attrs import Attrs, missing
+from jupyter_pdflow.rules.decisions import DECISION
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
 
 if TYPE_CHECKING:
     from jupyter_pdflow.client import Client
+    from jupyter_pdflow.notebook.answers import GivenAnswer
 
 DEFAULT_SERVER = "http://localhost:8888/"
 RESUME_DATA = "$resume_data"
@@ -52,6 +54,8 @@ class Session:
         The latest test run of each step, by name.
     defined_by : dict
         The step cell that has defined a global, by the global's name.
+    answer : GivenAnswer or None
+        What ``%pdflow answer`` has given for the next step cell.
     """
 
     production: bool = False
@@ -60,6 +64,7 @@ class Session:
     executed_steps: dict[str, ExecutedStep] = field(default_factory=dict)
     test_runs: dict[str, Run] = field(default_factory=dict)
     defined_by: dict[str, str] = field(default_factory=dict)
+    answer: GivenAnswer | None = None
 
     def record_step(self, name: str, body: str, cell_id: str | None) -> None:
         """Record a step that is about to be executed.
@@ -80,6 +85,11 @@ class Session:
                 "have deleted the other cell, run this one again."
             )
             raise StepError(msg)
+
+    def take_answer(self) -> GivenAnswer | None:
+        """Return what ``%pdflow answer`` has given, and forget it."""
+        answer, self.answer = self.answer, None
+        return answer
 
     def _drop_steps_of(self, cell_id: str | None) -> None:
         """Drop the names that this cell had before it was edited."""
@@ -123,7 +133,7 @@ class _PausedExports(Attrs):
     __slots__ = ()
 
     def _missing(self, name: object) -> str:
-        if name != RESUME_DATA:
+        if name not in (RESUME_DATA, DECISION):
             return missing(name, self)
         return (
             f"There is no {name!r} here yet: press *as if resumed with* above, in the notice of "

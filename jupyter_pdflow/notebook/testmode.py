@@ -1,20 +1,24 @@
-"""Test mode: execute a step's handler in the session, and warn of state that it has changed."""
+"""Test mode: execute a step's handler in the session, and decide its pauses."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec.structs import replace
 
-from jupyter_pdflow.exceptions import ExportError, StopRunAll
-from jupyter_pdflow.formatting import email_fallback, exports_fallback, format_duration
+from jupyter_pdflow.exceptions import (
+    BadRequestError,
+    ExportError,
+    InvalidAnswerError,
+    StopRunAll,
+)
+from jupyter_pdflow.fallbacks import email_fallback, exports_fallback
+from jupyter_pdflow.formatting import field_error_lines, format_duration, required_text
 from jupyter_pdflow.kernels.inside.cell import (
     interrupts,
     load_handler,
@@ -23,14 +27,8 @@ from jupyter_pdflow.kernels.inside.cell import (
     raise_from_cell,
     traceback_lines,
 )
-from jupyter_pdflow.kernels.inside.processes import Leftovers
-from jupyter_pdflow.kernels.inside.state import (
-    SETUP,
-    Baseline,
-    global_warnings,
-    kept_names,
-    leftover_warnings,
-)
+from jupyter_pdflow.notebook import answers
+from jupyter_pdflow.notebook.answers import Decide, GivenAnswer
 from jupyter_pdflow.notebook.session import (
     RESUME_DATA,
     Session,
@@ -38,13 +36,17 @@ from jupyter_pdflow.notebook.session import (
     server_url,
     with_advice,
 )
+from jupyter_pdflow.notebook.state_check import StateCheck
 from jupyter_pdflow.pd.attrs import write_warning
 from jupyter_pdflow.pd.call import call_handler, error_of, failed
 from jupyter_pdflow.pd.loops import canceling_tasks
 from jupyter_pdflow.pd.pd import Pd, session_folder
-from jupyter_pdflow.rules.events import Begin, Cancel, Event, Expire, Finish, Resume
+from jupyter_pdflow.rules.approvals import ask_of, asks
+from jupyter_pdflow.rules.decisions import DECISION
+from jupyter_pdflow.rules.events import Begin, Event, Finish
 from jupyter_pdflow.rules.execution import execution_of
-from jupyter_pdflow.rules.run import Execution, ExitCall, Outcome, Pause, Run
+from jupyter_pdflow.rules.pauses import Pause
+from jupyter_pdflow.rules.run import EmailRequest, Execution, ExitCall, OutboxMessage, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_of
 
@@ -67,8 +69,15 @@ async def execute_step(shell: InteractiveShell, session: Session, name: str, bod
     StopRunAll
         Production would pause or end here, so the cells below must not run now.
     """
-    test_run = TestRun(shell, session, name, body)
+    test_run, answer = TestRun(shell, session, name, body), session.take_answer()
     await test_run.execute()
+    try:
+        if answer is not None:
+            await test_run.answer(answer)
+    except InvalidAnswerError as error:
+        wrong = " ".join(field_error_lines(error.errors))
+        msg = f"`%pdflow answer` does not match the form of step {name!r}: {wrong}"
+        test_run.exception = BadRequestError(msg)
     test_run.publish()
     if test_run.exception is not None:
         raise_from_cell(shell, test_run.exception)
@@ -93,7 +102,7 @@ class TestRun:
         self.exception: BaseException | None = None
 
     async def execute(self) -> None:
-        """Execute the step once, and apply the outcome to its run."""
+        """Execute the step once, apply the outcome to its run, and display title and emails."""
         self._apply(Begin())
         pd = Pd(self._execution(), test=True, folder=session_folder)
         pd.steps = with_advice(pd.steps, self.session.test_runs)
@@ -104,40 +113,69 @@ class TestRun:
             attempt=self.run.attempt,
             outcome=self.outcome,
         )
+        earlier = len(self.run.outbox)
         self._apply(finish)
         self._store_exports()
         self.exception = pd.exception or _as_exception(self.run)
+        self._publish_messages(self.run.outbox[earlier:])
+
+    async def answer(self, given: GivenAnswer) -> None:
+        """Decide the pause by what ``%pdflow answer`` has given, or warn that there is no pause.
+
+        Raises
+        ------
+        InvalidAnswerError
+            The answer does not match the form; the pause stays.
+        """
+        pause = self.run.pause
+        if pause is None:
+            write_warning(f"`%pdflow answer` is forgotten: step {self.name!r} did not pause.")
+            return
+        self._set(given.decide(self.run))
+        self._store_exports()
+        publish_text(f"{_pause_text(pause)} {ANSWERED[given.action]} {_decision_text(self.run)}")
+        if self.run.status == "queued":
+            await self.execute()
 
     def publish(self) -> None:
         """Display the outcome, except for an exception."""
-        for email in self.outcome.emails:
-            publish(*email_fallback(email))
-        if self.exception is not None:
-            return
         if self.run.pause is not None:
             self._publish_notice(self.run.pause)
+        elif self.exception is not None:
+            return
         elif isinstance(self.outcome.flow, ExitCall):
             publish_text(_exit_text(self.outcome.flow))
-        elif self.outcome.exports:
-            publish(*exports_fallback(self.name, self.outcome.exports))
+        elif self.run.status == "succeeded" and self.run.current.exports:
+            publish(*exports_fallback(self.name, self.run.current.exports))
 
     @property
     def stops(self) -> bool:
         """Whether production would not start the next step now."""
-        return self.run.pause is not None or isinstance(self.outcome.flow, ExitCall)
+        is_exit = isinstance(self.outcome.flow, ExitCall)
+        return is_exit or self.run.status != "succeeded"
 
     @property
     def stop_message(self) -> str:
         """The message of the error that stops a Run All, for programs that show no output."""
         if isinstance(self.outcome.flow, ExitCall):
             return _exit_text(self.outcome.flow)
+        if self.run.pause is None:
+            return _decision_text(self.run)
         from jupyter_pdflow.widgets.view import NOTICE
 
         return NOTICE
 
-    def _apply(self, event: Event, at: datetime | None = None) -> None:
-        self.run = apply(self.run, event, at or datetime.now(UTC)).run
-        self.session.test_runs[self.name] = self.run
+    def _apply(self, event: Event) -> None:
+        self._set(apply(self.run, event, datetime.now(UTC)).run)
+
+    def _set(self, run: Run) -> None:
+        self.run = self.session.test_runs[self.name] = run
+
+    def _publish_messages(self, messages: Sequence[OutboxMessage]) -> None:
+        if self.outcome.title is not None and self.run.title:
+            publish_text(f"Title of the run: {self.run.title}")
+        for message in messages:
+            publish(*email_fallback(_written(message)))
 
     def _store_exports(self) -> None:
         if self.run.status != "failed":
@@ -175,25 +213,34 @@ class TestRun:
     def _publish_notice(self, pause: Pause) -> None:
         from IPython.display import display
 
+        from jupyter_pdflow.markdown import to_html
         from jupyter_pdflow.widgets.view import Notice
 
+        ask = ask_of(pause)
+        decide = partial(self._decide, pause)
         notice = Notice(
-            _pause_text(pause),
-            resumed=lambda data: self._decide(notice, pause, _resume(pause, data)),
-            # At the deadline, because the rules keep a pause whose time is not over.
-            timed_out=lambda: self._decide(notice, pause, _expire(pause), pause.deadline),
-            canceled=lambda: self._decide(notice, pause, Cancel(by="button")),
+            f"{_pause_text(pause)} Continue:",
+            resumed=lambda data: decide(notice, partial(answers.resume, data=data)),
+            timed_out=lambda: decide(notice, answers.time_out),
+            canceled=lambda: decide(notice, answers.cancel),
+            rejected=(lambda: decide(notice, answers.reject)) if asks(pause) else None,
+            form=ask.form,
+            message_html=None if ask.message is None else to_html(ask.message),
         )
         display(notice)  # type: ignore[no-untyped-call]
 
-    def _decide(
-        self, notice: Notice, pause: Pause, event: Event, at: datetime | None = None
-    ) -> None:
-        """Settle the pause by a button of its notice, as of `at`, by default now."""
+    def _decide(self, pause: Pause, notice: Notice, decide: Decide) -> None:
+        """Decide the pause by a button of its notice.
+
+        Raises
+        ------
+        InvalidAnswerError
+            The answer does not match the form; the pause stays.
+        """
         if self.run.pause is not pause or self.session.test_runs.get(self.name) is not self.run:
             notice.show_status(f"Step {self.name} was run again since. Use its newest notice.")
             return
-        self._apply(event, at)
+        self._set(decide(self.run))
         self._store_exports()
         notice.show_status(_decision_text(self.run))
         if self.run.status == "queued":
@@ -242,34 +289,42 @@ def _as_exception(run: Run) -> BaseException | None:
     return None if run.error is None else ExportError(run.error.evalue)
 
 
-def _resume(pause: Pause, data: Any) -> Event:
-    request = {
-        "method": "POST",
-        "path": "/pdflow/resume/test",
-        "url": f"{server_url().rstrip('/')}/pdflow/resume/test",
-        "query": {},
-        "headers": {},
-        "body": data,
-        "client_ip": "127.0.0.1",
-    }
-    return Resume(step=pause.step, execution=pause.execution, by="button", request=request)
+def _written(message: OutboxMessage) -> EmailRequest:
+    """Return an email of test mode; one to an approver with a text in place of its links."""
+    if message.ask is None:
+        return message.email
+    from jupyter_pdflow.mail.asks import PERSONAL_LINK, with_text
+    from jupyter_pdflow.stores.tinydb.emails import email_of
 
-
-def _expire(pause: Pause) -> Event:
-    return Expire(step=pause.step, execution=pause.execution)
+    email = with_text(email_of(message), message.ask, PERSONAL_LINK, PERSONAL_LINK)
+    return EmailRequest(subject=email.subject, text=email.text, html=email.html, to=email.to)
 
 
 # --- texts and outputs ----------------------------------------------------------------
+
+ANSWERED = {
+    "resume": "`%pdflow answer` resumes it.",
+    "reject": "`%pdflow answer` rejects it.",
+    "time_out": "`%pdflow answer` lets the time run out.",
+}
+"""What ``%pdflow answer`` did, by its action."""
 
 
 def _pause_text(pause: Pause) -> str:
     wait = format_duration(pause.deadline - pause.since)
     what = {
-        "suspend": f"wait here to be resumed or canceled, for {wait}",
+        "suspend": f"wait here {_wanted_text(pause)}, for {wait}",
         "rerun": f"run this step again after {wait}, or when its resume_url is called",
         "delay": f"wait here for {wait}",
     }[pause.kind]
-    return f"In production, the run would now {what}. Continue:"
+    return f"In production, the run would now {what}."
+
+
+def _wanted_text(pause: Pause) -> str:
+    ask = ask_of(pause)
+    if ask.approvers:
+        return required_text(ask.approvers, ask.required)
+    return "to be resumed or rejected" if asks(pause) else "to be resumed or canceled"
 
 
 def _exit_text(call: ExitCall) -> str:
@@ -285,13 +340,21 @@ def _decision_text(run: Run) -> str:
         case "queued":
             return f"Step {run.current.name} runs again, as run {run.current.runs}:"
         case "succeeded":
-            data = f"; its {RESUME_DATA} is set" if RESUME_DATA in run.current.exports else ""
-            return f"Step {run.current.name} has ended{data}. The next step can now be run."
+            return (
+                f"Step {run.current.name} has ended{_set_text(run)}. The next step can now be run."
+            )
         case "canceled":
             text = "In production the run would be canceled here; no later step would run."
             return f"{run.reason} {text}" if run.reason else text
     error = run.error.evalue if run.error else ""
     return f"In production the run would fail here: {error}"
+
+
+def _set_text(run: Run) -> str:
+    names = [name for name in (RESUME_DATA, DECISION) if name in run.current.exports]
+    if not names:
+        return ""
+    return f"; its {' and '.join(names)} {'are' if len(names) > 1 else 'is'} set"
 
 
 def _outputs(captured: Any) -> list[dict[str, Any]]:
@@ -314,85 +377,3 @@ def _error_output(shell: InteractiveShell, error: BaseException) -> dict[str, An
         "evalue": error_of(error).evalue,
         "traceback": traceback_lines(shell, error),
     }
-
-
-# --- state ----------------------------------------------------------------------------
-
-
-class StateCheck:
-    """Warns of state that a step has changed and that production would not keep.
-
-    The state of the process, and the globals that the handler has set, are restored. Objects
-    that it has changed stay changed, because the session is the author's.
-    """
-
-    def __init__(self, shell: InteractiveShell, session: Session) -> None:
-        self._shell = shell
-        self._session = session
-        self._leftovers = Leftovers()
-        self._globals_before = self._globals()
-        self._baseline = self._take_baseline()
-        self._globals_of_cell: dict[str, Any] | None = None
-
-    def record_definitions(self, step: str) -> None:
-        """Record what the step's cell has defined, before its handler is called."""
-        self._globals_of_cell = self._globals()
-        for name, value in self._globals_of_cell.items():
-            if self._globals_before.get(name) is not value:
-                self._session.defined_by[name] = f"the cell of step {step!r}"
-
-    def close(self) -> None:
-        """Warn of each change, and restore what can be restored."""
-        warnings = leftover_warnings(self._leftovers) + self._baseline.changes()
-        if self._globals_of_cell is not None:
-            warnings += global_warnings(self._globals_of_cell, self._globals())
-            self._restore_globals(self._globals_of_cell)
-        for text in warnings:
-            write_warning(text)
-        self._baseline.restore()
-
-    def _globals(self) -> dict[str, Any]:
-        hidden = self._shell.user_ns_hidden
-        return {
-            name: value
-            for name, value in self._shell.user_ns.items()
-            if not name.startswith("_") and name not in hidden
-        }
-
-    def _take_baseline(self) -> Baseline:
-        defined_by = self._session.defined_by
-        by_cell: dict[str, dict[str, Any]] = {SETUP: {}}
-        for name, value in self._globals_before.items():
-            by_cell.setdefault(defined_by.get(name, SETUP), {})[name] = value
-        is_local = _local_module_check(notebook_path())
-        keep = kept_names(self._shell)
-        baseline = Baseline(by_cell.pop(SETUP), is_local=is_local, keep=keep)
-        for cell, names in by_cell.items():
-            baseline.add(names, cell)
-        return baseline
-
-    def _restore_globals(self, before: dict[str, Any]) -> None:
-        for name in self._globals().keys() - before.keys():
-            del self._shell.user_ns[name]
-        self._shell.user_ns.update(before)
-
-
-def _local_module_check(notebook: Path | None) -> Callable[[str], bool]:
-    """Return a function that says whether a module lies in the notebook's folder or below."""
-    folder = notebook.parent if notebook is not None and notebook.is_absolute() else Path.cwd()
-    folder = folder.resolve()
-
-    @cache
-    def is_local(name: str) -> bool:
-        if name == "__main__":
-            return True
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if (
-            not isinstance(file, str)
-            or "site-packages" in file
-            or name.startswith("jupyter_pdflow")
-        ):
-            return False
-        return Path(file).resolve().is_relative_to(folder)
-
-    return is_local

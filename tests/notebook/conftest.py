@@ -166,6 +166,12 @@ class Kernel:
         data = {"method": "update", "state": {"value": text}, "buffer_paths": []}
         self._message(field_id, data)
 
+    def fill_form(self, bundle: dict[str, Any], answer: dict[str, Any]) -> None:
+        """Fill in the form of a notice, as its page does."""
+        form = self.find_widget(bundle, view={"kind": "form"})["id"]
+        content = {"method": "answer", "args": [answer, []]}
+        self._message(form, {"method": "custom", "content": content})
+
     def _message(self, comm_id: str, data: dict[str, Any]) -> None:
         message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
         self.client.shell_channel.send(message)

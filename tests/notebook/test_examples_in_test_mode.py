@@ -68,7 +68,9 @@ def test_timeout(kernel: Kernel):
     kernel.click(notice, "as if the time ran out")
 
     assert example.run("answer").outputs == []
-    assert kernel.value(EXPORTS)["code"] == {"$resume_data": None}
+    exports = kernel.value(EXPORTS)["code"]
+    assert exports["$resume_data"] is None
+    assert exports["$decision"]["outcome"] == "timed_out"
 
 
 def test_poll_until_done(kernel: Kernel, service: Service):
@@ -135,3 +137,21 @@ def test_max_retries(kernel: Kernel):
     # The page's example does not pause again in run 2, and exports nothing.
     kernel.wait_for_widget_text(notice, "Step max_retries has ended. The next step can now be run.")
     assert kernel.outputs(notice) == []
+
+
+def test_expenses(kernel: Kernel):
+    example = Example(kernel, "expenses")
+    ran = example.run("ask")
+    *emails, notice = ran.bundles
+    assert ["To: ada@example.org" in emails[0]["text/plain"], len(emails)] == [True, 2]
+    assert "to be approved by 2 of ada@example.org, bob@example.org" in kernel.widget_text(notice)
+    assert kernel.run('%pdflow answer {"account": "travel"}').error is None
+    assert example.run("ask").error is None
+
+    ran = example.run("pay")
+    assert "Paid from the account for travel" in ran.stdout
+    assert kernel.value(EXPORTS)["pay"]["$return_value"] == {
+        "account": "travel",
+        "remark": "",
+        "approved_by": ["ada@example.org", "bob@example.org"],
+    }

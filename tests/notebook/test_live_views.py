@@ -89,6 +89,18 @@ def test_errors_of_requests(notebook: NotebookKernel, paused: Any):
         assert error["reason"]
 
 
+def test_errors_of_an_answer(notebook: NotebookKernel, paused: Any):
+    form = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    step = f"%%step ask\ndef handler(pd):\n    pd.flow.suspend(form={form})"
+    server = notebook.server
+    run = server.wait_run(server.run(server.deploy("form", [step]))["id"], "paused")
+    bundle = view(notebook, "%pdflow runs")
+    error = notebook.request(bundle, "POST", f"runs/{run['id']}/resume", {"data": {}})["error"]
+
+    assert (error["status"], error["reason"]) == (422, "invalid_answer")
+    assert error["errors"] == [{"field": "n", "message": "This is required."}]
+
+
 def test_a_server_that_does_not_answer(notebook: NotebookKernel, paused: Any):
     notebook.run("import jupyter_pdflow\nfrom dataclasses import replace")
     bundle = view(notebook, "view = jupyter_pdflow.runs()\nview")
@@ -184,7 +196,9 @@ def test_run_and_workflow(notebook: NotebookKernel, paused: Any):
     refused = notebook.run("run.cancel('late')").error
     assert refused is not None
     assert "nothing to cancel" in refused["traceback"][0]
-    assert notebook.value(f"Run({paused['id']!r}).cancel('late').status") == "canceled"
+    assert notebook.value(f"Run({paused['id']!r}).reject('not now').status") == "canceled"
+    rejected = notebook.server.get_run(paused["id"])["decisions"][0]
+    assert (rejected["outcome"], rejected["by"][0]["note"]) == ("rejected", "not now")
 
 
 def test_runs(notebook: NotebookKernel, paused: Any):

@@ -202,3 +202,17 @@ def test_test_links_are_those_of_the_server(notebook: NotebookKernel):
     assert url == f"{notebook.server.url}/pdflow/resume/test"
     answer = notebook.server.http.get(url)
     assert answer.status_code < 500
+
+
+def test_an_answer_does_nothing_in_production(notebook: NotebookKernel):
+    notebook.save(LOAD, "%pdflow answer 1", ASK, TELL)
+    notebook.run("%pdflow answer 2")
+    notebook.run("%pdflow production")
+    ran = notebook.run("%pdflow answer 3")
+    assert (ran.reply["status"], ran.outputs) == ("ok", [])
+    run_id = run_id_of(notebook.run("%pdflow run"))
+    # The setup has run by now, with a `%pdflow answer` of its own.
+    assert notebook.server.wait_run(run_id, "paused")["pause"]["step"] == "ask"
+
+    notebook.run("%pdflow test")
+    assert "Workflow execution canceled" in notebook.run(ASK).text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import nbformat
 import pytest
 
+from tests.engine.support import Inbox, smtp_server
 from tests.notebooks.service import Service
 from tests.servers import JupyterServer, wait_until
 
@@ -58,16 +60,31 @@ def _addresses(service: Service) -> dict[str, str]:
     }
 
 
-def _server(folder: Path, env: dict[str, str]) -> Iterator[JupyterServer]:
-    server = JupyterServer(folder, env=env)
+@pytest.fixture(scope="module")
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture(scope="module")
+def mailing(inbox: Inbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A server that sends emails, and whose notebooks have short days."""
+    smtp = smtp_server(inbox)
+    smtp.start()
+    args = [f"--PDFlow.smtp_url=smtp://127.0.0.1:{smtp.port}"]
+    yield from _server(tmp_path_factory.mktemp("mailing"), {"DAY_MS": "2000"}, args)
+    smtp.stop()
+
+
+def _server(folder: Path, env: dict[str, str], args: Sequence[str] = ()) -> Iterator[JupyterServer]:
+    server = JupyterServer(folder, args, env=env)
     shutil.copytree(NOTEBOOKS, server.root)
     with server:
         yield server
 
 
-def start(server: JupyterServer, name: str) -> Any:
+def start(server: JupyterServer, name: str, event: Any = None) -> Any:
     workflow = server.api("POST", "/workflows", {"path": f"{name}.ipynb"}).json()
-    return server.run(workflow)
+    return server.run(workflow, event)
 
 
 def send(url: str, method: str = "POST", **kw: Any) -> httpx.Response:
@@ -197,3 +214,82 @@ def test_context_is_passed_on_and_retries_are_counted(short_times: JupyterServer
     assert returned(run, "hello") == {"hello": "world"}
     assert returned(run, "arguments") == {"runs": 3, "context": {"after": 2}}
     assert step(run, "max_retries")["runs"] == 2
+
+
+# --- an expense -------------------------------------------------------------------------
+
+ADA, BOB = "ada@example.org", "bob@example.org"
+EXPENSE = {"who": "Grace", "what": "Train to Bern", "amount": 120}
+
+
+class Expense:
+    """A run of the example that asks for one expense, and the emails about it."""
+
+    def __init__(self, server: JupyterServer, inbox: Inbox) -> None:
+        inbox.emails.clear()
+        self.server, self.inbox = server, inbox
+        self.run = server.wait_run(start(server, "expenses", EXPENSE)["id"], "paused")
+
+    def links(self, person: str, subject: str) -> dict[str, str]:
+        """Wait for an email to a person, and return its links."""
+        text = wait_until(lambda: self._text(person, subject), f"{subject} to {person}")
+        return {name.lower(): url for name, url in re.findall(r"(?m)^(\w+): (http\S+)", text)}
+
+    def _text(self, person: str, subject: str) -> str | None:
+        for email in self.inbox.emails:
+            body = email.get_body(("plain",))
+            if email["To"] == person and str(email["Subject"]).startswith(subject) and body:
+                return body.get_content()
+        return None
+
+
+def test_an_expense_is_approved_by_two_people(mailing: JupyterServer, inbox: Inbox) -> None:
+    expense = Expense(mailing, inbox)
+    assert (expense.run["title"], expense.run["pause"]["required"]) == ("Train to Bern", 2)
+    adas = expense.links(ADA, "Please decide: Train to Bern")
+    bobs = expense.links(BOB, "Please decide: Train to Bern")
+    assert not {*adas.values()} & {*bobs.values(), expense.run["pause"]["resume_url"]}
+
+    invalid = send(adas["approve"], json={"account": "holiday"})
+    assert (invalid.status_code, invalid.json()["errors"][0]["field"]) == (422, "account")
+    counted = send(adas["approve"], json={"account": "other"})
+    assert counted.json() == {"status": "counted", "missing": 1}
+    reminded = expense.links(BOB, "Reminder: Train to Bern")
+    answer = {"account": "travel", "remark": "second class"}
+    assert send(reminded["approve"], json=answer).json()["status"] == "resumed"
+
+    run = mailing.wait_run(expense.run["id"], "succeeded")
+    assert returned(run, "pay") == {**answer, "approved_by": [ADA, BOB]}
+    decision = step(run, "ask")["exports"]["$decision"]
+    assert decision["outcome"] == "approved"
+    assert [by["via"] for by in decision["by"]] == ["link", "link"]
+    reminders = [email for email in inbox.emails if email["Subject"].startswith("Reminder")]
+    assert {email["To"] for email in reminders} == {BOB}
+
+
+def test_one_rejection_ends_an_expense(mailing: JupyterServer, inbox: Inbox) -> None:
+    expense = Expense(mailing, inbox)
+    send(expense.links(ADA, "Please decide")["approve"], json={"account": "other"})
+    rejected = send(expense.links(BOB, "Please decide")["reject"], json={"note": "too expensive"})
+    assert rejected.status_code == 200
+    run = mailing.wait_run(expense.run["id"], "canceled")
+    assert run["decisions"][0]["outcome"] == "rejected"
+    assert run["decisions"][0]["by"][0]["name"] == BOB
+    assert step(run, "pay")["status"] == "skipped"
+
+
+def test_the_links_of_an_expense_decide_nothing(full_times: JupyterServer) -> None:
+    run = full_times.wait_run(start(full_times, "expenses", EXPENSE)["id"], "paused")
+    assert waits_for(run["pause"], run, 7 * DAY)
+    for link in (run["pause"]["resume_url"], run["pause"]["cancel_url"]):
+        refused = send(link, json={"account": "travel"})
+        assert (refused.status_code, refused.json()["reason"]) == (403, "approvers_only")
+    assert full_times.get_run(run["id"])["status"] == "paused"
+
+
+def test_an_expense_that_nobody_answers_is_canceled(mailing: JupyterServer, inbox: Inbox) -> None:
+    expense = Expense(mailing, inbox)
+    run = mailing.wait_run(expense.run["id"], "canceled", timeout=40)
+    assert run["decisions"][0]["outcome"] == "timed_out"
+    expense.links(ADA, "Reminder")
+    expense.links(BOB, "Reminder")
