@@ -111,7 +111,7 @@ ELSEWHERE = {
     # The server runs no code of the author's; these are hooks of its base classes.
     "server/api/base_handler.py": {"_unimplemented_method"},  # tornado
     "server/app.py": {"_load_config", "_find_my_config"},  # traitlets, jupyter_server
-    "server/links/handler.py": {"_log"},  # tornado
+    "server/links/intake.py": {"_log"},  # tornado
 }
 """Private names of other packages that are used outside of kernels' compatibility."""
 
@@ -122,8 +122,14 @@ def modules() -> list[Path]:
     return found
 
 
+NAMED_TUPLE = {"_asdict", "_fields", "_replace"}
+"""Public methods of named tuples: their underscore only keeps fields apart."""
+
+
 def is_private(name: object) -> bool:
-    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+    if not isinstance(name, str) or name in NAMED_TUPLE:
+        return False
+    return name.startswith("_") and not name.startswith("__")
 
 
 def defined(tree: ast.AST) -> Iterator[str]:

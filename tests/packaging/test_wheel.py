@@ -34,6 +34,7 @@ def test_the_wheel_has_both_builds_and_is_small(tmp_path: Path) -> None:
         f"{SHARED}/jupyter-pdflow/schemas/jupyter-pdflow/plugin.json",
         f"{SHARED}/jupyter-pdflow/{package['jupyterlab']['_build']['load']}",
         "jupyter_pdflow/widgets/static/widget.css",
+        "jupyter_pdflow/mail/templates/ask.html",
         "jupyter_pdflow/server/api/openapi.yaml",
     } <= names
     assert package["version"] == jupyter_pdflow.__version__

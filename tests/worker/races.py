@@ -24,13 +24,17 @@ AT_ONCE = 50
 TIMEOUT_MS = 6_000
 CELLS = (
     "%load_ext jupyter_pdflow",
-    f"%%step ask\ndef handler(pd):\n    pd.flow.suspend({TIMEOUT_MS})",
+    '%%step ask\ndef handler(pd):\n    pd.flow.suspend(pd.steps["trigger"]["event"])',
     '%%step done\ndef handler(pd):\n    return pd.steps["ask"]["$resume_data"]',
 )
 
 
-def race(cluster: Cluster, links: int) -> Counter[str]:
+def race(
+    cluster: Cluster, links: int, at_once: int = AT_ONCE, timeout_ms: int = TIMEOUT_MS
+) -> Counter[str]:
     """Let front ends and timers race for links; return who has won how often.
+
+    A busy machine needs more time until the links of all runs are known.
 
     Raises
     ------
@@ -39,10 +43,10 @@ def race(cluster: Cluster, links: int) -> Counter[str]:
     """
     workflow = cluster.fronts[0].deploy("race", CELLS)
     winners: Counter[str] = Counter()
-    for start in range(0, links, AT_ONCE):
-        count = min(AT_ONCE, links - start)
-        runs = [cluster.fronts[0].run(workflow)["id"] for _ in range(count)]
-        with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+    for start in range(0, links, at_once):
+        count = min(at_once, links - start)
+        runs = [cluster.fronts[0].run(workflow, timeout_ms)["id"] for _ in range(count)]
+        with ThreadPoolExecutor(2 * at_once) as pool:
             winners.update(pool.map(lambda run_id: _race_for(cluster.fronts, run_id), runs))
     return winners
 
@@ -74,6 +78,8 @@ def _click(front: JupyterServer, path: str, at: datetime) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--links", type=int, default=10_000)
+    parser.add_argument("--at-once", type=int, default=AT_ONCE)
+    parser.add_argument("--timeout-ms", type=int, default=TIMEOUT_MS)
     options = parser.parse_args()
     from jupyter_pdflow.stores.postgres.migrate import migrate
 
@@ -85,7 +91,7 @@ def main() -> None:
                 cluster.front()
             cluster.worker(kernels=4)
             wait_until(cluster.wait_workers, "a worker")
-            print(race(cluster, options.links))
+            print(race(cluster, options.links, options.at_once, options.timeout_ms))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 from jupyter_pdflow.exceptions import KernelError
 from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.pool import KernelPool
-from jupyter_pdflow.rules.run import EmailRequest, PauseCall
+from jupyter_pdflow.rules.pauses import PauseCall
+from jupyter_pdflow.rules.run import EmailRequest
 from jupyter_pdflow.rules.workflow import Workflow
 from tests.kernels.conftest import execution, handler, workflow
 
