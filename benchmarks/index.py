@@ -17,7 +17,8 @@ from ulid import ULID
 
 from benchmarks.figures import Figure, Figures, Goal
 from benchmarks.product import temporary_folder
-from jupyter_pdflow.rules.run import STATUSES, Pause, Run, Step
+from jupyter_pdflow.rules.pauses import Pause
+from jupyter_pdflow.rules.run import STATUSES, Run, Step
 from jupyter_pdflow.stores import Email
 from jupyter_pdflow.stores.tinydb.index import INDEX, Index
 from jupyter_pdflow.stores.tinydb.index_database import RunQuery
