@@ -154,6 +154,7 @@ def _multiply(url: str, run_id: str, count: int) -> None:
                 {"id": run_id, "first": start + 1, "last": min(start + 50_000, count)},
             )
         connection.execute("VACUUM ANALYZE pdflow.runs")
+        connection.execute("CHECKPOINT")  # or the server writes gigabytes while it is measured
 
 
 def _idle(cluster: Cluster, postgres: PostgresServer, seconds: float) -> Figure:
