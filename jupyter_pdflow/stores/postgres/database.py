@@ -46,6 +46,9 @@ LOOKUP_SECONDS = 3.0
 RECONNECT_SECONDS = 1.0
 """Maximum time in which a lost connection is replaced, before a request asks for it again."""
 
+LOOKUP_CONNECT_SECONDS = 2
+"""Maximum time in which a connection for that is made; the minimum of libpq."""
+
 LOOKUPS_AT_ONCE = 4
 """Maximum number of connections that look up commits."""
 
@@ -207,7 +210,13 @@ class Database:
             async with asyncio.timeout(ends - time.monotonic()):
                 await stack.enter_async_context(self._lookups)
                 # Not of the pool: all its connections may be held by commits that are looked up.
-                connecting = Connection.connect(self.conninfo, autocommit=True, **OPTIONS)
+                # With a timeout of its own: Python 3.11 may lose the cancel by the one above.
+                connecting = Connection.connect(
+                    self.conninfo,
+                    autocommit=True,
+                    connect_timeout=LOOKUP_CONNECT_SECONDS,
+                    **OPTIONS,
+                )
                 connection = await stack.enter_async_context(await connecting)
             with limited(connection, max(0.0, ends - time.monotonic())):
                 yield connection
