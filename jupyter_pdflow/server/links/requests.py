@@ -23,6 +23,7 @@ from msgspec import Struct
 from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_body_arguments
 
 from jupyter_pdflow.exceptions import BadBodyError, BodyTooLargeError
+from jupyter_pdflow.formatting import without_secrets
 from jupyter_pdflow.rules.history import NOTE_LIMIT
 from jupyter_pdflow.rules.pauses import Request
 
@@ -127,7 +128,11 @@ def link_request(
         parsed["body"] = {} if parsed["body"] is None else parsed["body"]
     elif by_page and isinstance(parsed["body"], dict):
         parsed["body"] = _page_body(parsed["body"])
-    headers = {name: text.replace(token, HIDDEN) for name, text in head.headers.items()}
+    headers = {
+        # Also another link's token, such as that of a personal link in a Referer.
+        name: without_secrets(text.replace(token, HIDDEN), HIDDEN)
+        for name, text in head.headers.items()
+    }
     return _request(head, path, head.query.replace(token, HIDDEN), headers, parsed)
 
 
