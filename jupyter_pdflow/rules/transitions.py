@@ -268,10 +268,11 @@ def _expire(run: Run, event: Expire, now: datetime) -> Transition:
         return Transition(run)
     if now >= pause.deadline:
         return _time_out(run, pause, now)
-    if pause.escalate_at is not None and now >= pause.escalate_at:
-        return Transition(escalate(run, event.directory, now))
+    # In this order: those who join are asked, and not reminded at once.
     if pause.remind_at is not None and now >= pause.remind_at:
         return Transition(remind(run, event.directory, now))
+    if pause.escalate_at is not None and now >= pause.escalate_at:
+        return Transition(escalate(run, event.directory, now))
     return Transition(run)
 
 

@@ -352,6 +352,22 @@ def test_more_approvers_join_after_a_time() -> None:
     assert asked.outcome == "approved"
 
 
+def test_who_joins_is_not_reminded_at_once() -> None:
+    asked = Asked(
+        approvers=("ada",),
+        remind_ms=HOUR_MS,
+        escalate_ms=HOUR_MS,
+        escalate_to=("boss@example.org",),
+    ).paused()
+    asked.due()
+    asked.due()
+    assert asked.emails()[1:] == [
+        ("reminder", "ada@example.org"),
+        ("escalation", "boss@example.org"),
+    ]
+    assert asked.run.wakes_at == START + timedelta(hours=2)
+
+
 def test_what_is_due_of_a_decided_pause_changes_nothing() -> None:
     asked = Asked(approvers=("ada",), remind_ms=1, escalate_ms=1, escalate_to=("bob",)).paused()
     asked.approve("ada")

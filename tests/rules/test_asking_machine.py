@@ -163,6 +163,8 @@ class Asking(RuleBasedStateMachine):
         now = self.driver.now
         if now >= pause.deadline:
             self.outcome = "timed_out"
+        elif pause.remind_at is not None and now >= pause.remind_at:
+            pass
         elif pause.escalate_at is not None and now >= pause.escalate_at:
             self.may.add("boss")
         self.send(Expire(step="a", execution=1, directory=DIRECTORY))
