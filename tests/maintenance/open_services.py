@@ -19,6 +19,7 @@ from jupyter_pdflow.exceptions import PDFlowError, StoredFileError
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.mail.smtp import SMTPTransport
+from jupyter_pdflow.rules.events import Answer
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
     email_view,
@@ -83,9 +84,7 @@ async def open_services(
     )
     folders = RunFolders(path / FILES)
     folders.open()
-    engine = Service(
-        store, pool, outbox, links.urls, folders=folders, clock=clock, links_for=no_links
-    )
+    engine = Service(store, pool, outbox, links.urls, folders=folders, clock=clock)
     try:
         await engine.open()
         yield OpenServices(engine, links)
@@ -132,5 +131,5 @@ async def use_links(services: OpenServices, run_id: str, step: str, execution: i
     engine = services.service
     for use in (engine.resume_pause, engine.cancel_pause):
         with suppress(PDFlowError):
-            await use(run_id, step, execution, "link", {"body": 1})
+            await use(run_id, step, execution, Answer("link", {"body": 1}))
     await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import KeyFileError
 from jupyter_pdflow.maintenance.doctor import examine, repair
+from jupyter_pdflow.rules.events import Answer
 from jupyter_pdflow.stores.tinydb.layout import FINISHED, DataDir
 from tests.maintenance.open_services import (
     NOW,
@@ -88,7 +89,7 @@ async def open_and_check(
 
 async def check_continues(engine: Service, run_id: str, *, late: bool) -> None:
     if not late:
-        await engine.resume(run_id, "api", {"body": 1})
+        await engine.resume(run_id, Answer("api", {"body": 1}))
     async with asyncio.timeout(10):
         while (await engine.run(run_id)).status != "succeeded":
             await asyncio.sleep(0.01)
