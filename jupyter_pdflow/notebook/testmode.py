@@ -297,7 +297,8 @@ def _written(message: OutboxMessage) -> EmailRequest:
     from jupyter_pdflow.stores.tinydb.emails import email_of
 
     email = with_text(email_of(message), message.ask, PERSONAL_LINK, PERSONAL_LINK)
-    return EmailRequest(subject=email.subject, text=email.text, html=email.html, to=email.to)
+    # Without its HTML, which says the same: one frame for each approver would fill the screen.
+    return EmailRequest(subject=email.subject, text=email.text, to=email.to)
 
 
 # --- texts and outputs ----------------------------------------------------------------
