@@ -77,14 +77,14 @@ class PauseParts(Protocol):
         """Who has approved so far."""
 
 
-def ask_of(pause: Pause | None) -> Ask:
+def ask_of(pause: PauseParts | None) -> Ask:
     """Return what a pause asks; nothing if it does not say."""
     return (pause and pause.ask) or NO_ASK
 
 
 def asks(pause: PauseParts) -> bool:
     """Return whether a pause has a message, a form or approvers, so that a person has to look."""
-    ask = pause.ask or NO_ASK
+    ask = ask_of(pause)
     return bool(ask.message is not None or ask.form is not None or ask.approvers)
 
 
@@ -173,7 +173,7 @@ def _check_bare_address(name: str, text: str) -> None:
 # --- who may, who has, what is valid --------------------------------------------------
 
 
-def check_may_decide(pause: Pause, person: Person, directory: Directory) -> None:
+def check_may_decide(pause: PauseParts, person: Person, directory: Directory) -> None:
     """Check that a person may decide a pause, and has not answered before.
 
     Raises
@@ -197,10 +197,11 @@ def check_may_decide(pause: Pause, person: Person, directory: Directory) -> None
 
 def may_decide(pause: PauseParts, person: Person, directory: Directory) -> bool:
     """Return whether a person may decide a pause, and has not answered before."""
-    ask = pause.ask or NO_ASK
-    if not ask.approvers:
-        return True
-    return is_among(person, ask.approvers, directory) and not has_answered(pause, person, directory)
+    try:
+        check_may_decide(pause, person, directory)
+    except (ApproversOnlyError, AlreadyAnsweredError):
+        return False
+    return True
 
 
 def has_answered(pause: PauseParts, person: Person, directory: Directory) -> bool:
@@ -266,12 +267,12 @@ def decider(by: Actor, person: Person, note: str | None, now: datetime) -> Decid
     return Decider(via=by, at=now, name=person.name, verified=person.verified, note=note)
 
 
-def missing(pause: Pause) -> int:
+def missing(pause: PauseParts) -> int:
     """Return how many approvals are missing."""
     return max(0, ask_of(pause).required - len(pause.approvals))
 
 
-def missing_message(pause: Pause) -> str:
+def missing_message(pause: PauseParts) -> str:
     """Return one sentence about the approvals that are missing."""
     number = missing(pause)
     return "one more has to approve." if number == 1 else f"{number} more have to approve."

@@ -16,9 +16,10 @@ from jupyter_pdflow import models
 from jupyter_pdflow.exceptions import InvalidAnswerError, PDFlowError
 from jupyter_pdflow.mail.asks import PERSONAL_LINK, with_text
 from jupyter_pdflow.markdown import to_html
+from jupyter_pdflow.rules.approvals import ask_of
 from jupyter_pdflow.rules.decisions import VIA, decision_message, timestamp
 from jupyter_pdflow.rules.history import HistoryEntry
-from jupyter_pdflow.rules.pauses import NO_ASK, Decider, Decision, Pause, Resolution
+from jupyter_pdflow.rules.pauses import Decider, Decision, Pause, Resolution
 from jupyter_pdflow.rules.run import Error, Run, Starter, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.server.health import Snapshot
@@ -119,7 +120,7 @@ def _pause(
     if pause is None:
         return None
     resume_url, cancel_url = links_for(run_id, pause.step, pause.execution)
-    ask = pause.ask or NO_ASK
+    ask = ask_of(pause)
     return models.Pause(
         kind=pause.kind,
         step=pause.step,
@@ -164,7 +165,7 @@ def inbox_item(run: RunSummary) -> models.InboxItem:
     """Return a paused run as an inbox shows it."""
     pause = run.pause
     assert pause is not None  # noqa: S101  for the type checker: an inbox has paused runs
-    ask = pause.ask or NO_ASK
+    ask = ask_of(pause)
     return models.InboxItem(
         run_id=run.id,
         workflow=run.workflow_name,

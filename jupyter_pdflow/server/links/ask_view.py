@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from jupyter_pdflow.exceptions import FieldError
 from jupyter_pdflow.markdown import to_html
-from jupyter_pdflow.rules.approvals import asks, listed
+from jupyter_pdflow.rules.approvals import ask_of, asks, listed
 from jupyter_pdflow.rules.form_fields import Field, fields_of, prefill
 from jupyter_pdflow.rules.form_values import text_of
 from jupyter_pdflow.rules.forms import Form
-from jupyter_pdflow.rules.pauses import NO_ASK, Ask, Decider, OnReject, OnTimeout, Pause
+from jupyter_pdflow.rules.pauses import Ask, Decider, OnReject, OnTimeout, Pause
 from jupyter_pdflow.rules.people import group_name, is_group
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.titles import first_line
@@ -181,7 +181,7 @@ def ask_view(run: Run | RunSummary, pause: Pause | PauseSummary, heading: str = 
     heading : str
         The heading, if the run has no title besides its message.
     """
-    ask = pause.ask or NO_ASK
+    ask = ask_of(pause)
     title = None if run.title == first_line(ask.message) else run.title
     return AskView(
         heading=title or heading or run.workflow_name,
