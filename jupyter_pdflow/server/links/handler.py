@@ -154,9 +154,6 @@ class LinkHandler(LinkRequestHandler):
             limit=self._limit,
         )
         note = note_in(request, or_query=self._wants_json) if has_note(pause) else None
-        if has_form and self._action == "cancel":
-            # What a person had typed before the click on *Reject* is no answer.
-            request = {**request, "body": None}
         return Answer("link", request, Person(name=named.person), note)
 
     @property
