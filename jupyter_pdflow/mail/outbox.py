@@ -20,6 +20,7 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.mail.asks import with_text
 from jupyter_pdflow.mail.smtp import (
+    Envelope,
     SMTPTransport,
     delivered,
     envelope_of,
@@ -206,20 +207,20 @@ class Outbox:
             return False
         return True
 
-    def _written(self, email: Email) -> Email:
-        """Return an email with its text: that to an approver is not stored with its links."""
+    def _envelope(self, email: Email) -> Envelope:
+        """Write an email, with its links if it is to an approver: they are not stored; for a thread."""
         ask = email.ask
-        if ask is None:
-            return email
-        links = self._links_for(email.run_id, email.step, ask.execution, ask.person)
-        return with_text(email, ask, *links)
+        if ask is not None:
+            links = self._links_for(email.run_id, email.step, ask.execution, ask.person)
+            email = with_text(email, ask, *links)
+        return envelope_of(email, self._from)
 
     async def _attempt(self, email: Email) -> tuple[Email, bytes | None]:
         """Send an email; return it as it is then, and as a message if it is to be kept."""
         email = replace(email, to=email.to or self._to, attempts=email.attempts + 1)
         late = self._clock() - email.created_at > GIVE_UP_AFTER
         try:
-            envelope = await in_thread(envelope_of, self._written(email), self._from)
+            envelope = await in_thread(self._envelope, email)
             if self._transport is None:
                 return replace(email, status="kept", error=None), envelope.content
             email = delivered(email, envelope, await self._transport.send(envelope), late=late)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast, get_args
+from typing import BinaryIO, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 from jupyter_server.auth.decorator import authorized
+from msgspec import Struct
 from tornado import web
 from tornado.iostream import StreamClosedError
 
@@ -36,6 +37,9 @@ from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_no
 from jupyter_pdflow.server.services import ServiceManager
 from jupyter_pdflow.stores import MAX_SEARCH_CHARACTERS, MAX_SEARCH_WORDS, RunQuery
 from jupyter_pdflow.threads import in_reader, in_thread
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=Struct)
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 MAX_RUNS = 500
@@ -300,6 +304,10 @@ class CancelHandler(PDFlowAPIHandler):
         self.answer(run_view(run, services.links.urls))
 
 
+def _each(view: Callable[[T], Model], found: Sequence[T]) -> list[Model]:
+    return list(map(view, found))
+
+
 def _check_length(name: str, text: str | None, limit: int) -> None:
     if text is not None and len(text) > limit:
         msg = f"{name} may have {limit:,} characters at most, not {len(text):,}."
@@ -314,7 +322,8 @@ class InboxHandler(PDFlowAPIHandler):
     async def get(self) -> None:
         """List what waits for the person who asks."""
         service = await self.service()
-        self.answer([inbox_item(run) for run in await service.inbox(self.person())])
+        # In a thread, as a list of emails: each message is rendered.
+        self.answer(await in_thread(_each, inbox_item, await service.inbox(self.person())))
 
 
 class EmailsHandler(PDFlowAPIHandler):
@@ -325,7 +334,7 @@ class EmailsHandler(PDFlowAPIHandler):
     async def get(self) -> None:
         """List the emails of steps, newest first."""
         service = await self.service()
-        self.answer([email_view(email) for email in await service.emails()])
+        self.answer(await in_thread(_each, email_view, await service.emails()))
 
 
 class EmailHandler(PDFlowAPIHandler):
