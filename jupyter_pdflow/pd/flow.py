@@ -66,7 +66,7 @@ class Flow(PdPart):
             flat JSON Schema. Only an answer that matches it is accepted.
         approvers : str or list of str, optional
             Who decides: user names, email addresses, and groups as ``group:NAME``. Each address
-            gets an email with two links of its own; nobody else can decide then.
+            gets an email with two links of its own; only they can decide then.
         required : int
             How many of the approvers have to approve. One rejection decides.
         on_reject : {"cancel", "resume"}

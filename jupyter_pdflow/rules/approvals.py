@@ -236,7 +236,7 @@ def with_answer(pause: Pause, request: Request) -> Request:
 
 
 def without_answer(pause: Pause, request: Request | None) -> Request | None:
-    """Return a rejection whose body is no answer: nobody has checked it against the form."""
+    """Return a rejection without its body, which was not checked against the form."""
     if request is None or ask_of(pause).form is None:
         return request
     return {name: value for name, value in request.items() if name != "body_error"} | {"body": None}

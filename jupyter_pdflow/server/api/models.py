@@ -221,7 +221,7 @@ def workflow_view(workflow: Workflow, warnings: list[str] | None = None) -> mode
 
 
 def email_view(email: Email) -> models.Email:
-    """Return an email with its status; nobody is shown the links of one to an approver."""
+    """Return an email with its status, without the links of one to an approver."""
     if email.ask is not None:
         email = with_text(email, email.ask, PERSONAL_LINK, PERSONAL_LINK)
     return models.Email(

@@ -204,7 +204,7 @@ _RANK = """CASE WHEN %(ready)s THEN greatest(
         AND workflow_id = %(workflow_id)s),
     0) END"""
 """The place of a run that is ready: behind those of its workflow, beside the first of the others
-in its queue. Another queue may have runs that nobody executes, whose ranks stay low."""
+in its queue. Another queue may have runs that no process executes, whose ranks stay low."""
 
 _HISTORY = f"""
     added AS (INSERT INTO pdflow.history

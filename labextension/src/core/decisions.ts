@@ -79,7 +79,7 @@ export function missingText({ required, approvals }: Pause): string {
   return missing === 1 ? 'one more has to approve' : `${missing} more have to approve`;
 }
 
-/** Return what happens if nobody answers a pause in time. */
+/** Return what happens if a pause is not answered in time. */
 export function timeoutText(pause: Pause): string {
   return THEN[pause.on_timeout];
 }
