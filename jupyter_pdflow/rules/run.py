@@ -93,7 +93,7 @@ class OutboxMessage(Struct, frozen=True, kw_only=True):
         Always the same for the same email, so that it is taken once however often it is delivered.
     ask : AskEmail or None
         What an email to an approver is about. Its text is written when it is sent, because it has
-        personal links, which nobody else may see.
+        personal links, which only that person may see.
     """
 
     id: str
