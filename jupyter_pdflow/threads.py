@@ -82,8 +82,9 @@ class Locks:
         """Return the lock of a name. It exists as long as it is referenced."""
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def wait_released(self) -> None:
-        """Wait until all locks that are held now have been released."""
-        for lock in list(self._locks.values()):
+    async def wait_released(self, name: str | None = None) -> None:
+        """Wait until all locks that are held now have been released; or that of one name."""
+        locks = list(self._locks.values()) if name is None else [self.of(name)]
+        for lock in locks:
             async with lock:
                 pass

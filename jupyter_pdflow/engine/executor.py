@@ -9,11 +9,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from jupyter_pdflow.engine.live_outputs import Showing
 from jupyter_pdflow.engine.local_queue import Admission, Claims, Slot, WaitingRun, WaitingRuns, Work
 from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.updates import RetriedUpdates, RunUpdates, log_failure
 from jupyter_pdflow.exceptions import GatewayError, GatewayUnavailableError, PDFlowError
-from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.kernel import Kernel, StepResult
+from jupyter_pdflow.kernels.outputs import OutputCollector
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import VersionKey
 from jupyter_pdflow.rules.execution import is_alone
@@ -102,6 +104,16 @@ class Executor:
     def executing(self) -> dict[str, Run]:
         """The runs whose step has begun, as it was stored last; among them those in their setup."""
         return {work.run_id: work.run for work in self._works.values() if work.run and work.begun}
+
+    @property
+    def showing(self) -> dict[str, Showing]:
+        """What the steps have shown so far whose outcome is not stored yet, by their runs."""
+        return {work.run_id: work.showing for work in self._works.values() if work.showing}
+
+    def showing_of(self, run_id: str) -> Showing | None:
+        """Return what the step of a run has shown so far, if this process executes it."""
+        work = self._works.get(run_id)
+        return None if work is None else work.showing
 
     @property
     def storing(self) -> set[str]:
@@ -322,7 +334,7 @@ class Executor:
             # A step fails only once it has begun.
             run = await self._updates.begin(work.run_id)
             if run is not None:
-                await self._updates.finish(run, Outcome(error=_error(error.__cause__)), [])
+                await self._updates.finish(run, StepResult(Outcome(error=_error(error.__cause__))))
 
     async def _execute_claimed(self, work: Work, run: Run) -> None:
         try:
@@ -359,10 +371,11 @@ class Executor:
             self._on_begin(time.monotonic() - work.since)
             work.since = None
         try:
-            result = await kernel.execute(self._runs.execution(run))
-            return await self._updates.finish(run, result.outcome, result.outputs)
+            work.showing = Showing(run, OutputCollector())
+            result = await kernel.execute(self._runs.execution(run), work.showing.collector)
+            return await self._updates.finish(run, result)
         finally:
-            work.executes = False
+            work.executes, work.showing = False, None
 
     # --- kernels ----------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from ulid import ULID
 
+from jupyter_pdflow.engine.live_outputs import Showing
 from jupyter_pdflow.kernels.kernel import Kernel
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.kernels.slots import VersionKey
@@ -308,6 +309,8 @@ class Work:
         Whether the kernel executes a step.
     cancelable : bool
         Whether the task waits, or prepares a kernel.
+    showing : Showing or None
+        What the step has shown so far, while a kernel executes it and its outcome is stored.
     task : asyncio.Task or None
     """
 
@@ -317,6 +320,7 @@ class Work:
     run: Run | None = None
     executes: bool = False
     cancelable: bool = False
+    showing: Showing | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property

@@ -6,24 +6,22 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from jupyter_pdflow.clock import utc_now
+from jupyter_pdflow.engine.catalog import Catalog
 from jupyter_pdflow.engine.executor import Executor
 from jupyter_pdflow.engine.leases import Leases
+from jupyter_pdflow.engine.live_outputs import LiveOutputs, with_live
 from jupyter_pdflow.engine.local_queue import Ids
 from jupyter_pdflow.engine.queue import Queue
 from jupyter_pdflow.engine.scheduler import Pruning, Scheduler
-from jupyter_pdflow.exceptions import (
-    PDFlowError,
-)
-from jupyter_pdflow.kernels.kernel import Kernel
+from jupyter_pdflow.kernels.kernel import Kernel, StepResult
 from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
-from jupyter_pdflow.rules.approvals import may_decide
 from jupyter_pdflow.rules.decisions import current_pause
 from jupyter_pdflow.rules.events import (
     MAX_CRASHES,
@@ -45,41 +43,30 @@ from jupyter_pdflow.rules.execution import execution_of
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.pauses import Actor, AskEmail
 from jupyter_pdflow.rules.people import NO_DIRECTORY, UNKNOWN, Directory, Person
-from jupyter_pdflow.rules.run import Execution, Outcome, Run
+from jupyter_pdflow.rules.run import Execution, Run
 from jupyter_pdflow.rules.transitions import Transition, apply, apply_all, is_of_attempt, new_run
-from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE, Source, Workflow
+from jupyter_pdflow.rules.workflow import DEFAULT_QUEUE
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
-    Counts,
     Email,
     IdempotencyKey,
+    KeptOutputs,
     Lapsed,
-    Output,
-    RunChange,
-    RunQuery,
-    RunSummary,
     StepOutputs,
     WorkerState,
-    check_ended,
 )
 from jupyter_pdflow.stores.base import Store
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from jupyter_pdflow.stores.folders import RunFolders
 from jupyter_pdflow.threads import held
 
 logger = logging.getLogger(__name__)
-
-INBOX_RUNS = 100
-"""Maximum number of runs in an inbox."""
-
-INBOX_SEARCHED = 5_000
-"""Maximum number of suspended runs that are looked at for an inbox."""
 
 NEWEST_SECONDS = 5.0
 """Maximum time that starts wait for the id of the newest run, after the server has started."""
 
 
-class Service:
-    """Starts, resumes, cancels and reads runs.
+class Service(Catalog):
+    """Starts, resumes and cancels runs; reads them as a `Catalog`.
 
     Each change of a run is stored before the next change of that run is looked at. So the first
     of a resume, a cancel and a timer wins, and the others are applied to its result.
@@ -126,15 +113,11 @@ class Service:
         clock: Callable[[], datetime] = utc_now,
         limits: Limits = LIMITS,
     ) -> None:
-        self._limits = limits
-        self.directory = directory
-        self._store = store
+        super().__init__(store, outbox, directory, clock, limits)
         self._max_crashes = max_crashes
-        self._outbox = outbox
         outbox.on_answered = self._note_email
         self._folders = folders
         self._links_for = links_for
-        self._clock = clock
         self._scheduler = Scheduler(store, self._expire, clock, limits=limits)
         self._pool = pool
         self._worker_name = worker_name or f"{socket.gethostname()}:{os.getpid()}"
@@ -149,6 +132,7 @@ class Service:
             worker=lambda: self.worker() if pool.max_kernels else None,
             clock=clock,
         )
+        self._live = LiveOutputs(store, lambda: self._executor.showing)
         self._on_failed = on_failed
         self._on_lapsed = on_lapsed
         self._begin = Begin(owner=store.owner)
@@ -166,6 +150,7 @@ class Service:
         """
         await self._store.open()
         await self._leases.open()
+        self._live.open()
         await self._executor.open(self._store.ready)
         # In a task: it may read a large folder, and links and paused runs do not need it.
         self._reading_newest = asyncio.create_task(self._read_newest(), name="read the newest id")
@@ -227,10 +212,12 @@ class Service:
         if self._reading_newest is not None:
             self._reading_newest.cancel()
             await asyncio.wait([self._reading_newest])
+        await self._counting.close()
         await self._pruning.close()
         await self._scheduler.close()
         await self._executor.close()
         await self._leases.close()
+        await self._live.close()
         await self._outbox.close()
         await self._store.close()
 
@@ -256,23 +243,6 @@ class Service:
             return [self.worker()]
         return await self._store.workers()
 
-    # --- workflows ---
-
-    async def deploy(self, path: str, source: Source) -> tuple[Workflow, bool]:
-        """Make `source` the newest version of the notebook at `path`.
-
-        Returns the version, and whether new runs used another one before. Stored: the version.
-        """
-        return await self._store.deploy(path, source, self._clock())
-
-    async def workflows(self) -> list[Workflow]:
-        """Return the newest version of each workflow."""
-        return await self._store.workflows()
-
-    async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
-        return await self._store.workflow(workflow_id, version)
-
     # --- runs ---
 
     async def start(
@@ -294,29 +264,19 @@ class Service:
         transition = new_run(self._ids.new(now), workflow, event, now, by)
         return await self._commit(transition, partial(self._store.create, key=key))
 
-    async def run(self, run_id: str) -> Run:
-        """Return a run as it is stored; `NotFoundError` if unknown."""
-        return await self._store.get(run_id)
+    async def outputs(self, run_id: str) -> KeptOutputs:
+        """Return the outputs of a run, those of a step under way too; `NotFoundError` if unknown."""
+        run = await self._store.get(run_id)
+        # Before what is stored: an outcome that is stored in between is found there.
+        showing = self._executor.showing_of(run_id)
+        live = showing and showing.outputs()
+        return with_live(await self._store.outputs(run.id), run, live)
 
-    async def history(self, run_id: str) -> dict[int, HistoryEntry]:
-        """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
-        return await self._store.history(run_id)
-
-    async def runs(self, query: RunQuery) -> list[RunSummary]:
-        """Return summaries of runs, newest first."""
-        return await self._store.list(query)
-
-    async def counts(self) -> Counts:
-        """Return the number of runs by status."""
-        return await self._store.counts()
-
-    async def changes(self) -> AsyncIterator[RunChange]:
-        """Return an iterator over the changes of runs from now on; `aclose` it in the end."""
-        return await self._store.changes()
-
-    async def outputs(self, run_id: str) -> dict[str, list[Output]]:
-        """Return the stored outputs of a run by step name; `NotFoundError` if it is unknown."""
-        return await self._store.outputs((await self._store.get(run_id)).id)
+    async def outputs_tag(self, run_id: str) -> str:
+        """Return a text that changes when a run's outputs do; `NotFoundError` if it is unknown."""
+        showing = self._executor.showing_of(run_id)
+        live = showing.tag if showing else ""
+        return f"{await self._store.outputs_tag(run_id)}.{live}"
 
     async def resume(self, run_id: str, answer: Answer, *, since: str | None = None) -> Run:
         """Resume, or approve, the pause of a run; only the one that began at `since`, if given.
@@ -366,55 +326,7 @@ class Service:
         given = answer._asdict()
         return event(step=step, execution=execution, directory=self.directory, **given)
 
-    async def inbox(self, person: Person) -> list[RunSummary]:
-        """Return the paused runs that wait for a person, newest first.
-
-        Those without approvers wait for everyone. At most `INBOX_RUNS` of the newest
-        `INBOX_SEARCHED` suspended runs.
-        """
-        found, before, searched = list[RunSummary](), None, 0
-        while len(found) < INBOX_RUNS and searched < INBOX_SEARCHED:
-            query = RunQuery(status="paused", pause="suspend", before=before, limit=INBOX_RUNS)
-            runs = await self._store.list(query)
-            found += [run for run in runs if self._waits_for(run, person)]
-            searched += len(runs)
-            if len(runs) < INBOX_RUNS:
-                break
-            before = runs[-1].id
-        return found[:INBOX_RUNS]
-
-    def _waits_for(self, run: RunSummary, person: Person) -> bool:
-        return run.pause is not None and may_decide(run.pause, person, self.directory)
-
-    async def delete(self, run_id: str) -> None:
-        """Remove a run that has ended, with its files, outputs and emails.
-
-        Raises
-        ------
-        NotFoundError, RunActiveError
-            There is no such run, or it has not ended.
-        """
-        run = await self._store.get(run_id)
-        check_ended(run)
-        failed = await self.delete_all([run.id])
-        if failed:
-            raise failed[run.id]
-
-    async def delete_all(self, run_ids: Sequence[str]) -> dict[str, PDFlowError]:
-        """Remove runs that have ended; return those that could not be removed, with the error."""
-        return await self._store.delete(run_ids)
-
     # --- emails ---
-
-    async def emails(self) -> list[Email]:
-        """Return the newest emails of steps, newest first."""
-        await self._outbox.wait_kept()
-        return await self._store.emails(self._limits.emails_listed)
-
-    async def email(self, email_id: str) -> Email:
-        """Return one email; `NotFoundError` if unknown."""
-        await self._outbox.wait_kept()
-        return await self._store.email(email_id)
 
     async def retry_email(self, email_id: str) -> Email:
         """Send an email again that has failed; `NotFoundError`, or `NotFailedError` if it has not.
@@ -432,9 +344,7 @@ class Service:
         """
         return self._own(await self._apply(run_id, self._begin))
 
-    async def finish(
-        self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
-    ) -> Run | None:
+    async def finish(self, run: Run, result: StepResult, *, begin_next: bool = True) -> Run | None:
         """Finish the current step of a run, and begin the next one if `begin_next`.
 
         Stored: the outputs, the outcome and the run's next state. Outcomes of earlier attempts do
@@ -446,11 +356,17 @@ class Service:
             step=step,
             execution=run.execution,
             attempt=run.attempt,
-            outcome=outcome,
+            outcome=result.outcome,
             directory=self.directory,
         )
         events = [finish, self._begin] if begin_next else [finish]
-        shown = StepOutputs(step=step, execution=run.execution, outputs=outputs)
+        shown = StepOutputs(
+            step=step,
+            execution=run.execution,
+            attempt=run.attempt,
+            outputs=list(result.outputs),
+            widgets=dict(result.widgets),
+        )
         return self._own(await self._apply(run.id, *events, outputs=shown))
 
     def _own(self, run: Run) -> Run | None:
@@ -475,10 +391,6 @@ class Service:
         """Describe the run's current execution for the kernel that carries it out."""
         links = self._links_for(run.id, run.current.name, run.execution)
         return execution_of(run, *links, files_dir=self._folders.name, files_id=self._folders.id)
-
-    async def workflow_of(self, run: Run) -> Workflow:
-        """Return the version that a run was started with; `NotFoundError` if it is missing."""
-        return await self._store.workflow(run.workflow_id, run.version)
 
     # --- load, apply, commit, perform ---
 

@@ -14,10 +14,10 @@ from jupyter_pdflow.exceptions import (
     StorageUnavailableError,
     StoredFileError,
 )
+from jupyter_pdflow.kernels.kernel import StepResult
 from jupyter_pdflow.rules.run import Error, Execution, Outcome, Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import Limits
-from jupyter_pdflow.stores import Output
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,8 @@ class RunUpdates(Protocol):
         """
         ...
 
-    async def finish(
-        self, run: Run, outcome: Outcome, outputs: list[Output], *, begin_next: bool = True
-    ) -> Run | None:
-        """Store the outcome of a step, and the begin of the next one if `begin_next`.
+    async def finish(self, run: Run, result: StepResult, *, begin_next: bool = True) -> Run | None:
+        """Store the outcome of a step and what it has shown, and the begin of the next one if `begin_next`.
 
         Returns the run if this process executes its next step now.
         """
@@ -103,20 +101,20 @@ class RetriedUpdates:
         """Store the begin of a step, as `RunUpdates.begin`."""
         return await self._stored(partial(self._runs.begin, run_id))
 
-    async def finish(self, run: Run, outcome: Outcome, outputs: list[Output]) -> Run | None:
+    async def finish(self, run: Run, result: StepResult) -> Run | None:
         """Store an outcome; return the run if its next step has begun.
 
         If the run's file can't be read, a task of its own tries again: one file must keep no
         kernel from other runs.
         """
         try:
-            return await self._finish(run, outcome, outputs)
+            return await self._finish(run, result)
         except StoredFileError as error:
             logger.error(
                 "The outcome of step %s of run %s is kept in memory until it can be stored. %s",
                 *(run.current.name, run.id, error),
             )
-            self._keep_trying(run, self._finish(run, outcome, outputs, StoredFileError))
+            self._keep_trying(run, self._finish(run, result, StoredFileError))
             return None
 
     async def requeue(self, run: Run | None) -> None:
@@ -143,7 +141,7 @@ class RetriedUpdates:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _finish(
-        self, run: Run, outcome: Outcome, outputs: list[Output], *retried: type[PDFlowError]
+        self, run: Run, result: StepResult, *retried: type[PDFlowError]
     ) -> Run | None:
         """Store an outcome; one that the rules or the store can't take fails the step.
 
@@ -154,7 +152,7 @@ class RetriedUpdates:
         try:
             return await self._stored(
                 # Asked at each attempt: the server may stop while the storage fails.
-                lambda: finish(outcome, outputs, begin_next=self.begin_next and not retried),
+                lambda: finish(result, begin_next=self.begin_next and not retried),
                 *retried,
             )
         except PDFlowError:
@@ -165,7 +163,7 @@ class RetriedUpdates:
             )
             text = f"The outcome of the step can't be stored ({error!r}); see the server's log."
             invalid = Outcome(error=Error(ename="InvalidOutcome", evalue=text))
-            return await self._stored(partial(finish, invalid, []), *retried)
+            return await self._stored(partial(finish, StepResult(invalid)), *retried)
 
     async def _requeue(self, run: Run, enqueue: Callable[[str], object], *, crashed: bool) -> None:
         requeue = partial(self._runs.requeue, run, crashed=crashed)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from jupyter_pdflow.exceptions import ClosedByGatewayError, GatewayError
+from jupyter_pdflow.kernels.channels import Channels, Message
 from jupyter_pdflow.kernels.messages import (
     LISTEN,
     MESSAGE,
@@ -21,7 +22,6 @@ from jupyter_pdflow.kernels.messages import (
     framed,
     read_frame,
 )
-from jupyter_pdflow.kernels.outputs import Channels, Message
 from jupyter_pdflow.rules.run import Error
 from jupyter_pdflow.settings import LIMITS, Limits
 

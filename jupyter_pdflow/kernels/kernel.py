@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -42,10 +43,19 @@ GRACE_SECONDS = 5.0
 
 
 class StepResult(NamedTuple):
-    """The outcome of an execution, and its outputs as nbformat has them."""
+    """The outcome of an execution, and what it has shown.
+
+    Attributes
+    ----------
+    outputs : sequence of dict
+        The outputs as nbformat has them.
+    widgets : mapping of str to dict
+        The widgets as a notebook's metadata has them, by the ids of their models.
+    """
 
     outcome: Outcome
-    outputs: list[dict[str, Any]]
+    outputs: Sequence[dict[str, Any]] = ()
+    widgets: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 class Kernel:
@@ -66,6 +76,8 @@ class Kernel:
         The version whose setup it has run.
     is_stale : bool
         Whether a step has changed what the setup left.
+    outputs : OutputCollector
+        What the latest execution has shown so far.
     """
 
     def __init__(self, manager: Any, kernel_id: str, name: str, limits: Limits = LIMITS) -> None:
@@ -77,7 +89,7 @@ class Kernel:
         self._process = manager.get_kernel(kernel_id)
         self._watch = None if is_local(manager) else GatewayWatch(self._process)
         self._connection = Connection(self._process.client(), self._is_alive, limits)
-        self._outputs = OutputCollector()
+        self.outputs = OutputCollector()
         self._has_worker = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -182,7 +194,7 @@ class Kernel:
             content = await self.load_worker()
             self._check_gateway()
             _check_loaded(content, self._exit_reason())
-        source = workflow.source
+        self.outputs, source = OutputCollector(), workflow.source
         preparation = Preparation(
             setup=source.setup, steps=source.steps, modules=source.modules, cwd=cwd
         )
@@ -200,8 +212,17 @@ class Kernel:
             raise KernelError(msg, error)
         self.workflow = workflow
 
-    async def execute(self, execution: Execution) -> StepResult:
+    async def execute(
+        self, execution: Execution, outputs: OutputCollector | None = None
+    ) -> StepResult:
         """Execute a step.
+
+        Parameters
+        ----------
+        execution : Execution
+            What to execute.
+        outputs : OutputCollector, optional
+            Collects what it shows; nothing before is in it.
 
         Returns
         -------
@@ -213,13 +234,15 @@ class Kernel:
         GatewayError
             Its gateway ended meanwhile, so the outcome of the step is unknown.
         """
+        self.outputs = outputs or OutputCollector()
         reply = await self._request("execute", execution)
         if reply is None:
             outcome = Outcome(error=self._death_error(execution.step))
         else:
-            self._outputs.drop(reply.dropped)
+            self.outputs.drop(reply.dropped)
             outcome = self._read_outcome(reply)
-        return StepResult(outcome, self._outputs.finish())
+        # The outputs first: they complete the states of Output widgets.
+        return StepResult(outcome, self.outputs.finish(), self.outputs.widgets.metadata())
 
     async def interrupt(self, grace: float = GRACE_SECONDS) -> None:
         """Interrupt what the kernel executes; kill the kernel if that does not stop in time.
@@ -269,9 +292,8 @@ class Kernel:
         raw = msgspec.Raw(msgspec.json.encode(data))
         request = WorkerRequest(id=uuid4().hex, kind=kind, data=raw, inputs=inputs)
         self._interrupted = False
-        self._outputs = OutputCollector()
         with self._marked_busy():
-            reply = await self._connection.request(request, self._outputs.add)
+            reply = await self._connection.request(request, self.outputs.add)
         self._is_dead = self._is_dead or reply is None
         self.is_stale = reply is not None and reply.stale
         self._check_gateway()

@@ -237,14 +237,22 @@ async def check_kernelspec(manager: Any, kernel_name: str) -> None:
     GatewayError
         The kernel gateway can't be reached.
     """
-    argv = await _argv(manager, kernel_name)
+    argv = await find_kernelspec(manager, kernel_name)
     reply = await _load_worker(manager, kernel_name)
     if reply.get("status") != "ok":
         raise KernelSpecError(_load_failure(kernel_name, argv, reply))
 
 
-async def _argv(manager: Any, kernel_name: str) -> list[str]:
-    """Return the command of a kernelspec, which a gateway describes as JSON."""
+async def find_kernelspec(manager: Any, kernel_name: str) -> list[str]:
+    """Return the command of a kernelspec.
+
+    Raises
+    ------
+    KernelSpecError
+        It is missing, or can't be read.
+    GatewayError
+        The kernel gateway can't be reached.
+    """
     try:
         spec = await ensure_async(manager.kernel_spec_manager.get_kernel_spec(kernel_name))
     except KeyError:  # `NoSuchKernel` is one
@@ -258,7 +266,7 @@ async def _argv(manager: Any, kernel_name: str) -> list[str]:
     except Exception as error:  # noqa: BLE001  a kernelspec may be wrong in any way
         msg = f'The kernelspec "{kernel_name}" can\'t be read: {error}'
         raise KernelSpecError(msg) from None
-    if isinstance(spec, dict):
+    if isinstance(spec, dict):  # from a gateway
         return list(map(str, spec.get("spec", {}).get("argv", [])))
     return list(spec.argv)
 

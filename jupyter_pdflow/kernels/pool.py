@@ -18,7 +18,7 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.kernels.gateway import Outage, Sweeper, is_local
 from jupyter_pdflow.kernels.kernel import Kernel
-from jupyter_pdflow.kernels.manager import PrestartedKernels, check_kernelspec
+from jupyter_pdflow.kernels.manager import PrestartedKernels, check_kernelspec, find_kernelspec
 from jupyter_pdflow.kernels.slots import SlotRequest, Slots, VersionKey, version_key
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
@@ -94,6 +94,11 @@ class KernelPool:
                 await check_kernelspec(self._manager, kernel_name)
                 self._checked.add(kernel_name)
         self.prestart(kernel_name)
+
+    async def find(self, kernel_name: str) -> None:
+        """Check that a kernelspec is there, and start nothing; errors as for `check`."""
+        if kernel_name not in self._checked and self.max_kernels:
+            await find_kernelspec(self._manager, kernel_name)
 
     def prestart(self, kernel_name: str) -> None:
         """Start kernels of this kernelspec ahead of runs, if the pool keeps prestarted ones."""

@@ -32,8 +32,8 @@ from jupyter_pdflow.maintenance import Progress, inventory
 from jupyter_pdflow.rules.workflow import version_of
 from jupyter_pdflow.server.links.tokens import IMPORTED_KEYS, ImportedKeys, is_key
 from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores.folders import FILES, RunFolders, flaw_of_path, flaw_of_paths
 from jupyter_pdflow.stores.tinydb import appended, layout
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders, flaw_of_path, flaw_of_paths
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS
 
 T = TypeVar("T")

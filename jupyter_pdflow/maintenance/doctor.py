@@ -31,11 +31,11 @@ from jupyter_pdflow.pd.inputs import INPUTS
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, read_origin
-from jupyter_pdflow.stores.tinydb import layout, storage
-from jupyter_pdflow.stores.tinydb.folders import FILES, is_marked
+from jupyter_pdflow.stores.files import TEMPORARY, UNREADABLE, read_file
+from jupyter_pdflow.stores.folders import FILES, is_marked
+from jupyter_pdflow.stores.tinydb import layout
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DataDir, RecordFolder
-from jupyter_pdflow.stores.tinydb.records import UNREADABLE
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.validation import is_id
 
 SECRETS = (tokens.LINK_KEYS, tokens.IMPORTED_KEYS, INPUTS)
 NEEDED_BYTES = 100 * 10**6
@@ -127,7 +127,7 @@ def _leftovers(inventory: Inventory) -> Iterator[Finding]:
     for folder in (".", layout.MESSAGES, *suffixes, FILES):
         for name in data.names(folder):
             path, printable = data.at(name), ascii(name)[1:-1]
-            if name.endswith(storage.TEMPORARY):
+            if name.endswith(TEMPORARY):
                 cause = "by an import that was cut short" if folder == FILES else "by a crash"
                 yield half_written(printable, path, cause)
             elif UNREADABLE in name:
@@ -232,7 +232,7 @@ def _settings(inventory: Inventory) -> Iterator[Finding]:
     inputs, address = map(inventory.data.at, (INPUTS, ORIGIN_FILE))
     try:
         if inputs.exists():
-            tomllib.loads(storage.read_file(str(inputs)).decode())
+            tomllib.loads(read_file(str(inputs)).decode())
     except (OSError, ValueError, RecursionError) as error:
         yield Finding(f"{inputs} can't be read: {error}.", "Correct it; steps that use it fail.")
     if address.exists() and read_origin(address) is None:

@@ -17,12 +17,12 @@ from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, Stored
 from jupyter_pdflow.maintenance import Progress
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import QUOTED, Email
-from jupyter_pdflow.stores.tinydb import layout, storage
-from jupyter_pdflow.stores.tinydb.folders import remove_tree
+from jupyter_pdflow.stores.files import move_file, quarantine
+from jupyter_pdflow.stores.folders import remove_tree
+from jupyter_pdflow.stores.tinydb import layout
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, DataDir, RecordFolder
 from jupyter_pdflow.stores.tinydb.record_types import Versions
-from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.validation import is_id
 
 NAMED = 3  # runs in one finding
 
@@ -148,7 +148,7 @@ def _misplaced(inventory: Inventory, run_id: str) -> Iterator[Finding]:
         yield _in_both(data, active, finished)
     elif active and active.ended and run_id not in inventory.finished and holder is None:
         file, folder = data.file(ACTIVE, run_id), data.path / FINISHED.name
-        fix = Fix(partial(storage.move_file, file, folder), f"Moved run {run_id} to {folder}.")
+        fix = Fix(partial(move_file, file, folder), f"Moved run {run_id} to {folder}.")
         problem = f"Run {run_id} has ended, but lies among the active ones."
         # A server delivers the emails of active runs only: it has to move a run that has some.
         yield Finding(problem, "A server moves it when it starts.", None if active.outbox else fix)

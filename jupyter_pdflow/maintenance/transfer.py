@@ -32,10 +32,12 @@ from jupyter_pdflow.maintenance import Progress, archive
 from jupyter_pdflow.maintenance.archive import ArchiveLimits, ExportArchive
 from jupyter_pdflow.maintenance.inventory import Inventory, check_runs
 from jupyter_pdflow.rules.run import Run, RunStatus
+from jupyter_pdflow.rules.workflow import merged, numbered
 from jupyter_pdflow.server.links import tokens
 from jupyter_pdflow.stores import QUOTED, Email
-from jupyter_pdflow.stores.tinydb import appended, layout, storage
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFile, flaw_of_paths, remove_tree
+from jupyter_pdflow.stores.files import TEMPORARY, move_file, replace_file, sync_directory
+from jupyter_pdflow.stores.folders import FILES, RunFile, flaw_of_paths, remove_tree
+from jupyter_pdflow.stores.tinydb import appended, layout
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataDir
 from jupyter_pdflow.stores.tinydb.record_types import Versions, history_in
 
@@ -80,7 +82,7 @@ def export_runs(
     NotFoundError, NotExportedError, StoredFileError, DataDirLockedError
         Nothing was changed.
     """
-    draft = target.with_name(target.name + storage.TEMPORARY)
+    draft = target.with_name(target.name + TEMPORARY)
     with layout.DataLock(data.path).held("jupyter pdflow export"):
         _check_target(target, draft)
         chosen = _chosen(data, run_ids)
@@ -89,7 +91,7 @@ def export_runs(
         archive.write_archive(draft, _members(data, parts, chosen, keys, watch))
         _move_out(data, [name for each in parts for name in each.moved], draft)
         draft.rename(target)
-        storage.sync_directory(target.parent)
+        sync_directory(target.parent)
     return _exported(parts, sum(map(len, keys)))
 
 
@@ -187,7 +189,8 @@ def _members(
     used = {(each.run.workflow_id, each.run.version) for each in parts}
     for known in chosen.workflows.values():
         wanted = used | {(known.id, known.newest)}
-        versions = {key: each for key, each in known.versions.items() if (known.id, key) in wanted}
+        versions = numbered(known.versions)
+        versions = {key: each for key, each in versions.items() if (known.id, key) in wanted}
         content = WORKFLOWS.type.dump(replace(known, versions=versions))
         yield (WORKFLOWS.file(known.id), content)
     own, imported = keys
@@ -234,7 +237,7 @@ def _move(path: Path, to: Path) -> None:
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.is_dir():  # an earlier export, whose import was cut short, may have left the folder
         remove_tree(to)
-    storage.move_file(path, to.parent)
+    move_file(path, to.parent)
 
 
 # --- import ---------------------------------------------------------------------------
@@ -342,7 +345,7 @@ def _merged_versions(data: DataDir, incoming: ExportArchive, runs: list[Run]) ->
     for workflow_id in sorted({run.workflow_id for run in runs} & set(incoming.ids(WORKFLOWS))):
         added = incoming.read(WORKFLOWS, workflow_id)
         known = data.read(WORKFLOWS, workflow_id) if data.has(WORKFLOWS, workflow_id) else added
-        versions = {**added.versions, **known.versions}
+        versions = merged(known.versions, added.versions)
         if known is added or versions.keys() != known.versions.keys():
             changed.append(replace(known, versions=versions))
     return changed
@@ -383,7 +386,7 @@ def _import_record(data: DataDir, incoming: ExportArchive, name: str) -> None:
     if folder is None:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            storage.replace_file(path, incoming.content(name))
+            replace_file(path, incoming.content(name))
         return
     record: Any = incoming.read(folder, path.stem)
     same: tuple[layout.RecordFolder[Any], ...] = (folder,)

@@ -11,10 +11,24 @@ from slugify import slugify
 
 from jupyter_pdflow.exceptions import NotFoundError, RunActiveError, StorageUnavailableError
 from jupyter_pdflow.rules.pauses import Ask, AskEmail, Decider, Decision, OnTimeout, PauseKind
-from jupyter_pdflow.rules.run import Error, Run, RunStatus, Starter, StepStatus, Usage
+from jupyter_pdflow.rules.run import (
+    Error,
+    OutboxMessage,
+    Run,
+    RunStatus,
+    Starter,
+    StepStatus,
+    Usage,
+)
 
 QUOTED = 100
 """Maximum number of characters of an invalid id that a message quotes."""
+
+HISTORY_KEPT = 1_000
+"""Maximum number of history entries of one run that are kept."""
+
+EXECUTIONS_KEPT = 20
+"""Maximum number of executions of one step whose outputs are kept."""
 
 
 class StepSummary(Struct, frozen=True, kw_only=True, gc=False):
@@ -80,8 +94,31 @@ def workflow_ids(path: str) -> tuple[str, str]:
     return slug, f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
+class VersionSummary(Struct, frozen=True, kw_only=True):
+    """A version of a workflow, without its code.
+
+    Attributes
+    ----------
+    created_at : datetime
+        When the version was first deployed.
+    current : bool
+        Whether new runs use it.
+    """
+
+    version: str
+    number: int
+    created_at: datetime
+    current: bool
+
+
 Output = dict[str, Any]
 """An output of a notebook cell, as nbformat has it."""
+
+
+def dropped_note(count: int) -> Output:
+    """Return the output that stands for those that were dropped."""
+    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
+    return {"output_type": "stream", "name": "stderr", "text": text}
 
 
 class Email(Struct, frozen=True, kw_only=True):
@@ -118,30 +155,25 @@ class Email(Struct, frozen=True, kw_only=True):
     ask: AskEmail | None = None
 
 
+def email_of(message: OutboxMessage) -> Email:
+    """Return an email of an outbox as it is queued."""
+    email = message.email
+    return Email(
+        id=message.id,
+        run_id=message.run_id,
+        step=message.step,
+        to=email.to,
+        subject=email.subject,
+        text=email.text,
+        html=email.html,
+        created_at=message.created_at,
+        ask=message.ask,
+    )
+
+
 def run_of(email_id: str) -> str:
     """Return the id of the run that an email belongs to; its own id begins with it."""
     return email_id.rsplit("-", 3)[0]
-
-
-class Counts(NamedTuple):
-    """Numbers of runs and emails.
-
-    Attributes
-    ----------
-    runs : dict of str to int
-        Runs by status; a status without runs is left out.
-    queued : dict of str to int
-        Queued runs by the id of their workflow.
-    emails : dict of str to int
-        Emails by status.
-    oldest_queued : datetime or None
-        Since when the queued run that waits longest is queued.
-    """
-
-    runs: dict[str, int]
-    queued: dict[str, int]
-    emails: dict[str, int]
-    oldest_queued: datetime | None
 
 
 class WorkerState(Struct, frozen=True, kw_only=True):
@@ -165,12 +197,58 @@ class WorkerState(Struct, frozen=True, kw_only=True):
     seen_at: datetime
 
 
-class StepOutputs(Struct, frozen=True, kw_only=True):
-    """The outputs of one execution of a step, which replace those of an earlier attempt."""
+class StepOutputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outputs of one execution of a step, which replace those of an earlier attempt.
+
+    Attributes
+    ----------
+    attempt : int
+        The attempt that they are of; 0 if an older version has stored them.
+    widgets : dict
+        The widgets that it has made, as a notebook's metadata has them.
+    """
 
     step: str
     execution: int
     outputs: list[Output]
+    attempt: int = 0
+    widgets: dict[str, Any] = {}
+
+    def is_of(self, run: Run) -> bool:
+        """Return whether they are of the current execution of a run."""
+        return (self.step, self.execution) == (run.current.name, run.execution)
+
+
+class KeptOutputs(Struct, frozen=True, kw_only=True):
+    """The outputs that are kept of a run.
+
+    Attributes
+    ----------
+    shown : list of StepOutputs
+        Those of each execution, oldest first.
+    dropped : dict of str to int
+        Number of executions whose outputs were dropped, by step.
+    live : StepOutputs or None
+        What an attempt, perhaps an earlier one, has shown while it was executed.
+    """
+
+    shown: list[StepOutputs] = []
+    dropped: dict[str, int] = {}
+    live: StepOutputs | None = None
+
+    def by_step(self) -> dict[str, list[Output]]:
+        """Return the outputs by step name, with a note if some were dropped."""
+        found = {step: [dropped_note(count)] for step, count in self.dropped.items()}
+        for execution in self.shown:
+            found.setdefault(execution.step, []).extend(execution.outputs)
+        return found
+
+    def widgets(self) -> dict[str, Any]:
+        """Return the widgets of all executions, by the ids of their models."""
+        found: dict[str, Any] = {}
+        for execution in self.shown:
+            found.update(execution.widgets)
+        return found
 
 
 class RunChange(Struct, frozen=True, kw_only=True):
@@ -212,6 +290,13 @@ def change_of(run: Run) -> RunChange:
 def unknown_run(run_id: str) -> NotFoundError:
     """Return the error for a run that is not stored."""
     return NotFoundError(f"There is no run {run_id[:QUOTED]!r}.")
+
+
+def unknown_workflow(workflow_id: str, version: str | None = None) -> NotFoundError:
+    """Return the error for a workflow, or a version of it, that is not stored."""
+    return NotFoundError(
+        f"There is no workflow {workflow_id!r}" + (f" {version}." if version else ".")
+    )
 
 
 def check_ended(run: Run) -> None:
@@ -283,10 +368,15 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     pause : str or None
         Only runs that are paused in this way.
     search : str or None
-        Only runs with these words in their titles, events or the names of their workflows. Words
-        beyond `MAX_SEARCH_WORDS` and characters beyond `MAX_SEARCH_CHARACTERS` are ignored.
+        Only runs with these words in their titles, events or the names of their workflows, and the
+        run with this id. Words beyond `MAX_SEARCH_WORDS` and characters beyond
+        `MAX_SEARCH_CHARACTERS` are ignored.
+    since : datetime or None
+        Only runs that were created then or later.
+    until : datetime or None
+        Only runs that were created earlier than this.
     before : str or None
-        Only runs with a smaller id than this.
+        Only runs that come after this one in the list of the query.
     limit : int
         Maximum number of runs.
     """
@@ -295,5 +385,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     workflow_id: str | None = None
     pause: PauseKind | None = None
     search: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     before: str | None = None
     limit: int = 50

@@ -13,18 +13,19 @@ from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.stores import (
-    Counts,
     Email,
     IdempotencyKey,
+    KeptOutputs,
     Lapsed,
-    Output,
     RunChange,
     RunQuery,
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    VersionSummary,
     WorkerState,
 )
+from jupyter_pdflow.stores.counts import ALL, CountQuery, Counts
 
 
 class Transaction(Protocol):
@@ -142,10 +143,20 @@ class Store(Protocol):
         """Return a run; `NotFoundError` if it is unknown, `StoredFileError` if unreadable."""
 
     async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
-        """Return summaries of runs, newest first."""
+        """Return summaries of runs, newest first.
 
-    async def counts(self) -> Counts:
-        """Return the number of runs, and since when the oldest one waits to be executed."""
+        Their order is that of their ids; with `since` or `until` that of their creation, which
+        differs if the clock was set back.
+        """
+
+    async def counts(self, query: CountQuery = ALL) -> Counts:
+        """Return numbers of runs by workflow and status, and those of each day.
+
+        The days are counted for the workflows of `Counts.listed`, which have names, too.
+        """
+
+    async def oldest_queued(self) -> datetime | None:
+        """Return since when the queued run that waits longest is queued; None if none is."""
 
     async def newest(self) -> str | None:
         """Return the greatest id of a run that is a ULID, or None if there is none.
@@ -157,8 +168,24 @@ class Store(Protocol):
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         """Return the newest history entries of a run by number; `NotFoundError` if unknown."""
 
-    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
-        """Return the outputs of a run by step name; empty if it has none."""
+    async def outputs(self, run_id: str) -> KeptOutputs:
+        """Return the outputs of a run; empty if it has none."""
+
+    async def outputs_tag(self, run_id: str) -> str:
+        """Return a text that changes when the outputs or the status of a run do.
+
+        It is cheap: no outputs are read. `NotFoundError` if the run is unknown.
+        """
+
+    async def put_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Show all processes what the step of a run that this process executes has shown so far.
+
+        It may be lost. It does not replace that of a later attempt, and does nothing if this
+        process has the store for itself (`lease_seconds` is None).
+        """
+
+    async def remove_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Remove what `put_live` has stored of an attempt that has ended."""
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None
@@ -221,8 +248,11 @@ class Store(Protocol):
     async def email(self, email_id: str) -> Email:
         """Return one email; `NotFoundError` if it is unknown."""
 
-    async def emails(self, limit: int) -> builtins.list[Email]:
-        """Return the newest emails, newest first."""
+    async def emails(self, limit: int, run_id: str | None = None) -> builtins.list[Email]:
+        """Return the newest emails, newest first; only those of a run, if one is given."""
+
+    async def email_counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status; a status without emails is left out."""
 
     async def next_email_at(self) -> datetime | None:
         """Return when an email is due to be sent next."""
@@ -255,6 +285,9 @@ class Store(Protocol):
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         """Make `source` the newest version of the notebook at `path`.
 
+        A version that was deployed before keeps its number, and when it was first deployed; a new
+        one gets the next number.
+
         Returns the version, and whether it was not the newest before.
         """
 
@@ -263,3 +296,24 @@ class Store(Protocol):
 
     async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
+
+    async def deployed(self, path: str) -> Workflow | None:
+        """Return the newest version of the notebook at `path`, or None if it has none."""
+
+    async def versions(self, workflow_id: str, limit: int) -> builtins.list[VersionSummary]:
+        """Return the versions of a workflow with the greatest numbers, those first.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such workflow.
+        """
+
+    async def version_numbers(
+        self, versions: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        """Return the numbers of versions, each given as its workflow's id and its hash.
+
+        Unknown ones are left out. Lists of runs ask for it: it reads no file, and at most once
+        from a database.
+        """

@@ -18,7 +18,7 @@ from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.run import Execution, Outcome, Run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.settings import Limits
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from jupyter_pdflow.stores.folders import RunFolders
 from tests.rules.support import no_links
 from tests.stores.memory import Data, MemoryStore, MemoryTransaction
 
@@ -41,7 +41,7 @@ class FakeKernel:
         await self._pool.setup()
         self.workflow = workflow
 
-    async def execute(self, execution: Execution) -> StepResult:
+    async def execute(self, execution: Execution, outputs: Any = None) -> StepResult:
         self._pool.executed.append(execution.run_id)
         await self._pool.step()
         return StepResult(Outcome(exports={"from": execution.step}), [])

@@ -17,8 +17,8 @@ from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.events import Answer
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, StepSource
+from jupyter_pdflow.stores.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb import appended
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.kernels.conftest import app, make_pool, manager  # noqa: F401  fixtures
 from tests.rules.support import no_links

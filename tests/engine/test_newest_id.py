@@ -19,7 +19,7 @@ from jupyter_pdflow.kernels.pool import KernelPool
 from jupyter_pdflow.mail.outbox import Outbox
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.settings import Limits
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import no_links
 

@@ -27,7 +27,7 @@ from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage, Run
 from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import IdempotencyKey, RunQuery, StepOutputs
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import no_links, workflow
 from tests.waiting import until
@@ -288,7 +288,7 @@ async def test_other_tasks_run_while_runs_are_removed(tmp_path: Path) -> None:
             path = services.data_dir / name.replace(made, run_id)
             path.write_bytes(content.replace(made.encode(), run_id.encode()))
     async with Services(services.data_dir) as again:
-        assert (await again.store.counts()).runs == {"canceled": 1_001}
+        assert (await again.store.counts()).statuses == {"canceled": 1_001}
         pruning = asyncio.create_task(again.pruning().prune(nine_days_ago()))
         turns = 0
         while not pruning.done():

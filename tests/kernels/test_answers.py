@@ -31,7 +31,7 @@ async def kernel(
 
 
 async def returned(kernel: Kernel, flow: Any, step: str) -> Any:
-    outcome, _ = await kernel.execute(execution(flow, step))
+    outcome, *_ = await kernel.execute(execution(flow, step))
     assert outcome.error is None, outcome.error
     return outcome.exports.get("$return_value")
 
@@ -149,7 +149,7 @@ async def test_two_runs_on_one_warm_kernel_have_their_own_values(pool: KernelPoo
     )
     for step, event in [("a", "secret of the first"), ("b", "second"), ("a", "3"), ("b", "4")]:
         kernel = await pool.acquire(flow, "")
-        outcome, _ = await kernel.execute(execution(flow, step, event=event))
+        outcome, *_ = await kernel.execute(execution(flow, step, event=event))
         pool.release(kernel)
         assert outcome.exports == {"$return_value": event}
 
@@ -212,7 +212,7 @@ async def test_garbage_on_the_socket_fails_the_step_with_a_clear_error(
 ) -> None:
     flow = workflow(writing(repr(garbage)))
     await with_socket.prepare(flow)
-    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
+    outcome, *_ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
     assert outcome.error is not None
     assert outcome.error.ename == "KernelDied"
     assert "its answer could not be read" in outcome.error.evalue
@@ -223,7 +223,7 @@ async def test_garbage_on_the_socket_fails_the_step_with_a_clear_error(
 async def test_frame_above_the_limit_fails_the_step(with_socket: Kernel) -> None:
     flow = workflow(writing("b'x' * 100_000"))
     await with_socket.prepare(flow)
-    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
+    outcome, *_ = await asyncio.wait_for(with_socket.execute(execution(flow)), 10)
     assert outcome.error is not None
     assert "its answer could not be read" in outcome.error.evalue
 
@@ -258,7 +258,7 @@ async def test_reply_of_another_type_fails_the_step(with_socket: Kernel) -> None
     flow = workflow(body)
     await with_socket.prepare(flow)
     assert await returned(with_socket, flow, "a") is None
-    outcome, _ = await with_socket.execute(execution(flow))
+    outcome, *_ = await with_socket.execute(execution(flow))
     assert outcome.error is not None
     assert "its answer could not be read" in outcome.error.evalue
     assert not with_socket.alive
@@ -267,7 +267,7 @@ async def test_reply_of_another_type_fails_the_step(with_socket: Kernel) -> None
 async def test_handler_that_closes_all_files_fails_with_a_clear_error(with_socket: Kernel) -> None:
     flow = workflow(handler("import os\nos.closerange(3, 300)\nreturn 1"))
     await with_socket.prepare(flow)
-    outcome, _ = await asyncio.wait_for(with_socket.execute(execution(flow)), 20)
+    outcome, *_ = await asyncio.wait_for(with_socket.execute(execution(flow)), 20)
     assert outcome.error is not None
     assert outcome.error.ename == "KernelDied"
     assert not with_socket.alive
@@ -304,7 +304,7 @@ async def test_reply_above_the_limit_fails_the_step(with_socket: Kernel) -> None
     """
     flow = workflow(body, handler("return 'next'"))
     await with_socket.prepare(flow)
-    outcome, _ = await with_socket.execute(execution(flow))
+    outcome, *_ = await with_socket.execute(execution(flow))
     assert outcome.error is not None
     assert outcome.error.ename == "ExportError"
     assert "the limit is 1,000" in outcome.error.evalue

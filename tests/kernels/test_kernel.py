@@ -24,7 +24,7 @@ async def test_kernel_that_exits_fails_the_step_and_is_replaced(pool: KernelPool
     body = "import os\nprint('exits now', flush=True)\nos._exit(3)"
     flow = workflow(handler(body), handler("return 'ok'"))
     kernel = await pool.acquire(flow, "")
-    outcome, _ = await kernel.execute(execution(flow))
+    outcome, *_ = await kernel.execute(execution(flow))
     assert outcome.error is not None
     assert outcome.error.ename == "KernelDied"
     assert outcome.error.evalue == (
@@ -44,7 +44,7 @@ async def test_error_of_a_killed_kernel_names_sigkill(pool: KernelPool) -> None:
     executing = asyncio.create_task(kernel.execute(execution(flow)))
     await until(lambda: kernel.busy, "the step executes")
     process_of(kernel).kill()
-    outcome, _ = await executing
+    outcome, *_ = await executing
     assert outcome.error is not None
     assert "SIGKILL" in outcome.error.evalue
     pool.release(kernel)
@@ -99,9 +99,9 @@ async def test_interrupt_of_a_step_that_follows_canceled_ones(pool: KernelPool) 
     for event, ename in [(0, "CancelledError"), (1, "KeyboardInterrupt"), (0, "CancelledError")]:
         executing = asyncio.create_task(kernel.execute(execution(flow, event=event)))
         if event:
-            await until(lambda: kernel.busy and kernel._outputs.finish(), "the step executes")
+            await until(lambda: kernel.busy and kernel.outputs.finish(), "the step executes")
             await kernel.interrupt()
-        outcome, _ = await asyncio.wait_for(executing, 5)
+        outcome, *_ = await asyncio.wait_for(executing, 5)
         assert outcome.error is not None
         assert outcome.error.ename == ename
     pool.release(kernel)
@@ -128,7 +128,7 @@ async def test_handler_that_ignores_interrupts_is_killed(pool: KernelPool) -> No
 async def _interrupted(pool: KernelPool, flow: Any, grace: float = 5) -> StepResult:
     kernel = await pool.acquire(flow, "")
     executing = asyncio.create_task(kernel.execute(execution(flow)))
-    await until(lambda: kernel._outputs.finish() != [], "the step executes")
+    await until(lambda: kernel.outputs.finish() != [], "the step executes")
     await kernel.interrupt(grace)
     result = await asyncio.wait_for(executing, 5)
     pool.release(kernel)
@@ -148,7 +148,7 @@ async def test_kernel_whose_execution_was_canceled_is_not_used_again(pool: Kerne
     kernel = await pool.acquire(flow, "")
     process = process_of(kernel)
     executing = asyncio.create_task(kernel.execute(execution(flow)))
-    await until(lambda: kernel._outputs.finish() != [], "the step executes")
+    await until(lambda: kernel.outputs.finish() != [], "the step executes")
     executing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await executing
@@ -167,7 +167,7 @@ async def test_printed_text_is_limited_and_takes_no_memory_of_the_server(pool: K
     flow = workflow(body)
     kernel = await pool.acquire(flow, "")
     before = psutil.Process().memory_info().rss
-    outcome, outputs = await kernel.execute(execution(flow))
+    outcome, outputs, *_ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": "done"}
     printed, notice = outputs
@@ -191,7 +191,7 @@ async def test_outputs_are_those_of_a_notebook(pool: KernelPool) -> None:
     """
     flow = workflow(body)
     kernel = await pool.acquire(flow, "")
-    _, outputs = await kernel.execute(execution(flow))
+    _, outputs, *_ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outputs[:2] == [
         {"output_type": "stream", "name": "stdout", "text": "one\ntwo\n"},
@@ -227,13 +227,13 @@ async def test_kernel_on_another_machine_gets_messages(manager: Any, app: Any) -
         kernel = await Kernel.start(manager, "python3", "")
     assert kernel._process.transport == "tcp"
     await kernel.prepare(flow)
-    outcome, outputs = await kernel.execute(execution(flow))
+    outcome, outputs, *_ = await kernel.execute(execution(flow))
     assert outcome.exports == {"$return_value": 1}
     assert outputs == [{"output_type": "stream", "name": "stdout", "text": "hello\n"}]
-    failed, _ = await kernel.execute(execution(flow, "b"))
+    failed, *_ = await kernel.execute(execution(flow, "b"))
     assert failed.error is not None
     assert failed.error.ename == "ZeroDivisionError"
-    dead, _ = await kernel.execute(execution(flow, "c"))
+    dead, *_ = await kernel.execute(execution(flow, "c"))
     assert dead.error is not None
     assert "status 4" in dead.error.evalue
     await kernel.close()
@@ -242,7 +242,7 @@ async def test_kernel_on_another_machine_gets_messages(manager: Any, app: Any) -
 async def test_error_of_a_kernel_ended_by_a_signal_names_the_signal(pool: KernelPool) -> None:
     flow = workflow(handler("import os, signal; os.kill(os.getpid(), signal.SIGTERM)"))
     kernel = await pool.acquire(flow, "")
-    outcome, _ = await kernel.execute(execution(flow))
+    outcome, *_ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.error is not None
     assert signal.SIGTERM.name in outcome.error.evalue

@@ -42,9 +42,9 @@ async def test_asyncio_as_in_a_script_in_setup_step_cell_and_handler(pool: Kerne
     flow = workflow(BODY, "await double(1)\n" + awaits, setup=(SETUP,))
     kernel = await pool.acquire(flow, "")
     for _ in range(2):
-        outcome, _ = await kernel.execute(execution(flow))
+        outcome, *_ = await kernel.execute(execution(flow))
         assert outcome.exports == {"$return_value": list(range(2, 22, 2))}
-        outcome, _ = await kernel.execute(execution(flow, "b"))
+        outcome, *_ = await kernel.execute(execution(flow, "b"))
         assert outcome.exports == {"$return_value": [2, 42]}
     pool.release(kernel)
 
@@ -113,7 +113,7 @@ async def test_an_interrupt_ends_code_that_runs_in_a_loop(
     executing = asyncio.create_task(kernel.execute(execution(flow, "b")))
     await until((tmp_path / "waiting").exists, "the loop waits")
     await kernel.interrupt(5)
-    outcome, _ = await executing
+    outcome, *_ = await executing
     assert outcome.error is not None
     assert outcome.error.ename == "KeyboardInterrupt"
     assert (await kernel.execute(execution(flow))).outcome.exports == {"$return_value": "ok"}
@@ -146,7 +146,7 @@ async def test_main_blocks_are_removed_from_steps(pool: KernelPool) -> None:
 
 
 async def test_removed_main_blocks_keep_line_numbers(pool: KernelPool) -> None:
-    outcome, _ = await run(pool, workflow("if __name__ == '__main__':\n    pass\n\n1 / 0"))
+    outcome, *_ = await run(pool, workflow("if __name__ == '__main__':\n    pass\n\n1 / 0"))
     assert outcome.error is not None
     assert 'File "<step a>", line 5' in "".join(outcome.error.traceback)
 

@@ -179,7 +179,7 @@ async def test_prestarted_kernel_works_in_the_directory_of_the_notebook(
     other = workflow(body, setup=flow.source.setup, name="other")
     kernel = await pool.acquire(other, "below/other.ipynb")
     assert kernel is prestarted
-    outcome, _ = await kernel.execute(execution(other))
+    outcome, *_ = await kernel.execute(execution(other))
     assert outcome.exports["$return_value"][1:] == [str(tmp_path / "below"), 0]
     await until(lambda: pool._prestarted._ready, "the next one is ready")
     pool.release(kernel)

@@ -24,15 +24,15 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.server.api.models import (
     email_view,
     history_view,
-    notebook_text,
     run_item,
     run_view,
     workflow_view,
 )
 from jupyter_pdflow.server.app import run_event
+from jupyter_pdflow.server.executed_notebook import notebook_text
 from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores import RunQuery, change_of
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import no_links
@@ -100,13 +100,13 @@ async def read_all(services: OpenServices) -> None:
     for run in runs:
         with suppress(StoredFileError):  # what lists show of it may be right all the same
             await read_run(services, await engine.run(run.id))
-    encode([run_item(run, urls) for run in runs])
+    encode([run_item(run, urls, {}) for run in runs])
     encode([email_view(email) for email in await engine.emails()])
     encode([workflow_view(workflow) for workflow in await engine.workflows()])
 
 
 async def read_run(services: OpenServices, run: Run) -> None:
-    encode(run_view(run, services.links.urls))
+    encode(run_view(run, services.links.urls, {}))
     history = await services.service.history(run.id)
     encode([history_view(number, entry) for number, entry in history.items()])
     encode(run_event(change_of(run)))

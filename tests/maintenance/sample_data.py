@@ -16,6 +16,7 @@ from jupyter_pdflow.rules.transitions import apply, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow
 from jupyter_pdflow.server.links.tokens import LINK_KEYS, read_keys
 from jupyter_pdflow.stores import Email, StepOutputs
+from jupyter_pdflow.stores.files import replace_file
 from jupyter_pdflow.stores.tinydb.index import INDEX
 from jupyter_pdflow.stores.tinydb.layout import (
     ACTIVE,
@@ -24,7 +25,6 @@ from jupyter_pdflow.stores.tinydb.layout import (
     QUEUED_EMAILS,
     DataDir,
 )
-from jupyter_pdflow.stores.tinydb.storage import replace_file
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 
 SOURCE = Source(

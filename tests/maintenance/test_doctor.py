@@ -18,14 +18,8 @@ from jupyter_pdflow.maintenance.doctor import Report, examine, repair
 from jupyter_pdflow.maintenance.transfer import export_runs, import_runs
 from jupyter_pdflow.rules.run import EmailRequest, OutboxMessage
 from jupyter_pdflow.server.links.tokens import LINK_KEYS
-from jupyter_pdflow.stores.tinydb.layout import (
-    ACTIVE,
-    FINISHED,
-    OUTPUTS,
-    WORKFLOWS,
-    DataLock,
-)
-from jupyter_pdflow.stores.tinydb.storage import replace_file
+from jupyter_pdflow.stores.files import replace_file
+from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED, OUTPUTS, WORKFLOWS, DataLock
 from tests.maintenance.sample_data import (
     HISTORY,
     SOURCE,

@@ -22,7 +22,7 @@ from jupyter_pdflow.rules.pauses import Actor, Ask
 from jupyter_pdflow.rules.people import Directory, Person
 from jupyter_pdflow.rules.run import Outcome
 from jupyter_pdflow.rules.transitions import apply
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
+from jupyter_pdflow.stores.validation import flaw_of_run
 from tests.rules.support import RunDriver, suspend
 
 DIRECTORY = Directory(

@@ -24,7 +24,7 @@ from jupyter_pdflow.rules.execution import execution_of, is_alone
 from jupyter_pdflow.rules.pauses import Decision, PauseCall
 from jupyter_pdflow.rules.run import Error, ExitCall, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_run
+from jupyter_pdflow.stores.validation import flaw_of_run
 from tests.rules.support import HOUR_MS, RunDriver
 
 STEPS = ("a", "b", "c")

@@ -6,7 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.rules.events import Begin, Cancel, Event, Finish, LeaseLapsed, Resume
 from jupyter_pdflow.rules.pauses import PauseCall
-from jupyter_pdflow.rules.run import EmailRequest, Outcome, Run
+from jupyter_pdflow.rules.run import EmailRequest, Error, Outcome, Run
 from jupyter_pdflow.rules.transitions import apply_all, new_run
 from jupyter_pdflow.rules.workflow import Source, StepSource
 from jupyter_pdflow.stores import (
@@ -31,12 +31,16 @@ from jupyter_pdflow.stores import (
     RunQuery,
     ScheduleMark,
     StepOutputs,
+    VersionSummary,
     summary_of,
 )
 from jupyter_pdflow.stores.base import Store
+from jupyter_pdflow.stores.counts import CountQuery, Counts
 from tests.rules.support import START, workflow
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+EARLIEST = datetime(1, 1, 1, tzinfo=timezone(14 * HOUR))
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-14 * HOUR))
 TEXT = {"output_type": "stream", "name": "stdout", "text": "Hi"}
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -296,12 +300,37 @@ class StoreConformance:
         await show("a", 2, "second")
         await show("b", 2, "other")
         await show("a", 1, "again")
-        found = await store.outputs(run.id)
+        found = (await store.outputs(run.id)).by_step()
         assert sorted(each["text"] for each in found["a"]) == ["again", "second"]
         assert found["b"] == [{**TEXT, "text": "other"}]
         store = await self.restart()
-        assert await store.outputs(run.id) == found
+        assert (await store.outputs(run.id)).by_step() == found
         assert await store.get(run.id) == run
+
+    async def test_outputs_have_their_attempt_and_widgets(self, store: Store) -> None:
+        run = await created(store)
+        state = {"model_name": "A", "state": {"value": [1, "ü", None]}}
+        shown = StepOutputs(step="a", execution=1, attempt=3, outputs=[TEXT], widgets={"m": state})
+        async with store.transaction(run.id) as transaction:
+            await transaction.commit(transaction.run, (), shown)
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            kept = await store.outputs(run.id)
+            assert (kept.shown, kept.widgets()) == ([shown], {"m": state})
+
+    async def test_the_tag_changes_with_the_outputs(self, store: Store) -> None:
+        with pytest.raises(NotFoundError):
+            await store.outputs_tag("none")
+        run = await created(store)
+        tags = [await store.outputs_tag(run.id)]
+        assert await store.outputs_tag(run.id) == tags[0]
+        for execution in (1, 2, 2):  # without a change of the run
+            shown = StepOutputs(step="a", execution=execution, outputs=[TEXT])
+            async with store.transaction(run.id) as transaction:
+                await transaction.commit(transaction.run, (), shown)
+            tags.append(await store.outputs_tag(run.id))
+        await change(store, run.id, Begin(owner=store.owner), at=1)
+        tags.append(await store.outputs_tag(run.id))
+        assert len(set(tags)) == len(tags)
 
     # --- lists ---
 
@@ -361,20 +390,128 @@ class StoreConformance:
         found = await store.list(RunQuery(search="order " * 5_000))
         assert [each.id for each in found] == [run.id]
 
+    async def test_a_search_finds_titles_events_workflows_and_ids(self, store: Store) -> None:
+        run = replace(run_of(1, {"customer": "Ada", "items": ["Nail", 4711]}, "orders"), id="r-A1")
+        run = await store.create(replace(run, workflow_name="Monthly Orders"))
+        titled = await created(store, 2, {"about": "r-A1"})
+        await step(store, titled.id, replace(suspended(), title="Invoice of March"))
+        for search, found in {
+            "march INVOICE": [titled],
+            "monthly": [run],
+            "ada 4711": [run],
+            "nail march": [],
+            "r-A1": [titled, run],  # as a word of an event, and as an id
+            " r-A1 ": [titled, run],
+            "r-A": [titled],
+            "run-0002": [titled],
+            "run-0002 march": [],
+            "run-0002\0": [],
+            "": [titled, run],
+        }.items():
+            listed = await store.list(RunQuery(search=search))
+            assert sorted(each.id for each in listed) == sorted(each.id for each in found), search
+            counts = await store.counts(CountQuery(search=search))
+            assert sum(counts.statuses.values()) == len(found), search
+        assert await store.list(RunQuery(search="run-0002", status="queued")) == []
+
+    async def test_runs_of_a_time_are_listed(self, store: Store) -> None:
+        ids = [(await created(store, number)).id for number in range(5)]
+        since, until = START + SECOND, START + 4 * SECOND
+        for query, expected in [
+            (RunQuery(since=since), ids[:0:-1]),
+            (RunQuery(until=until), ids[3::-1]),
+            (RunQuery(since=since, until=until), ids[3:0:-1]),
+            (RunQuery(since=since, until=until, limit=2), ids[3:1:-1]),
+            (RunQuery(since=since, until=until, limit=2, before=ids[2]), [ids[1]]),
+            (RunQuery(since=since, before="run-0003x"), ids[3:0:-1]),
+            (RunQuery(since=since, status="paused"), []),
+            (RunQuery(since=until, until=since), []),
+            (RunQuery(since=EARLIEST, until=LATEST), ids[::-1]),
+        ]:
+            assert [run.id for run in await store.list(query)] == expected, query
+        elsewhere = RunQuery(until=since.astimezone(timezone(14 * HOUR)))
+        assert [run.id for run in await store.list(elsewhere)] == ids[:1]
+
+    async def test_runs_of_a_clock_that_was_set_back_are_listed(self, store: Store) -> None:
+        for number, at in enumerate([2, 3, 1, 3]):
+            created_at = START + at * SECOND
+            await store.create(replace(run_of(number), created_at=created_at))
+        ids, before = list[str](), None
+        while page := await store.list(RunQuery(since=START, limit=1, before=before)):
+            before = page[0].id
+            ids.append(before)
+        assert ids == ["run-0003", "run-0001", "run-0000", "run-0002"]
+
     async def test_counts(self, store: Store) -> None:
         await created(store, 1)
         await created(store, 2, workflow_id="v")
         await paused(store, 3, 1000, "Please")
+        await store.create(replace(run_of(4), status="paused"))  # not in a suspend
         counts = await store.counts()
-        assert counts.runs == {"queued": 2, "paused": 1}
-        assert counts.queued == {"w": 1, "v": 1}
-        assert counts.emails == {"queued": 1}
-        assert counts.oldest_queued == START + SECOND
+        assert counts.statuses == {"queued": 2, "paused": 2}
+        assert counts.of_status("queued") == {"w": 1, "v": 1}
+        assert counts.waiting == 1
+        own = counts.workflows["w"]
+        assert (own.name, own.statuses) == ("w", {"queued": 1, "paused": 2})
+        assert (own.waiting, own.newest, own.days) == (1, "run-0004", [])
+        assert counts.listed() == ["w", "v"]
+        assert await store.email_counts() == {"queued": 1}
+        assert await store.oldest_queued() == START + SECOND
+
+    async def test_counts_are_filtered(self, store: Store) -> None:
+        await created(store, 1, {"customer": "Ada"})
+        await created(store, 2, {"customer": "Bob"}, workflow_id="v")
+        await ended(store, 3)
+        for query, expected in [
+            (CountQuery(workflow_id="w"), {"w": {"queued": 1, "succeeded": 1}}),
+            (CountQuery(search="ada"), {"w": {"queued": 1}}),
+            (CountQuery(search="' OR 1=1 --"), {}),
+            (CountQuery(workflow_id="w", search="bob"), {}),
+            (CountQuery(since=START + 2 * SECOND), {"v": {"queued": 1}, "w": {"succeeded": 1}}),
+            (CountQuery(until=START + 2 * SECOND), {"w": {"queued": 1}}),
+            (CountQuery(workflow_id="\0"), {}),
+        ]:
+            counts = await store.counts(query)
+            found = {one: counted.statuses for one, counted in counts.workflows.items()}
+            assert found == expected, query
+
+    async def test_runs_of_each_day_are_counted(self, store: Store) -> None:
+        first, midnight = START.date(), datetime.combine(START.date(), time(), UTC)
+        hours = [-1, 0, 1, 23, 24, 14 * 24 - 1, 14 * 24]
+        for number, hour in enumerate(hours):
+            run = replace(run_of(number), created_at=midnight + hour * HOUR)
+            await store.create(run)
+        await change(store, "run-0001", Cancel(by="api"))
+        await step(store, "run-0002", Outcome(error=Error(ename="E", evalue="", traceback=[])))
+        last = first + 13 * DAY
+        for offset, expected in {
+            0: [(first, 0, 1, 1, 1), (first + DAY, 0, 0, 0, 1), (last, 0, 0, 0, 1)],
+            60: [(first, 0, 1, 1, 1), (first + DAY, 0, 0, 0, 2)],
+            -60: [(first, 0, 1, 0, 2), (last, 0, 0, 0, 2)],
+        }.items():
+            counts = await store.counts(CountQuery(first_day=first, offset=offset))
+            assert counts.workflows["w"].days == expected, offset
+            assert sum(counts.statuses.values()) == len(hours)
+        query = CountQuery(first_day=first, since=midnight + 24 * HOUR, workflow_id="w")
+        days = (await store.counts(query)).workflows["w"].days
+        assert days == [(first + DAY, 0, 0, 0, 1), (last, 0, 0, 0, 1)]
+        assert (await store.counts(CountQuery(first_day=first - 99 * DAY))).workflows[
+            "w"
+        ].days == []
+
+    async def test_a_deployed_workflow_is_counted_by_its_name(self, store: Store) -> None:
+        workflow, _ = await store.deploy("reports/Weekly sales.ipynb", source(), START)
+        await created(store, 1, workflow_id=workflow.id)
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            counted = (await store.counts()).workflows[workflow.id]
+            assert counted.name == workflow.name
 
     async def test_an_empty_store(self, store: Store) -> None:
         assert await store.newest() is None
         assert await store.list(RunQuery()) == []
-        assert await store.counts() == ({}, {}, {}, None)
+        assert await store.counts() == Counts()
+        assert await store.email_counts() == {}
+        assert await store.oldest_queued() is None
         assert await store.next_deadline() is None
         assert await store.next_email_at() is None
         assert await store.workflows() == []
@@ -453,6 +590,16 @@ class StoreConformance:
         assert [email.run_id for email in await store.emails(10)] == [run.id]
         assert await store.ready() == []
 
+    async def test_emails_of_one_run(self, store: Store) -> None:
+        first = await paused(store, 1, 1000, "first", "second")
+        other = await ended(store, 2, "other")
+        for run, expected in ((first, ["second", "first"]), (other, ["other"])):
+            listed = await store.emails(10, run.id)
+            assert [email.subject for email in listed] == expected
+        assert [email.subject for email in await store.emails(1, first.id)] == ["second"]
+        for run_id in ("run-000", "unknown", "", "a\0b", "%"):
+            assert await store.emails(10, run_id) == []
+
     async def test_unknown_emails(self, store: Store) -> None:
         for email_id in ("unknown", "../../etc/passwd", ""):
             with pytest.raises(NotFoundError):
@@ -478,7 +625,7 @@ class StoreConformance:
         assert (await store.emails(9))[0].attempts == 1
         await store.put_email(replace(email, attempts=2, status="sent"), None)
         assert await store.next_email_at() is None
-        assert (await store.counts()).emails == {"sent": 1}
+        assert await store.email_counts() == {"sent": 1}
         store = await self.restart()
         assert await store.next_email_at() is None
         assert (await store.email(email.id)).status == "sent"
@@ -496,12 +643,12 @@ class StoreConformance:
         async with store.transaction(run.id) as transaction:
             shown = StepOutputs(step="a", execution=1, outputs=[TEXT])
             await transaction.commit(transaction.run, (), shown)
-        assert await store.outputs(run.id)
+        assert (await store.outputs(run.id)).by_step()
         assert await store.delete([run.id]) == {}
         async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
             with pytest.raises(NotFoundError):
                 await store.get(run.id)
-            assert await store.outputs(run.id) == {}
+            assert (await store.outputs(run.id)).by_step() == {}
             assert [each.id for each in await store.list(RunQuery())] == [other.id]
             assert [email.run_id for email in await store.emails(9)] == [other.id]
         late = Email(
@@ -606,3 +753,60 @@ class StoreConformance:
                 await store.workflow("unknown")
             with pytest.raises(NotFoundError):
                 await store.workflow(first.id, "unknown")
+
+    async def test_versions_have_numbers(self, store: Store) -> None:
+        deployed = [
+            (await store.deploy("a.ipynb", source(text), START + hours * HOUR))[0]
+            for hours, text in enumerate(("1", "2", "3"))
+        ]
+        assert [each.number for each in deployed] == [1, 2, 3]
+        assert (await store.deploy("b.ipynb", source("2"), START))[0].number == 1
+        again = await store.deploy("a.ipynb", source("2"), START + 9 * HOUR)
+        assert again == (deployed[1], True)
+        assert (await store.deploy("a.ipynb", source("2"), START + 9 * HOUR)) == (
+            deployed[1],
+            False,
+        )
+        workflow_id = deployed[0].id
+        async for store in self.before_and_after_a_restart(store):  # noqa: B020, PLR1704
+            assert await store.workflow(workflow_id) == deployed[1]
+            assert await store.deployed("a.ipynb") == deployed[1]
+            assert await store.deployed("unknown.ipynb") is None
+            versions = await store.versions(workflow_id, 9)
+            assert versions == [
+                VersionSummary(
+                    version=each.version,
+                    number=each.number,
+                    created_at=each.created_at,
+                    current=each.number == 2,
+                )
+                for each in reversed(deployed)
+            ]
+            assert await store.versions(workflow_id, 2) == versions[:2]
+            with pytest.raises(NotFoundError):
+                await store.versions("unknown", 9)
+        fourth, _ = await store.deploy("a.ipynb", source("4"), START)
+        assert fourth.number == 4
+
+    async def test_numbers_of_the_versions_of_runs(self, store: Store) -> None:
+        first, _ = await store.deploy("a.ipynb", source("1"), START)
+        second, _ = await store.deploy("a.ipynb", source("2"), START)
+        other, _ = await store.deploy("b.ipynb", source("2"), START)
+        keys = [(each.id, each.version) for each in (first, second, other)]
+        unknown = [(first.id, "unknown"), ("unknown", first.version), ("", "")]
+        assert await store.version_numbers([]) == {}
+        for _ in range(2):
+            found = await store.version_numbers([*keys, *unknown])
+            assert found == dict(zip(keys, (1, 2, 1), strict=True))
+        third, _ = await store.deploy("a.ipynb", source("3"), START)
+        assert await store.version_numbers([(third.id, third.version)]) == {
+            (third.id, third.version): 3
+        }
+
+    async def test_two_deploys_at_once_never_share_a_number(self, store: Store) -> None:
+        found = await asyncio.gather(
+            *(store.deploy("a.ipynb", source(str(number % 8)), START) for number in range(16))
+        )
+        by_version = {workflow.version: workflow.number for workflow, _ in found}
+        assert sorted(by_version.values()) == list(range(1, 9))
+        assert {workflow.number for workflow, _ in found} == set(range(1, 9))

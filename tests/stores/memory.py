@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -24,23 +24,34 @@ from jupyter_pdflow.exceptions import (
 )
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import OutboxMessage, Run
-from jupyter_pdflow.rules.workflow import Source, Workflow, version_of
+from jupyter_pdflow.rules.workflow import Source, Workflow, next_number, version_of
 from jupyter_pdflow.stores import (
-    Counts,
     Email,
     IdempotencyKey,
+    KeptOutputs,
     Lapsed,
-    Output,
     RunChange,
     RunQuery,
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    VersionSummary,
     WorkerState,
     change_of,
     summary_of,
+    unknown_workflow,
 )
-from jupyter_pdflow.stores.tinydb.runs import newest_ulid
+from jupyter_pdflow.stores.counts import (
+    ALL,
+    CountQuery,
+    CountRow,
+    Counts,
+    DayCounts,
+    WorkflowCounts,
+    counts_of,
+)
+from jupyter_pdflow.stores.search import search_text, words_of
+from jupyter_pdflow.stores.validation import newest_ulid
 
 HISTORY_KEPT = 1_000
 
@@ -51,9 +62,10 @@ class Data:
 
     runs: dict[str, Run] = field(default_factory=dict)
     histories: dict[str, dict[int, HistoryEntry]] = field(default_factory=dict)
-    outputs: dict[str, dict[tuple[str, int], list[Output]]] = field(default_factory=dict)
+    outputs: dict[str, dict[tuple[str, int], StepOutputs]] = field(default_factory=dict)
     emails: dict[str, Email] = field(default_factory=dict)
-    versions: dict[str, list[Workflow]] = field(default_factory=dict)
+    versions: dict[str, dict[str, Workflow]] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     marks: dict[str, dict[str, datetime]] = field(default_factory=dict)
 
@@ -145,7 +157,7 @@ class MemoryStore:
             raise StorageUnavailableError(msg)
         if outputs is not None and outputs.outputs:
             kept = self.data.outputs.setdefault(run.id, {})
-            kept[outputs.step, outputs.execution] = outputs.outputs
+            kept[outputs.step, outputs.execution] = outputs
         if not is_new:
             return
         for message in run.outbox:
@@ -175,28 +187,65 @@ class MemoryStore:
             self._deadlines.set(run.id, run.wakes_at)
 
     async def list(self, query: RunQuery) -> builtins.list[RunSummary]:
-        runs = sorted(self.data.runs.values(), key=lambda run: run.id, reverse=True)
-        found = [summary_of(run) for run in runs if self._matches(run, query)]
+        def place(run: Run) -> tuple[Any, ...]:
+            by_creation = query.since is not None or query.until is not None
+            return (run.created_at, run.id) if by_creation else (run.id,)
+
+        last = self.data.runs.get(query.before or "")
+        runs = sorted(self.data.runs.values(), key=place, reverse=True)
+        found = [
+            summary_of(run)
+            for run in runs
+            if self._matches(run, query)
+            and (
+                query.before is None
+                or (place(run) < place(last) if last else run.id < query.before)
+            )
+        ]
         return found[: query.limit]
 
     def _matches(self, run: Run, query: RunQuery) -> bool:
-        text = f"{run.workflow_name} {run.event}".casefold()
         return (
             query.status in (None, run.status)
-            and query.workflow_id in (None, run.workflow_id)
             and query.pause in (None, run.pause.kind if run.pause else "")
-            and (query.before is None or run.id < query.before)
-            and all(word in text for word in (query.search or "").casefold().split())
+            and self._passes(run, query)
         )
 
-    async def counts(self) -> Counts:
-        queued = [run for run in self.data.runs.values() if run.status == "queued"]
-        return Counts(
-            runs=dict(Counter(run.status for run in self.data.runs.values())),
-            queued=dict(Counter(run.workflow_id for run in queued)),
-            emails=dict(Counter(email.status for email in self.data.emails.values())),
-            oldest_queued=min((run.updated_at for run in queued), default=None),
+    def _passes(self, run: Run, query: RunQuery | CountQuery) -> bool:
+        text, search = search_text(run), query.search or ""
+        return (
+            query.workflow_id in (None, run.workflow_id)
+            and (query.since is None or run.created_at >= query.since)
+            and (query.until is None or run.created_at < query.until)
+            and (all(word in text for word in words_of(search)) or search.strip() == run.id)
         )
+
+    async def counts(self, query: CountQuery = ALL) -> Counts:
+        runs = [run for run in self.data.runs.values() if self._passes(run, query)]
+        statuses = Counter((run.workflow_id, run.status) for run in runs)
+        rows = [CountRow(*key, number, 0, "") for key, number in statuses.items()]
+        counts = counts_of(rows)
+        for run in sorted(runs, key=lambda run: run.created_at):
+            workflow = counts.workflows[run.workflow_id]
+            workflow.newest = max(workflow.newest, run.id)
+            workflow.waiting += run.pause is not None and run.pause.kind == "suspend"
+            versions = [*self.data.versions.get(run.workflow_id, {}).values()]
+            workflow.name = versions[-1].name if versions else run.workflow_id
+            days = query.days()
+            if days is not None and days[0] <= run.created_at < days[1]:
+                self._count_day(workflow, run, query.offset)
+        return counts
+
+    def _count_day(self, counts: WorkflowCounts, run: Run, offset: int) -> None:
+        day = (run.created_at + timedelta(minutes=offset)).date()
+        if not counts.days or counts.days[-1].day != day:
+            counts.days.append(DayCounts(day, 0, 0, 0, 0))
+        name, last = run.status if run.ended else "active", counts.days[-1]
+        counts.days[-1] = last._replace(**{name: getattr(last, name) + 1})
+
+    async def oldest_queued(self) -> datetime | None:
+        queued = [run for run in self.data.runs.values() if run.status == "queued"]
+        return min((run.updated_at for run in queued), default=None)
 
     async def newest(self) -> str | None:
         return newest_ulid(self.data.runs)
@@ -204,11 +253,18 @@ class MemoryStore:
     async def history(self, run_id: str) -> dict[int, HistoryEntry]:
         return self.data.histories[self._run(run_id).id]
 
-    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
-        found: dict[str, Any] = {}
-        for (step, _), outputs in self.data.outputs.get(run_id, {}).items():
-            found.setdefault(step, []).extend(outputs)
-        return found
+    async def outputs(self, run_id: str) -> KeptOutputs:
+        return KeptOutputs(shown=[*self.data.outputs.get(run_id, {}).values()])
+
+    async def outputs_tag(self, run_id: str) -> str:
+        kept = self.data.outputs.get(run_id, {})
+        return f"{self._run(run_id).updated_at} {[id(shown) for shown in kept.values()]}"
+
+    async def put_live(self, run_id: str, shown: StepOutputs) -> None:
+        pass
+
+    async def remove_live(self, run_id: str, shown: StepOutputs) -> None:
+        pass
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None
@@ -303,9 +359,12 @@ class MemoryStore:
             raise NotFoundError(msg)
         return self.data.emails[email_id]
 
-    async def emails(self, limit: int) -> builtins.list[Email]:
+    async def emails(self, limit: int, run_id: str | None = None) -> builtins.list[Email]:
         emails = sorted(self.data.emails.values(), key=lambda each: (each.created_at, each.id))
-        return emails[::-1][:limit]
+        return [email for email in emails[::-1] if run_id in (None, email.run_id)][:limit]
+
+    async def email_counts(self) -> dict[str, int]:
+        return dict(Counter(email.status for email in self.data.emails.values()))
 
     async def next_email_at(self) -> datetime | None:
         return self._email_deadlines.next()
@@ -331,22 +390,48 @@ class MemoryStore:
 
     async def deploy(self, path: str, source: Source, now: datetime) -> tuple[Workflow, bool]:
         name = path.removesuffix(".ipynb")
-        versions = self.data.versions.setdefault(name, [])
+        versions = self.data.versions.setdefault(name, {})
         version = version_of(source)
-        if versions and versions[-1].version == version:
-            return versions[-1], False
+        is_new = self.data.newest.get(name) != version
+        self.data.newest[name] = version
         workflow = Workflow(
             id=name, name=name, version=version, path=path, source=source, created_at=now
         )
-        versions.append(workflow)
-        return workflow, True
+        number = next_number(versions)
+        return versions.setdefault(version, replace(workflow, number=number)), is_new
 
     async def workflows(self) -> builtins.list[Workflow]:
-        return [versions[-1] for _, versions in sorted(self.data.versions.items())]
+        return [await self.workflow(name) for name in sorted(self.data.versions)]
 
     async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
-        for workflow in reversed(self.data.versions.get(workflow_id, [])):
-            if version in (None, workflow.version):
-                return workflow
-        msg = f"There is no workflow {workflow_id}."
-        raise NotFoundError(msg)
+        newest = self.data.newest.get(workflow_id, "")
+        workflow = self.data.versions.get(workflow_id, {}).get(version or newest)
+        if workflow is None:
+            raise unknown_workflow(workflow_id, version)
+        return workflow
+
+    async def deployed(self, path: str) -> Workflow | None:
+        found = [each for each in await self.workflows() if each.path == path]
+        return found[0] if found else None
+
+    async def versions(self, workflow_id: str, limit: int) -> builtins.list[VersionSummary]:
+        newest = await self.workflow(workflow_id)
+        return [
+            VersionSummary(
+                version=each.version,
+                number=each.number,
+                created_at=each.created_at,
+                current=each == newest,
+            )
+            for each in reversed(self.data.versions[workflow_id].values())
+        ][:limit]
+
+    async def version_numbers(
+        self, versions: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        stored = self.data.versions
+        return {
+            (workflow_id, version): stored[workflow_id][version].number
+            for workflow_id, version in versions
+            if version in stored.get(workflow_id, {})
+        }

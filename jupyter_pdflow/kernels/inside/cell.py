@@ -169,6 +169,26 @@ async def run_step(shell: InteractiveShell, code: CodeType, name: str) -> Callab
     return handler  # type: ignore[no-any-return]
 
 
+@contextmanager
+def output_of(shell: Any, request: Any) -> Iterator[None]:
+    """Have a front end show what is displayed below the cell of an earlier request.
+
+    Parameters
+    ----------
+    shell : ipykernel.zmqshell.ZMQInteractiveShell
+        The kernel's shell.
+    request : dict
+        The request's message, as ``shell.get_parent()`` has returned it.
+    """
+    publisher = shell.display_pub
+    header = publisher.parent_header
+    publisher.set_parent(request)
+    try:
+        yield
+    finally:
+        publisher.set_parent(header)
+
+
 async def run_source(shell: InteractiveShell, source: str, filename: str) -> None:
     """Run IPython source in the shell's namespace, without an entry in the history.
 
@@ -263,8 +283,9 @@ def publish(text: str, html: str) -> None:
 
 
 def publish_text(text: str) -> None:
-    """Display a sentence."""
-    publish(text, f"<p>{escape(text)}</p>")
+    """Display a sentence, in which code is in backticks."""
+    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    publish(text, f"<p>{html}</p>")
 
 
 def traceback_lines(shell: InteractiveShell, error: BaseException) -> list[str]:

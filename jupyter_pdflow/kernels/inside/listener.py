@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ from jupyter_pdflow.kernels.messages import (
 from jupyter_pdflow.pd.call import error_of
 from jupyter_pdflow.rules.run import Error, Execution
 from jupyter_pdflow.settings import LIMITS
+
+REDRAWN, REDRAW_SECONDS = 500, 0.08
+"""Maximum number of characters of a progress bar, and minimum time between two times it is drawn,
+that do not count as printed."""
 
 _NO_LIMIT = 2**40
 """Bytes; the kernel takes requests of any size from its server."""
@@ -201,12 +206,17 @@ def limit_printing(limit: int = PRINT_LIMIT) -> Iterator[PrintCounter]:
 
 
 class _LimitedStream:
-    """Replaces the `write` of a stream by one with a limit, until `lift`."""
+    """Replaces the `write` of a stream by one with a limit, until `lift`.
+
+    Progress bars that are drawn again now and then count nothing, so that those of long steps do
+    not stop at the limit.
+    """
 
     def __init__(self, stream: Any, limit: int) -> None:
         self._stream = stream
         self._write = stream.write
         self._left = limit
+        self._drawn_at = 0.0
         self.used = False
         self.dropped = 0
         stream.write = self.write
@@ -214,6 +224,8 @@ class _LimitedStream:
     def write(self, text: Any) -> Any:
         self.used = True
         size = len(text) if isinstance(text, str) else 0
+        if size <= REDRAWN and text[:1] == "\r" and self._may_draw():
+            return self._write(text)
         if size <= self._left:
             self._left -= size
             return self._write(text)
@@ -222,6 +234,13 @@ class _LimitedStream:
         self.dropped += size - self._left
         self._left = 0
         return size
+
+    def _may_draw(self) -> bool:
+        now = time.monotonic()
+        if now < self._drawn_at + REDRAW_SECONDS:
+            return False
+        self._drawn_at = now
+        return True
 
     def lift(self) -> None:
         # The attribute of the instance hides the method of the class; without it that is back.

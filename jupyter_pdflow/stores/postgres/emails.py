@@ -12,14 +12,19 @@ from msgspec.json import Decoder, encode
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.rules.run import OutboxMessage
 from jupyter_pdflow.settings import Limits
-from jupyter_pdflow.stores import QUOTED, Email
+from jupyter_pdflow.stores import QUOTED, Email, email_of
 from jupyter_pdflow.stores.postgres.database import Connection, Database, one
-from jupyter_pdflow.stores.tinydb.emails import email_of
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.validation import is_id
 
 logger = logging.getLogger(__name__)
 
 _EMAIL = Decoder(Email)
+
+_NEWEST = "SELECT id, record FROM pdflow.emails ORDER BY created_at DESC, id DESC LIMIT %s"
+
+_NEWEST_OF_RUN = """
+SELECT id, record FROM pdflow.emails WHERE run_id = %s ORDER BY created_at DESC, id DESC LIMIT %s
+"""
 
 _TAKE_DUE = """
 WITH taken AS (SELECT id, due_at FROM pdflow.emails WHERE due_at <= %s ORDER BY due_at, id
@@ -58,14 +63,16 @@ class Emails:
         msg = f"There is no email {email_id[:QUOTED]!r}."
         raise NotFoundError(msg)
 
-    async def newest(self, limit: int) -> list[Email]:
+    async def newest(self, limit: int, run_id: str | None = None) -> list[Email]:
         """Return the newest emails, newest first; fewer if their texts are large."""
         found, size = list[Email](), 0
+        if run_id is not None and not is_id(run_id):
+            return found
         async with self._database.connection() as connection:
-            rows = await connection.execute(
-                "SELECT id, record FROM pdflow.emails ORDER BY created_at DESC, id DESC LIMIT %s",
-                (limit,),
-            )
+            if run_id is None:
+                rows = await connection.execute(_NEWEST, (limit,))
+            else:
+                rows = await connection.execute(_NEWEST_OF_RUN, (run_id, limit))
             async for email_id, record in rows:
                 size += len(record)
                 if found and size > self._limits.emails_listed_bytes:
@@ -74,6 +81,14 @@ class Emails:
                 if email is not None:
                     found.append(email)
         return found
+
+    async def counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status."""
+        async with self._database.connection() as connection:
+            found = await connection.execute(
+                "SELECT status, count(*) FROM pdflow.emails GROUP BY status"
+            )
+            return dict(await found.fetchall())
 
     async def next_at(self) -> datetime | None:
         """Return when an email is due next."""

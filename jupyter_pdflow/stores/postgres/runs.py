@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
 from msgspec import MsgspecError
@@ -15,14 +15,19 @@ from psycopg import sql
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import ENDED, Run
-from jupyter_pdflow.stores import Counts, RunQuery, RunSummary, summary_of, unknown_run
+from jupyter_pdflow.stores import (
+    HISTORY_KEPT,
+    RunQuery,
+    RunSummary,
+    summary_of,
+    unknown_run,
+)
 from jupyter_pdflow.stores.postgres.changes import CHANNEL, notification_of
+from jupyter_pdflow.stores.postgres.counts import Condition, filters, where_of
 from jupyter_pdflow.stores.postgres.database import XACT_ID, Connection, Evidence, is_text, one
 from jupyter_pdflow.stores.postgres.jobs import job_key
-from jupyter_pdflow.stores.tinydb.appended import HISTORY_KEPT
-from jupyter_pdflow.stores.tinydb.index_source import fold, search_text
-from jupyter_pdflow.stores.tinydb.runs import FOREIGN
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_run, is_id
+from jupyter_pdflow.stores.search import search_text
+from jupyter_pdflow.stores.validation import FOREIGN, flaw_of_run, is_id
 
 logger = logging.getLogger(__name__)
 
@@ -113,39 +118,44 @@ async def _store(
 
 async def list_runs(connection: Connection, query: RunQuery) -> list[RunSummary]:
     """Return summaries of runs, newest first."""
-    wanted = [
-        ("id < %s", query.before),
+    by_creation = query.since is not None or query.until is not None
+    conditions: list[Condition] = [
         ("status = %s", query.status),
-        ("workflow_id = %s", query.workflow_id),
         ("pause = %s", query.pause),
-        *(("position(%s in search) > 0", word) for word in fold(query.search or "").split()),
+        *filters(query),
+        *await _before(connection, query.before, by_creation=by_creation),
     ]
-    given = [(condition, value) for condition, value in wanted if value is not None]
-    if any(not is_text(value) for _, value in given):
+    where = where_of(conditions)
+    if where is None:
         return []
-    where = " AND ".join(["true", *(condition for condition, _ in given)])
-    select = f"SELECT summary FROM pdflow.runs WHERE {where} ORDER BY id DESC LIMIT %s"  # noqa: S608
-    values: list[Any] = [*(value for _, value in given), query.limit]
-    found = await connection.execute(select.encode(), values)
+    order = "created_at DESC, id DESC" if by_creation else "id DESC"
+    select = f"SELECT summary FROM pdflow.runs {where.text} ORDER BY {order} LIMIT %s"  # noqa: S608
+    found = await connection.execute(select.encode(), [*where.values, query.limit])
     return [_SUMMARY.decode(row[0]) async for row in found]
 
 
-async def count(connection: Connection) -> Counts:
-    """Return the number of runs and emails, and since when the oldest run waits."""
-    runs = await connection.execute("SELECT status, count(*) FROM pdflow.runs GROUP BY status")
-    by_status: dict[str, int] = dict(await runs.fetchall())
-    queued = await connection.execute(
-        "SELECT workflow_id, count(*), min(updated_at) FROM pdflow.runs "
-        "WHERE status = 'queued' GROUP BY workflow_id"
+async def _before(
+    connection: Connection, run_id: str | None, *, by_creation: bool
+) -> list[Condition]:
+    """Return the condition that runs come after the one with this id in a list."""
+    row = None
+    if run_id is not None and is_text(run_id) and by_creation:
+        found = await connection.execute(
+            "SELECT created_at FROM pdflow.runs WHERE id = %s", (run_id,)
+        )
+        row = await found.fetchone()
+    if row is None:  # it may have been removed since its page was shown
+        return [("id < %s", run_id)]
+    return [("(created_at, id) < (%s, %s)", row[0], run_id)]
+
+
+async def oldest_queued(connection: Connection) -> datetime | None:
+    """Return since when the queued run that waits longest is queued."""
+    found = await connection.execute(
+        "SELECT min(updated_at) FROM pdflow.runs WHERE status = 'queued'"
     )
-    by_workflow = await queued.fetchall()
-    emails = await connection.execute("SELECT status, count(*) FROM pdflow.emails GROUP BY status")
-    return Counts(
-        runs=by_status,
-        queued={workflow_id: number for workflow_id, number, _ in by_workflow},
-        emails=dict(await emails.fetchall()),
-        oldest_queued=min((since for _, _, since in by_workflow), default=None),
-    )
+    at: datetime | None = (await one(found))[0]
+    return at
 
 
 async def newest(connection: Connection) -> str | None:
@@ -180,6 +190,7 @@ def _columns(run: Run, lease: timedelta) -> dict[str, Any]:
         "workflow_id": run.workflow_id,
         "status": run.status,
         "pause": run.pause.kind if run.pause else None,
+        "created_at": run.created_at,
         "updated_at": run.updated_at,
         "ended_at": ended_at,
         "due_at": run.wakes_at,
@@ -218,10 +229,10 @@ SELECT rank, {XACT_ID}, (SELECT max(number) FROM added),
 """Adds history entries behind the last one, and notifies; the run's row is locked, or new."""
 
 _INSERT = f"""
-WITH stored AS (INSERT INTO pdflow.runs (id, workflow_id, status, pause, updated_at, ended_at,
-        due_at, owner, lease_until, queue, rank, job, record, summary, search)
-    VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(updated_at)s, %(ended_at)s,
-        %(due_at)s, %(owner)s, clock_timestamp() + %(lease)s::interval, %(queue)s, {_RANK},
+WITH stored AS (INSERT INTO pdflow.runs (id, workflow_id, status, pause, created_at, updated_at,
+        ended_at, due_at, owner, lease_until, queue, rank, job, record, summary, search)
+    VALUES (%(id)s, %(workflow_id)s, %(status)s, %(pause)s, %(created_at)s, %(updated_at)s,
+        %(ended_at)s, %(due_at)s, %(owner)s, clock_timestamp() + %(lease)s::interval, %(queue)s, {_RANK},
         %(job)s, %(record)s, %(summary)s, %(search)s)
     RETURNING rank),
 {_HISTORY}

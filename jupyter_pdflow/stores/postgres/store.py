@@ -24,22 +24,25 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
-    Counts,
     Email,
     IdempotencyKey,
+    KeptOutputs,
     Lapsed,
-    Output,
     RunChange,
     RunQuery,
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    VersionSummary,
     WorkerState,
     check_ended,
     not_removed,
 )
+from jupyter_pdflow.stores.counts import ALL, CountQuery, Counts
+from jupyter_pdflow.stores.folders import RunFolders
 from jupyter_pdflow.stores.postgres import runs
 from jupyter_pdflow.stores.postgres.changes import Changes
+from jupyter_pdflow.stores.postgres.counts import COUNTS_SECONDS, count_runs
 from jupyter_pdflow.stores.postgres.database import Connection, Database, ended, one
 from jupyter_pdflow.stores.postgres.emails import Emails
 from jupyter_pdflow.stores.postgres.jobs import prune_log, put_job, restore_jobs
@@ -47,7 +50,6 @@ from jupyter_pdflow.stores.postgres.outputs import Outputs
 from jupyter_pdflow.stores.postgres.starts import Starts
 from jupyter_pdflow.stores.postgres.workers import Workers
 from jupyter_pdflow.stores.postgres.workflows import Workflows
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.threads import in_thread
 
 LEASE = timedelta(seconds=15)
@@ -233,10 +235,15 @@ class PostgresStore:
         async with self.database.connection() as connection:
             return await runs.list_runs(connection, query)
 
-    async def counts(self) -> Counts:
-        """Return the number of runs, and since when the oldest one waits to be executed."""
+    async def counts(self, query: CountQuery = ALL) -> Counts:
+        """Return numbers of runs by workflow and status, and those of each day."""
+        async with self.database.connection(seconds=COUNTS_SECONDS) as connection:
+            return await count_runs(connection, query)
+
+    async def oldest_queued(self) -> datetime | None:
+        """Return since when the queued run that waits longest is queued."""
         async with self.database.connection() as connection:
-            return await runs.count(connection)
+            return await runs.oldest_queued(connection)
 
     async def newest(self) -> str | None:
         """Return the greatest id of a run, or None if there is no run."""
@@ -250,9 +257,21 @@ class PostgresStore:
 
     # --- outputs ---
 
-    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
-        """Return the outputs of a run by step name; empty if it has none."""
+    async def outputs(self, run_id: str) -> KeptOutputs:
+        """Return the outputs of a run; empty if it has none."""
         return await self._outputs.get(run_id)
+
+    async def outputs_tag(self, run_id: str) -> str:
+        """Return a text that changes when the outputs or the status of a run do."""
+        return await self._outputs.tag(run_id)
+
+    async def put_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Show all processes what the step of a run that this process executes has shown so far."""
+        await self._outputs.put_live(run_id, shown)
+
+    async def remove_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Remove what `put_live` has stored of an attempt that has ended."""
+        await self._outputs.remove_live(run_id, shown)
 
     async def put_outputs(self, connection: Connection, run_id: str, shown: StepOutputs) -> None:
         """Store the outputs of one execution, in place of those of an earlier attempt."""
@@ -292,7 +311,7 @@ class PostgresStore:
                 unremoved = await in_thread(self._folders.remove, [run_id])
                 if unremoved:
                     raise not_removed(run_id, unremoved[run_id])
-            await connection.execute("DELETE FROM pdflow.runs WHERE id = %s", (run_id,))
+            await connection.execute(_DELETE_RUN, {"id": run_id})
             await connection.execute("COMMIT")
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
@@ -302,6 +321,7 @@ class PostgresStore:
     async def remove_expired(self, now: datetime) -> None:
         """Remove idempotency keys that have expired, and what was logged of jobs."""
         await self._starts.remove_expired(now)
+        await self._outputs.prune_live()
         await prune_log(self.database)
 
     async def changes(self) -> AsyncIterator[RunChange]:
@@ -375,9 +395,13 @@ class PostgresStore:
         """Return one email; `NotFoundError` if it is unknown."""
         return await self._emails.get(email_id)
 
-    async def emails(self, limit: int) -> builtins.list[Email]:
+    async def emails(self, limit: int, run_id: str | None = None) -> builtins.list[Email]:
         """Return the newest emails, newest first; fewer if their texts are large."""
-        return await self._emails.newest(limit)
+        return await self._emails.newest(limit, run_id)
+
+    async def email_counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status."""
+        return await self._emails.counts()
 
     async def next_email_at(self) -> datetime | None:
         """Return when an email is due to be sent next."""
@@ -414,8 +438,27 @@ class PostgresStore:
         """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return await self._workflows.get(workflow_id, version)
 
+    async def deployed(self, path: str) -> Workflow | None:
+        """Return the newest version of the notebook at `path`, or None if it has none."""
+        return await self._workflows.deployed(path)
+
+    async def versions(self, workflow_id: str, limit: int) -> builtins.list[VersionSummary]:
+        """Return the versions with the greatest numbers; `NotFoundError` if there is none."""
+        return await self._workflows.versions(workflow_id, limit)
+
+    async def version_numbers(
+        self, versions: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        """Return the numbers of versions by workflow and hash; unknown ones are left out."""
+        return await self._workflows.numbers(versions)
+
 
 # --- statements -----------------------------------------------------------------------
+
+_DELETE_RUN = """
+WITH live AS (DELETE FROM pdflow.live_outputs WHERE run_id = %(id)s)
+DELETE FROM pdflow.runs WHERE id = %(id)s
+"""
 
 _WAIT_FOR_FILES = f"SET LOCAL idle_in_transaction_session_timeout = '{DELETE_SECONDS:.0f} s'"
 

@@ -23,20 +23,13 @@ from msgspec.json import Decoder, decode, encode
 from tinydb import Storage
 
 from jupyter_pdflow.exceptions import StoredFileError
-from jupyter_pdflow.stores.tinydb.storage import (
-    parse,
-    read_file,
-    replace_file,
-    sync_data,
-    sync_directory,
-)
+from jupyter_pdflow.stores import HISTORY_KEPT
+from jupyter_pdflow.stores.files import read_file, replace_file, sync_data, sync_directory
+from jupyter_pdflow.stores.tinydb.storage import parse
 
 SUFFIX = ".jsonl"
 HISTORY = "history"
 """The table of history entries."""
-
-HISTORY_KEPT = 1_000
-"""Maximum number of history entries that a replaced file keeps."""
 
 LARGE = 64 * 1024
 """Bytes below which a file is never replaced."""

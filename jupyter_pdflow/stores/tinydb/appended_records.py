@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
+from jupyter_pdflow.stores.files import read_file, sync_directory
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.record_types import (
     SUFFIX,
@@ -24,9 +25,8 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     not_an_id,
 )
 from jupyter_pdflow.stores.tinydb.records import SIZE, RecordCache, Records, read_error
-from jupyter_pdflow.stores.tinydb.storage import read_file, sync_directory
-from jupyter_pdflow.stores.tinydb.validation import is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread
+from jupyter_pdflow.stores.validation import is_id
 
 logger = logging.getLogger(__name__)
 

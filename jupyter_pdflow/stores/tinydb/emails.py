@@ -13,14 +13,14 @@ from pathlib import Path
 from jupyter_pdflow.clock import Deadlines, utc_now
 from jupyter_pdflow.exceptions import NotFoundError, StoredFileError
 from jupyter_pdflow.rules.run import OutboxMessage
-from jupyter_pdflow.stores import QUOTED, Email
+from jupyter_pdflow.stores import QUOTED, Email, email_of
+from jupyter_pdflow.stores.files import replace_file
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.layout import DONE_EMAILS, MESSAGE, MESSAGES, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL
 from jupyter_pdflow.stores.tinydb.records import Records
-from jupyter_pdflow.stores.tinydb.storage import replace_file
-from jupyter_pdflow.stores.tinydb.validation import is_email_id, is_id
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
+from jupyter_pdflow.stores.validation import is_email_id, is_id
 from jupyter_pdflow.threads import in_slices, in_thread
 
 logger = logging.getLogger(__name__)
@@ -162,19 +162,3 @@ class Emails:
         # A file that is damaged in queued/ is read once more here, to raise its error.
         records = self._done if self._done.path(email_id).exists() else self._queued
         return records.read(email_id) if records.path(email_id).exists() else None
-
-
-def email_of(message: OutboxMessage) -> Email:
-    """Return an email of an outbox as it is queued."""
-    email = message.email
-    return Email(
-        id=message.id,
-        run_id=message.run_id,
-        step=message.step,
-        to=email.to,
-        subject=email.subject,
-        text=email.text,
-        html=email.html,
-        created_at=message.created_at,
-        ask=message.ask,
-    )

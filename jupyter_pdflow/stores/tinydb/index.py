@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_pdflow.exceptions import IndexUnavailableError
-from jupyter_pdflow.stores import Counts, Email, RunQuery, RunSummary
+from jupyter_pdflow.stores import Email, RunQuery, RunSummary
+from jupyter_pdflow.stores.counts import ALL, CountQuery, Counts
+from jupyter_pdflow.stores.search import AnyRun
 from jupyter_pdflow.stores.tinydb.index_database import (
     ROWS_AT_ONCE,
-    SCHEMA,
     EmailQuery,
     IndexDatabase,
     Kind,
-    version_of_content,
 )
 from jupyter_pdflow.stores.tinydb.index_file import IndexFile, means_damage
+from jupyter_pdflow.stores.tinydb.index_schema import SCHEMA, version_of_content
 from jupyter_pdflow.stores.tinydb.index_source import (
-    AnyRun,
     EmailSummary,
     FoundRow,
     IndexSource,
@@ -200,9 +200,17 @@ class Index:
         query = EmailQuery(run_id, before, limit)
         return await self._ask(lambda database: database.emails(query))
 
-    async def counts(self) -> Counts:
-        """Count runs and emails by status, and queued runs by workflow."""
-        return await self._ask(IndexDatabase.counts)
+    async def counts(self, query: CountQuery = ALL) -> Counts:
+        """Count runs by workflow and status, and those of each day."""
+        return await self._ask(lambda database: database.counts(query))
+
+    async def oldest_queued(self) -> datetime | None:
+        """Return since when the queued run that waits longest is queued."""
+        return await self._ask(IndexDatabase.oldest_queued)
+
+    async def email_counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status."""
+        return await self._ask(IndexDatabase.email_counts)
 
     async def ended_before(
         self, moment: datetime, limit: int, after: str | None = None

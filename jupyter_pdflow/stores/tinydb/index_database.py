@@ -1,4 +1,4 @@
-"""The tables of the index, and the statements that change and query them.
+"""The rows of the index: changes, queries and counts.
 
 All values that come from users are parameters of the statements. Many rows go to SQLite as one
 JSON text, and a page comes back as one: the interpreter's lock is taken once for all of them, and
@@ -8,145 +8,52 @@ not once for each row, which takes 5 ms each time that the event loop is busy.
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import DecodeError, Raw, Struct
-from msgspec.json import Decoder, decode, encode, schema_components
+from msgspec.json import Decoder, decode, encode
 
-from jupyter_pdflow.stores import (
-    MAX_SEARCH_CHARACTERS,
-    MAX_SEARCH_WORDS,
-    Counts,
-    RunQuery,
-    RunSummary,
-)
+from jupyter_pdflow.stores import RunQuery, RunSummary
+from jupyter_pdflow.stores.counts import CountQuery, CountRow, Counts, DayCounts, counts_of
+from jupyter_pdflow.stores.search import run_id_in, words_of
 from jupyter_pdflow.stores.tinydb.index_file import DamagedIndexError, IndexFile
+from jupyter_pdflow.stores.tinydb.index_schema import (
+    BEGIN_COMPARING,
+    COMPARE,
+    PUT_EMAILS,
+    PUT_FOUND,
+    PUT_RUNS,
+    PUT_TEXTS,
+    REMOVE_RECORDS,
+    REMOVE_RUNS,
+)
 from jupyter_pdflow.stores.tinydb.index_source import (
     EmailRow,
     EmailSummary,
     FoundRow,
     RunRow,
-    fold,
     from_microseconds,
     microseconds,
 )
 
+Condition: TypeAlias = tuple[Any, ...]
+"""A condition of a statement and its values; one whose only value is None is left out."""
+
 Kind: TypeAlias = Literal["runs", "emails"]
 S = TypeVar("S", RunSummary, EmailSummary)
+R = TypeVar("R")
+
+DAY = 86_400_000_000
+"""Microseconds of a day."""
 
 ROWS_AT_ONCE = 500
 """Maximum number of rows in one statement."""
 
 BYTES_AT_ONCE = 2**20
 """Size of the rows of one statement after which the next one begins."""
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
-    workflow TEXT NOT NULL, pause TEXT, updated_at INTEGER NOT NULL, ended_at INTEGER, stamp TEXT,
-    summary TEXT NOT NULL
-);
-CREATE INDEX runs_by_status ON runs (status, id);
-CREATE INDEX runs_by_workflow ON runs (workflow, id);
-CREATE INDEX runs_by_both ON runs (workflow, status, id);
-CREATE INDEX runs_by_pause ON runs (pause, id) WHERE pause IS NOT NULL;
-CREATE INDEX runs_by_end ON runs (id, ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX runs_queued ON runs (updated_at) WHERE status = 'queued';
-CREATE TABLE texts (number INTEGER PRIMARY KEY, text TEXT NOT NULL);
-CREATE TABLE emails (
-    id TEXT PRIMARY KEY, run_id TEXT NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL,
-    stamp TEXT, summary TEXT NOT NULL
-);
-CREATE INDEX emails_by_time ON emails (created_at, id);
-CREATE INDEX emails_by_run ON emails (run_id, created_at, id);
-CREATE INDEX emails_by_status ON emails (status);
-"""
-
-_PUT_RUNS = """
-INSERT INTO runs (id, status, workflow, pause, updated_at, ended_at, stamp, summary)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-    json_extract(value, '$[6]'), json_extract(value, '$[8]')
-FROM json_each(?) WHERE true
-ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status, workflow = excluded.workflow, pause = excluded.pause,
-    updated_at = excluded.updated_at, ended_at = excluded.ended_at, stamp = excluded.stamp,
-    summary = excluded.summary
-"""
-
-_PUT_TEXTS = """
-INSERT INTO texts (number, text)
-SELECT runs.number, json_extract(value, '$[7]')
-FROM json_each(?) JOIN runs ON runs.id = json_extract(value, '$[0]') WHERE true
-ON CONFLICT (number) DO UPDATE SET text = excluded.text WHERE text != excluded.text
-"""
-
-_PUT_EMAILS = """
-INSERT INTO emails (id, run_id, status, created_at, stamp, summary)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
-FROM json_each(?) WHERE true
-ON CONFLICT (id) DO UPDATE SET
-    status = excluded.status, created_at = excluded.created_at, stamp = excluded.stamp,
-    summary = excluded.summary
-"""
-
-_REMOVE_RUNS = (
-    "DELETE FROM emails WHERE run_id IN (SELECT value FROM json_each(?))",
-    """
-DELETE FROM texts WHERE number IN
-(SELECT number FROM runs WHERE id IN (SELECT value FROM json_each(?)))
-""",
-    "DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?))",
-)
-_REMOVE_RECORDS = {
-    "runs": _REMOVE_RUNS[1:],
-    "emails": ("DELETE FROM emails WHERE id IN (SELECT value FROM json_each(?))",),
-}
-
-_BEGIN_COMPARING = """
-CREATE TEMP TABLE IF NOT EXISTS found (id TEXT PRIMARY KEY, stamp TEXT) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS differing (id TEXT PRIMARY KEY) WITHOUT ROWID;
-DELETE FROM found;
-DELETE FROM differing;
-"""
-
-# A record with two files is read again in any case.
-_PUT_FOUND = """
-INSERT INTO found (id, stamp)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) WHERE true
-ON CONFLICT (id) DO UPDATE SET stamp = NULL
-"""
-
-_COMPARE = {
-    "runs": """
-INSERT INTO differing
-SELECT found.id FROM found LEFT JOIN runs USING (id)
-WHERE runs.stamp IS NOT found.stamp OR found.stamp IS NULL
-UNION SELECT id FROM runs WHERE id NOT IN (SELECT id FROM found)
-""",
-    "emails": """
-INSERT INTO differing
-SELECT found.id FROM found LEFT JOIN emails USING (id)
-WHERE emails.stamp IS NOT found.stamp OR found.stamp IS NULL
-UNION SELECT id FROM emails WHERE id NOT IN (SELECT id FROM found)
-""",
-}
-
-
-ROW_FORMAT = 1
-"""To be raised when rows are made otherwise, and neither tables nor summaries show that."""
-
-
-def version_of_content() -> int:
-    """Return a number that changes with the tables and with the fields of summaries."""
-    schemas = schema_components([RunSummary, EmailSummary])
-    return zlib.crc32(repr((ROW_FORMAT, SCHEMA, schemas)).encode()) % 2**31 or 1
 
 
 class EmailQuery(NamedTuple):
@@ -180,22 +87,22 @@ class IndexDatabase:
     def put_runs(self, rows: Iterable[RunRow]) -> None:
         """Insert runs, or replace those that are known."""
         for texts in _pieces(rows):
-            self._change((_PUT_RUNS, _PUT_TEXTS), texts)
+            self._change((PUT_RUNS, PUT_TEXTS), texts)
 
     def put_emails(self, rows: Iterable[EmailRow]) -> None:
         """Insert emails, or replace those that are known."""
         for texts in _pieces(rows):
-            self._change((_PUT_EMAILS,), texts)
+            self._change((PUT_EMAILS,), texts)
 
     def remove_runs(self, run_ids: Sequence[str]) -> None:
         """Remove runs and their emails."""
         for ids in _pieces(run_ids):
-            self._change(_REMOVE_RUNS, ids)
+            self._change(REMOVE_RUNS, ids)
 
     def remove_records(self, kind: Kind, ids: Sequence[str]) -> None:
         """Remove runs, without their emails, or emails."""
         for texts in _pieces(ids):
-            self._change(_REMOVE_RECORDS[kind], texts)
+            self._change(REMOVE_RECORDS[kind], texts)
 
     def _change(self, statements: Iterable[str], rows: str) -> None:
         """Carry out statements that take rows as JSON, all of them or none."""
@@ -208,16 +115,16 @@ class IndexDatabase:
 
     def begin_comparing(self) -> None:
         """Forget the files that an earlier comparison has found."""
-        self._sql.executescript(_BEGIN_COMPARING)
+        self._sql.executescript(BEGIN_COMPARING)
 
     def put_found(self, rows: Iterable[FoundRow]) -> None:
         """Add files that were found."""
         for texts in _pieces(rows):
-            self._change((_PUT_FOUND,), texts)
+            self._change((PUT_FOUND,), texts)
 
     def compare(self, kind: Kind) -> None:
         """Note which records differ from the files that were found, or have none."""
-        self._sql.execute(_COMPARE[kind])
+        self._sql.execute(COMPARE[kind])
 
     def next_differing(self, limit: int) -> list[str]:
         """Return ids of records that differ, and take them off the list."""
@@ -234,21 +141,34 @@ class IndexDatabase:
 
     def runs(self, query: RunQuery) -> list[RunSummary]:
         """Return a page of runs, newest first."""
+        by_creation = query.since is not None or query.until is not None
         wanted = [
-            ("id < ?", query.before),
             # The plus keeps SQLite from using the index of statuses: that of pauses is narrower.
             ("+status = ?" if query.pause else "status = ?", query.status),
-            ("workflow = ?", query.workflow_id),
             ("pause = ?", query.pause),
+            *_filters(query),
+            *self._before(query.before, by_creation=by_creation),
         ]
-        wanted += [(_CONTAINS, word) for word in _words_of(query.search or "")]
         conditions, values = _conditions(wanted)
+        order = "created_at DESC, id DESC" if by_creation else "id DESC"
         found = self._page(
-            f"SELECT summary FROM runs {conditions} ORDER BY id DESC LIMIT ?",  # noqa: S608
+            f"SELECT summary FROM runs {conditions} ORDER BY {order} LIMIT ?",  # noqa: S608
             [*values, query.limit],
             _RUN,
         )
-        return sorted(found, key=lambda run: run.id, reverse=True)
+        key = (lambda run: (run.created_at, run.id)) if by_creation else (lambda run: run.id)
+        return sorted(found, key=key, reverse=True)
+
+    def _before(self, run_id: str | None, *, by_creation: bool) -> list[Condition]:
+        """Return the condition that runs come after the one with this id in a list."""
+        found = None
+        if run_id is not None and by_creation:
+            found = self._sql.execute(
+                "SELECT created_at FROM runs WHERE id = ?", (run_id,)
+            ).fetchone()
+        if found is None:  # it may have been removed since its page was shown
+            return [("id < ?", run_id)]
+        return [("(created_at, id) < (?, ?)", found[0], run_id)]
 
     def emails(self, query: EmailQuery) -> list[EmailSummary]:
         """Return a page of emails, newest first."""
@@ -260,19 +180,64 @@ class IndexDatabase:
         )
         return sorted(found, key=lambda email: (email.created_at, email.id), reverse=True)
 
-    def counts(self) -> Counts:
-        """Count runs and emails."""
-        count = "SELECT status, count(*) FROM {} GROUP BY status"
+    def counts(self, query: CountQuery) -> Counts:
+        """Count runs by workflow and status, and those of each day."""
+        conditions, values = _conditions(_filters(query))
+        counts = counts_of(
+            self._rows(
+                "workflow, status, count(*) AS number, sum(pause IS 'suspend') AS waiting, "
+                f"max(id) AS newest FROM runs {conditions} GROUP BY workflow, status",
+                values,
+                "workflow, status, number, waiting, newest",
+                _COUNTS,
+            )
+        )
+        for workflow_id, day in self._days(query, counts.listed()):
+            counts.workflows[workflow_id].days.append(day)
+        return counts
+
+    def _days(self, query: CountQuery, workflow_ids: list[str]) -> Iterator[tuple[str, DayCounts]]:
+        first, days = query.first_day, query.days()
+        if first is None or days is None:
+            return
+        conditions, values = _conditions(
+            [
+                *_filters(query),
+                ("created_at >= ?", microseconds(days[0])),
+                ("created_at < ?", microseconds(days[1])),
+                (_AMONG, encode(workflow_ids).decode()),
+            ]
+        )
+        rows = self._rows(
+            f"workflow, (created_at - ?) / {DAY} AS day, {_BY_OUTCOME} FROM runs {conditions} "
+            "GROUP BY workflow, day",
+            [microseconds(days[0]), *values],
+            "workflow, day, succeeded, failed, canceled, active",
+            _DAYS,
+        )
+        for workflow_id, number, *counts in sorted(rows):
+            yield workflow_id, DayCounts(first + timedelta(days=number), *counts)
+
+    def _rows(self, select: str, values: list[Any], columns: str, decoder: Decoder[R]) -> R:
+        """Return the rows of a statement, in any order, decoded from one JSON text."""
+        (text,) = self._sql.execute(
+            f"SELECT json_group_array(json_array({columns})) FROM (SELECT {select})",  # noqa: S608
+            values,
+        ).fetchone()
+        with _decoding_rows():
+            return decoder.decode(text)
+
+    def oldest_queued(self) -> datetime | None:
+        """Return since when the queued run that waits longest is queued."""
         (oldest,) = self._sql.execute(
             "SELECT min(updated_at) FROM runs WHERE status = 'queued'"
         ).fetchone()
-        queued = "SELECT workflow, count(*) FROM runs WHERE status = 'queued' GROUP BY workflow"
-        return Counts(
-            runs=dict(self._sql.execute(count.format("runs")).fetchall()),
-            queued=dict(self._sql.execute(queued).fetchall()),
-            emails=dict(self._sql.execute(count.format("emails")).fetchall()),
-            oldest_queued=None if oldest is None else from_microseconds(oldest),
-        )
+        return None if oldest is None else from_microseconds(oldest)
+
+    def email_counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status."""
+        counted = self._sql.execute("SELECT status, count(*) FROM emails GROUP BY status")
+        return dict(counted.fetchall())
 
     def ended_before(self, moment: datetime, limit: int, after: str | None) -> list[str]:
         """Return the ids of runs that ended before a time and have no queued email, sorted."""
@@ -297,10 +262,17 @@ class IndexDatabase:
 
 
 _RUN = Decoder(RunSummary)
+_COUNTS = Decoder(list[CountRow])
+_DAYS = Decoder(list[tuple[str, int, int, int, int, int]])
 _EMAIL = Decoder(EmailSummary)
 _RAW = Decoder(list[Raw])
 
 _CONTAINS = "instr((SELECT text FROM texts WHERE texts.number = runs.number), ?)"
+_AMONG = "workflow IN (SELECT value FROM json_each(?))"
+_BY_OUTCOME = (
+    "sum(status = 'succeeded') AS succeeded, sum(status = 'failed') AS failed, "
+    "sum(status = 'canceled') AS canceled, sum(status IN ('queued', 'running', 'paused')) AS active"
+)
 _EARLIER = "(created_at, id) < (SELECT created_at, id FROM emails WHERE id = ?)"
 
 
@@ -318,16 +290,26 @@ def _ids_in(text: str) -> list[str]:
         return decode(text, type=list[str])
 
 
-def _words_of(search: str) -> list[str]:
-    """Return the words of a search; SQLite refuses a statement with a thousand conditions."""
-    return fold(search[:MAX_SEARCH_CHARACTERS]).split()[:MAX_SEARCH_WORDS]
+def _filters(query: RunQuery | CountQuery) -> list[Condition]:
+    """Return the conditions of the filters that lists and counts have in common."""
+    found: list[Condition] = [
+        ("workflow = ?", query.workflow_id),
+        ("created_at >= ?", None if query.since is None else microseconds(query.since)),
+        ("created_at < ?", None if query.until is None else microseconds(query.until)),
+    ]
+    search = query.search or ""
+    words = words_of(search)
+    if words:
+        contained = " AND ".join([_CONTAINS] * len(words))
+        found.append((f"({contained} OR id = ?)", *words, run_id_in(search)))
+    return found
 
 
-def _conditions(wanted: list[tuple[str, str | None]]) -> tuple[str, list[Any]]:
-    """Return a WHERE clause of the conditions that have a value, and these values."""
-    given = [(condition, value) for condition, value in wanted if value is not None]
+def _conditions(wanted: list[Condition]) -> tuple[str, list[Any]]:
+    """Return a WHERE clause of the conditions that have values, and these values."""
+    given = [(condition, values) for condition, *values in wanted if values != [None]]
     clause = " AND ".join(condition for condition, _ in given)
-    return f"WHERE {clause}" if clause else "", [value for _, value in given]
+    return f"WHERE {clause}" if clause else "", [value for _, values in given for value in values]
 
 
 def _pieces(rows: Iterable[Struct | str]) -> Iterator[str]:

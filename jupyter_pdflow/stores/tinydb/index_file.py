@@ -9,8 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import replace_file, sync_directory
+from jupyter_pdflow.stores.files import quarantine, replace_file, sync_directory
 
 _JOURNALS = ("-journal", "-wal", "-shm")
 """Suffixes of the files that SQLite may have left beside its own."""

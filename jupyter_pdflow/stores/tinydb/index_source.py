@@ -9,27 +9,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
-from unicodedata import normalize
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, convert
 from msgspec.json import encode
 
 from jupyter_pdflow.exceptions import StoredFileError
-from jupyter_pdflow.rules.run import ENDED, Run
+from jupyter_pdflow.rules.run import ENDED
 from jupyter_pdflow.stores import Email, RunSummary, summary_of
+from jupyter_pdflow.stores.search import AnyRun, search_text
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, DONE_EMAILS, FINISHED, QUEUED_EMAILS
 from jupyter_pdflow.stores.tinydb.record_types import EMAIL, SUFFIX, RecordType, file_name, id_of
 from jupyter_pdflow.stores.tinydb.records import Records, read_error
-from jupyter_pdflow.stores.tinydb.validation import flaw_of_values, is_id
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread, stamp_of
+from jupyter_pdflow.stores.validation import flaw_of_values, is_id
 
 logger = logging.getLogger(__name__)
-
-TEXT_LIMIT = 1_000
-"""Maximum number of characters of a run that a search looks at."""
 
 R = TypeVar("R", bound=Struct)
 
@@ -53,9 +50,6 @@ class StoredRun(RunSummary, frozen=True, kw_only=True):
     """The fields of a run's file that the index is made from."""
 
     event: Any = None
-
-
-AnyRun: TypeAlias = Run | RunSummary
 
 
 class IndexSource(Protocol):
@@ -104,6 +98,7 @@ class RunRow(Struct, frozen=True, array_like=True):
     status: str
     workflow: str
     pause: str | None
+    created_at: int
     updated_at: int
     ended_at: int | None
     stamp: str | None
@@ -137,6 +132,7 @@ def row_of_run(run: AnyRun, stamp: Stamp | None) -> RunRow:
         status=run.status,
         workflow=run.workflow_id,
         pause=run.pause.kind if run.pause else None,
+        created_at=microseconds(run.created_at),
         updated_at=microseconds(run.updated_at),
         ended_at=microseconds(ended_at) if ended_at else None,
         stamp=stamp_text(stamp),
@@ -170,39 +166,6 @@ def microseconds(at: datetime) -> int:
 def from_microseconds(count: int) -> datetime:
     """Return the time that `microseconds` has given."""
     return _EPOCH + timedelta(microseconds=count)
-
-
-def search_text(run: AnyRun) -> str:
-    """Return what a search in a run looks at: title, workflow's name, texts of the event, folded."""
-    title = getattr(run, "title", None)
-    parts = [title, run.workflow_name] if title else [run.workflow_name]
-    room = TEXT_LIMIT - sum(map(len, parts))
-    for text in _texts_in(getattr(run, "event", None)):
-        if room <= 0:
-            break
-        parts.append(text[:room])
-        room -= len(text) + 1
-    return fold(" ".join(parts)[:TEXT_LIMIT])
-
-
-def fold(text: str) -> str:
-    """Return a text in the form in which texts are compared: without case, and without NUL."""
-    return normalize("NFKC", text).casefold().replace("\0", " ")
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts and numbers in a JSON value, in order; the keys of objects are left out."""
-    rest = [iter([value])]
-    while rest:
-        inner = next(rest[-1], rest)
-        if inner is rest:
-            rest.pop()
-        elif isinstance(inner, dict):
-            rest.append(iter(inner.values()))
-        elif isinstance(inner, list | tuple):
-            rest.append(iter(inner))
-        elif isinstance(inner, str | int | float) and not isinstance(inner, bool):
-            yield str(inner)
 
 
 # --- the files of a data directory ----------------------------------------------------

@@ -23,7 +23,8 @@ from jupyter_pdflow.exceptions import DataDirLockedError, HalfWrittenError, Stor
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import run_of
-from jupyter_pdflow.stores.tinydb.folders import FILES, RunFolders
+from jupyter_pdflow.stores.files import quarantine, read_file, remove_temporary, replace_file
+from jupyter_pdflow.stores.folders import FILES, RunFolders
 from jupyter_pdflow.stores.tinydb.record_types import (
     EMAIL,
     KEY,
@@ -37,16 +38,8 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     history_in,
     line_of,
 )
-from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import (
-    read_file,
-    remove_temporary,
-    replace_file,
-    write_record,
-)
-from jupyter_pdflow.stores.tinydb.validation import (
-    is_id,
-)
+from jupyter_pdflow.stores.tinydb.storage import write_record
+from jupyter_pdflow.stores.validation import is_id
 
 R = TypeVar("R", bound=Struct)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import StoredFileError
-from jupyter_pdflow.stores import Output, StepOutputs
+from jupyter_pdflow.stores import EXECUTIONS_KEPT, KeptOutputs, StepOutputs
 from jupyter_pdflow.stores.tinydb.layout import OUTPUTS
 from jupyter_pdflow.stores.tinydb.record_types import RUN_OUTPUTS, RunOutputs
 from jupyter_pdflow.stores.tinydb.records import Records
@@ -17,9 +17,6 @@ from jupyter_pdflow.threads import in_reader, in_thread
 
 logger = logging.getLogger(__name__)
 
-EXECUTIONS_KEPT = 20
-"""Maximum number of executions of one step whose outputs are kept."""
-
 
 class Outputs:
     """The outputs of the runs of a data directory: ``outputs/<run>.json``."""
@@ -27,13 +24,21 @@ class Outputs:
     def __init__(self, data_dir: Path, writer: WriterThread) -> None:
         self._records = Records(data_dir / OUTPUTS.name, RUN_OUTPUTS, writer)
 
-    async def get(self, run_id: str) -> dict[str, list[Output]]:
-        """Return a run's outputs by step name, with a note if some were dropped."""
+    async def get(self, run_id: str) -> KeptOutputs:
+        """Return a run's outputs."""
         kept = await in_reader(self._read, run_id)
-        found = {step: [dropped_note(count)] for step, count in kept.dropped.items()}
-        for execution in kept.shown:
-            found.setdefault(execution.step, []).extend(execution.outputs)
-        return found
+        return KeptOutputs(shown=kept.shown, dropped=kept.dropped)
+
+    async def tag(self, run_id: str) -> str:
+        """Return a text that changes when a run's outputs do."""
+        return await in_thread(self._tag, run_id)
+
+    def _tag(self, run_id: str) -> str:
+        try:
+            found = self._records.path(run_id).stat()
+        except FileNotFoundError:
+            return ""
+        return f"{found.st_ino}.{found.st_mtime_ns}.{found.st_size}"
 
     async def put(self, run_id: str, new: StepOutputs) -> None:
         """Store the outputs of one execution, in place of those of an earlier attempt."""
@@ -83,9 +88,3 @@ def _bounded(kept: RunOutputs, step: str) -> RunOutputs:
     dropped = {**kept.dropped, step: kept.dropped.get(step, 0) + 1}
     shown = [execution for execution in kept.shown if execution is not of_step[0]]
     return replace(kept, shown=shown, dropped=dropped)
-
-
-def dropped_note(count: int) -> Output:
-    """Return the output that stands for those that were dropped."""
-    text = f"[The outputs of the first {count} executions of this step were dropped.]\n"
-    return {"output_type": "stream", "name": "stderr", "text": text}

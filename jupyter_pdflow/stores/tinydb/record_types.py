@@ -16,13 +16,8 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.stores import QUOTED, Email, StepOutputs, run_of
 from jupyter_pdflow.stores.tinydb import appended
-from jupyter_pdflow.stores.tinydb.storage import (
-    FORMAT,
-    beginning,
-    dump_record,
-    parse_record,
-)
-from jupyter_pdflow.stores.tinydb.validation import (
+from jupyter_pdflow.stores.tinydb.storage import FORMAT, beginning, dump_record, parse_record
+from jupyter_pdflow.stores.validation import (
     LARGEST_COUNT,
     flaw_of_run,
     flaw_of_values,
@@ -207,7 +202,7 @@ class ScheduleRecord(Struct, frozen=True, kw_only=True):
 
 def flaw_of_outputs(kept: RunOutputs) -> str | None:
     """Return what is wrong with stored outputs, or None."""
-    writable = is_writable([execution.outputs for execution in kept.shown])
+    writable = is_writable([[each.outputs, each.widgets] for each in kept.shown])
     return flaw_of_values(kept) or (None if writable else "its data can't be written again")
 
 

@@ -16,20 +16,12 @@ from msgspec import MsgspecError, Struct, defstruct
 from msgspec.json import Decoder
 
 from jupyter_pdflow.exceptions import HalfWrittenError, NewerFormatError, StoredFileError
+from jupyter_pdflow.stores.files import quarantine, read_file, remove_temporary
 from jupyter_pdflow.stores.tinydb import appended
-from jupyter_pdflow.stores.tinydb.record_types import (
-    RecordType,
-    file_name,
-    id_of,
-    not_an_id,
-)
-from jupyter_pdflow.stores.tinydb.storage import (
-    beginning,
-    read_file,
-    remove_temporary,
-)
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.tinydb.record_types import RecordType, file_name, id_of, not_an_id
+from jupyter_pdflow.stores.tinydb.storage import beginning
 from jupyter_pdflow.stores.tinydb.writer import Stamp, Write, WriterThread, stamp_of
+from jupyter_pdflow.stores.validation import is_id
 from jupyter_pdflow.threads import sorted_in_turns
 
 logger = logging.getLogger(__name__)
@@ -84,29 +76,8 @@ R = TypeVar("R", bound=Struct)
 SCANNED_FROM = 1_000
 """Number of ids from which a scan of the directory takes less time than looking up each one."""
 
-UNREADABLE = ".unreadable"
-LONGEST_NAME = 230
-"""Maximum number of bytes of a name to which a suffix can be added."""
-
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of reading a file that say nothing about the file."""
-
-
-def quarantine(path: Path) -> Path:
-    """Rename a file or folder that can't be used to ``….unreadable``; return the new path.
-
-    Raises
-    ------
-    OSError
-        It could not be renamed.
-    """
-    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
-    aside, number = path.with_name(name + UNREADABLE), 1
-    while os.path.lexists(aside):
-        number += 1
-        aside = path.with_name(f"{name}{UNREADABLE}-{number}")
-    path.rename(aside)
-    return aside
 
 
 class Records(Generic[R]):

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-
-from ulid import ULID
 
 from jupyter_pdflow.exceptions import StoredFileError
 from jupyter_pdflow.rules.history import HistoryEntry
@@ -20,28 +16,11 @@ from jupyter_pdflow.stores.tinydb.appended_records import AppendedRecords
 from jupyter_pdflow.stores.tinydb.layout import ACTIVE, FINISHED
 from jupyter_pdflow.stores.tinydb.record_types import RUN, id_of
 from jupyter_pdflow.stores.tinydb.records import RecordCache
-from jupyter_pdflow.stores.tinydb.validation import LAST_YEAR
 from jupyter_pdflow.stores.tinydb.writer import Stamp, WriterThread
+from jupyter_pdflow.stores.validation import newest_ulid
 from jupyter_pdflow.threads import in_reader
 
 logger = logging.getLogger(__name__)
-
-_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
-FOREIGN = str(ULID.from_datetime(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)))[:10] + "0" * 16
-"""An id from here on is of the year 3000 or later, and was not made by this package."""
-
-
-def newest_ulid(run_ids: Iterable[str]) -> str | None:
-    """Return the greatest ULID of a time before the year 3000, or None; other ids are ignored.
-
-    Ids of new runs have to be greater, which a foreign id such as ``zzz`` must not prevent.
-    """
-    newest = ""
-    for run_id in run_ids:
-        if newest < run_id < FOREIGN and _ULID.fullmatch(run_id):
-            newest = run_id
-    return newest or None
-
 
 CACHE_BYTES = 4 * 2**20
 """Maximum size of the files of cached runs; as objects they take about six times as much."""

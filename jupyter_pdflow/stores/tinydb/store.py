@@ -26,23 +26,24 @@ from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.workflow import Source, Workflow
 from jupyter_pdflow.settings import LIMITS, Limits
 from jupyter_pdflow.stores import (
-    Counts,
     Email,
     IdempotencyKey,
+    KeptOutputs,
     Lapsed,
-    Output,
     RunChange,
     RunQuery,
     RunSummary,
     ScheduleMark,
     StepOutputs,
+    VersionSummary,
     WorkerState,
     change_of,
     not_removed,
     run_of,
 )
+from jupyter_pdflow.stores.counts import ALL, CountQuery, Counts
+from jupyter_pdflow.stores.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.emails import Emails
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
 from jupyter_pdflow.stores.tinydb.index import Index
 from jupyter_pdflow.stores.tinydb.index_source import FolderSource
 from jupyter_pdflow.stores.tinydb.layout import tidy_up
@@ -292,9 +293,16 @@ class TinyDBStore:
         """Return summaries of runs, newest first."""
         return await self._index.runs(query)
 
-    async def counts(self) -> Counts:
-        """Return the number of runs, and since when the oldest one waits to be executed."""
-        return await self._index.counts()
+    async def counts(self, query: CountQuery = ALL) -> Counts:
+        """Return numbers of runs by workflow and status, and those of each day."""
+        counts = await self._index.counts(query)
+        for workflow_id in counts.listed():
+            counts.workflows[workflow_id].name = self._workflows.name(workflow_id)
+        return counts
+
+    async def oldest_queued(self) -> datetime | None:
+        """Return since when the queued run that waits longest is queued."""
+        return await self._index.oldest_queued()
 
     async def newest(self) -> str | None:
         """Return the greatest ULID of a run, or None if there is none."""
@@ -347,10 +355,22 @@ class TinyDBStore:
         with reading():
             return await self._runs.history(run_id)
 
-    async def outputs(self, run_id: str) -> dict[str, builtins.list[Output]]:
-        """Return the outputs of a run by step name; empty if it has none."""
+    async def outputs(self, run_id: str) -> KeptOutputs:
+        """Return the outputs of a run; empty if it has none."""
         with reading():
             return await self._outputs.get(run_id)
+
+    async def outputs_tag(self, run_id: str) -> str:
+        """Return a text that changes when the outputs or the status of a run do."""
+        updated_at = self.load(run_id).updated_at.timestamp()
+        with reading():
+            return f"{updated_at}.{await self._outputs.tag(run_id)}"
+
+    async def put_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Do nothing: the one process that executes runs has this in its memory."""
+
+    async def remove_live(self, run_id: str, shown: StepOutputs) -> None:
+        """Do nothing."""
 
     async def schedule_marks(self, workflow_id: str) -> dict[str, datetime]:
         """Return for what time each schedule of a workflow has started a run last, by trigger."""
@@ -414,16 +434,21 @@ class TinyDBStore:
         with reading():
             return self._emails.get(email_id)
 
-    async def emails(self, limit: int) -> builtins.list[Email]:
+    async def emails(self, limit: int, run_id: str | None = None) -> builtins.list[Email]:
         """Return the newest emails, newest first; fewer if their texts are large."""
         # A run is visible a moment before its emails are taken over. Wait for that, a little.
         with suppress(TimeoutError):
             async with asyncio.timeout(TAKE_OVER_SECONDS):
-                await self.locks.wait_released()
-        email_ids = [email.id for email in await self._index.emails(limit=limit)]
+                await self.locks.wait_released(run_id)
+        found = await self._index.emails(run_id=run_id, limit=limit)
+        email_ids = [email.id for email in found]
         with reading():
             limit_bytes = self._limits.emails_listed_bytes
             return await in_reader(self._emails.read_all, email_ids, limit_bytes)
+
+    async def email_counts(self) -> dict[str, int]:
+        """Return the numbers of emails by status."""
+        return await self._index.email_counts()
 
     async def next_email_at(self) -> datetime | None:
         """Return when an email is due to be sent next."""
@@ -473,6 +498,20 @@ class TinyDBStore:
     async def workflow(self, workflow_id: str, version: str | None = None) -> Workflow:
         """Return one version of a workflow, the newest by default; `NotFoundError` if unknown."""
         return self._workflows.get(workflow_id, version)
+
+    async def deployed(self, path: str) -> Workflow | None:
+        """Return the newest version of the notebook at `path`, or None if it has none."""
+        return self._workflows.deployed(path)
+
+    async def versions(self, workflow_id: str, limit: int) -> builtins.list[VersionSummary]:
+        """Return the versions with the greatest numbers; `NotFoundError` if there is none."""
+        return self._workflows.versions(workflow_id, limit)
+
+    async def version_numbers(
+        self, versions: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        """Return the numbers of versions by workflow and hash; unknown ones are left out."""
+        return self._workflows.numbers(versions)
 
     # --- what is left to do ---
 

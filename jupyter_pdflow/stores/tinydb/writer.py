@@ -17,12 +17,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias, cast
 
+from jupyter_pdflow.stores.files import TEMPORARY, sync_directory, write_synced
 from jupyter_pdflow.stores.tinydb.appended import AppendedFile
-from jupyter_pdflow.stores.tinydb.storage import (
-    TEMPORARY,
-    sync_directory,
-    write_synced,
-)
 from jupyter_pdflow.threads import held
 
 MOST_OPEN = 256

@@ -41,7 +41,7 @@ def remember(item, seen=[]):
 
 
 async def run(kernel: Kernel, flow: Workflow, step: str = "a", **fields: Any) -> tuple[Any, str]:
-    outcome, outputs = await kernel.execute(execution(flow, step, **fields))
+    outcome, outputs, *_ = await kernel.execute(execution(flow, step, **fields))
     assert outcome.error is None, outcome.error
     warnings = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
     return outcome.exports.get("$return_value"), warnings
@@ -293,7 +293,7 @@ async def test_processes_of_a_step_end_when_it_is_interrupted(
     daemons = [p.pid for p in process_of(kernel).children() if p.cmdline() == ["sleep", "602"]]
     assert len(daemons) == 1
     await kernel.interrupt()
-    outcome, _ = await executing
+    outcome, *_ = await executing
     assert outcome.error is not None
     pool.release(kernel)
     await until(lambda: not any(_runs(pid) for pid in [*pids, *daemons]), 10)

@@ -43,7 +43,7 @@ async def test_handler_sees_event_and_links_and_everything_is_in_its_outcome(
         """
     )
     flow = workflow(body)
-    outcome, outputs = await run(pool, flow, event={"rows": [{"n": 7}]}, runs=3, attempt=2)
+    outcome, outputs, *_ = await run(pool, flow, event={"rows": [{"n": 7}]}, runs=3, attempt=2)
     assert outcome.exports == {"seen": 7, "$return_value": {"test": False, "attempt": 2}}
     assert outcome.flow == PauseCall(kind="suspend", ms=5000, on_timeout="fail")
     assert outcome.emails == [EmailRequest(subject="Hi", text="http://resume", to=["a@b.c"])]
@@ -53,7 +53,7 @@ async def test_handler_sees_event_and_links_and_everything_is_in_its_outcome(
 
 async def test_plot_is_an_output(pool: KernelPool) -> None:
     flow = workflow("import matplotlib.pyplot as plt\n" + handler("plt.plot([1, 2])"))
-    outcome, outputs = await run(pool, flow)
+    outcome, outputs, *_ = await run(pool, flow)
     assert outcome.error is None
     assert [output["output_type"] for output in outputs] == ["display_data"]
     assert outputs[0]["data"]["image/png"]
@@ -101,7 +101,7 @@ async def test_each_step_sees_its_own_names_and_those_of_earlier_steps(pool: Ker
 async def test_cold_kernel_at_a_later_step_has_what_earlier_cells_define(pool: KernelPool) -> None:
     quiet = 'print("not shown"); display("nor this")\n' + handler("raise Exception('not called')")
     flow = workflow(quiet + "\nx = 1", "y = x + 1\n" + handler("pass"), handler("return [x, y]"))
-    outcome, outputs = await run(pool, flow, "c")
+    outcome, outputs, *_ = await run(pool, flow, "c")
     assert outcome.exports == {"$return_value": [1, 2]}
     assert outputs == []
 
@@ -124,7 +124,7 @@ async def test_globals_of_one_run_are_removed_before_the_next(pool: KernelPool) 
 async def test_handler_of_another_step_is_not_used(pool: KernelPool) -> None:
     flow = workflow(handler("return 1"), "x = 1")
     assert await value_of(pool, flow) == 1
-    outcome, outputs = await run(pool, flow, "b")
+    outcome, outputs, *_ = await run(pool, flow, "b")
     assert outcome.error is not None
     assert outcome.error.ename == "StepError"
     assert "'b' defines no handler" in outcome.error.evalue
@@ -145,7 +145,7 @@ async def test_error_shows_the_authors_frames_only(pool: KernelPool) -> None:
         except ZeroDivisionError as error:
             raise ValueError("no") from error
     """
-    outcome, outputs = await run(pool, workflow(body))
+    outcome, outputs, *_ = await run(pool, workflow(body))
     error = outcome.error
     assert error is not None
     assert (error.ename, error.evalue) == ("ValueError", "no")
@@ -168,11 +168,11 @@ async def test_error_shows_the_authors_frames_only(pool: KernelPool) -> None:
 async def test_error_in_a_body_is_the_steps_error(pool: KernelPool) -> None:
     flow = workflow("1 / 0\n" + handler("pass"), handler("pass"), "def broken(:\n    pass")
     for step, ename in [("a", "ZeroDivisionError"), ("b", "ZeroDivisionError")]:
-        outcome, outputs = await run(pool, flow, step)
+        outcome, outputs, *_ = await run(pool, flow, step)
         assert outcome.error is not None
         assert outcome.error.ename == ename
         assert [output["output_type"] for output in outputs] == ["error"]
-    outcome, outputs = await run(pool, workflow("def broken(:\n    pass"))
+    outcome, outputs, *_ = await run(pool, workflow("def broken(:\n    pass"))
     assert outcome.error is not None
     assert outcome.error.ename == "SyntaxError"
     assert "ast.py" not in "".join(outcome.error.traceback)
@@ -200,12 +200,12 @@ async def test_any_exception_is_the_error_of_the_step_and_the_kernel_stays(
 ) -> None:
     flow = workflow(handler(line), handler("return 'ok'"))
     kernel = await pool.acquire(flow, "")
-    outcome, outputs = await kernel.execute(execution(flow))
+    outcome, outputs, *_ = await kernel.execute(execution(flow))
     assert outcome.error is not None
     assert outcome.error.ename == ename
     assert outputs[-1]["output_type"] == "error"
     assert outputs[-1]["ename"] == ename
-    outcome, _ = await kernel.execute(execution(flow, "b"))
+    outcome, *_ = await kernel.execute(execution(flow, "b"))
     assert outcome.exports == {"$return_value": "ok"}
     pool.release(kernel)
 
@@ -229,7 +229,7 @@ async def test_event_and_export_of_four_megabytes(pool: KernelPool) -> None:
 
 
 async def test_exports_above_the_limit_fail_the_step(pool: KernelPool) -> None:
-    outcome, _ = await run(pool, workflow(handler("return 'x' * 50_000_000")))
+    outcome, *_ = await run(pool, workflow(handler("return 'x' * 50_000_000")))
     assert outcome.exports == {}
     assert outcome.error is not None
     assert "take 50,000" in outcome.error.evalue
@@ -250,7 +250,7 @@ async def test_kernel_runs_in_the_given_directory(
     (folder / "helpers.py").write_text("ANSWER = 42")
     flow = workflow(handler("return [os.getcwd(), helpers.ANSWER]"), setup=("import os, helpers",))
     kernel = await pool.acquire(flow, path)
-    outcome, _ = await kernel.execute(execution(flow))
+    outcome, *_ = await kernel.execute(execution(flow))
     pool.release(kernel)
     assert outcome.exports == {"$return_value": [str(folder), 42]}
 
@@ -261,7 +261,7 @@ async def test_kernel_that_lacks_the_directory_stays_in_its_own(
     flow = workflow(handler("return os.getcwd()"), setup=("import os",))
     kernel = await Kernel.start(manager, "python3", "")
     await kernel.prepare(flow, str(tmp_path / "missing"))
-    outcome, _ = await kernel.execute(execution(flow))
+    outcome, *_ = await kernel.execute(execution(flow))
     await kernel.close()
     assert outcome.exports == {"$return_value": str(tmp_path)}
 

@@ -15,12 +15,16 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.exceptions import NotFoundError, StorageUnavailableError
 from jupyter_pdflow.stores import RunQuery
+from jupyter_pdflow.stores.counts import Counts
+from jupyter_pdflow.stores.folders import RunFolders
 from jupyter_pdflow.stores.postgres import jobs
+from jupyter_pdflow.stores.postgres.migrate import migrate
+from jupyter_pdflow.stores.postgres.schema import migrations
 from jupyter_pdflow.stores.postgres.shared import read_shared
 from jupyter_pdflow.stores.postgres.store import PostgresStore
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
+from tests.postgres import PostgresServer
 from tests.rules.support import START
-from tests.stores.conformance import created, ended, paused, run_of
+from tests.stores.conformance import HOUR, created, ended, paused, run_of, source
 
 
 @pytest.fixture
@@ -118,3 +122,79 @@ async def test_a_run_whose_files_stay_can_be_deleted_again(
         assert not (tmp_path / run.id).exists()
     finally:
         await store.close()
+
+
+async def test_two_processes_never_give_one_number_twice(
+    store: PostgresStore, database: str
+) -> None:
+    other = PostgresStore(database)
+    await other.open()
+    try:
+        found = await asyncio.gather(
+            *(
+                each.deploy("flow.ipynb", source(str(number)), START)
+                for number in range(10)
+                for each in (store, other)
+            )
+        )
+    finally:
+        await other.close()
+    numbers = {workflow.version: set[int]() for workflow, _ in found}
+    for workflow, _ in found:
+        numbers[workflow.version].add(workflow.number)
+    assert sorted(*zip(*numbers.values(), strict=True)) == list(range(1, 11))
+
+
+async def test_a_deploy_replaces_a_damaged_version(store: PostgresStore, database: str) -> None:
+    first, _ = await store.deploy("flow.ipynb", source("1"), START)
+    await store.deploy("flow.ipynb", source("2"), START)
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        statement = "UPDATE pdflow.versions SET record = '{}' WHERE number = 1"
+        await connection.execute(statement)
+    assert await store.deploy("flow.ipynb", source("1"), START + HOUR) == (first, True)
+    assert await store.workflow(first.id) == first
+
+
+OLD_VERSIONS = [
+    ("a", "v3", rb'{"id":"a","path":"\u0000","created_at":"2026-01-01T10:00:00Z"}'),
+    ("a", "v1", rb'{"id":"a","created_at":"2026-01-01T10:00:00.5Z"}'),
+    ("a", "v2", rb'{"name":"\"created_at\":\"9\"}","created_at":"2026-01-01T12:00:01+02:00"}'),
+    ("a", "v4", b"\xff\0"),
+    ("b", "v1", rb'{"id":"b","created_at":"2026-01-01T10:00:00Z"}'),
+]
+
+
+def test_stored_versions_get_numbers_by_time(postgres: PostgresServer) -> None:
+    url = postgres.database()
+    first, *_ = migrations()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SCHEMA pdflow")
+        connection.execute("CREATE TABLE pdflow.schema_version (version integer NOT NULL)")
+        connection.execute("INSERT INTO pdflow.schema_version VALUES (1)")
+        connection.execute(first.encode())
+        for workflow_id in ("a", "b"):
+            row = (workflow_id, f"{workflow_id}.ipynb", "v1")
+            connection.execute("INSERT INTO pdflow.workflows VALUES (%s, %s, %s)", row)
+        for row in OLD_VERSIONS:
+            connection.execute("INSERT INTO pdflow.versions VALUES (%s, %s, %s)", row)
+    assert migrate(url)[0] == 1
+    with psycopg.connect(url) as connection:
+        statement = "SELECT workflow_id, version, number FROM pdflow.versions ORDER BY 1, 3"
+        assert connection.execute(statement).fetchall() == [
+            ("a", "v3", 1),
+            ("a", "v1", 2),
+            ("a", "v2", 3),
+            ("a", "v4", 4),
+            ("b", "v1", 1),
+        ]
+
+
+async def test_a_count_that_takes_too_long_is_given_up_in_words(
+    store: PostgresStore, database: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database) as other:
+        await other.execute("LOCK TABLE pdflow.runs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StorageUnavailableError, match="took more than 3 s; count those of one"):
+            await store.counts()
+    assert store.available
+    assert await store.counts() == Counts()

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from jupyter_pdflow.rules.pauses import Pause
 from jupyter_pdflow.rules.run import ENDED, Run, Step
 from jupyter_pdflow.stores import Email
+from jupyter_pdflow.stores.search import AnyRun
 from jupyter_pdflow.stores.tinydb.index import Index
-from jupyter_pdflow.stores.tinydb.index_source import AnyRun, EmailSummary
+from jupyter_pdflow.stores.tinydb.index_source import EmailSummary
 from jupyter_pdflow.stores.tinydb.writer import Stamp
 
 OpenIndex = Callable[..., Index]

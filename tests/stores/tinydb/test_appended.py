@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import StoredFileError
+from jupyter_pdflow.stores import HISTORY_KEPT
 from jupyter_pdflow.stores.tinydb import appended
 from jupyter_pdflow.stores.tinydb.appended import (
-    HISTORY_KEPT,
     AppendedFile,
     AppendedJSONStorage,
     history_of,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.stores import RunQuery
-from jupyter_pdflow.stores.tinydb.storage import TEMPORARY
+from jupyter_pdflow.stores.files import TEMPORARY
 from tests.stores.tinydb.conftest import OpenStore
 from tests.stores.tinydb.support import commit, make
 

@@ -27,11 +27,7 @@ from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.stores import RunQuery, RunSummary
 from jupyter_pdflow.stores.tinydb import storage as formats
 from jupyter_pdflow.stores.tinydb.appended import AppendedJSONStorage
-from jupyter_pdflow.stores.tinydb.storage import (
-    FORMAT,
-    parse_record,
-    write_record,
-)
+from jupyter_pdflow.stores.tinydb.storage import FORMAT, parse_record, write_record
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from tests.rules.support import resume_of
 from tests.stores.tinydb.conftest import OpenStore
@@ -67,7 +63,7 @@ async def test_format_1_is_read(data_dir: Path, open_store: OpenStore) -> None:
     assert (ended.status, ended.steps[1].runs, ended.usage.credits) == ("succeeded", 4, 5)
     assert ended.steps[0].exports["$resume_data"]["body"] == {"ok": True}
     assert (ended.title, ended.started_by, ended.steps[1].attempts) == (None, None, 0)
-    assert (await store.outputs(ENDED))["ask"][0]["text"] == "asked\n"
+    assert (await store.outputs(ENDED)).by_step()["ask"][0]["text"] == "asked\n"
     assert [email.run_id for email in await store.emails(10)] == [ENDED, PAUSED]
     links = Links.from_files(data_dir / "link_keys", lambda: "http://elsewhere/")
     assert links.read("resume", TOKEN) == (PAUSED, "ask", 1, None)
@@ -89,7 +85,7 @@ def resumed(run: Run) -> Run:
 
 
 def shown(run: Run | RunSummary) -> models.RunItem:
-    return run_item(run, lambda *_: ("resume", "cancel"))
+    return run_item(run, lambda *_: ("resume", "cancel"), {})
 
 
 async def test_runs_of_format_1_are_shown(data_dir: Path, open_store: OpenStore) -> None:

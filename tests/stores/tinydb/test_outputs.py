@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.stores import Output, StepOutputs
-from jupyter_pdflow.stores.tinydb.outputs import EXECUTIONS_KEPT, Outputs
+from jupyter_pdflow.stores import EXECUTIONS_KEPT, Output, StepOutputs
+from jupyter_pdflow.stores.tinydb.outputs import Outputs
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
 
 
@@ -32,10 +32,10 @@ async def test_outputs_by_step_in_order(
     await outputs.put("r", shown("b", 2))
     await outputs.put("r", shown("a", 1, "again"))
     for each in (outputs, Outputs(tmp_path, writer)):
-        found = await each.get("r")
+        found = (await each.get("r")).by_step()
         assert [output["text"] for output in found["a"]] == ["2", "again"]
         assert "b" not in found
-    assert await outputs.get("other") == {}
+    assert (await outputs.get("other")).by_step() == {}
 
 
 async def test_a_step_that_shows_nothing_makes_no_file(outputs: Outputs, tmp_path: Path) -> None:
@@ -43,13 +43,13 @@ async def test_a_step_that_shows_nothing_makes_no_file(outputs: Outputs, tmp_pat
     assert list((tmp_path / "outputs").iterdir()) == []
     await outputs.put("r", shown("a", 1, "1"))
     await outputs.put("r", shown("a", 1))
-    assert await outputs.get("r") == {"a": []}
+    assert (await outputs.get("r")).by_step() == {"a": []}
 
 
 async def test_old_executions_are_dropped_with_a_note(outputs: Outputs) -> None:
     for execution in range(1, EXECUTIONS_KEPT + 4):
         await outputs.put("r", shown("a", execution, str(execution)))
-    found = (await outputs.get("r"))["a"]
+    found = (await outputs.get("r")).by_step()["a"]
     assert len(found) == EXECUTIONS_KEPT + 1
     assert "first 3 executions" in found[0]["text"]
     assert found[1]["text"] == "4"
@@ -58,8 +58,8 @@ async def test_old_executions_are_dropped_with_a_note(outputs: Outputs) -> None:
 async def test_unreadable_outputs_are_not_overwritten(outputs: Outputs, tmp_path: Path) -> None:
     for number, content in enumerate((b"{", b'{"outputs": {"1": {"format": 9}}}'), start=1):
         (tmp_path / "outputs" / "r.json").write_bytes(content)
-        assert await outputs.get("r") == {}
+        assert (await outputs.get("r")).by_step() == {}
         await outputs.put("r", shown("a", 1, "1"))
-        assert await outputs.get("r") == {"a": [output("1")]}
+        assert (await outputs.get("r")).by_step() == {"a": [output("1")]}
         aside = "r.json.unreadable" + ("" if number == 1 else f"-{number}")
         assert (tmp_path / "outputs" / aside).read_bytes() == content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from jupyter_pdflow.rules.run import ENDED, STATUSES, Error, Run, Usage
-from jupyter_pdflow.stores import Email, summary_of
+from jupyter_pdflow.stores import Email, RunQuery, summary_of
+from jupyter_pdflow.stores.counts import CountQuery, Counts, DayCounts, WorkflowCounts
+from jupyter_pdflow.stores.search import fold, search_text
 from jupyter_pdflow.stores.tinydb.index import INDEX, Index
-from jupyter_pdflow.stores.tinydb.index_database import RunQuery
-from jupyter_pdflow.stores.tinydb.index_source import EmailSummary, fold, search_text
+from jupyter_pdflow.stores.tinydb.index_source import EmailSummary
 from tests.stores.tinydb.indexed import (
     NOW,
     MemorySource,
@@ -87,18 +89,18 @@ async def test_emails_are_sorted_by_time_and_come_in_pages(
 
 async def test_counts(open_index: OpenIndex, source: MemorySource) -> None:
     index = open_index()
-    empty = await index.counts()
-    assert (empty.runs, empty.queued, empty.emails, empty.oldest_queued) == ({}, {}, {}, None)
+    assert (await index.counts()).workflows == await index.email_counts() == {}
+    assert await index.oldest_queued() is None
     for number, status in enumerate(["queued", "queued", "paused", "failed"]):
         at = NOW + timedelta(microseconds=1 + number)
         source.store(index, make_run(str(number), status, updated_at=at))
     source.store(index, make_email("a-1-1-1"))
     source.store(index, make_email("a-1-1-2", "failed"))
     counts = await index.counts()
-    assert counts.runs == {"queued": 2, "paused": 1, "failed": 1}
-    assert counts.queued == {"orders": 2}
-    assert counts.emails == {"queued": 1, "failed": 1}
-    assert counts.oldest_queued == NOW + timedelta(microseconds=1)
+    assert counts.statuses == {"queued": 2, "paused": 1, "failed": 1}
+    assert counts.of_status("queued") == {"orders": 2}
+    assert await index.email_counts() == {"queued": 1, "failed": 1}
+    assert await index.oldest_queued() == NOW + timedelta(microseconds=1)
 
 
 async def test_runs_that_ended_before_a_time_are_found_by_id(
@@ -195,7 +197,10 @@ words = st.sampled_from(["one", "Two", "ß", "%", "e t"])
 statuses = st.sampled_from(STATUSES)
 workflows = st.sampled_from(["v", "w"])
 kinds = st.sampled_from(["suspend", "delay", "rerun"])
-moments = st.integers(0, 4).map(lambda seconds: NOW + timedelta(seconds=seconds))
+moments = st.sampled_from([0, 1, 2, 3, 90_000]).map(
+    lambda seconds: NOW + timedelta(seconds=seconds)
+)
+offsets = st.sampled_from([0, 60, -12 * 60, 14 * 60])
 
 
 @st.composite
@@ -208,6 +213,7 @@ def any_runs(draw: st.DrawFn) -> Run:
         event=draw(st.lists(words, max_size=3)),
         pause=pause_of(draw(kinds)) if status == "paused" else None,
         ended_at=draw(moments) if status in ENDED else None,
+        created_at=draw(moments),
         updated_at=draw(moments),
     )
 
@@ -230,9 +236,29 @@ queries = st.fixed_dictionaries(
         "pause": st.one_of(optional(), kinds),
         "before": st.one_of(optional(), run_ids),
         "limit": st.integers(1, 4),
-        "search": st.one_of(optional(), st.lists(words, max_size=2).map(" ".join)),
+        "since": st.one_of(optional(), moments),
+        "until": st.one_of(optional(), moments),
+        "search": st.one_of(optional(), run_ids, st.lists(words, max_size=2).map(" ".join)),
     }
 )
+
+
+FILTERS = ("status", "workflow_id", "pause", "since", "until", "before", "search")
+
+
+def _order(query: dict[str, Any]) -> Callable[[Run], Any]:
+    if query["since"] is None and query["until"] is None:
+        return lambda run: run.id
+    return lambda run: (run.created_at, run.id)
+
+
+def _count_day(counts: WorkflowCounts, run: Run, offset: int) -> None:
+    day = (run.created_at + timedelta(minutes=offset)).date()
+    days = {each.day: each for each in counts.days}
+    before = days.get(day, DayCounts(day, 0, 0, 0, 0))
+    name = run.status if run.status in ENDED else "active"
+    days[day] = before._replace(**{name: getattr(before, name) + 1})
+    counts.days[:] = [days[each] for each in sorted(days)]
 
 
 class PlainList:
@@ -255,7 +281,7 @@ class PlainList:
 
     def runs(self, query: dict[str, Any]) -> list[Any]:
         found = [run for run in self._runs.values() if self._matches(run, query)]
-        found.sort(key=lambda run: run.id, reverse=True)
+        found.sort(key=_order(query), reverse=True)
         return [summary_of(run) for run in found[: query["limit"]]]
 
     def _matches(self, run: Run, query: dict[str, Any]) -> bool:
@@ -264,9 +290,20 @@ class PlainList:
             query["status"] in (None, run.status)
             and query["workflow_id"] in (None, run.workflow_id)
             and query["pause"] in (None, run.pause and run.pause.kind)
-            and (query["before"] is None or run.id < query["before"])
-            and all(word in text for word in fold(query["search"] or "").split())
+            and (query["since"] is None or run.created_at >= query["since"])
+            and (query["until"] is None or run.created_at < query["until"])
+            and self._comes_after(run, query)
+            and (
+                all(word in text for word in fold(query["search"] or "").split())
+                or query["search"] == run.id
+            )
         )
+
+    def _comes_after(self, run: Run, query: dict[str, Any]) -> bool:
+        before = self._runs.get(query["before"])
+        if query["before"] is None or before is None:
+            return query["before"] is None or run.id < query["before"]
+        return bool(_order(query)(run) < _order(query)(before))
 
     def emails(self, run_id: str | None) -> list[EmailSummary]:
         found = [one for one in self._emails.values() if run_id in (None, one.run_id)]
@@ -278,11 +315,20 @@ class PlainList:
         ended = [run for run in self._runs.values() if run.ended_at and run.ended_at < moment]
         return sorted(run.id for run in ended if run.id not in queued)
 
-    def count(self, status: str) -> tuple[int, int]:
-        return tuple(  # type: ignore[return-value]
-            sum(one.status == status for one in records.values())
-            for records in (self._runs, self._emails)
-        )
+    def count_emails(self, status: str) -> int:
+        return sum(one.status == status for one in self._emails.values())
+
+    def counts(self, query: CountQuery) -> Counts:
+        found: dict[str, WorkflowCounts] = {}
+        every = {name: getattr(query, name, None) for name in FILTERS}
+        runs = sorted(self._runs.values(), key=lambda run: run.id)
+        for run in (run for run in runs if self._matches(run, every)):
+            counts = found.setdefault(run.workflow_id, WorkflowCounts(name=run.workflow_id))
+            counts.statuses[run.status] = counts.statuses.get(run.status, 0) + 1
+            counts.waiting += bool(run.pause and run.pause.kind == "suspend")
+            counts.newest = run.id
+            _count_day(counts, run, query.offset)
+        return Counts(workflows=found)
 
 
 class Played:
@@ -316,16 +362,21 @@ class Played:
             else:
                 self._source.store(self._index, change)
 
-    async def compare(self, query: dict[str, Any], moment: datetime) -> None:
+    async def compare(self, query: dict[str, Any], moment: datetime, offset: int) -> None:
         index, plain = self._index, self._plain
         assert await index.runs(RunQuery(**query)) == plain.runs(query)
         for run_id in (None, "a", "a-1"):
             assert await index.emails(run_id=run_id) == plain.emails(run_id)
         assert await index.ended_before(moment, 99) == plain.ended_before(moment)
-        counts = await index.counts()
+        counted = CountQuery(
+            **{name: query[name] for name in ("workflow_id", "search", "since", "until")},
+            first_day=NOW.date() - timedelta(days=1),
+            offset=offset,
+        )
+        assert await index.counts(counted) == plain.counts(counted)
+        emails = await index.email_counts()
         for status in (*STATUSES, "sent"):
-            found = counts.runs.get(status, 0), counts.emails.get(status, 0)
-            assert found == plain.count(status)
+            assert emails.get(status, 0) == plain.count_emails(status)
 
     async def restart_reads_nothing(self) -> bool:
         """Whether the state of each file is known after an orderly close."""
@@ -340,24 +391,24 @@ class Played:
 
 
 async def _answers_agree(
-    folder: Path, made: list[Any], query: dict[str, Any], moment: datetime
+    folder: Path, made: list[Any], query: dict[str, Any], moment: datetime, offset: int
 ) -> None:
     played = Played(folder)
     try:
         for change in made:
             await played.play(change)
-        await played.compare(query, moment)
+        await played.compare(query, moment, offset)
         assert await played.restart_reads_nothing()
-        await played.compare(query, moment)
+        await played.compare(query, moment, offset)
     finally:
         await played.close()
 
 
 @settings(max_examples=120, deadline=None)
-@given(changes, queries, moments)
+@given(changes, queries, moments, offsets)
 def test_the_answers_are_those_of_a_plain_list(  # type: ignore[no-untyped-def]
-    tmp_path_factory, made, query, moment
+    tmp_path_factory, made, query, moment, offset
 ) -> None:
     folder = tmp_path_factory.mktemp("index")
-    asyncio.run(_answers_agree(folder, made, query, moment))
+    asyncio.run(_answers_agree(folder, made, query, moment, offset))
     shutil.rmtree(folder)

@@ -10,13 +10,9 @@ import pytest
 from tinydb import TinyDB
 
 from jupyter_pdflow.exceptions import NewerFormatError, StoredFileError
+from jupyter_pdflow.stores.files import replace_file
 from jupyter_pdflow.stores.tinydb import storage
-from jupyter_pdflow.stores.tinydb.storage import (
-    AtomicJSONStorage,
-    parse_record,
-    replace_file,
-    write_record,
-)
+from jupyter_pdflow.stores.tinydb.storage import AtomicJSONStorage, parse_record, write_record
 
 
 def test_tinydb_reads_and_writes_by_the_storage(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class TestCommit:
             for run in (run_of(id=wrong), canceled(run_of(id=wrong))):
                 with pytest.raises(StoredFileError, match="is not the id of a record"):
                     await store.create(run)
-            assert await store.outputs(wrong) == {}
+            assert (await store.outputs(wrong)).by_step() == {}
         assert not list(tmp_path.parent.glob("pwn*"))
         assert await store.list(ALL) == []
 
@@ -283,11 +283,11 @@ class TestLists:
         for summary in found:
             run = await store.get(summary.id)
             assert summary == summary_of(run)
-            shown = to_builtins(run_view(run, links_for))
+            shown = to_builtins(run_view(run, links_for, {}))
             del shown["event"]
             for step in shown["steps"]:
                 del step["exports"]
-            assert to_builtins(run_item(summary, links_for)) == shown
+            assert to_builtins(run_item(summary, links_for, {})) == shown
 
     async def test_lists_while_their_runs_change(self, reopen: Reopen) -> None:
         store = await reopen()
@@ -327,7 +327,7 @@ class TestLists:
             turns += 1
         assert await listing == []
         assert turns > 50  # one for each READ_AT_ONCE at least
-        assert (await store.counts()).runs == {"canceled": 5_001}
+        assert (await store.counts()).statuses == {"canceled": 5_001}
 
     async def test_only_lists_wait_until_the_folders_are_read(
         self, reopen: Reopen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from jupyter_pdflow.stores.tinydb.workflows import Workflows
 from jupyter_pdflow.stores.tinydb.writer import WriterThread
 from tests.rules.support import START
 from tests.stores.tinydb.support import failing
+
+HOUR = timedelta(hours=1)
 
 Open = Callable[[], Workflows]
 
@@ -74,6 +78,25 @@ async def test_two_paths_never_have_the_same_id(reopen: Open) -> None:
     assert len(set(ids)) == len(paths)
     again = [(await reopen().deploy(path, source("1"), START))[0].id for path in paths]
     assert again == ids
+
+
+async def test_files_of_older_versions_get_numbers_by_time(reopen: Open, tmp_path: Path) -> None:
+    workflows = reopen()
+    for hours in (3, 1, 2):
+        await workflows.deploy("flow.ipynb", source(str(hours)), START + hours * HOUR)
+    path = tmp_path / "workflows" / "flow.json"
+    older = re.sub(rb',"number":\d+', b"", path.read_bytes())
+    path.write_bytes(older)
+    for each in (reopen(), reopen()):
+        found = each.versions("flow", 9)
+        assert [summary.number for summary in found] == [3, 2, 1]
+        assert [summary.created_at for summary in found] == [START + n * HOUR for n in (3, 2, 1)]
+        assert [summary.current for summary in found] == [False, True, False]
+        assert each.get("flow").number == 2
+    assert path.read_bytes() == older
+    fourth, _ = await reopen().deploy("flow.ipynb", source("4"), START)
+    assert fourth.number == 4
+    assert b'"number":3' in path.read_bytes()
 
 
 async def test_an_unknown_workflow(reopen: Open) -> None:

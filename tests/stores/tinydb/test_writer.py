@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_pdflow.stores.tinydb import appended, storage, writer
+from jupyter_pdflow.stores import files
+from jupyter_pdflow.stores.tinydb import appended, writer
 from jupyter_pdflow.stores.tinydb.writer import Write, WriterThread, stamp_of
 
 
@@ -196,7 +197,7 @@ async def test_a_task_that_is_canceled_waits_until_its_write_is_done(
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    assert storage.read_file(str(tmp_path / "r.jsonl")) == b"1\n"
+    assert files.read_file(str(tmp_path / "r.jsonl")) == b"1\n"
 
 
 def test_a_directory_is_synced_once_for_the_files_that_a_batch_makes_in_it(

@@ -22,7 +22,7 @@ from jupyter_pdflow.stores.tinydb.record_types import (
     flaw_of_outputs,
     flaw_of_versions,
 )
-from jupyter_pdflow.stores.tinydb.validation import (
+from jupyter_pdflow.stores.validation import (
     flaw_of_run,
     flaw_of_values,
     flaw_of_workflow,

@@ -10,8 +10,8 @@ import pytest
 
 from jupyter_pdflow.exceptions import NotFoundError
 from jupyter_pdflow.pd.pd import FILES_ID_NAME
-from jupyter_pdflow.stores.tinydb import folders as folders_module
-from jupyter_pdflow.stores.tinydb.folders import RunFolders, clash_of, flaw_of_path, remove_tree
+from jupyter_pdflow.stores import folders as folders_module
+from jupyter_pdflow.stores.folders import RunFolders, clash_of, flaw_of_path, remove_tree
 
 
 @pytest.fixture
