@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,6 +48,8 @@ class Client(RestConnection):
         workflow: str | None = None,
         pause: str | None = None,
         search: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int | None = None,
         before: str | None = None,
     ) -> list[models.RunItem]:
@@ -60,14 +63,32 @@ class Client(RestConnection):
             Only runs that are paused in this way: ``suspend``, ``rerun`` or ``delay``.
         search : str, optional
             Only runs with each of these words, 32 at most, in their title, workflow's name or
-            event.
+            event; and the run with this id.
+        since, until : datetime, optional
+            Only runs that were created then or later, or earlier. Without a time zone, the times
+            are local.
         limit : int, optional
             Maximum number of runs.
         before : str, optional
             Only runs that were started before the run with this id.
         """
         query = {"status": status, "workflow": workflow, "pause": pause, "search": search}
-        return self.get_as(list[models.RunItem], "runs", **query, limit=limit, before=before)
+        times = {"since": _instant(since), "until": _instant(until)}
+        page = {"limit": limit, "before": before}
+        return self.get_as(list[models.RunItem], "runs", **query, **times, **page)
+
+    def counts(
+        self,
+        *,
+        workflow: str | None = None,
+        search: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> models.RunCounts:
+        """Return numbers of runs, by status, workflow and local day; the filters are as of `runs`."""
+        query = {"workflow": workflow, "search": search}
+        times = {"since": _instant(since), "until": _instant(until)}
+        return self.get_as(models.RunCounts, "runs/counts", **query, **times, offset=_offset())
 
     def run(self, run_id: str) -> models.Run:
         """Return a run."""
@@ -142,6 +163,10 @@ class Client(RestConnection):
         """Return the state of the server and the workers."""
         return self.get_as(models.Health, "health")
 
+    def emails(self, run_id: str | None = None) -> list[models.Email]:
+        """Return the newest emails of steps, newest first; only those of a run, if one is given."""
+        return self.get_as(list[models.Email], "mail", run=run_id)
+
     # --- workflows --------------------------------------------------------------------
 
     def workflows(self) -> list[models.Workflow]:
@@ -151,6 +176,19 @@ class Client(RestConnection):
     def workflow(self, workflow_id: str) -> models.Workflow:
         """Return the newest version of a workflow."""
         return self.get_as(models.Workflow, workflow_path(workflow_id))
+
+    def versions(self, workflow_id: str) -> list[models.VersionItem]:
+        """Return the newest versions of a workflow, newest first; at most 100."""
+        return self.get_as(list[models.VersionItem], f"{workflow_path(workflow_id)}/versions")
+
+    def version(self, workflow_id: str, version: str) -> models.Version:
+        """Return a version of a workflow with its code."""
+        path = f"{workflow_path(workflow_id)}/versions/{quote(version, safe='')}"
+        return self.get_as(models.Version, path)
+
+    def deployment(self, path: str) -> models.Deployment:
+        """Return what is deployed of a saved notebook, and whether it was edited since."""
+        return self.get_as(models.Deployment, "deployment", path=path)
 
     def deploy(self, path: str) -> models.Workflow:
         """Deploy a saved notebook; `path` is relative to the server's root, see `relative`."""
@@ -279,6 +317,17 @@ def run_path(run_id: str, action: str = "") -> str:
 def workflow_path(workflow_id: str) -> str:
     """Return the path of a workflow below ``/pdflow/api``."""
     return f"workflows/{quote(workflow_id, safe='')}"
+
+
+def _instant(at: datetime | None) -> str | None:
+    """Return a time as the API takes it; one without a time zone is local."""
+    return None if at is None else at.astimezone().isoformat()
+
+
+def _offset() -> int:
+    """Return how many minutes the local time is ahead of UTC."""
+    ahead = datetime.now().astimezone().utcoffset() or timedelta()
+    return ahead // timedelta(minutes=1)
 
 
 def server_of(pid: int) -> Client | None:

@@ -16,6 +16,7 @@ from jupyter_pdflow.exceptions import FieldError
 from jupyter_pdflow.markdown import to_text
 from jupyter_pdflow.models import (
     Decider,
+    Email,
     InboxItem,
     Pause,
     PauseKind,
@@ -164,6 +165,11 @@ def link_lines(pause: Pause) -> list[str]:
     return [f"  resume: {pause.resume_url}", f"  cancel: {pause.cancel_url}"]
 
 
+def version_text(number: int | None, version: str) -> str:
+    """Return the name of a version: its number, if it is known, and its hash."""
+    return f"version {version}" if number is None else f"version {number} ({version})"
+
+
 def summary_line(run: RunItem) -> str:
     """Return the status of a run and what it has used, as one line."""
     usage = run.usage
@@ -204,6 +210,15 @@ def file_lines(files: list[RunFile]) -> list[str]:
     from rich.filesize import decimal
 
     return [f"file {file.path} ({decimal(file.size)})" for file in files]
+
+
+def email_lines(emails: list[Email]) -> list[str]:
+    """Return to whom each email of a run goes, its subject and what became of it, oldest first."""
+    lines = []
+    for email in reversed(emails):
+        error = f": {email.error}" if email.error else ""
+        lines.append(f"email to {', '.join(email.to)}: {email.subject} ({email.status}{error})")
+    return lines
 
 
 def traceback_text(run: RunItem) -> str:

@@ -18,6 +18,7 @@ from jupyter_pdflow.rules.pauses import Actor, OnReject, OnTimeout, Resolution
 from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus, StepStatus
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Day: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 Url: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Number: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -220,6 +221,8 @@ class RunItem(Struct, frozen=True, kw_only=True):
         One line: the subject of the newest email, else the first short values of the event.
     version : str
         The version of the workflow that the run was started with.
+    version_number : int or None
+        The number of that version; null if it is not known here.
     attempt : int
         How often the current execution has begun, or is about to.
     replay_of : str or None
@@ -237,6 +240,7 @@ class RunItem(Struct, frozen=True, kw_only=True):
     workflow_id: str
     workflow_name: str
     version: str
+    version_number: Number | None
     status: RunStatus
     attempt: Number
     replay_of: str | None
@@ -313,6 +317,71 @@ class RunChange(Struct, frozen=True, kw_only=True):
     updated_at: Time
 
 
+class StatusCounts(Struct, frozen=True, kw_only=True):
+    """Numbers of runs by status."""
+
+    queued: Count
+    running: Count
+    paused: Count
+    succeeded: Count
+    failed: Count
+    canceled: Count
+
+
+class DayCounts(Struct, frozen=True, kw_only=True):
+    """Numbers of runs that were created on one day, by what became of them.
+
+    Attributes
+    ----------
+    active : int
+        Runs that have not ended.
+    """
+
+    day: Day
+    succeeded: Count
+    failed: Count
+    canceled: Count
+    active: Count
+
+
+class WorkflowCounts(Struct, frozen=True, kw_only=True):
+    """Numbers of runs of one workflow.
+
+    Attributes
+    ----------
+    id : str
+        The workflow's id.
+    name : str
+        The workflow's name; its id if the workflow is gone.
+    waiting : int
+        Runs that are paused until a person or a request answers: in a ``suspend``.
+    days : list of DayCounts
+        Those of the last 14 days that have runs, oldest first.
+    """
+
+    id: str
+    name: str
+    statuses: StatusCounts
+    waiting: Count
+    days: list[DayCounts]
+
+
+class RunCounts(Struct, frozen=True, kw_only=True):
+    """Numbers of runs, of all workflows and of each.
+
+    Attributes
+    ----------
+    waiting : int
+        Runs that are paused until a person or a request answers: in a ``suspend``.
+    workflows : list of WorkflowCounts
+        Workflows that have runs, sorted by name; at most the 200 with the newest runs.
+    """
+
+    statuses: StatusCounts
+    waiting: Count
+    workflows: list[WorkflowCounts]
+
+
 class RunFile(Struct, frozen=True, kw_only=True):
     """A file that a step has saved below ``pd.files``.
 
@@ -333,7 +402,7 @@ class RunFile(Struct, frozen=True, kw_only=True):
 
 
 class Workflow(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The newest version of a workflow.
+    """A version of a workflow, the newest one unless another is asked for.
 
     Attributes
     ----------
@@ -343,8 +412,12 @@ class Workflow(Struct, frozen=True, kw_only=True, omit_defaults=True):
         The notebook's file name without ``.ipynb``.
     version : str
         A hash of the setup, the steps, their local modules and the kernel's name.
+    number : int
+        1 for the version that was first deployed, 2 for the second, and so on.
     steps : list of str
         The names of the steps, in order.
+    created_at : str
+        When the version was first deployed.
     warnings : list of str
         Only in the answer to a deploy, and only if there are any: one sentence for each import
         whose local module is only known when the import runs.
@@ -353,10 +426,107 @@ class Workflow(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     name: str
     version: str
+    number: Number
     path: str
     steps: Annotated[list[str], Meta(min_length=1)]
     created_at: Time
     warnings: list[str] = []
+
+
+class VersionItem(Struct, frozen=True, kw_only=True):
+    """A version in the list of a workflow's versions.
+
+    Attributes
+    ----------
+    created_at : str
+        When the version was first deployed.
+    current : bool
+        Whether new runs use it.
+    """
+
+    version: str
+    number: Number
+    created_at: Time
+    current: bool
+
+
+class StepSource(Struct, frozen=True, kw_only=True):
+    """The code of a step.
+
+    Attributes
+    ----------
+    source : str
+        The step's cell below its first line.
+    """
+
+    name: str
+    source: str
+
+
+class ModuleSource(Struct, frozen=True, kw_only=True):
+    """The code of a local module.
+
+    Attributes
+    ----------
+    path : str
+        Its path, relative to the notebook's folder.
+    """
+
+    name: str
+    path: str
+    source: str
+
+
+class VersionSource(Struct, frozen=True, kw_only=True):
+    """The code of a version.
+
+    Attributes
+    ----------
+    kernel_name : str
+        The name of the notebook's kernelspec.
+    queue : str
+        The queue that runs wait in.
+    setup : list of str
+        The setup cells, in order.
+    steps : list of StepSource
+        The steps, in order.
+    modules : list of ModuleSource
+        The local modules that are imported, sorted by name.
+    """
+
+    kernel_name: str
+    queue: str
+    setup: list[str]
+    steps: list[StepSource]
+    modules: list[ModuleSource]
+
+
+class Version(Workflow, frozen=True, kw_only=True, omit_defaults=True):
+    """A version of a workflow with its code."""
+
+    source: VersionSource
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """What the server knows about a notebook, as it is saved now.
+
+    Attributes
+    ----------
+    workflow : Workflow or None
+        The newest version; null if the notebook is not deployed.
+    version : str or None
+        The version that a deploy would make; null if the notebook can't be deployed.
+    edited : bool
+        Whether the notebook, or a local module that it imports, differs from the newest version.
+    problem : str or None
+        Why the notebook can't be deployed. Only a deploy checks that the kernel works.
+    """
+
+    path: str
+    workflow: Workflow | None
+    version: str | None
+    edited: bool
+    problem: str | None
 
 
 class Email(Struct, frozen=True, kw_only=True):

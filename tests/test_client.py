@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -156,6 +157,7 @@ RUN: dict[str, Any] = {
     "workflow_id": "w",
     "workflow_name": "w",
     "version": "v1",
+    "version_number": 1,
     "status": "running",
     "attempt": 1,
     "replay_of": None,
@@ -298,6 +300,25 @@ def test_error_response_raises(server: JupyterServer) -> None:
     with pytest.raises(ApiError) as caught:
         Client(server.url, server.token).get("runs/none")
     assert (caught.value.status, caught.value.reason) == (404, "not_found")
+
+
+def test_runs_of_a_time_are_listed_and_counted(server: JupyterServer) -> None:
+    client = Client(server.url, server.token)
+    send = '%%step send\ndef handler(pd):\n    pd.send.email("Hi", to="a@b.c")'
+    run = server.run(server.deploy("counted", [send]))
+    server.wait_run(run["id"], "succeeded")
+    hour = timedelta(hours=1)
+    for since in (datetime.now(UTC) - hour, datetime.now() - hour):  # noqa: DTZ005  local is meant
+        assert [each.id for each in client.runs(workflow="counted", since=since)] == [run["id"]]
+        assert client.runs(workflow="counted", until=since) == []
+        assert client.counts(workflow="counted", until=since).workflows == []
+        counts = client.counts(workflow="counted", since=since)
+        assert (counts.statuses.succeeded, counts.waiting) == (1, 0)
+        (workflow,) = counts.workflows
+        created = datetime.fromisoformat(run["created_at"]).astimezone()
+        assert [day.day for day in workflow.days] == [created.date().isoformat()]
+    assert [email.subject for email in client.emails(run["id"])] == ["Hi"]
+    assert client.emails("unknown") == []
 
 
 def test_saved_notebook_is_read(server: JupyterServer) -> None:

@@ -50,7 +50,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def view(driver: RunDriver) -> models.Run:
-    return run_view(driver.run, lambda *_: LINKS)
+    return run_view(driver.run, lambda *_: LINKS, {})
 
 
 def paused(kind: PauseKind) -> models.Pause:
@@ -165,6 +165,26 @@ def test_files_have_their_sizes() -> None:
     at = f"{datetime(2026, 1, 1, tzinfo=UTC):%Y-%m-%dT%H:%M:%SZ}"
     file = models.RunFile(path="a/b.txt", size=1_500, modified_at=at)
     assert formatting.file_lines([file]) == ["file a/b.txt (1.5 kB)"]
+
+
+def test_emails_have_their_status_and_error() -> None:
+    email = models.Email(
+        id="r-1-0-0",
+        run_id="r",
+        step="a",
+        to=["a@b.c", "d@e.f"],
+        subject="Hi",
+        text="",
+        html=None,
+        status="sent",
+        error=None,
+        created_at="2026-01-01T00:00:00.000Z",
+    )
+    failed = replace(email, status="failed", error="d@e.f: no such user")
+    assert formatting.email_lines([failed, email]) == [
+        "email to a@b.c, d@e.f: Hi (sent)",
+        "email to a@b.c, d@e.f: Hi (failed: d@e.f: no such user)",
+    ]
 
 
 # --- asking -----------------------------------------------------------------------------

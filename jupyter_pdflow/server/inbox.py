@@ -12,7 +12,6 @@ from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-import msgspec
 from jupyter_server.base.handlers import JupyterHandler
 from msgspec import Struct
 from tornado import web
@@ -52,10 +51,16 @@ from jupyter_pdflow.server.links.pages import (
     render,
     templates,
 )
-from jupyter_pdflow.server.links.requests import api_request, note_in, read_form, request_head
+from jupyter_pdflow.server.links.requests import (
+    FORM_TYPE,
+    api_request,
+    note_in,
+    read_form,
+    request_head,
+)
 from jupyter_pdflow.server.services import ServiceManager, Services
 from jupyter_pdflow.stores import RunSummary
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.validation import is_id
 from jupyter_pdflow.threads import in_thread
 
 DECISIONS = ("approve", "reject")
@@ -198,8 +203,8 @@ class InboxPageHandler(JupyterHandler):
         pause = (await service.run(named.run_id)).pause
         has_form = ask_of(pause).form is not None
         approves = decision == "approve"
-        head = msgspec.structs.replace(request_head(self.request), query="")
-        request = api_request(head, fields if has_form and approves else None)
+        data = fields if has_form and approves else None
+        request = api_request(request_head(self.request), data, FORM_TYPE)
         note = note_in({"body": fields}) if has_note(pause) else None
         answer = Answer("button", request, self._person, note)
         decide = service.resume_pause if approves else service.cancel_pause

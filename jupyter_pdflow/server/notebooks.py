@@ -57,6 +57,14 @@ def normalize_path(path: str) -> str:
     return normal
 
 
+async def read_workflow(contents: Any, path: str) -> tuple[Source, list[str]]:
+    """Return the code of a notebook as a deploy stores it, and warnings for people.
+
+    Raises what `read_notebook` and `add_modules` raise.
+    """
+    return await add_modules(contents, path, await read_notebook(contents, path))
+
+
 async def read_notebook(contents: Any, path: str) -> Source:
     """Return the setup and the steps of a notebook; does not block the event loop.
 

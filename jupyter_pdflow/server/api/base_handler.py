@@ -15,12 +15,14 @@ from jupyter_pdflow.engine.service import Service
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError, PDFlowError
 from jupyter_pdflow.rules.execution import EXPORTS_LIMIT
 from jupyter_pdflow.rules.people import Person
-from jupyter_pdflow.server.api.models import error_response
+from jupyter_pdflow.rules.run import Run
+from jupyter_pdflow.server.api.models import error_response, run_view
 from jupyter_pdflow.server.identity import person_of
 from jupyter_pdflow.server.links.requests import is_storable
 from jupyter_pdflow.server.links.tokens import Answer, hide_links, without_urls
 from jupyter_pdflow.server.services import ServiceManager, Services
-from jupyter_pdflow.stores.tinydb.validation import is_id
+from jupyter_pdflow.stores.validation import is_id
+from jupyter_pdflow.threads import in_thread
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -42,6 +44,7 @@ class PDFlowAPIHandler(APIHandler):
 
     auth_resource = "jupyter_pdflow"
     _may_execute = False
+    _are_links_hidden = False
 
     def initialize(self, service_manager: ServiceManager) -> None:
         """Store what the routes work with."""
@@ -85,7 +88,8 @@ class PDFlowAPIHandler(APIHandler):
 
     def write(self, chunk: str | bytes | dict[str, Any]) -> None:
         """Write a part of an answer, without links for users who may not use them."""
-        super().write(chunk if self._may_execute else hide_links(chunk))
+        may_show = self._may_execute or self._are_links_hidden
+        super().write(chunk if may_show else hide_links(chunk))
 
     async def services(self) -> Services:
         """Return the services; raises what `ServiceManager.services` raises."""
@@ -123,6 +127,19 @@ class PDFlowAPIHandler(APIHandler):
         """Answer with JSON, without links for users who may not use them."""
         self.set_status(status)
         self.finish(msgspec.json.encode(data if self._may_execute else without_urls(data)))
+
+    async def answer_run(self, services: Services, run: Run, status: int = 200) -> None:
+        """Answer with a run."""
+        numbers = await services.service.version_numbers([run])
+        self.answer(run_view(run, services.links.urls, numbers), status)
+
+    async def finish_large(self, make: Callable[[], str | bytes], content_type: str) -> None:
+        """Answer with what a function returns, which is called in a thread, as is hiding links."""
+        content = await in_thread(make)
+        if not self._may_execute:
+            content = cast("str | bytes", await in_thread(hide_links, content))
+        self._are_links_hidden = True
+        self.finish(content, set_content_type=content_type)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with ``{message, reason}``."""

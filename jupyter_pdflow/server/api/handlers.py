@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast, get_args
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
 from jupyter_server.auth.decorator import authorized
 from msgspec import Struct
 from tornado import web
 from tornado.iostream import StreamClosedError
 
+from jupyter_pdflow.clock import utc_now
 from jupyter_pdflow.exceptions import BadRequestError, NotFoundError
 from jupyter_pdflow.models import CancelBody, DeployBody, RejectBody, ResumeBody, StartBody
 from jupyter_pdflow.rules.events import Answer
 from jupyter_pdflow.rules.history import NOTE_LIMIT
-from jupyter_pdflow.rules.pauses import PauseKind
-from jupyter_pdflow.rules.run import REASON_LIMIT, RunStatus
+from jupyter_pdflow.rules.run import REASON_LIMIT
 from jupyter_pdflow.server.api.base_handler import PDFlowAPIHandler, requires
 from jupyter_pdflow.server.api.models import (
     email_view,
@@ -26,28 +28,27 @@ from jupyter_pdflow.server.api.models import (
     health_view,
     history_view,
     inbox_item,
-    notebook_text,
+    run_counts,
     run_items,
-    run_view,
     workflow_view,
 )
+from jupyter_pdflow.server.api.queries import LISTED_BY, count_query, run_query
+from jupyter_pdflow.server.api.version_handlers import (
+    DeploymentHandler,
+    VersionHandler,
+    VersionsHandler,
+)
+from jupyter_pdflow.server.executed_notebook import notebook_text
 from jupyter_pdflow.server.links.requests import api_request, request_head
-from jupyter_pdflow.server.links.tokens import LinkHider
-from jupyter_pdflow.server.notebooks import add_modules, normalize_path, read_notebook
+from jupyter_pdflow.server.links.tokens import LinkHider, without_links
+from jupyter_pdflow.server.notebooks import normalize_path, read_workflow
 from jupyter_pdflow.server.services import ServiceManager
-from jupyter_pdflow.stores import MAX_SEARCH_CHARACTERS, MAX_SEARCH_WORDS, RunQuery
 from jupyter_pdflow.threads import in_reader, in_thread
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=Struct)
 
 OPENAPI = Path(__file__).parent / "openapi.yaml"
-MAX_RUNS = 500
-"""Maximum number of runs in a page of the list."""
-
-DEFAULT_RUNS = 50
-"""Number of runs in a page if the request names none."""
-
 CHUNK_BYTES = 2**20
 """Number of bytes of a file that are in memory at once."""
 
@@ -71,8 +72,7 @@ class WorkflowsHandler(PDFlowAPIHandler):
         """Deploy a notebook."""
         path = normalize_path(self.read_json(DeployBody).path)
         services = await self.services()
-        notebook = await read_notebook(self.contents_manager, path)
-        source, warnings = await add_modules(self.contents_manager, path, notebook)
+        source, warnings = await read_workflow(self.contents_manager, path)
         await services.pool.check(source.kernel_name)
         workflow, changed = await services.service.deploy(path, source)
         self.set_header("Location", f"{self.base_url}pdflow/api/workflows/{workflow.id}")
@@ -101,7 +101,7 @@ class WorkflowRunsHandler(PDFlowAPIHandler):
         services = await self.services()
         run = await services.service.start(workflow_id, body.event, body.by)
         self.set_header("Location", f"{self.base_url}pdflow/api/runs/{run.id}")
-        self.answer(run_view(run, services.links.urls), 201)
+        await self.answer_run(services, run, 201)
 
 
 class RunsHandler(PDFlowAPIHandler):
@@ -111,55 +111,34 @@ class RunsHandler(PDFlowAPIHandler):
     @authorized
     async def get(self) -> None:
         """List runs, newest first, a page at a time."""
-        query = RunQuery(
-            status=cast("RunStatus | None", self._choice("status", get_args(RunStatus))),
-            workflow_id=self.get_query_argument("workflow", None),
-            pause=cast("PauseKind | None", self._choice("pause", get_args(PauseKind))),
-            search=self._search(),
-            before=self.get_query_argument("before", None),
-            limit=self._limit() + 1,
-        )
+        query = run_query(self)
         services = await self.services()
         runs = await services.service.runs(query)
         if len(runs) == query.limit:
             self._link_next(runs[-2].id)
         # In a thread: there may be 500 runs with 100 decisions each.
-        self.answer(await in_thread(run_items, runs[: query.limit - 1], services.links.urls))
-
-    def _limit(self) -> int:
-        text = self.get_query_argument("limit", str(DEFAULT_RUNS))
-        # The slice keeps int() from refusing a text of thousands of digits.
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_RUNS):
-            msg = f"limit must be a number from 1 to {MAX_RUNS}, not {text!r}."
-            raise BadRequestError(msg)
-        return int(text)
-
-    def _search(self) -> str | None:
-        text = self.get_query_argument("search", None)
-        if text is None:
-            return None
-        if len(text) > MAX_SEARCH_CHARACTERS or len(text.split()) > MAX_SEARCH_WORDS:
-            msg = (
-                f"search may have {MAX_SEARCH_WORDS} words and {MAX_SEARCH_CHARACTERS:,} "
-                f"characters at most, not {len(text.split()):,} and {len(text):,}."
-            )
-            raise BadRequestError(msg)
-        return text
-
-    def _choice(self, name: str, known: Sequence[str]) -> str | None:
-        given = self.get_query_argument(name, None)
-        if given is not None and given not in known:
-            msg = f"{name} must be one of {', '.join(known)}, not {given!r}."
-            raise BadRequestError(msg)
-        return given
+        shown = runs[: query.limit - 1]
+        numbers = await services.service.version_numbers(shown)
+        self.answer(await in_thread(run_items, shown, services.links.urls, numbers))
 
     def _link_next(self, last: str) -> None:
         """Link to the next page: the same query, before the last run of this page."""
-        names = ("status", "workflow", "pause", "search", "limit")
-        given = {name: self.get_query_argument(name, None) for name in names}
+        given = {name: self.get_query_argument(name, None) for name in LISTED_BY}
         arguments = {name: value for name, value in given.items() if value is not None}
         query = urlencode({**arguments, "before": last})
         self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
+
+
+class RunCountsHandler(PDFlowAPIHandler):
+    """``/runs/counts``."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Count runs by status, workflow and day."""
+        query = count_query(self, utc_now())
+        service = await self.service()
+        self.answer(await in_thread(run_counts, await service.counts(query)))
 
 
 class RunHandler(PDFlowAPIHandler):
@@ -170,7 +149,7 @@ class RunHandler(PDFlowAPIHandler):
     async def get(self, run_id: str) -> None:
         """Show a run with its event and exports."""
         services = await self.services()
-        self.answer(run_view(await services.service.run(run_id), services.links.urls))
+        await self.answer_run(services, await services.service.run(run_id))
 
     @web.authenticated
     @requires("execute")
@@ -192,10 +171,38 @@ class RunNotebookHandler(PDFlowAPIHandler):
         service = await self.service()
         run = await service.run(run_id)
         workflow, outputs = await service.workflow_of(run), await service.outputs(run_id)
-        # In a thread: each output is validated.
-        text = await in_thread(notebook_text, run, workflow, outputs)
+        if not self._may_execute:
+            # Now: what is escaped in Markdown, or encoded in an image, is not found later.
+            run = await in_thread(without_links, run)
+            outputs = await in_thread(without_links, outputs)
         self.set_attachment_header(f"{run.workflow_name}-{run.id}.ipynb")
-        self.finish(text, set_content_type="application/x-ipynb+json")
+        make = partial(notebook_text, run, workflow, outputs)
+        await self.finish_large(make, "application/x-ipynb+json")
+
+
+class RunOutputsHandler(PDFlowAPIHandler):
+    """``/runs/{id}/outputs``."""
+
+    _etag: str | None = None
+
+    def compute_etag(self) -> str | None:
+        """Return the tag that `get` has set: that of the content would take reading all of it."""
+        return self._etag
+
+    @web.authenticated
+    @authorized
+    async def get(self, run_id: str) -> None:
+        """Show the outputs of a run, also those of a step under way."""
+        service = await self.service()
+        # Before the outputs: a change in between shows in the next answer.
+        self._etag = f'"{await service.outputs_tag(run_id)}.{self._may_execute:d}"'
+        self.set_etag_header()
+        if self.check_etag_header():
+            self.set_status(304)
+            self.finish()
+            return
+        outputs = await service.outputs(run_id)
+        await self.finish_large(lambda: msgspec.json.encode(outputs.by_step()), "application/json")
 
 
 class RunHistoryHandler(PDFlowAPIHandler):
@@ -271,7 +278,7 @@ class ResumeHandler(PDFlowAPIHandler):
         request = api_request(request_head(self.request), body.data)
         answer = Answer(body.by, request, self.person(), body.note)
         run = await services.service.resume(run_id, answer, since=body.since)
-        self.answer(run_view(run, services.links.urls))
+        await self.answer_run(services, run)
 
 
 class RejectHandler(PDFlowAPIHandler):
@@ -287,7 +294,7 @@ class RejectHandler(PDFlowAPIHandler):
         request = api_request(request_head(self.request), None)
         answer = Answer(body.by, request, self.person(), body.note)
         run = await services.service.reject(run_id, answer, since=body.since)
-        self.answer(run_view(run, services.links.urls))
+        await self.answer_run(services, run)
 
 
 class CancelHandler(PDFlowAPIHandler):
@@ -301,7 +308,7 @@ class CancelHandler(PDFlowAPIHandler):
         _check_length("reason", body.reason, REASON_LIMIT)
         services = await self.services()
         run = await services.service.cancel(run_id, body.by, body.reason, self.person())
-        self.answer(run_view(run, services.links.urls))
+        await self.answer_run(services, run)
 
 
 def _each(view: Callable[[T], Model], found: Sequence[T]) -> list[Model]:
@@ -332,9 +339,10 @@ class EmailsHandler(PDFlowAPIHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        """List the emails of steps, newest first."""
+        """List the emails of steps, newest first; with ``run``, those of one run."""
         service = await self.service()
-        self.answer(await in_thread(_each, email_view, await service.emails()))
+        emails = await service.emails(self.get_query_argument("run", None))
+        self.answer(await in_thread(_each, email_view, emails))
 
 
 class EmailHandler(PDFlowAPIHandler):
@@ -402,9 +410,14 @@ ROUTES: list[tuple[str, type[PDFlowAPIHandler]]] = [
     (r"/pdflow/api/workflows", WorkflowsHandler),
     (r"/pdflow/api/workflows/([^/]+)", WorkflowHandler),
     (r"/pdflow/api/workflows/([^/]+)/runs", WorkflowRunsHandler),
+    (r"/pdflow/api/workflows/([^/]+)/versions", VersionsHandler),
+    (r"/pdflow/api/workflows/([^/]+)/versions/([^/]+)", VersionHandler),
+    (r"/pdflow/api/deployment", DeploymentHandler),
     (r"/pdflow/api/runs", RunsHandler),
+    (r"/pdflow/api/runs/counts", RunCountsHandler),
     (r"/pdflow/api/runs/([^/]+)", RunHandler),
     (r"/pdflow/api/runs/([^/]+)/notebook", RunNotebookHandler),
+    (r"/pdflow/api/runs/([^/]+)/outputs", RunOutputsHandler),
     (r"/pdflow/api/runs/([^/]+)/history", RunHistoryHandler),
     (r"/pdflow/api/runs/([^/]+)/files", RunFilesHandler),
     (r"/pdflow/api/runs/([^/]+)/files/(.+)", RunFileHandler),

@@ -1,14 +1,13 @@
-"""Makes the API's answers (runs, workflows, emails, files, errors), and a run as a notebook."""
+"""Makes the API's answers: runs, workflows, emails, files, errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http.client import responses
 from typing import Any, TypeAlias, TypeVar
 
-import nbformat
-from msgspec import Struct
+from msgspec import Struct, convert
 from msgspec.structs import asdict
 from tornado.web import HTTPError
 
@@ -20,16 +19,27 @@ from jupyter_pdflow.rules.approvals import ask_of
 from jupyter_pdflow.rules.decisions import VIA, decision_message, timestamp
 from jupyter_pdflow.rules.history import HistoryEntry
 from jupyter_pdflow.rules.pauses import Decider, Decision, Pause, Resolution
-from jupyter_pdflow.rules.run import Error, Run, Starter, Step
+from jupyter_pdflow.rules.run import STATUSES, Error, Run, Starter, Step
 from jupyter_pdflow.rules.workflow import Workflow
 from jupyter_pdflow.server.health import Snapshot
-from jupyter_pdflow.stores import Email, PauseSummary, RunSummary, StepSummary, WorkerState
-from jupyter_pdflow.stores.tinydb.folders import RunFile
+from jupyter_pdflow.stores import (
+    Email,
+    PauseSummary,
+    RunSummary,
+    StepSummary,
+    VersionSummary,
+    WorkerState,
+)
+from jupyter_pdflow.stores.counts import Counts, DayCounts
+from jupyter_pdflow.stores.folders import RunFile
 
 Model = TypeVar("Model", bound=Struct)
 
 LinksFor: TypeAlias = Callable[[str, str, int], tuple[str, str]]
 """Returns the resume and the cancel URL of a run's id, a step and its execution."""
+
+Numbers: TypeAlias = Mapping[tuple[str, str], int]
+"""The numbers of versions, by the workflow's id and the version's hash."""
 
 OUTCOMES: dict[Resolution, models.DecisionOutcome] = {
     "approved": "approved",
@@ -58,13 +68,14 @@ REASONS = {
 # --- runs ---
 
 
-def run_view(run: Run, links_for: LinksFor) -> models.Run:
+def run_view(run: Run, links_for: LinksFor, numbers: Numbers) -> models.Run:
     """Return a run with its event and its steps' exports."""
     steps = tuple(_extended(models.Step, _step(step), exports=step.exports) for step in run.steps)
-    return _extended(models.Run, run_item(run, links_for), event=run.event, steps=steps)
+    item = run_item(run, links_for, numbers)
+    return _extended(models.Run, item, event=run.event, steps=steps)
 
 
-def run_item(run: Run | RunSummary, links_for: LinksFor) -> models.RunItem:
+def run_item(run: Run | RunSummary, links_for: LinksFor, numbers: Numbers) -> models.RunItem:
     """Return a run as a list shows it, without its event and its steps' exports."""
     return models.RunItem(
         id=run.id,
@@ -72,6 +83,7 @@ def run_item(run: Run | RunSummary, links_for: LinksFor) -> models.RunItem:
         workflow_id=run.workflow_id,
         workflow_name=run.workflow_name,
         version=run.version,
+        version_number=numbers.get((run.workflow_id, run.version)),
         status=run.status,
         attempt=run.attempt,
         replay_of=None,
@@ -92,9 +104,11 @@ def run_item(run: Run | RunSummary, links_for: LinksFor) -> models.RunItem:
     )
 
 
-def run_items(runs: Iterable[RunSummary], links_for: LinksFor) -> list[models.RunItem]:
+def run_items(
+    runs: Iterable[RunSummary], links_for: LinksFor, numbers: Numbers
+) -> list[models.RunItem]:
     """Return runs as a list shows them."""
-    return [run_item(run, links_for) for run in runs]
+    return [run_item(run, links_for, numbers) for run in runs]
 
 
 def _extended(kind: type[Model], item: Struct, **more: Any) -> Model:
@@ -204,6 +218,34 @@ def _optional_timestamp(at: datetime | None) -> str | None:
     return timestamp(at) if at else None
 
 
+def run_counts(counts: Counts) -> models.RunCounts:
+    """Return numbers of runs."""
+    listed = [(one, counts.workflows[one]) for one in counts.listed()]
+    listed.sort(key=lambda pair: (pair[1].name.casefold(), pair[0]))
+    return models.RunCounts(
+        statuses=_statuses(counts.statuses),
+        waiting=counts.waiting,
+        workflows=[
+            models.WorkflowCounts(
+                id=workflow_id,
+                name=workflow.name,
+                statuses=_statuses(workflow.statuses),
+                waiting=workflow.waiting,
+                days=list(map(_day, workflow.days)),
+            )
+            for workflow_id, workflow in listed
+        ],
+    )
+
+
+def _statuses(counts: dict[str, int]) -> models.StatusCounts:
+    return models.StatusCounts(**{status: counts.get(status, 0) for status in STATUSES})
+
+
+def _day(counts: DayCounts) -> models.DayCounts:
+    return models.DayCounts(**{**counts._asdict(), "day": counts.day.isoformat()})
+
+
 # --- workflows, emails, files, history ---
 
 
@@ -213,11 +255,28 @@ def workflow_view(workflow: Workflow, warnings: list[str] | None = None) -> mode
         id=workflow.id,
         name=workflow.name,
         version=workflow.version,
+        number=workflow.number,
         path=workflow.path,
         steps=workflow.step_names,
         created_at=timestamp(workflow.created_at),
         warnings=warnings or [],
     )
+
+
+def version_item(version: VersionSummary) -> models.VersionItem:
+    """Return a version as a list shows it."""
+    return models.VersionItem(
+        version=version.version,
+        number=version.number,
+        created_at=timestamp(version.created_at),
+        current=version.current,
+    )
+
+
+def version_view(workflow: Workflow) -> models.Version:
+    """Return a version of a workflow with its code."""
+    source = convert(workflow.source, models.VersionSource, from_attributes=True)
+    return _extended(models.Version, workflow_view(workflow), source=source)
 
 
 def email_view(email: Email) -> models.Email:
@@ -335,90 +394,3 @@ def error_response(status: int, error: BaseException | None) -> tuple[int, model
 def _log_message(error: HTTPError) -> str:
     # Tornado doubles the percent signs of a message without arguments, so format it always.
     return error.log_message % error.args if error.log_message else ""
-
-
-# --- a run as a notebook ---
-
-v4: Any = nbformat.v4
-INVALID_OUTPUT_TEXT = "[An output of this step is not valid in a notebook.]\n"
-"""Replaces an output that nbformat does not accept."""
-
-
-def executed_notebook(run: Run, workflow: Workflow, outputs: dict[str, list[Any]]) -> Any:
-    """Return a run as a notebook: a header, the setup, and each step with its outputs.
-
-    Parameters
-    ----------
-    run : Run
-        The run.
-    workflow : Workflow
-        The version of the workflow that the run was started with.
-    outputs : dict
-        Outputs in nbformat's form, by step name.
-    """
-    source = workflow.source
-    cells = [v4.new_markdown_cell(_header(run, workflow))]
-    cells += [v4.new_code_cell(text, metadata={"tags": ["setup"]}) for text in source.setup]
-    for step in source.steps:
-        cells.append(
-            v4.new_code_cell(
-                f"%%step {step.name}\n{step.source}", outputs=_output_nodes(outputs, step.name)
-            )
-        )
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
-    return v4.new_notebook(cells=cells, metadata=_metadata(run, workflow))
-
-
-def notebook_text(run: Run, workflow: Workflow, outputs: dict[str, list[Any]]) -> str:
-    """Return a run as the text of an ``.ipynb`` file; raises what `nbformat.writes` raises."""
-    text: str = v4.writes(executed_notebook(run, workflow, outputs))
-    return text
-
-
-def _header(run: Run, workflow: Workflow) -> str:
-    rows = {
-        "Run": f"`{run.id}`",
-        "Version": f"`{run.version}`",
-        "Notebook": f"`{workflow.path}`",
-        "Status": run.status,
-        "Started": timestamp(run.created_at),
-        "Ended" if run.ended else "Last change": timestamp(run.ended_at or run.updated_at),
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"# {run.workflow_name}\n\n| | |\n|---|---|\n{table}\n"
-
-
-def _metadata(run: Run, workflow: Workflow) -> dict[str, Any]:
-    kernel = workflow.source.kernel_name
-    return {
-        "kernelspec": {"name": kernel, "display_name": kernel, "language": "python"},
-        "language_info": {"name": "python"},
-        "pdflow": {
-            "run_id": run.id,
-            "workflow_id": run.workflow_id,
-            "version": run.version,
-            "status": run.status,
-        },
-    }
-
-
-def _output_nodes(outputs: dict[str, list[Any]], step: str) -> list[Any]:
-    return [_output_node(output) for output in outputs.get(step, [])]
-
-
-def _output_node(output: Any) -> Any:
-    """Return an output as nbformat's node, or a message if the output is not valid."""
-    from_dict: Any = nbformat.from_dict
-    node = from_dict(output)
-    if isinstance(node, dict) and _is_valid(node):
-        return node
-    return v4.new_output("stream", name="stderr", text=INVALID_OUTPUT_TEXT)
-
-
-def _is_valid(node: dict[str, Any]) -> bool:
-    try:
-        nbformat.validate(node, ref="output", version=4)
-    except (nbformat.ValidationError, RecursionError):
-        return False
-    return True

@@ -15,7 +15,7 @@ from contextlib import suppress
 from email.message import Message
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
@@ -33,8 +33,8 @@ HIDDEN = "***"
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-xsrftoken"})
 """Headers that handlers don't see."""
 
-SECRET_ARGUMENTS = frozenset({"token", "_xsrf"})
-"""Query arguments that authenticate requests to Jupyter's API."""
+JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
+"""Content types: of the API's bodies, and of forms."""
 
 MAX_FIELDS = 10_000
 """Maximum number of fields of a form."""
@@ -156,15 +156,13 @@ def read_form(head: RequestHead, body: bytes, *, limit: int) -> dict[str, Any]:
     return fields["body"] if isinstance(fields["body"], dict) else {}
 
 
-def api_request(head: RequestHead, data: Any) -> Request:
-    """Describe a resume by the private API like a request to a link, with its data as the body.
+def api_request(head: RequestHead, data: Any, content_type: str = JSON_TYPE) -> Request:
+    """Describe an answer by the private API like a request to a link, with its data as the body.
 
-    The referer is left out: the address of a page of Jupyter can contain Jupyter's token.
+    It is the same for all clients of the API. What a browser adds on its own says nothing about
+    the answer: headers, and a query that only keeps caches out.
     """
-    pairs = parse_qsl(head.query, keep_blank_values=True)
-    query = urlencode([pair for pair in pairs if pair[0] not in SECRET_ARGUMENTS])
-    headers = {name: text for name, text in head.headers.items() if name != "referer"}
-    return _request(head, head.path, query, headers, {"body": data})
+    return _request(head, head.path, "", {"content-type": content_type}, {"body": data})
 
 
 def _page_body(fields: dict[str, Any]) -> dict[str, Any] | None:
@@ -316,10 +314,10 @@ def _parse(content_type: str, body: bytes) -> Any:
 
 
 def _parse_as(media_type: str, header: Message, body: bytes) -> Any:
-    if media_type == "application/json" or media_type.endswith("+json"):
+    if media_type == JSON_TYPE or media_type.endswith("+json"):
         text = _text(header, body, "utf-8-sig")
         return _parse_json(text) if text.strip() else None
-    if media_type == "application/x-www-form-urlencoded":
+    if media_type == FORM_TYPE:
         return _form(header, body)
     if media_type == "multipart/form-data":
         return _multipart(header, body)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 import msgspec
 import orjson
@@ -24,8 +24,7 @@ from jupyter_pdflow.exceptions import KeyFileError, NotFoundError
 from jupyter_pdflow.formatting import without_secrets
 from jupyter_pdflow.models import RunItem
 from jupyter_pdflow.server.links.requests import HIDDEN
-from jupyter_pdflow.stores.tinydb.records import quarantine
-from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
+from jupyter_pdflow.stores.files import quarantine, read_file, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -361,6 +360,7 @@ _LINK = re.compile(
 _LINK_BYTES = bytes(byte for byte in range(128) if re.match(r"[\w.%/\\-]", chr(byte)))
 """All bytes that a link can consist of."""
 
+Model = TypeVar("Model", bound=Struct)
 Answer: TypeAlias = Struct | Sequence[Struct]
 """What a route answers with: a record of `jupyter_pdflow.models`, or several."""
 
@@ -403,6 +403,11 @@ def hide_links(chunk: str | bytes | dict[str, Any]) -> str | bytes:
     if isinstance(chunk, bytes):
         return _hide_in_bytes(chunk)
     return _hide_in_text(chunk)
+
+
+def without_links(data: Model) -> Model:
+    """Return a record with the token of each link hidden, wherever it is."""
+    return msgspec.json.decode(_hide_in_bytes(msgspec.json.encode(data)), type=type(data))
 
 
 class LinkHider:

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from jupyter_pdflow.server.api.handlers import ROUTES
-from jupyter_pdflow.server.api.models import INVALID_OUTPUT_TEXT
+from jupyter_pdflow.server.executed_notebook import INVALID_OUTPUT_TEXT
 from tests.server.conftest import ASK, TELL
 from tests.servers import JupyterServer, write_notebook
 
@@ -289,7 +289,7 @@ def test_a_run_is_sent_as_a_notebook(server: JupyterServer, paused: Paused) -> N
     assert f"approval-{run['id']}.ipynb" in answer.headers["Content-Disposition"]
     notebook = nbformat.reads(answer.text, as_version=4)
     nbformat.validate(notebook)
-    header, setup, ask, tell = notebook.cells
+    header, setup, ask, _, tell = notebook.cells
     assert run["id"] in header.source
     assert setup.source == "import os"
     assert ask.source.startswith("%%step ask\ndef handler(pd):")

@@ -66,7 +66,7 @@ def existing(server: JupyterServer) -> dict[str, str]:
     token = run["pause"]["resume_url"].rpartition("/")[2]
     mail_id = server.api("GET", "/mail").json()[0]["id"]
     ids = {"run_id": run["id"], "workflow_id": workflow["id"], "mail_id": mail_id}
-    return {**ids, "token": token, "path": "report.txt"}
+    return {**ids, "version": workflow["version"], "token": token, "path": "report.txt"}
 
 
 @pytest.fixture

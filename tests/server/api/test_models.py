@@ -23,6 +23,7 @@ from tests.servers import JupyterServer
 
 Paused = Callable[..., Any]
 AT = "2026-01-01T00:00:00.000Z"
+NUMBERS = {("w", "v1"): 3}
 
 
 def links_for(run_id: str, step: str, execution: int) -> tuple[str, str]:
@@ -35,7 +36,13 @@ def sent(answer: models.RunItem) -> Any:
 
 
 def view(run: Run) -> models.Run:
-    return run_view(run, links_for)
+    return run_view(run, links_for, NUMBERS)
+
+
+def test_the_number_of_an_unknown_version_is_null() -> None:
+    run = RunDriver("a").run
+    for numbers in ({}, {("w", "v2"): 1}, {("v", "v1"): 1}):
+        assert run_item(run, links_for, numbers).version_number is None
 
 
 # --- one run --------------------------------------------------------------------------
@@ -52,6 +59,7 @@ def test_a_run_has_the_fields_of_the_specification() -> None:
         "workflow_id": "w",
         "workflow_name": "w",
         "version": "v1",
+        "version_number": 3,
         "status": "paused",
         "event": {"amount": 12},
         "attempt": 1,
@@ -149,8 +157,8 @@ def test_attempts_of_a_step_and_of_the_run() -> None:
 def test_a_list_shows_the_same_without_event_and_exports() -> None:
     driver = RunDriver("a", "b", event={"secret": [1]})
     run = driver.step(**suspend(), exports={"n": 1})
-    item = run_item(summary_of(run), links_for)
-    assert item == run_item(run, links_for)
+    item = run_item(summary_of(run), links_for, NUMBERS)
+    assert item == run_item(run, links_for, NUMBERS)
     assert item == convert(view(run), models.RunItem, from_attributes=True)
     shown = sent(item)
     assert set(sent(view(run))) - set(shown) == {"event"}
@@ -162,7 +170,7 @@ def test_a_list_shows_the_same_without_event_and_exports() -> None:
 
 def test_links_are_removed_for_users_who_may_not_use_them() -> None:
     run = RunDriver().step(**suspend())
-    whole, item = view(run), run_item(run, links_for)
+    whole, item = view(run), run_item(run, links_for, NUMBERS)
     assert whole.pause is not None
     hidden = replace(whole.pause, resume_url=None, cancel_url=None)
     assert without_urls(whole) == replace(whole, pause=hidden)

@@ -97,10 +97,13 @@ def test_docstrings_describe_fields_that_exist(model: type[Struct]) -> None:
     assert set(fields) <= set(model.__struct_fields__)
 
 
-@pytest.mark.parametrize("name", ["Run", "RunItem", "Workflow", "Email", "Health"])
+@pytest.mark.parametrize(
+    "name",
+    ["Run", "RunItem", "Workflow", "Version", "VersionItem", "Deployment", "Email", "Health"],
+)
 def test_all_fields_of_an_answer_are_required(name: str) -> None:
     schema = DESCRIPTION["components"]["schemas"][name]
-    optional = {"warnings"} if name == "Workflow" else set()
+    optional = {"warnings"} if name in ("Workflow", "Version") else set()
     assert set(schema["properties"]) - set(schema["required"]) == optional
 
 
@@ -124,11 +127,20 @@ def test_answers_are_as_described(server: JupyterServer, paused: Paused) -> None
     run = paused({"any": "event"})
     one = f"{api}/runs/{run['id']}"
     workflow = f"{api}/workflows/{run['workflow_id']}"
+    shown = check(server, "GET", f"{one}/outputs", f"{runs}/outputs")
+    tag = {"If-None-Match": shown.headers["ETag"]}
+    assert server.http.get(f"{one}/outputs", headers={**server.headers, **tag}).status_code == 304
     check(server, "GET", f"{api}/workflows", f"{api}/workflows")
     deployed = {"path": "approval.ipynb"}
     check(server, "POST", f"{api}/workflows", f"{api}/workflows", json=deployed)
     check(server, "POST", f"{api}/workflows", f"{api}/workflows", json={})
     check(server, "GET", workflow, f"{api}/workflows/{{workflow_id}}")
+    versions = f"{api}/workflows/{{workflow_id}}/versions"
+    check(server, "GET", f"{workflow}/versions", versions)
+    check(server, "GET", f"{workflow}/versions/{run['version']}", f"{versions}/{{version}}")
+    check(server, "GET", f"{workflow}/versions/none", f"{versions}/{{version}}")
+    for path in ("approval.ipynb", "none.ipynb", "none"):
+        check(server, "GET", f"{api}/deployment?path={path}", f"{api}/deployment")
     start = f"{api}/workflows/{{workflow_id}}/runs"
     second = check(server, "POST", f"{workflow}/runs", start, json={"event": 1}).json()
     check(server, "GET", one, runs)
