@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import msgspec
@@ -157,6 +158,14 @@ def _add_runs(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="WORKFLOW",
         help="only runs of this workflow, given by its id, name or notebook",
     )
+    for name, which in (("--since", "at this time or later"), ("--until", "before this time")):
+        runs.add_argument(
+            name,
+            metavar="TIME",
+            type=_moment,
+            help=f"only runs that were created {which}: 90m, 12h or 2d ago, a date such as "
+            "2026-11-28, or a time such as 2026-11-28T09:30; local, if it has no time zone",
+        )
     runs.add_argument(
         "--limit", metavar="N", type=_positive_number, default=50, help="at most N runs"
     )
@@ -361,6 +370,22 @@ def _json(option: str) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(msg) from error
 
     return read
+
+
+def _moment(text: str) -> datetime:
+    """Return the time that a text means: so long ago, a local date, or a time of RFC 3339."""
+    try:
+        if text[-1:] in _UNITS:
+            number = _positive_number(text[:-1])
+            return datetime.now(UTC) - timedelta(seconds=number * _UNITS[text[-1]])
+        return datetime.fromisoformat(text).astimezone()
+    except (argparse.ArgumentTypeError, ValueError, OverflowError) as error:
+        msg = f"{text!r} is not a time such as 2d, 2026-11-28 or 2026-11-28T09:30:00Z"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+"""Seconds of the units of a time that is given as so long ago."""
 
 
 def _positive_number(text: str) -> int:

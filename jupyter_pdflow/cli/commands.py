@@ -73,7 +73,9 @@ def _server_for(notebook: str) -> Client | None:
 def _run_on(client: Client, options: Namespace, temporary: TemporaryServer | None) -> int:
     workflow = _deploy(client, options.notebook)
     started = client.start(workflow.id, options.event, by="cli")
-    echo(f"Run {started.id} of {workflow.name} (version {workflow.version})")
+    echo(
+        f"Run {started.id} of {workflow.name}, {formatting.version_text(workflow.number, workflow.version)}"
+    )
     if options.detach:
         echo(_detached_text(client, started.id, temporary))
         return DONE
@@ -131,7 +133,8 @@ def deploy(options: Namespace) -> int:
     client = connect(path=None if is_named else _check_notebook(options.notebook))
     workflow = _deploy(client, options.notebook)
     steps = ", ".join(workflow.steps)
-    echo(f"Workflow {workflow.id} is at version {workflow.version}: {steps}")
+    version = formatting.version_text(workflow.number, workflow.version)
+    echo(f"Workflow {workflow.id} is at {version}: {steps}")
     return DONE
 
 
@@ -146,7 +149,13 @@ def runs(options: Namespace) -> int:
     """List runs."""
     client = connect()
     workflow = _workflow_id(client, options.workflow) if options.workflow else None
-    listed = client.runs(status=options.status, workflow=workflow, limit=options.limit)
+    listed = client.runs(
+        status=options.status,
+        workflow=workflow,
+        since=options.since,
+        until=options.until,
+        limit=options.limit,
+    )
     if options.json:
         print_json(listed)
         return DONE
@@ -235,17 +244,18 @@ def show(options: Namespace) -> int:
     for line in [
         *_description(found),
         *formatting.file_lines(client.run_files(options.run)),
+        *formatting.email_lines(client.emails(options.run)),
     ]:
         echo(line)
     return DONE
 
 
 def _description(found: Run) -> list[str]:
-    version = f"Workflow {found.workflow_id}, version {found.version}"
+    version = formatting.version_text(found.version_number, found.version)
     has_ended = found.status in formatting.ENDED
     lines = [
         formatting.summary_line(found) if has_ended else f"Run {found.id} is {found.status}.",
-        f"{version}, started {formatting.local_time(found.created_at)}",
+        f"Workflow {found.workflow_id}, {version}, started {formatting.local_time(found.created_at)}",
         f"event: {_compact(found.event)}",
     ]
     for step in found.steps:

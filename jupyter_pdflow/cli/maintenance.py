@@ -22,9 +22,9 @@ from jupyter_pdflow.maintenance.inventory import Finding
 from jupyter_pdflow.maintenance.transfer import Exported, Imported, export_runs, import_runs
 from jupyter_pdflow.server import configuration
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE, DATABASE_URL_VARIABLE
-from jupyter_pdflow.stores.tinydb.folders import FILES, NOTE
+from jupyter_pdflow.stores.files import read_file
+from jupyter_pdflow.stores.folders import FILES, NOTE
 from jupyter_pdflow.stores.tinydb.layout import EXPORTED, DataDir
-from jupyter_pdflow.stores.tinydb.storage import read_file
 
 T = TypeVar("T")
 DONE, PROBLEMS, REFUSED = 0, 1, 2

@@ -70,9 +70,7 @@ class TemporaryServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             client = server_of(self.pid)
-            if client:
-                # Raises the error of a server that has started but can't be used.
-                client.get("runs", limit=1)
+            if client and _answers(client):
                 return client
             time.sleep(START_POLL_SECONDS)
         self.stop(keep_log=True)
@@ -109,6 +107,16 @@ class TemporaryServer:
                 # A Ctrl-C in the terminal would reach the server too, and stop it at once.
                 start_new_session=True,
             )
+
+
+def _answers(client: Client) -> bool:
+    """Return whether a server answers; raise the error of one that can't be used."""
+    try:
+        client.get("runs", limit=1)
+    except ServerNotFoundError:
+        # A Jupyter server writes its address to a file before it listens there.
+        return False
+    return True
 
 
 def _log_file() -> Path:

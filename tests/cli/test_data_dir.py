@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_pdflow.cli.maintenance import find_data_dir, find_files_dir
-from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
+from jupyter_pdflow.stores.folders import NOTE, RunFolders
 
 
 def test_what_was_given_wins_then_the_environment_then_the_configuration(

@@ -118,6 +118,22 @@ def test_runs_are_listed(server: JupyterServer) -> None:
         assert [run["id"] for run in json.loads(done.stdout)] == [paused["id"]]
 
 
+def test_runs_of_a_time_are_listed(server: JupyterServer) -> None:
+    run = server.run(server.deploy("of-a-time", [ECHO]))
+    for options, found in [
+        (["--since", "1h"], [run["id"]]),
+        (["--since", "2d", "--until", "1w"], []),
+        (["--until", "1m"], []),
+        (["--since", "2026-01-01"], [run["id"]]),
+        (["--until", "2026-01-01"], []),
+        (["--since", run["created_at"]], [run["id"]]),
+        (["--until", run["created_at"]], []),
+        (["--since", "2999-01-01T09:30"], []),
+    ]:
+        done = call(server, "runs", "--workflow", "of-a-time", "--json", *options)
+        assert [each["id"] for each in json.loads(done.stdout)] == found, options
+
+
 def test_runs_of_an_unknown_workflow_are_an_error(server: JupyterServer) -> None:
     server.deploy("one/same", [ECHO])
     server.deploy("two/same", [ECHO])
@@ -144,17 +160,26 @@ def handler(pd):
 def test_show_prints_exports_and_links(server: JupyterServer) -> None:
     run = server.wait_run(server.run(server.deploy("shown", [ASK]), {"a": "b"})["id"], "paused")
     text = call(server, "show", run["id"]).stdout
-    for part in (run["id"], "paused", run["version"], '{"a":"b"}', '$return_value = {"asked":1}'):
+    version = f"version 1 ({run['version']})"
+    for part in (run["id"], "paused", version, '{"a":"b"}', '$return_value = {"asked":1}'):
         assert part in text
     assert f"  resume: {run['pause']['resume_url']}\n" in text
 
 
+def test_show_prints_the_emails_of_the_run(server: JupyterServer) -> None:
+    send = '%%step send\ndef handler(pd):\n    pd.send.email("Hi [b]", to=["a@b.c", "d@e.f"])'
+    run = server.run(server.deploy("sends", [send]))
+    server.wait_run(run["id"], "succeeded")
+    shown = call(server, "show", run["id"]).stdout
+    assert "email to a@b.c, d@e.f: Hi [b] (kept)\n" in shown
+
+
 def test_deploy_names_the_version(server: JupyterServer) -> None:
     done = call(server, "deploy", "ask.ipynb")
-    version = server.api("GET", "/workflows").json()
-    version = next(one["version"] for one in version if one["path"] == "ask.ipynb")
+    workflows = server.api("GET", "/workflows").json()
+    version = next(one["version"] for one in workflows if one["path"] == "ask.ipynb")
     assert done.returncode == 0
-    assert f"at version {version}: ask, show" in done.stdout
+    assert f"Workflow ask is at version 1 ({version}): ask, show" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -168,6 +193,9 @@ def test_deploy_names_the_version(server: JupyterServer) -> None:
         (["cancel", "ended"], "nothing to cancel"),
         (["runs", "--limit", "0"], "'0' is not a positive whole number"),
         (["runs", "--status", "asleep"], "asleep"),
+        (["runs", "--since", "soon"], "'soon' is not a time such as 2d"),
+        (["runs", "--until", "-2d"], "expected one argument"),
+        (["runs", "--until", "9" * 30 + "d"], "is not a time such as 2d"),
         (["fly"], "fly"),
         ([], "COMMAND"),
     ],
