@@ -26,7 +26,10 @@ from jupyter_pdflow.rules.run import EmailRequest
 Fallback: TypeAlias = tuple[str, str]
 """Plain text, and HTML that says the same."""
 
-NO_RUNS = "There is no production run yet; start one with `%pdflow run`."
+NO_RUNS = (
+    "There is no production run yet; start one with `%pdflow run`, or with an event: "
+    '`%pdflow run {"name": "value"}`.'
+)
 _CELL_STYLE = "text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0"
 _WRAP = "white-space:pre-wrap;overflow-wrap:anywhere"
 _LINE = "1px solid var(--jp-border-color1,#8888)"
@@ -94,6 +97,17 @@ def step_fallback(run: Run, name: str) -> Fallback:
     end, asked = _as_of(run), _asked(run.pause if is_paused else None)
     html = f"<p>{escape(title)}</p>{_paragraph(asked)}{html}<p><small>{escape(end)}</small></p>"
     return "\n".join(filter(None, [title, asked, text, end])), html
+
+
+def latest_step_fallback(run: Run | None, name: str) -> Fallback:
+    """Return one step of a workflow's latest run; also if there is no run, or no such step."""
+    if run is None:
+        text = NO_RUNS
+    elif name not in [step.name for step in run.steps]:
+        text = f"The latest production run, {run.id}, has no step {name}."
+    else:
+        return step_fallback(run, name)
+    return text, _paragraph(text)
 
 
 def runs_fallback(runs: Sequence[RunItem], empty: str = NO_RUNS) -> Fallback:

@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from jupyter_pdflow.notebook.session import server_url
-from jupyter_pdflow.rules.approvals import ask_of
+from jupyter_pdflow.rules.approvals import ask_of, asks
 from jupyter_pdflow.rules.events import Cancel, CancelPause, Event, Expire, Resume
 from jupyter_pdflow.rules.pauses import Ask, Pause, Request
 from jupyter_pdflow.rules.people import UNKNOWN, Person, group_name, is_group
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.rules.transitions import apply
 
-Decide: TypeAlias = Callable[[Run], Run]
-"""Returns a paused run with its pause decided."""
+Action: TypeAlias = Literal["resume", "reject", "time_out", "cancel"]
+"""How a pause of test mode can be decided."""
+
+LABELS: dict[Action, str] = {
+    "resume": "as if resumed with",
+    "reject": "as if rejected",
+    "time_out": "as if the time ran out",
+    "cancel": "as if canceled",
+}
+"""The texts of the buttons of a notice, in their order."""
 
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """What ``%pdflow answer`` has given for the pause of the next step cell.
+    """What a button, or ``%pdflow answer``, has given for a pause.
 
     Attributes
     ----------
-    action : {"resume", "reject", "time_out"}
+    action : {"resume", "reject", "time_out", "cancel"}
     data : JSON value
         The answer, if the run is resumed.
     """
 
-    action: Literal["resume", "reject", "time_out"]
+    action: Action
     data: Any = None
 
     def decide(self, run: Run) -> Run:
         """Return the paused run with its pause decided; raises what `resume` raises."""
-        if self.action == "resume":
-            return resume(run, self.data)
-        return reject(run) if self.action == "reject" else time_out(run)
+        match self.action:
+            case "resume":
+                return resume(run, self.data)
+            case "reject":
+                return reject(run)
+            case "time_out":
+                return time_out(run)
+            case "cancel":
+                return cancel(run)
+
+
+def labels_of(pause: Pause) -> dict[str, str]:
+    """Return the texts of the buttons that a pause has, by their actions."""
+    rejectable = asks(pause)
+    return {action: text for action, text in LABELS.items() if action != "reject" or rejectable}
 
 
 def resume(run: Run, data: Any) -> Run:

@@ -36,6 +36,12 @@ SHELL_ATTRIBUTE = "pdflow"
 """The shell's attribute that holds the magics, for the code that a step cell becomes."""
 _MAGICS = f"get_ipython().{SHELL_ATTRIBUTE}"
 
+BEGIN = (
+    "A cell whose first line is `%%step NAME` and that defines `handler(pd)` is a step: run it to "
+    "try it here. `%pdflow production` makes a workflow of the saved notebook."
+)
+"""How to begin."""
+
 HELP = dedent("""\
     %pdflow test           step cells execute here, and pauses are only shown
     %pdflow event [JSON]   set the event of test mode, or show it
@@ -59,6 +65,7 @@ def load(shell: InteractiveShell) -> None:
     setattr(shell, SHELL_ATTRIBUTE, magics)
     # Before IPython's own, which remove prompts: behind a prompt a deploy refuses a header.
     shell.input_transformers_cleanup.insert(0, magics.await_step)
+    publish_text(f"This notebook is in test mode. {BEGIN}")
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -104,13 +111,21 @@ class PDFlowMagics(Magics):
         name = check_name(line)
         for header in _misplaced_headers(f"\n{body}"):
             self.refuse(header.refusal("This cell"))
+        # In production mode too: a deploy compares the saved notebook with the cells as run last.
+        self._record_step(name, body)
         if self.session.production:
             from jupyter_pdflow.notebook.production import show_step
 
             show_step(name)
             return
-        self.session.record_step(name, body, _cell_id(self.typed_shell))
         await execute_step(self.typed_shell, self.session, name, body)
+
+    def _record_step(self, name: str, body: str) -> None:
+        request = _request(self.typed_shell)
+        cell_id = _cell_id(request)
+        self.session.record_step(name, body, cell_id)
+        if cell_id is not None:
+            self.session.requests[name] = request
 
     def await_step(self, lines: list[str]) -> list[str]:
         """Return the lines of a step cell as code that awaits `run_step`; other cells unchanged.
@@ -237,10 +252,14 @@ def _in_cell_magic() -> bool:
     return frame is not None
 
 
-def _cell_id(shell: Any) -> str | None:
+def _request(shell: Any) -> dict[str, Any]:
+    """Return the request that executes this cell; empty in a terminal."""
+    return dict(shell.get_parent()) if hasattr(shell, "get_parent") else {}
+
+
+def _cell_id(request: dict[str, Any]) -> str | None:
     """Return the id of the executing cell, which JupyterLab sends, or None."""
-    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    cell_id = (parent.get("metadata") or {}).get("cellId")
+    cell_id = (request.get("metadata") or {}).get("cellId")
     return cell_id if isinstance(cell_id, str) else None
 
 
@@ -293,7 +312,7 @@ def _status(session: Session, argument: str) -> None:
     _check_empty("", argument)
     from jupyter_pdflow.kernels.inside.cell import publish
 
-    text = f"This session is in {_mode(session)} mode.\n{HELP}"
+    text = f"This session is in {_mode(session)} mode. {BEGIN}\n{HELP}"
     publish(text, f"<pre>{text}</pre>")
 
 
@@ -329,16 +348,18 @@ def _answer(session: Session, argument: str) -> None:
 
 def _production(session: Session, argument: str) -> None:
     _check_empty("production", argument)
-    from jupyter_pdflow.notebook.production import deploy
+    from jupyter_pdflow.formatting import version_text
+    from jupyter_pdflow.notebook.production import deploy, replace_test_outputs
 
     workflow = deploy(session)
     session.production, session.answer = True, None
-    publish_text(
-        f"Production mode: {workflow.name} is deployed as version {workflow.version}. "
-        "Step cells show its latest run; start one with `%pdflow run`."
-    )
+    version = version_text(workflow.number, workflow.version)
+    # Two outputs: JupyterLab's toolbar has room for one sentence.
+    publish_text(f"Production mode: {workflow.name} is deployed as {version}.")
+    publish_text("Step cells show its latest run; start one with `%pdflow run`.")
     for warning in workflow.warnings:
         publish_text(warning)
+    replace_test_outputs(session, workflow)
 
 
 def _run(_session: Session, argument: str) -> None:

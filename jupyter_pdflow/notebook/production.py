@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from jupyter_pdflow import models
 from jupyter_pdflow.client import Client, connect
 from jupyter_pdflow.exceptions import BadRequestError, NotebookError, NotFoundError
-from jupyter_pdflow.fallbacks import NO_RUNS, run_fallback
-from jupyter_pdflow.kernels.inside.cell import publish_text
+from jupyter_pdflow.fallbacks import run_fallback
+from jupyter_pdflow.formatting import version_text
+from jupyter_pdflow.kernels.inside.cell import output_of
 from jupyter_pdflow.notebook.session import (
     ExecutedStep,
     Location,
@@ -24,6 +25,9 @@ from jupyter_pdflow.pd.attrs import Attrs, attrs
 
 if TYPE_CHECKING:
     from jupyter_pdflow.widgets.view import LiveView
+
+NAME_SHOWN = 30
+"""Maximum number of characters of a step's name in a refusal."""
 
 
 class RunHandle:
@@ -191,6 +195,11 @@ class WorkflowHandle:
         return self._answer.version
 
     @property
+    def number(self) -> int:
+        """The number of that version: 1 for the one that was first deployed."""
+        return self._answer.number
+
+    @property
     def path(self) -> str:
         """The notebook's path, as the server names it."""
         return self._answer.path
@@ -208,7 +217,8 @@ class WorkflowHandle:
     def __repr__(self) -> str:
         if "_answer" not in vars(self):
             return f"Workflow({self._id_or_path!r})"
-        return f"Workflow {self.id}, version {self.version}: {', '.join(self.steps)}"
+        version = version_text(self.number, self.version)
+        return f"Workflow {self.id}, {version}: {', '.join(self.steps)}"
 
     def _ipython_display_(self) -> None:
         from jupyter_pdflow.widgets.view import runs_view
@@ -293,17 +303,33 @@ def show_step(name: str) -> None:
     """Display a step of the notebook's latest production run, live."""
     from IPython.display import display
 
-    location = find_location()
-    runs = location.client.runs(workflow=_deployed_workflow(location).id, limit=1)
-    if not runs:
-        publish_text(NO_RUNS)
-    elif name not in [step.name for step in runs[0].steps]:
-        publish_text(f"The latest production run, {runs[0].id}, has no step {name}.")
-    else:
-        from jupyter_pdflow.widgets.view import step_view
+    from jupyter_pdflow.widgets.view import step_view
 
-        view = step_view(location.client, runs[0].id, name)
-        display(view)  # type: ignore[no-untyped-call]
+    location = find_location()
+    view = step_view(location.client, _deployed_workflow(location).id, name)
+    display(view)  # type: ignore[no-untyped-call]
+
+
+def replace_test_outputs(session: Session, workflow: models.Workflow) -> None:
+    """Have the step cells that show test mode show the latest production run.
+
+    A front end knows a cell by the request that has executed it, until its page is loaded again.
+    """
+    from IPython.core.getipython import get_ipython
+    from IPython.display import clear_output, display
+
+    from jupyter_pdflow.widgets.view import step_view
+
+    requests, session.requests = session.requests, {}
+    if not requests:
+        return
+    client = find_location().client
+    for name, request in requests.items():
+        if name in workflow.steps:
+            view = step_view(client, workflow.id, name)
+            with output_of(get_ipython(), request):
+                clear_output(wait=True)  # type: ignore[no-untyped-call]
+                display(view)  # type: ignore[no-untyped-call]
 
 
 def show_runs() -> None:
@@ -323,6 +349,9 @@ def load_run(session: Session, run_id: str) -> list[str]:
     exports = _exports(run)
     session.event = run.event
     session.exports.update(exports)
+    # What waited in test mode is not what these exports are of.
+    for name in exports:
+        session.test_runs.pop(name, None)
     return list(exports)
 
 
@@ -342,21 +371,33 @@ def _deployed_workflow(location: Location) -> models.Workflow:
 def _check_saved(session: Session, location: Location, notebook: dict[str, Any]) -> None:
     saved = {cell.name: cell.body for cell in code_cells(notebook) if cell.name is not None}
     for name, step in session.executed_steps.items():
+        saved_since = _saved_since(step, location)
         if name in saved and saved[name] != step.body:
-            msg = (
-                f"Step {name!r} as run here differs from the saved notebook: save the notebook, or "
-                "run the cell again. Then run `%pdflow production` again."
-            )
-            raise NotebookError(msg)
-        if name not in saved and not _was_deleted(step, location):
-            msg = (
-                f"Step {name!r} was run here but is not in the saved notebook: save the "
-                "notebook, then run `%pdflow production` again."
-            )
+            raise NotebookError(_difference(name, saved_since))
+        if name not in saved and not saved_since:  # else its cell was deleted
+            msg = f"{_step(name)} was run here but is not saved. Save the notebook, then deploy again."
             raise NotebookError(msg)
 
 
-def _was_deleted(step: ExecutedStep, location: Location) -> bool:
-    """Whether the notebook was saved, without this step, after the step was executed."""
+def _difference(name: str, saved_since: bool | None) -> str:
+    """Return that a step cell as run here differs from the saved one, and what to do.
+
+    JupyterLab cuts off notifications after 140 characters.
+    """
+    if saved_since is None:
+        what, advice = "differs from the saved notebook", "Save it, or run the cell again"
+    elif saved_since:
+        what, advice = "was edited after it was run here", "Run its cell"
+    else:
+        what, advice = "was run here with unsaved changes", "Save the notebook"
+    return f"{_step(name)} {what}. {advice}, then deploy again."
+
+
+def _step(name: str) -> str:
+    return f"Step {name[:NAME_SHOWN]!r}"
+
+
+def _saved_since(step: ExecutedStep, location: Location) -> bool | None:
+    """Whether the notebook was saved after a step was run, or None if its file is elsewhere."""
     file = location.file
-    return file is not None and datetime.fromtimestamp(file.stat().st_mtime, UTC) > step.at
+    return None if file is None else datetime.fromtimestamp(file.stat().st_mtime, UTC) > step.at

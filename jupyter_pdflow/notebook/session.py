@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_pdflow.exceptions import NotebookError, StepError
-from jupyter_pdflow.pd.attrs import Attrs, missing
-from jupyter_pdflow.rules.decisions import DECISION
 from jupyter_pdflow.rules.run import Run
 from jupyter_pdflow.settings import NOTEBOOK_VARIABLE, SERVER_PID_VARIABLE
 
@@ -29,7 +27,7 @@ RESUME_DATA = "$resume_data"
 
 @dataclass(frozen=True)
 class ExecutedStep:
-    """A step as it was last executed in this session; `cell_id` is None if it is not known."""
+    """A step cell as it was last run in this session; `cell_id` is None if it is not known."""
 
     body: str
     cell_id: str | None
@@ -49,13 +47,16 @@ class Session:
     event : JSON value
         ``pd.steps["trigger"]["event"]``.
     executed_steps : dict
-        The steps as executed here, by name.
+        The step cells as run here, in either mode, by name, in the order of their first runs.
     test_runs : dict
         The latest test run of each step, by name.
     defined_by : dict
         The step cell that has defined a global, by the global's name.
     answer : GivenAnswer or None
         What ``%pdflow answer`` has given for the next step cell.
+    requests : dict
+        The request that has executed a step's cell in test mode, by the step's name; only where
+        the cell still shows that.
     """
 
     production: bool = False
@@ -65,9 +66,10 @@ class Session:
     test_runs: dict[str, Run] = field(default_factory=dict)
     defined_by: dict[str, str] = field(default_factory=dict)
     answer: GivenAnswer | None = None
+    requests: dict[str, Any] = field(default_factory=dict)
 
     def record_step(self, name: str, body: str, cell_id: str | None) -> None:
-        """Record a step that is about to be executed.
+        """Record a step whose cell is being run.
 
         Raises
         ------
@@ -76,7 +78,7 @@ class Session:
             running this cell again works if the other cell was deleted.
         """
         before = self.executed_steps.get(name)
-        self._drop_steps_of(cell_id)
+        self._drop_other_steps_of(cell_id, name)
         self.executed_steps[name] = ExecutedStep(body, cell_id, datetime.now(UTC))
         known = before is not None and before.cell_id is not None and cell_id is not None
         if known and before is not None and before.cell_id != cell_id:
@@ -91,54 +93,18 @@ class Session:
         answer, self.answer = self.answer, None
         return answer
 
-    def _drop_steps_of(self, cell_id: str | None) -> None:
+    def steps_before(self, name: str) -> list[str]:
+        """Return the steps that were first executed before this one."""
+        return list(takewhile(lambda each: each != name, self.executed_steps))
+
+    def _drop_other_steps_of(self, cell_id: str | None, name: str) -> None:
         """Drop the names that this cell had before it was edited."""
         if cell_id is not None:
             self.executed_steps = {
-                name: step for name, step in self.executed_steps.items() if step.cell_id != cell_id
+                each: step
+                for each, step in self.executed_steps.items()
+                if each == name or step.cell_id != cell_id
             }
-
-
-def with_advice(steps: Attrs, test_runs: Mapping[str, Run]) -> Attrs:
-    """Return ``pd.steps`` with errors that say what to do if an export is missing.
-
-    Parameters
-    ----------
-    steps : Attrs
-        The steps' exports.
-    test_runs : Mapping
-        The latest test run of each step.
-    """
-    waiting = {name for name, run in test_runs.items() if run.pause is not None}
-    return _SessionSteps(
-        {
-            name: _PausedExports(exports) if name in waiting else exports
-            for name, exports in steps.items()
-        }
-    )
-
-
-class _SessionSteps(Attrs):
-    """The steps of a session."""
-
-    __slots__ = ()
-
-    def _missing(self, name: object) -> str:
-        return f"{missing(name, self)} If that is a step of this notebook, run its cell first."
-
-
-class _PausedExports(Attrs):
-    """The exports of a step that waits in test mode: no button of its notice was pressed yet."""
-
-    __slots__ = ()
-
-    def _missing(self, name: object) -> str:
-        if name not in (RESUME_DATA, DECISION):
-            return missing(name, self)
-        return (
-            f"There is no {name!r} here yet: press *as if resumed with* above, in the notice of "
-            "that step's cell, and run this cell again."
-        )
 
 
 # --- location -------------------------------------------------------------------------

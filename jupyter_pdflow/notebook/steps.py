@@ -195,8 +195,8 @@ class Header:
         """
         return (
             f"{where} has a step's header in line {self.line} that would not count "
-            f"(`{self.text}`): write `%%step NAME`, with nothing in front of it, as the first line "
-            f"of a cell of its own{alternative}."
+            f"(`{self.text}`). Write `%%step NAME`, with nothing in front of it, as the first line "
+            f"of a cell{alternative}."
         )
 
 

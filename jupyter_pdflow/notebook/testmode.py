@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -27,15 +27,10 @@ from jupyter_pdflow.kernels.inside.cell import (
     raise_from_cell,
     traceback_lines,
 )
-from jupyter_pdflow.notebook import answers
-from jupyter_pdflow.notebook.answers import Decide, GivenAnswer
-from jupyter_pdflow.notebook.session import (
-    RESUME_DATA,
-    Session,
-    notebook_path,
-    server_url,
-    with_advice,
-)
+from jupyter_pdflow.notebook.advice import advice_for, with_advice
+from jupyter_pdflow.notebook.answers import GivenAnswer, labels_of
+from jupyter_pdflow.notebook.capture import capturing
+from jupyter_pdflow.notebook.session import RESUME_DATA, Session, notebook_path, server_url
 from jupyter_pdflow.notebook.state_check import StateCheck
 from jupyter_pdflow.pd.attrs import write_warning
 from jupyter_pdflow.pd.call import call_handler, error_of, failed
@@ -53,7 +48,8 @@ from jupyter_pdflow.rules.workflow import Source, StepSource, Workflow, version_
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_pdflow.widgets.view import Notice
+    from jupyter_pdflow.notebook.answers import Action
+    from jupyter_pdflow.widgets.notice import Notice
 
 _background_tasks: set[asyncio.Task[None]] = set()
 """Reruns under way; the loop itself keeps only weak references to its tasks."""
@@ -78,6 +74,7 @@ async def execute_step(shell: InteractiveShell, session: Session, name: str, bod
         wrong = " ".join(field_error_lines(error.errors))
         msg = f"`%pdflow answer` does not match the form of step {name!r}: {wrong}"
         test_run.exception = BadRequestError(msg)
+    test_run.warn_of_waiting_step()
     test_run.publish()
     if test_run.exception is not None:
         raise_from_cell(shell, test_run.exception)
@@ -100,6 +97,9 @@ class TestRun:
         self.run = _one_step_run(name, body, session.event)
         self.outcome = Outcome()
         self.exception: BaseException | None = None
+        self._notices: list[Notice] = []
+        """The notices that count: each but the first is in the output of the one before."""
+        self._executes_again = False
 
     async def execute(self) -> None:
         """Execute the step once, apply the outcome to its run, and display title and emails."""
@@ -137,6 +137,12 @@ class TestRun:
         if self.run.status == "queued":
             await self.execute()
 
+    def warn_of_waiting_step(self) -> None:
+        """Warn if production would not have come to this step, unless its error says that."""
+        advice = advice_for(self.session, self.name)
+        if advice is not None and advice not in str(self.exception):
+            write_warning(advice)
+
     def publish(self) -> None:
         """Display the outcome, except for an exception."""
         if self.run.pause is not None:
@@ -161,7 +167,7 @@ class TestRun:
             return _exit_text(self.outcome.flow)
         if self.run.pause is None:
             return _decision_text(self.run)
-        from jupyter_pdflow.widgets.view import NOTICE
+        from jupyter_pdflow.widgets.notice import NOTICE
 
         return NOTICE
 
@@ -214,55 +220,77 @@ class TestRun:
         from IPython.display import display
 
         from jupyter_pdflow.markdown import to_html
-        from jupyter_pdflow.widgets.view import Notice
+        from jupyter_pdflow.widgets.notice import Notice
 
-        ask = ask_of(pause)
-        decide = partial(self._decide, pause)
+        ask, paused = ask_of(pause), self.run
+
+        def press(action: Action, data: Any) -> None:
+            self._choose(paused, notice, GivenAnswer(action, data))
+
         notice = Notice(
             f"{_pause_text(pause)} Continue:",
-            resumed=lambda data: decide(notice, partial(answers.resume, data=data)),
-            timed_out=lambda: decide(notice, answers.time_out),
-            canceled=lambda: decide(notice, answers.cancel),
-            rejected=(lambda: decide(notice, answers.reject)) if asks(pause) else None,
+            press,
+            labels=labels_of(pause),
             form=ask.form,
             message_html=None if ask.message is None else to_html(ask.message),
         )
+        self._notices.append(notice)
         display(notice)  # type: ignore[no-untyped-call]
 
-    def _decide(self, pause: Pause, notice: Notice, decide: Decide) -> None:
-        """Decide the pause by a button of its notice.
+    def _choose(self, paused: Run, notice: Notice, answer: GivenAnswer) -> None:
+        """Decide a pause by a button of its notice, in place of what was chosen before.
 
         Raises
         ------
         InvalidAnswerError
-            The answer does not match the form; the pause stays.
+            The answer does not match the form; nothing is changed.
         """
-        if self.run.pause is not pause or self.session.test_runs.get(self.name) is not self.run:
-            notice.show_status(f"Step {self.name} was run again since. Use its newest notice.")
+        if self._executes_again:
             return
-        self._set(decide(self.run))
+        is_newest = self.session.test_runs.get(self.name) is self.run
+        if not is_newest or notice not in self._notices:
+            text = f"Step {self.name} was run again or loaded since. Use its newest notice."
+            notice.show_status(text)
+            return
+        decided = answer.decide(paused)
+        del self._notices[self._notices.index(notice) + 1 :]
+        self._set(decided)
+        # Also where the run has failed now, and so exports nothing more.
+        self.session.exports[self.name] = paused.current.exports
         self._store_exports()
-        notice.show_status(_decision_text(self.run))
+        notice.show_choice(answer.action, answer.data, _decision_text(self.run))
         if self.run.status == "queued":
             task = asyncio.ensure_future(self._execute_again(notice))
             _background_tasks.add(task)
             task.add_done_callback(_background_tasks.discard)
 
     async def _execute_again(self, notice: Notice) -> None:
-        from IPython.utils.capture import capture_output
-
         # A button's callback has no cell to write to; the notice has an output area for it.
-        with capture_output() as captured:
+        with self._executing_again(), capturing(self.shell) as outputs:
             await self.execute()
             self.publish()
             # Has matplotlib's inline backend display its figures while the output is captured.
             self.shell.events.trigger("post_execute")
-        for output in _outputs(captured):
+        for output in outputs:
             notice.add_output(output)
         if self.exception is not None:
             notice.add_output(_error_output(self.shell, self.exception))
         if self.run.ended and not isinstance(self.outcome.flow, ExitCall):
             notice.show_status(_decision_text(self.run))
+
+    @contextmanager
+    def _executing_again(self) -> Iterator[None]:
+        """Disable the buttons of the notices that are there, while the step is executed."""
+        notices = list(self._notices)
+        self._executes_again = True
+        for notice in notices:
+            notice.enable(enabled=False)
+        try:
+            yield
+        finally:
+            self._executes_again = False
+            for notice in notices:
+                notice.enable(enabled=True)
 
 
 # --- the run --------------------------------------------------------------------------
@@ -294,7 +322,7 @@ def _written(message: OutboxMessage) -> EmailRequest:
     if message.ask is None:
         return message.email
     from jupyter_pdflow.mail.asks import PERSONAL_LINK, with_text
-    from jupyter_pdflow.stores.tinydb.emails import email_of
+    from jupyter_pdflow.stores import email_of
 
     email = with_text(email_of(message), message.ask, PERSONAL_LINK, PERSONAL_LINK)
     # Without its HTML, which says the same: one frame for each approver would fill the screen.
@@ -356,19 +384,6 @@ def _set_text(run: Run) -> str:
     if not names:
         return ""
     return f"; its {' and '.join(names)} {'are' if len(names) > 1 else 'is'} set"
-
-
-def _outputs(captured: Any) -> list[dict[str, Any]]:
-    """Return captured output in nbformat 4."""
-    streams = [("stdout", captured.stdout), ("stderr", captured.stderr)]
-    texts = [
-        {"output_type": "stream", "name": name, "text": text} for name, text in streams if text
-    ]
-    displayed = [
-        {"output_type": "display_data", "data": rich.data, "metadata": rich.metadata or {}}
-        for rich in captured.outputs
-    ]
-    return [*texts, *displayed]
 
 
 def _error_output(shell: InteractiveShell, error: BaseException) -> dict[str, Any]:

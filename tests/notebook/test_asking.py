@@ -141,7 +141,7 @@ def test_an_earlier_decision_is_advised(kernel: Kernel):
     ran = kernel.run("%%step tell\ndef handler(pd):\n    return pd.steps['ask']['$decision']")
 
     assert ran.error is not None
-    assert "press *as if resumed with* above" in ran.error["evalue"]
+    assert "'$decision' here yet. Step ask is waiting: press *as if" in ran.error["evalue"]
 
 
 # --- %pdflow answer ---------------------------------------------------------------------

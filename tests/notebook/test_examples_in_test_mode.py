@@ -29,6 +29,7 @@ class Example:
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
         cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         self.kernel = kernel
+        kernel.run(f"import os; os.chdir({str(NOTEBOOKS)!r})")
         self.steps = {cell.split()[1]: cell for cell in cells if cell.startswith("%%step")}
         for cell in cells:
             if cell not in self.steps.values():
@@ -92,6 +93,36 @@ def test_poll_gives_up(kernel: Kernel, service: Service):
     _, error = example.rerun(third["data"], 2)
 
     assert error["evalue"] == "Max retries exceeded"
+
+
+def test_poll_as_shipped(kernel: Kernel):
+    example = Example(kernel, "poll")
+    ran = example.run("poll")
+    assert ran.error is None
+    second = example.rerun(next(bundle for bundle in ran.bundles if VIEW in bundle), 2)[1]
+    _, shown = example.rerun(second["data"], 2)
+    assert '$return_value = {"status": "DONE"}' in shown["data"]["text/plain"]
+
+    assert '{"status": "DONE"}' in example.run("done").text
+
+
+def test_callback_as_shipped(kernel: Kernel):
+    example = Example(kernel, "callback")
+    notice = example.notice("job")
+    kernel.enter_text(notice, '{"result": 42}')
+    kernel.click(notice, "as if resumed with")
+    kernel.wait_for_outputs(notice)
+
+    assert '$return_value = {"result": 42}' in example.run("result").text
+
+
+def test_a_step_below_one_that_waits_says_what_to_do(kernel: Kernel):
+    example = Example(kernel, "callback")
+    example.notice("job")
+    ran = example.run("result")
+
+    printed = "".join(one["text"] for one in ran.outputs if one.get("name") == "stderr")
+    assert "Step job is waiting: press *as if the time ran out* in its notice" in printed
 
 
 def test_callback(kernel: Kernel, service: Service):

@@ -108,8 +108,8 @@ def test_a_misplaced_header_is_refused_with_its_cell_and_line(cell: str, line: i
     message = str(refused.value)
     assert message.startswith(f"Cell {at + 2} of the notebook has a step's header in line {line} ")
     assert message.endswith(
-        "write `%%step NAME`, with nothing in front of it, as the first line of a cell of its own, "
-        "or give this one the tag `skip`."
+        "Write `%%step NAME`, with nothing in front of it, as the first line of a cell, or give this "
+        "one the tag `skip`."
     )
     assert "\n" not in message
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +11,14 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 from nbformat import NotebookNode, v4
 
+from jupyter_pdflow.widgets.bundle import NOT_BUILT, loader, views
 from tests.notebook.conftest import VIEW
 from tests.notebook.test_production import LOAD, NotebookKernel, notebook, run_id_of, view_of
 
 __all__ = ["notebook"]
+
+MAX_STATE = 10_000
+"""Maximum size of a widget's state in bytes; each notebook that is saved with it has it."""
 
 
 @pytest.fixture
@@ -117,6 +123,42 @@ def test_malformed_messages_are_ignored(notebook: NotebookKernel, paused: Any):
     notebook.send_to_view(bundle, {"neither": "nor"})
 
     assert notebook.request(bundle, "GET", "runs?limit=1")["result"]
+
+
+# --- the front end ---------------------------------------------------------------------
+
+
+def test_a_widget_carries_a_small_loader(notebook: NotebookKernel, paused: Any):
+    state = notebook.widgets[view(notebook, "%pdflow runs")[VIEW]["model_id"]]
+
+    assert state["_esm"] == loader()
+    assert len(json.dumps(state)) < MAX_STATE
+    assert not state.get("_css")
+
+
+def test_the_views_come_once_they_are_asked_for(notebook: NotebookKernel, paused: Any):
+    bundle = view(notebook, "%pdflow runs")
+
+    assert notebook.request(bundle, "module")["result"] == views()
+
+
+def test_views_that_are_not_built(notebook: NotebookKernel, paused: Any, tmp_path: Path):
+    bundle = view(notebook, "%pdflow runs")
+    use = "from pathlib import Path\nfrom jupyter_pdflow.widgets import bundle"
+    notebook.run(f"{use}\nstatic, bundle.STATIC = bundle.STATIC, Path({str(tmp_path)!r})")
+    forget = "bundle.views.cache_clear(); bundle.loader.cache_clear()"
+    notebook.run(forget)
+    try:
+        error = notebook.request(bundle, "module")["error"]
+        other = view(notebook, "%pdflow runs")
+    finally:
+        notebook.run(f"bundle.STATIC = static; {forget}")
+
+    assert (error["status"], error["message"]) == (0, NOT_BUILT)
+    state = notebook.widgets[other[VIEW]["model_id"]]
+    assert state["_esm"].startswith("export default")
+    assert NOT_BUILT in state["_esm"]
+    assert notebook.request(bundle, "module")["result"] == views()
 
 
 # --- the fallback ----------------------------------------------------------------------

@@ -29,7 +29,7 @@ def test_a_misplaced_header_is_refused(kernel: Kernel, cell: str, line: int):
         f"StepError: This cell has a step's header in line {line} that would"
     )
     assert (
-        "write `%%step NAME`, with nothing in front of it, as the first line of a cell"
+        "Write `%%step NAME`, with nothing in front of it, as the first line of a cell"
         in line_shown
     )
     assert ran.stdout == ""

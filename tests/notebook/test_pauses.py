@@ -56,10 +56,6 @@ def test_as_if_resumed(kernel: Kernel):
     request = exports["$resume_data"]
     assert request["body"] == {"approved": True}
     assert set(request) == {"method", "path", "url", "query", "headers", "body", "client_ip"}
-    assert all(
-        kernel.find_widget(notice, description=text)["disabled"]
-        for text in ("as if resumed with", "as if the time ran out", "as if canceled")
-    )
     assert "approved" in kernel.run(SEEN).stdout
 
 
@@ -111,12 +107,65 @@ def test_as_if_canceled(kernel: Kernel):
     assert "the run would be canceled here; no later step would run" in kernel.widget_text(notice)
 
 
-def test_the_first_button_wins(kernel: Kernel):
+def chosen(kernel: Kernel, notice: dict[str, Any]) -> list[str]:
+    """Return the buttons that are marked as chosen."""
+    states = kernel.widget_states(notice)
+    return [state["description"] for state in states if state.get("icon") == "check"]
+
+
+def test_what_was_chosen_stays_visible_and_can_be_chosen_again(kernel: Kernel):
     notice = notice_of(kernel.run(SUSPEND))
+    assert chosen(kernel, notice) == []
+    kernel.enter_text(notice, '{"approved": true}')
+    kernel.click(notice, "as if resumed with")
+    assert chosen(kernel, notice) == ["as if resumed with"]
+    shown = "<b>Chosen: as if resumed with {&quot;approved&quot;: true}.</b> Step approve has ended"
+    assert shown in kernel.widget_text(notice)
+
     kernel.click(notice, "as if the time ran out")
+    assert chosen(kernel, notice) == ["as if the time ran out"]
+    assert "<b>Chosen: as if the time ran out.</b> Step approve has" in kernel.widget_text(notice)
+    exports = kernel.value(EXPORTS)["approve"]
+    assert (exports["$resume_data"], exports["$decision"]["outcome"]) == (None, "timed_out")
+
+    kernel.click(notice, "as if canceled")
+    exports = kernel.value(EXPORTS)["approve"]
+    assert ("$resume_data" in exports, exports["$decision"]["outcome"]) == (False, "canceled")
+
+    kernel.enter_text(notice, "")
+    kernel.click(notice, "as if resumed with")
+    assert "Chosen: as if resumed with no data." in kernel.widget_text(notice)
+    assert kernel.value(EXPORTS)["approve"]["$resume_data"]["body"] is None
+
+
+def test_long_data_is_cut_where_it_is_shown(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.enter_text(notice, f'"{"x" * 1000}"')
     kernel.click(notice, "as if resumed with")
 
+    assert f"{'x' * 79}…." in kernel.widget_text(notice)
+    assert len(kernel.value(EXPORTS)["approve"]["$resume_data"]["body"]) == 1000
+
+
+def test_a_choice_that_is_not_valid_leaves_the_one_before(kernel: Kernel):
+    notice = notice_of(kernel.run(SUSPEND))
+    kernel.click(notice, "as if the time ran out")
+    kernel.enter_text(notice, "{no")
+    kernel.click(notice, "as if resumed with")
+
+    assert chosen(kernel, notice) == ["as if the time ran out"]
+    assert "Chosen: as if the time ran out.</b> The data is not JSON" in kernel.widget_text(notice)
     assert kernel.value(EXPORTS)["approve"]["$resume_data"] is None
+
+
+def test_a_failure_leaves_nothing_of_the_choice_before(kernel: Kernel):
+    call = "pd.flow.suspend(5, on_timeout='fail')"
+    notice = notice_of(kernel.run(f"%%step a\ndef handler(pd): {call}"))
+    kernel.click(notice, "as if resumed with")
+    assert "$resume_data" in kernel.value(EXPORTS)["a"]
+    kernel.click(notice, "as if the time ran out")
+
+    assert kernel.value(EXPORTS) == {"a": {}}
 
 
 def test_an_older_notice_changes_nothing(kernel: Kernel):
@@ -202,6 +251,68 @@ def test_zero_retries_never_pause(kernel: Kernel):
 
     assert ran.reply["status"] == "ok"
     assert ran.text == "Exports of step a:\n  $return_value = 1"
+
+
+def test_another_choice_executes_a_rerun_again(kernel: Kernel):
+    first = notice_of(kernel.run(rerun()))
+    kernel.click(first, "as if the time ran out")
+    _, shown = kernel.wait_for_outputs(first, 2)
+    second = bundle_in(shown)
+    kernel.click(second, "as if the time ran out")
+    kernel.wait_for_outputs(second, 2)
+
+    kernel.enter_text(first, '"called"')
+    kernel.click(first, "as if resumed with")
+    printed, shown = kernel.wait_for_outputs(first, 2)
+    assert printed["text"] == "runs 2 context {'hello': 'world'} called\n"
+    assert "$return_value = 2" in shown["data"]["text/plain"]
+    assert kernel.value(EXPORTS) == {"poll": {"$return_value": 2}}
+    text = kernel.wait_for_widget_text(first, "Step poll has ended")
+    assert "Chosen: as if resumed with &quot;called&quot;." in text
+
+    kernel.click(second, "as if canceled")
+    assert "newest notice" in kernel.widget_text(second)
+    kernel.click(first, "as if canceled")
+    assert kernel.outputs(first) == []
+    assert kernel.value(EXPORTS) == {"poll": {"$return_value": 1}}
+
+
+def test_no_other_choice_counts_while_a_rerun_is_executed(kernel: Kernel):
+    notice = notice_of(kernel.run(SLOW_RERUN))
+    kernel.click(notice, "as if the time ran out")
+    kernel.wait_until(lambda: disabled(kernel, notice), "the buttons are disabled")
+    kernel.click(notice, "as if canceled")
+    assert chosen(kernel, notice) == ["as if the time ran out"]
+    ran = kernel.run("print('beside'); display('beside'); go.set()")
+    assert (ran.stdout, ran.text) == ("beside\n", "'beside'")
+
+    outputs = kernel.wait_for_outputs(notice, 3)
+    assert outputs[0]["text"] == "waits\n"
+    assert outputs[1]["name"] == "stderr"
+    assert outputs[1]["text"].startswith("goes on\n")
+    assert "$return_value = 2" in outputs[2]["data"]["text/plain"]
+    kernel.wait_until(lambda: not disabled(kernel, notice), "the buttons are enabled")
+    assert kernel.value(EXPORTS) == {"slow": {"$return_value": 2}}
+
+
+SLOW_RERUN = """\
+%%step slow
+import asyncio, sys
+go = asyncio.Event()
+async def handler(pd):
+    if pd.context.run.runs == 1:
+        pd.flow.rerun(1000)
+    else:
+        print("waits")
+        await go.wait()
+        print("goes on", file=sys.stderr)
+    return pd.context.run.runs
+"""
+
+
+def disabled(kernel: Kernel, notice: dict[str, Any]) -> bool:
+    states = kernel.widget_states(notice)
+    return all(state["disabled"] for state in states if state["_model_name"] == "ButtonModel")
 
 
 def test_a_rerun_that_raises_shows_the_authors_frames(kernel: Kernel):

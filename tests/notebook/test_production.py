@@ -40,6 +40,12 @@ class NotebookKernel(Kernel):
     def name(self) -> str:
         return self.path.stem
 
+    def workflows(self) -> list[Any]:
+        """Return the workflow of this notebook, if it is deployed."""
+        path = self.path.relative_to(self.server.root).as_posix()
+        found = self.server.api("GET", "/workflows").json()
+        return [workflow for workflow in found if workflow["path"] == path]
+
 
 @pytest.fixture
 def notebook(server: JupyterServer, request: pytest.FixtureRequest) -> Iterator[NotebookKernel]:
@@ -86,8 +92,11 @@ def run_id_of(ran: CellResult) -> str:
 
 def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
     ran = notebook.run("%pdflow production")
-    assert "Production mode" in ran.text
-    assert "is deployed as version" in ran.text
+    (workflow,) = notebook.workflows()
+    first, second = ran.bundles
+    version = f"version 1 ({workflow['version']})"
+    assert first["text/plain"] == f"Production mode: {notebook.name} is deployed as {version}."
+    assert "Step cells show its latest run" in second["text/plain"]
 
     assert "no production run yet" in notebook.run(ASK).text
     assert "no production run yet" in notebook.run("%pdflow runs").text
@@ -108,6 +117,93 @@ def test_from_test_mode_to_production_and_back(notebook: NotebookKernel):
 
     assert "Test mode" in notebook.run("%pdflow test").text
     assert "Workflow execution canceled" in notebook.run(ASK).text
+
+
+def spec_of(notebook: NotebookKernel, bundle: dict[str, Any]) -> dict[str, Any]:
+    """Return what a live view's page draws."""
+    return dict(notebook.widgets[bundle[VIEW]["model_id"]]["view"])
+
+
+def test_a_step_cell_follows_the_latest_run(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    ran = notebook.run(ASK)
+    spec = spec_of(notebook, view_of(ran))
+    (workflow,) = [one["id"] for one in workflows(notebook)]
+    assert spec == {
+        "kind": "step",
+        "follow": True,
+        "workflow": workflow,
+        "step": "ask",
+        "run": None,
+        "probe": f"workflows/{workflow}",
+    }
+    assert notebook.server.api("GET", f"/{spec['probe']}").status_code == 200
+
+    run_id = run_id_of(notebook.run("%pdflow run"))
+    notebook.server.wait_run(run_id, "paused")
+    display_id = ran.outputs[0]["transient"]["display_id"]
+    notebook.send_to_view(view_of(ran), {"method": "settled"})
+    shown = notebook.wait_until(lambda: notebook.displays.get(display_id), "an update")
+    assert f"Step ask in run {run_id}" in shown["text/plain"]
+    spec = spec_of(notebook, view_of(notebook.run(ASK)))
+    assert (spec["run"], spec["probe"]) == (run_id, f"runs/{run_id}")
+
+
+def test_a_step_that_the_latest_run_lacks(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    run_id = run_id_of(notebook.run("%pdflow run"))
+    ran = notebook.run("%%step more\ndef handler(pd): pass")
+
+    assert ran.text == f"The latest production run, {run_id}, has no step more."
+    assert spec_of(notebook, view_of(ran))["step"] == "more"
+
+
+def workflows(notebook: NotebookKernel) -> list[dict[str, Any]]:
+    found = notebook.server.api("GET", "/workflows").json()
+    return [one for one in found if one["name"] == notebook.name]
+
+
+def shown_below(notebook: NotebookKernel, request: str, line: str) -> list[dict[str, Any]]:
+    """Execute a line, and return what the kernel shows below the cell of an earlier request."""
+    message_id, messages = notebook.send(line), []
+    while True:
+        message = notebook.client.get_iopub_msg(timeout=20)
+        notebook.record(message)
+        parent = message["parent_header"].get("msg_id")
+        if parent == request:
+            messages.append(message)
+        elif parent == message_id and message["content"].get("execution_state") == "idle":
+            notebook.reply_to(message_id)
+            return messages
+
+
+def test_production_replaces_what_test_mode_has_shown(notebook: NotebookKernel):
+    request = notebook.send(ASK, "one")
+    notebook.reply_to(request)
+    notebook.until_idle(request)
+    assert notebook.run(TELL).reply["status"] == "error"  # a cell that is not known
+
+    cleared, shown = shown_below(notebook, request, "%pdflow production")
+    assert (cleared["msg_type"], cleared["content"]["wait"]) == ("clear_output", True)
+    assert "There is no production run yet" in shown["content"]["data"]["text/plain"]
+    assert spec_of(notebook, shown["content"]["data"])["step"] == "ask"
+    assert notebook.run("print('here')").stdout == "here\n"
+    assert shown_below(notebook, request, "%pdflow production") == []
+
+
+def test_a_step_that_was_loaded_does_not_wait(notebook: NotebookKernel):
+    notebook.run("%pdflow production")
+    run_id = run_id_of(notebook.run("%pdflow run"))
+    notebook.server.wait_run(run_id, "paused")
+    notebook.server.api("POST", f"/runs/{run_id}/resume", {"data": [1]})
+    notebook.server.wait_run(run_id, "succeeded")
+    notebook.run("%pdflow test")
+    notebook.run(ASK)
+    notebook.run(f"%pdflow load {run_id}")
+
+    tested = notebook.run(TELL)
+    assert tested.error is None
+    assert [one for one in tested.outputs if one.get("name") == "stderr"] == []
 
 
 def test_a_misplaced_header_keeps_the_session_in_test_mode(notebook: NotebookKernel):
@@ -133,21 +229,68 @@ def test_load_brings_a_run_into_the_session(notebook: NotebookKernel):
     assert '"body": [1]' in tested.text
 
 
-def test_a_step_that_differs_is_refused(notebook: NotebookKernel):
-    notebook.run(TELL.replace("print", "repr"))
+def refusal(notebook: NotebookKernel) -> str:
+    """Check that the toolbar can show a refusal as a whole; return it."""
+    ran = notebook.run("%pdflow production")
+    line = error_line(ran)
+    assert ran.error is not None
+    assert line == f"NotebookError: {ran.error['evalue']}"
+    assert "\n" not in line
+    assert len(f"Not switched to production: {ran.error['evalue']}") <= 140
+    return str(ran.error["evalue"])
 
-    line = error_line(notebook.run("%pdflow production"))
-    assert "Step 'tell' as run here differs from the saved notebook: save the notebook" in line
+
+def test_a_step_that_was_run_with_unsaved_changes_is_refused(notebook: NotebookKernel):
+    changed = TELL.replace("print", "repr")
+    notebook.run(changed)
+
+    assert refusal(notebook) == (
+        "Step 'tell' was run here with unsaved changes. Save the notebook, then deploy again."
+    )
     assert "test mode" in notebook.run("%pdflow").text
-    notebook.run(TELL)
+    notebook.save(LOAD, ASK, changed)
     assert "Production mode" in notebook.run("%pdflow production").text
+
+
+def test_a_step_that_was_edited_and_saved_is_refused_until_it_is_run(notebook: NotebookKernel):
+    notebook.run(TELL)
+    changed = TELL.replace("print", "repr")
+    notebook.save(LOAD, ASK, changed)
+
+    expected = "Step 'tell' was edited after it was run here. Run its cell, then deploy again."
+    assert refusal(notebook) == expected
+    notebook.run(changed)
+    assert "Production mode" in notebook.run("%pdflow production").text
+
+
+def test_an_edited_step_can_be_deployed_again_in_production_mode(notebook: NotebookKernel):
+    notebook.run(ASK)
+    notebook.run("%pdflow production")
+    changed = ASK.replace("event", "event ")
+    assert "no production run yet" in notebook.run(changed).text
+
+    assert "unsaved changes" in refusal(notebook)
+    notebook.save(LOAD, changed, TELL)
+    assert "as version 2 (" in notebook.run("%pdflow production").text
+    notebook.save(LOAD, ASK, TELL)
+    assert "Run its cell" in refusal(notebook)
+    notebook.run(ASK)
+    assert "as version 1 (" in notebook.run("%pdflow production").text
+
+
+def test_a_long_name_leaves_room_for_what_to_do(notebook: NotebookKernel):
+    long = TELL.replace("tell", "t" * 300)
+    notebook.run(long)
+    assert "Save the notebook" in refusal(notebook)
+    notebook.save(LOAD, ASK, long.replace("print", "repr"))
+    assert "Run its cell" in refusal(notebook)
 
 
 def test_a_step_that_is_not_saved_is_refused(notebook: NotebookKernel):
     more = "%%step more\ndef handler(pd): pass"
     notebook.run(more)
-    assert "'more' was run here but is not in the saved" in error_line(
-        notebook.run("%pdflow production")
+    assert refusal(notebook) == (
+        "Step 'more' was run here but is not saved. Save the notebook, then deploy again."
     )
 
     notebook.save(LOAD, ASK, TELL, more)
@@ -164,7 +307,7 @@ def test_a_step_that_was_deleted_and_saved_is_forgotten(notebook: NotebookKernel
 def test_a_broken_notebook_is_refused(notebook: NotebookKernel):
     notebook.save(LOAD, ASK, ASK)
 
-    assert "named step 'ask'" in error_line(notebook.run("%pdflow production"))
+    assert "named step 'ask'" in refusal(notebook)
 
 
 def test_a_renamed_notebook_is_found(notebook: NotebookKernel):

@@ -76,7 +76,7 @@ def run_in_terminal(tmp_path: Path, *cells: str) -> str:
 def test_a_terminal_shows_the_notice_in_plain_text(tmp_path: Path):
     output = run_in_terminal(tmp_path, LOAD, PAUSE, AFTER)
 
-    assert output.splitlines()[:2] == ["asked", NOTICE]
+    assert output.splitlines()[1:3] == ["asked", NOTICE]
     assert "Traceback" not in output
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.notebook.conftest import Kernel
+from tests.notebook.conftest import CellResult, Kernel
 from tests.notebook.testmode_helpers import (
     EXPORTS,
     SUSPEND,
@@ -305,7 +305,11 @@ def test_missing_resume_data_is_explained(kernel: Kernel):
     ran = kernel.run(MISSING)
     assert ran.error is not None
     assert ran.error["ename"] == "MissingKeyError"
-    assert "There is no '$resume_data' here yet: press *as if resumed with*" in ran.error["evalue"]
+    assert ran.error["evalue"] == (
+        "There is no '$resume_data' here yet. Step ask is waiting: press *as if resumed with* in "
+        "its notice, or run `%pdflow answer` and then its cell again."
+    )
+    assert [one["output_type"] for one in ran.outputs] == ["error"]
     assert "----> 4     return pd.steps['ask']['$resume_data']" in plain(ran.error)
     assert "jupyter_pdflow/" not in plain(ran.error)
     attribute = kernel.run(MISSING.replace("['$resume_data']", ".other")).error
@@ -316,22 +320,86 @@ def test_missing_resume_data_is_explained(kernel: Kernel):
     assert kernel.run(MISSING).reply["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("access", "missing"),
+    [
+        ("['ask']['$resume_data']", "'$resume_data'"),
+        (".ask['$decision']", "'$decision'"),
+        (".ask.__getattr__('$resume_data')", "'$resume_data'"),
+    ],
+)
+def test_each_access_says_which_step_waits(kernel: Kernel, access: str, missing: str):
+    kernel.run("%%step ask\ndef handler(pd): pd.flow.suspend()")
+    ran = kernel.run(f"%%step b\ndef handler(pd): return pd.steps{access}")
+
+    assert ran.error is not None
+    assert f"There is no {missing} here yet. Step ask is waiting: press" in ran.error["evalue"]
+
+
+def stderr(ran: CellResult) -> str:
+    return "".join(one["text"] for one in ran.outputs if one.get("name") == "stderr")
+
+
+def test_a_step_that_is_run_while_one_above_waits_says_so(kernel: Kernel):
+    below = "%%step b\ndef handler(pd): return (pd.steps.ask.get('$resume_data') or {})['body']"
+    notice = notice_of(kernel.run("%%step ask\ndef handler(pd): pd.flow.suspend()", "one"))
+    waits = (
+        "Warning: Step ask is waiting: press *as if resumed with* in its notice, or run "
+        "`%pdflow answer` and then its cell again.\n"
+    )
+    ran = kernel.run(below, "two")
+    assert ran.error is not None
+    assert stderr(ran) == waits
+
+    kernel.click(notice, "as if canceled")
+    assert stderr(kernel.run(below, "two")) == (
+        "Warning: Step ask has ended the run, as if canceled: press another button of its notice, "
+        "or run its cell again.\n"
+    )
+    kernel.click(notice, "as if resumed with")
+    ran = kernel.run(below, "two")
+    assert (ran.error, stderr(ran)) == (None, "")
+    # The step that waits is below this one.
+    kernel.run("%%step b\ndef handler(pd): pd.flow.suspend()", "two")
+    assert stderr(kernel.run("%%step ask\ndef handler(pd): pass", "one")) == ""
+
+
+@pytest.mark.parametrize("call", ["rerun", "delay"])
+def test_the_export_of_a_run_that_is_to_come_is_advised(kernel: Kernel, call: str):
+    kernel.run(f"%%step job\ndef handler(pd): pd.flow.{call}(1000)")
+    ran = kernel.run("%%step b\ndef handler(pd): return pd.steps.job['$return_value']['x']")
+
+    assert ran.error is not None
+    assert stderr(ran) == (
+        "Warning: Step job is waiting: press *as if the time ran out* in its notice, or run "
+        "`%pdflow answer --timeout` and then its cell again.\n"
+    )
+    ran = kernel.run("%%step b\ndef handler(pd): return pd.steps.job.result")
+    advised = call == "rerun"
+    assert ran.error is not None
+    assert ("Step job is waiting" in ran.error["evalue"]) is advised
+    assert bool(stderr(ran)) is not advised
+
+
 def test_steps_are_real_mappings_in_test_mode_too(kernel: Kernel):
     kernel.run("%%step ask\ndef handler(pd): pd.flow.suspend()")
     ran = kernel.run(
-        "%%step a\nimport json\ndef handler(pd):\n    s = pd.steps\n"
+        "%%step a\nimport copy, json\ndef handler(pd):\n    s = pd.steps\n"
         "    return [json.loads(json.dumps(s)) == s, 'x' in s, s.get('x'), list(s.copy()), "
-        "s.ask.get('$resume_data', 5), hasattr(s, 'x')]"
+        "s.ask.get('$resume_data', 5), hasattr(s, 'x'), copy.deepcopy(s) == s, "
+        "copy.copy(s.ask) == s.ask]"
     )
     assert ran.error is None
     assert kernel.value(EXPORTS)["a"]["$return_value"] == [
-        True, False, None, ["trigger", "ask"], 5, False,
+        True, False, None, ["trigger", "ask"], 5, False, True, True,
     ]  # fmt: skip
 
 
 def test_the_extension_loads_twice_and_unloads(kernel: Kernel):
     kernel.run("%load_ext jupyter_pdflow")
     assert kernel.run("%%step a\ndef handler(pd): print(1)").stdout == "1\n"
+    loaded = kernel.run("%reload_ext jupyter_pdflow").text
+    assert "This notebook is in test mode. A cell whose first line is `%%step NAME`" in loaded
     kernel.run("%unload_ext jupyter_pdflow")
     assert kernel.run("%%step a\ndef handler(pd): pass").reply["status"] == "error"
     assert json.loads(kernel.run("print(int(hasattr(get_ipython(), 'pdflow')))").stdout) == 0
@@ -366,7 +434,7 @@ def test_lines_that_are_refused(kernel: Kernel, line: str, message: str):
 
 def test_the_mode_and_help(kernel: Kernel):
     ran = kernel.run("%pdflow")
-    assert "This session is in test mode." in ran.text
+    assert "This session is in test mode. A cell whose first line is `%%step NAME`" in ran.text
     for verb in ("test", "event [JSON]", "production", "run [JSON]", "runs", "load RUN"):
         assert f"%pdflow {verb}" in ran.text
     assert "Test mode" in kernel.run("%pdflow test").text
