@@ -52,6 +52,13 @@ def short_times(
     yield from _server(tmp_path_factory.mktemp("short_times"), env)
 
 
+@pytest.fixture(scope="module")
+def as_shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A server that sets nothing for the notebooks, on a machine with a proxy."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    yield from _server(tmp_path_factory.mktemp("as_shipped"), proxy)
+
+
 def _addresses(service: Service) -> dict[str, str]:
     return {
         "STATUS_URL": f"{service.url}/status",
@@ -207,6 +214,28 @@ def test_callback_that_never_comes_fails_the_run(
     wait_until(lambda: service.jobs, "the service was asked")
     assert step(run, "job")["runs"] == 2
     assert "External service never completed job" in run["error"]["message"]
+
+
+def test_poll_works_as_shipped(as_shipped: JupyterServer) -> None:
+    runs = [start(as_shipped, "poll") for _ in range(2)]
+    for each in runs:
+        run = as_shipped.wait_run(each["id"], "succeeded", timeout=60)
+        assert step(run, "poll")["runs"] == 3
+        assert returned(run, "done") == {"status": "DONE"}
+    assert "running" not in printed(as_shipped, runs[0], "poll")
+
+
+def test_callback_works_as_shipped(as_shipped: JupyterServer) -> None:
+    run = as_shipped.wait_run(start(as_shipped, "callback")["id"], "succeeded")
+    assert returned(run, "result") == {"result": 42}
+    assert printed(as_shipped, run, "job") == ""
+
+
+def printed(server: JupyterServer, run: Any, name: str) -> str:
+    """Return the text that a step has written, warnings included."""
+    notebook = server.api("GET", f"/runs/{run['id']}/notebook").json()
+    cell = next(cell for cell in notebook["cells"] if f"%%step {name}" in "".join(cell["source"]))
+    return "".join("".join(output.get("text", "")) for output in cell["outputs"])
 
 
 def test_context_is_passed_on_and_retries_are_counted(short_times: JupyterServer) -> None:
