@@ -45,9 +45,10 @@ from jupyter_pdflow.server.services import (
     ServiceManager,
     build_services,
 )
+from jupyter_pdflow.server.views import PATTERN, ViewsHandler
 from jupyter_pdflow.settings import DATA_DIR_VARIABLE, DATABASE_URL_VARIABLE, Settings
 from jupyter_pdflow.stores import RunChange
-from jupyter_pdflow.stores.tinydb.folders import FILES
+from jupyter_pdflow.stores.folders import FILES
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 
 SCHEMA = Path(__file__).parent / "run-event.yaml"
@@ -268,6 +269,7 @@ class PDFlow(ExtensionApp):
         for action in ACTIONS:
             pattern = rf"/pdflow/{action}(?:/.*)?"
             self.handlers.append((pattern, LinkHandler, {**arguments, "action": action}))
+        self.handlers.append((PATTERN, ViewsHandler))
         for pattern, handler in [(r"/pdflow/inbox", InboxPageHandler), *ROUTES]:
             self.handlers.append((pattern, handler, {"service_manager": self.service_manager}))
 

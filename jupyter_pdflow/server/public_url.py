@@ -15,7 +15,7 @@ from jupyter_server.utils import url_path_join
 from tornado.httputil import HTTPServerRequest
 
 from jupyter_pdflow.settings import HUB_URL_VARIABLE
-from jupyter_pdflow.stores.tinydb.storage import read_file, replace_file
+from jupyter_pdflow.stores.files import read_file, replace_file
 
 ORIGIN_FILE = "address.json"
 """The file in the data directory that keeps the observed origin over a restart."""

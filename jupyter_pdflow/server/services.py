@@ -35,7 +35,7 @@ from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress
 from jupyter_pdflow.settings import Settings
 from jupyter_pdflow.stores import RunChange
 from jupyter_pdflow.stores.base import Store
-from jupyter_pdflow.stores.tinydb.folders import NOTE, RunFolders
+from jupyter_pdflow.stores.folders import NOTE, RunFolders
 from jupyter_pdflow.stores.tinydb.layout import DataLock
 from jupyter_pdflow.stores.tinydb.store import TinyDBStore
 from jupyter_pdflow.threads import in_thread
@@ -71,14 +71,14 @@ class Services(NamedTuple):
 
     async def snapshot(self) -> Snapshot:
         """Return how this server and the workers are doing."""
-        counts = await self.service.counts()
+        counts = await self.store.counts()
         return Snapshot(
             store=self.store.kind,
             available=self.store.available,
-            runs=counts.runs,
-            queued=counts.queued,
-            oldest_queued_at=counts.oldest_queued,
-            emails=counts.emails,
+            runs=counts.statuses,
+            queued=counts.of_status("queued"),
+            oldest_queued_at=await self.store.oldest_queued(),
+            emails=await self.store.email_counts(),
             workers=await self.service.workers(),
         )
 

@@ -18,9 +18,9 @@ from jupyter_pdflow.server.links.tokens import Links
 from jupyter_pdflow.server.public_url import ORIGIN_FILE, PublicAddress, fixed_address
 from jupyter_pdflow.server.services import Parts
 from jupyter_pdflow.settings import Settings
+from jupyter_pdflow.stores.folders import RunFolders
 from jupyter_pdflow.stores.postgres.shared import Shared, read_shared, store_traits
 from jupyter_pdflow.stores.postgres.store import PostgresStore
-from jupyter_pdflow.stores.tinydb.folders import RunFolders
 
 logger = logging.getLogger(__name__)
 

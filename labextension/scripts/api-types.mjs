@@ -11,13 +11,16 @@ const DESCRIPTION = resolve('../jupyter_pdflow/server/api/openapi.yaml');
 const TYPES = resolve('src/core/api.ts');
 const HEAD = '// Made from jupyter_pdflow/server/api/openapi.yaml by `jlpm api`.\n\n';
 
-/** Return the types of all schemas. The types of the paths are left out: nothing needs them. */
+/** The routes that the front end calls. The public links are for other clients. */
+const ROUTES = '/pdflow/api/';
+
+/** Return the types of all schemas, and of the routes of the API. */
 async function makeTypes() {
   // The limit of aliases is for files of others.
   const text = await readFile(DESCRIPTION, 'utf8');
-  const { openapi, info, components } = parse(text, { maxAliasCount: -1 });
-  const { schemas } = components;
-  const description = { openapi, info, paths: {}, components: { schemas } };
+  const { openapi, info, components, paths } = parse(text, { maxAliasCount: -1 });
+  const own = Object.entries(paths).filter(([path]) => path.startsWith(ROUTES));
+  const description = { openapi, info, paths: Object.fromEntries(own), components };
   const nodes = await openapiTS(description, {
     defaultNonNullable: false,
     emptyObjectsUnknown: true,

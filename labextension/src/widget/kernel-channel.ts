@@ -85,7 +85,7 @@ export class KernelChannel {
 /**
  * Return a subscription that polls, because the kernel has no event stream.
  *
- * It polls every two seconds, while there are listeners and the page is visible.
+ * It polls at once and every two seconds, while there are listeners and the page is visible.
  *
  * @param readState - returns a JSON value that differs after a change
  */
@@ -93,13 +93,15 @@ export function subscribeByPolling(readState: () => Promise<unknown>): Subscribe
   const listeners = new Set<ChangeListener>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let previous: string | null = null;
+  let isMissed = false;
+  let round = 0;
 
-  const poll = async (): Promise<void> => {
-    if (!document.hidden) {
+  const poll = async (own: number, isFirst = false): Promise<void> => {
+    if (isFirst || !document.hidden) {
       await compare();
     }
-    if (listeners.size > 0) {
-      timer = setTimeout(() => void poll(), POLL_INTERVAL_MS);
+    if (own === round && listeners.size > 0) {
+      timer = setTimeout(() => void poll(own), POLL_INTERVAL_MS);
     }
   };
   const compare = async (): Promise<void> => {
@@ -107,19 +109,28 @@ export function subscribeByPolling(readState: () => Promise<unknown>): Subscribe
     try {
       current = JSON.stringify(await readState());
     } catch {
+      isMissed = true;
       return;
     }
-    if (previous !== null && previous !== current) {
+    if (isMissed || (previous !== null && previous !== current)) {
       [...listeners].forEach(listener => listener(null));
     }
     previous = current;
+    isMissed = false;
+  };
+  const begin = (): void => {
+    round += 1;
+    previous = null;
+    isMissed = false;
+    // The first state is read at once: listeners read theirs now, too, and miss no change since.
+    void poll(round, true);
   };
   return listener => {
     // The wrapper is unique, so that a listener can subscribe twice.
     const wrapper: ChangeListener = change => listener(change);
     listeners.add(wrapper);
     if (listeners.size === 1) {
-      timer = setTimeout(() => void poll(), POLL_INTERVAL_MS);
+      begin();
     }
     return () => {
       listeners.delete(wrapper);

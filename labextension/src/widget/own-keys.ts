@@ -1,5 +1,5 @@
-/** The elements that use plain keys. JupyterLab itself leaves the keys of text fields alone. */
-const CONTROLS = 'button, input, select, summary, textarea';
+/** The elements that use plain keys, the arrow keys of scrolling parts among them. JupyterLab itself leaves the keys of text fields alone. */
+const CONTROLS = 'a[href], button, input, select, summary, textarea, [tabindex]';
 
 const ATTRIBUTE = 'data-lm-suppress-shortcuts';
 

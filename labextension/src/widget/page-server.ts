@@ -51,6 +51,13 @@ export function eventsUrl({ baseUrl, token }: PageServer): string {
   return url.href;
 }
 
+/** Return the page's server if it has the runs, see {@link isSameServer}, or null. */
+export async function serverOfRuns(probe: string, page: Document): Promise<PageServer | null> {
+  const server = findPageServer(page);
+  const isSame = server && (await isSameServer(server, requestSender(server, page), probe));
+  return isSame ? server : null;
+}
+
 /**
  * Return whether the page's server is the server of the kernel's runs.
  *

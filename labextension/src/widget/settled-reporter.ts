@@ -1,6 +1,6 @@
 import type { Run } from '../core/types';
 import type { WidgetModel } from './kernel-channel';
-import type { ViewSpec } from './widget-host';
+import type { ViewSpec } from './view-spec';
 
 /**
  * Reports to the kernel, once for each change, that the run is settled: paused or ended.

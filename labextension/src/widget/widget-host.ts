@@ -1,53 +1,68 @@
-import { hasEnded } from '../core/formatting';
+import { notebookDownload } from '../core/download';
 import type { Host } from '../core/host';
+import type { HostExtras } from '../core/rest-host';
 import { fileUrls, RestHost } from '../core/rest-host';
-import type { Run, RunItem, RunStatus } from '../core/types';
+import type { RunItem } from '../core/types';
 import type { WidgetModel } from './kernel-channel';
 import { KernelChannel, subscribeByPolling } from './kernel-channel';
 import { registeredExtras, sharedEventSubscription } from './page-globals';
-import { eventsUrl, findPageServer, isSameServer, requestSender } from './page-server';
-
-/** What a widget shows, as the kernel specifies it. */
-export interface ViewSpec {
-  kind: 'form' | 'run' | 'runs' | 'step';
-  run?: string;
-  step?: string;
-  workflow?: string | null;
-  status?: RunStatus | null;
-  /** A path below `/pdflow/api` that exists only on the server of these runs. */
-  probe: string;
-}
+import type { PageServer } from './page-server';
+import { eventsUrl, requestSender } from './page-server';
+import { SettledRuns } from './settled-runs';
+import type { ViewSpec } from './view-spec';
+import { followsLatest } from './view-spec';
 
 /** A host that has to be disposed of. */
 export interface DisposableHost {
   host: Host;
-  dispose(): void;
+  dispose: () => void;
+}
+
+/** The runs of a widget's view. They have to be disposed of. */
+export interface Connection {
+  settled: SettledRuns;
+  dispose: () => void;
 }
 
 const MAX_NEWEST = 50;
 const MAX_PAUSED = 200;
 
-/** Return a host that calls the page's server, or the kernel if that server lacks the runs. */
-export async function chooseHost(
+/** The runs of the page's server. All widgets that show them share one connection and reader. */
+let shared: { baseUrl: string; extras: HostExtras; settled: SettledRuns } | undefined;
+
+/** Return the runs of the page's server, or those that the kernel reads if there is no server. */
+export function connect(
   model: WidgetModel,
   spec: ViewSpec,
+  server: PageServer | null,
   page = document
-): Promise<DisposableHost> {
-  const server = findPageServer(page);
-  const request = server && requestSender(server, page);
-  if (server && request && (await isSameServer(server, request, spec.probe))) {
-    const extras = {
-      openNotebook: (id: string) => download(page, `${server.baseUrl}${notebookPath(id)}`),
-      fileUrl: fileUrls(server.baseUrl),
-      ...registeredExtras()
-    };
-    const events = sharedEventSubscription(eventsUrl(server));
-    return {
-      host: new RestHost(server.baseUrl, request, events, extras),
-      dispose: () => undefined
-    };
+): Connection {
+  if (server !== null) {
+    return { settled: serverRuns(server, page), dispose: () => undefined };
   }
-  return makeKernelHost(model, spec);
+  const { host, dispose } = makeKernelHost(model, spec);
+  return { settled: new SettledRuns(host), dispose };
+}
+
+function serverRuns(server: PageServer, page: Document): SettledRuns {
+  const { baseUrl } = server;
+  const extras = registeredExtras();
+  // The plugin may register later than the first widget is drawn.
+  if (shared?.baseUrl !== baseUrl || shared.extras !== extras) {
+    const host = makeServerHost(server, extras, page);
+    shared = { baseUrl, extras, settled: new SettledRuns(host) };
+  }
+  return shared.settled;
+}
+
+/** Return a host that calls the page's server. */
+function makeServerHost(server: PageServer, extras: HostExtras, page: Document): Host {
+  const events = sharedEventSubscription(eventsUrl(server));
+  return new RestHost(server.baseUrl, requestSender(server, page), events, {
+    openNotebook: notebookDownload(server.baseUrl, page),
+    fileUrl: fileUrls(server.baseUrl),
+    ...extras
+  });
 }
 
 /** Return a host that reaches the server through the kernel. */
@@ -58,28 +73,15 @@ export function makeKernelHost(model: WidgetModel, spec: ViewSpec): DisposableHo
   return { host, dispose: () => channel.dispose() };
 }
 
-/**
- * Return a host that also calls back each time it reads a settled run: paused or ended.
- *
- * @param onSettled - called with the run
- */
-export function withSettledCallback(host: Host, onSettled: (run: Run) => void): Host {
-  const get = async (id: string): Promise<Run> => {
-    const run = await host.get(id);
-    if (run.status === 'paused' || hasEnded(run)) {
-      onSettled(run);
-    }
-    return run;
-  };
-  return Object.assign(Object.create(host) as Host, { get });
-}
-
 /** Return the ids, statuses and update times of the runs that a view shows. */
 async function readStamps(host: Host, spec: ViewSpec): Promise<unknown> {
-  if (spec.run !== undefined) {
+  const workflow = spec.workflow ?? undefined;
+  if (followsLatest(spec)) {
+    return (await host.list({ workflow, limit: 1 })).map(stampOf);
+  }
+  if (spec.run) {
     return stampOf(await host.get(spec.run));
   }
-  const workflow = spec.workflow ?? undefined;
   const newest = await host.list({ workflow, limit: MAX_NEWEST });
   const paused = await host.list({ workflow, limit: MAX_PAUSED, status: 'paused' });
   return [...newest, ...paused].map(stampOf);
@@ -87,15 +89,4 @@ async function readStamps(host: Host, spec: ViewSpec): Promise<unknown> {
 
 function stampOf(run: RunItem): string[] {
   return [run.id, run.status, run.updated_at];
-}
-
-function notebookPath(id: string): string {
-  return `pdflow/api/runs/${encodeURIComponent(id)}/notebook`;
-}
-
-function download(page: Document, url: string): void {
-  const link = page.createElement('a');
-  link.href = url;
-  link.download = '';
-  link.click();
 }

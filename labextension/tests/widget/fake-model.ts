@@ -46,6 +46,22 @@ export class FakeModel implements WidgetModel {
   }
 }
 
+/** Return what the server answers to a `GET` if there is only this run. */
+export function answerTo(path: string, only: Run): unknown {
+  if (path.startsWith('runs/counts')) {
+    const statuses = { queued: 0, running: 0, paused: 1, succeeded: 0, failed: 0, canceled: 0 };
+    return { statuses, waiting: 1, workflows: [] };
+  }
+  if (path.startsWith('runs?')) {
+    return [only];
+  }
+  const part = path.split('/').at(2);
+  if (part === undefined) {
+    return only;
+  }
+  return part === 'outputs' ? {} : [];
+}
+
 /** Return a run that waits at its only step. */
 export function run(id: string, over: Partial<Run> = {}): Run {
   const links = { resume_url: 'http://x/resume/key', cancel_url: 'http://x/cancel/key' };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError } from '../../src/core/host';
-import type { ViewSpec } from '../../src/widget/widget-host';
+import type { ViewSpec } from '../../src/widget/view-spec';
 import { makeKernelHost } from '../../src/widget/widget-host';
 import { FakeModel, run } from './fake-model';
 
@@ -29,12 +29,40 @@ describe('makeKernelHost', () => {
     expect(new Set(model.sent.map(({ id }) => id)).size).toBe(5);
   });
 
-  it('returns the outputs of the executed notebook', async () => {
-    const output = { output_type: 'stream', name: 'stdout', text: 'hello' };
-    const cells = [{ source: '%%step ask\nx', outputs: [output] }];
-    const { host } = makeKernelHost(new FakeModel(() => ({ result: { cells } })), VIEW);
+  it('sends requests for what belongs to a run, and for versions of workflows', async () => {
+    const model = new FakeModel(() => ({ result: {} }));
+    const { host } = makeKernelHost(model, VIEW);
 
-    expect(await host.outputs('a')).toEqual({ ask: [output] });
+    await host.counts({ search: 'a b' });
+    await host.files('a');
+    await host.emails('a');
+    await host.retryEmail('m');
+    await host.history('a');
+    await host.workflow('w');
+    await host.versions('w');
+    await host.source('w', 'v');
+    await host.start('w', [1]);
+    const offset = -new Date().getTimezoneOffset();
+    expect(model.sent.map(({ method, args }) => [method, ...args])).toEqual([
+      ['GET', `runs/counts?search=a+b&offset=${offset}`],
+      ['GET', 'runs/a/files'],
+      ['GET', 'mail?run=a'],
+      ['POST', 'mail/m/retry', {}],
+      ['GET', 'runs/a/history'],
+      ['GET', 'workflows/w'],
+      ['GET', 'workflows/w/versions'],
+      ['GET', 'workflows/w/versions/v'],
+      ['POST', 'workflows/w/runs', { event: [1], by: 'button' }]
+    ]);
+  });
+
+  it('returns the outputs of the steps', async () => {
+    const output = { output_type: 'stream', name: 'stdout', text: ['hel', 'lo'] };
+    const model = new FakeModel(() => ({ result: { ask: [output] } }));
+    const { host } = makeKernelHost(model, VIEW);
+
+    expect(await host.outputs('a')).toEqual({ ask: [{ ...output, text: 'hello' }] });
+    expect(model.sent[0].args).toEqual(['runs/a/outputs']);
   });
 
   it('rejects with the error of the server', async () => {
@@ -76,7 +104,7 @@ describe('makeKernelHost', () => {
     const listener = vi.fn();
     const end = host.onChange(listener);
 
-    await vi.advanceTimersByTimeAsync(4100);
+    await vi.advanceTimersByTimeAsync(2100);
     expect(model.sent).toHaveLength(2);
     expect(listener).not.toHaveBeenCalled();
     updated = '2';
@@ -87,15 +115,58 @@ describe('makeKernelHost', () => {
     expect(model.sent).toHaveLength(3);
   });
 
+  it('notifies once requests succeed again, since changes may have been missed', async () => {
+    let isDown = false;
+    const error = { message: 'No server answers.', reason: 'no_server', status: 0 };
+    const model = new FakeModel(() => (isDown ? { error } : { result: run('a') }));
+    const listener = vi.fn();
+    const end = makeKernelHost(model, VIEW).host.onChange(listener);
+    await vi.advanceTimersByTimeAsync(100);
+    isDown = true;
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(listener).not.toHaveBeenCalled();
+    isDown = false;
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(listener).toHaveBeenCalledTimes(1);
+    end();
+  });
+
   it('polls the newest and the paused runs for a list', async () => {
     const model = new FakeModel(() => ({ result: [] }));
     const view: ViewSpec = { kind: 'runs', workflow: 'w', probe: '' };
     const end = makeKernelHost(model, view).host.onChange(() => undefined);
-    await vi.advanceTimersByTimeAsync(2100);
+    await vi.advanceTimersByTimeAsync(1900);
     end();
     expect(model.sent.map(({ args }) => args[0])).toEqual([
       'runs?workflow=w&limit=50',
       'runs?workflow=w&limit=200&status=paused'
     ]);
+  });
+
+  const LATEST = 'runs?workflow=w&limit=1';
+  const STEP: ViewSpec = { kind: 'step', step: 'ask', workflow: 'w', run: 'a', probe: '' };
+  it.each([
+    ['the latest run of a workflow', { ...STEP, follow: true }, LATEST],
+    ['the latest run where there was none', { ...STEP, follow: true, run: null }, LATEST],
+    ['the run of a step that follows no workflow', { ...STEP, follow: false }, 'runs/a'],
+    ['the run of a step of saved outputs', { ...STEP, workflow: undefined }, 'runs/a']
+  ])('polls %s', async (_, view, path) => {
+    const model = new FakeModel(() => ({ result: path === LATEST ? [run('a')] : run('a') }));
+    const end = makeKernelHost(model, view).host.onChange(() => undefined);
+    await vi.advanceTimersByTimeAsync(1900);
+    end();
+    expect(model.sent.map(({ args }) => args[0])).toEqual([path]);
+  });
+
+  it('notifies of a later run of the workflow', async () => {
+    let latest = run('a');
+    const listener = vi.fn();
+    const model = new FakeModel(() => ({ result: [latest] }));
+    const end = makeKernelHost(model, { ...STEP, follow: true }).host.onChange(listener);
+    await vi.advanceTimersByTimeAsync(10);
+    latest = run('b');
+    await vi.advanceTimersByTimeAsync(2000);
+    end();
+    expect(listener.mock.calls).toEqual([[null]]);
   });
 });

@@ -1,172 +1,290 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as realViews from '../../src/views';
 import widget from '../../src/widget';
-import { registerExtras } from '../../src/widget/page-globals';
-import { chooseHost, withSettledCallback } from '../../src/widget/widget-host';
-import { FakeModel, run } from './fake-model';
+import { pageGlobals } from '../../src/widget/page-globals';
+import type { ViewsModule } from '../../src/widget/views-module';
+import { VIEWS_VERSION, viewsUrl } from '../../src/widget/views-module';
+import { buttonOf, one } from '../core/helpers';
+import type { SentMessage } from './fake-model';
+import { answerTo, FakeModel, run } from './fake-model';
 
-const VIEW = { kind: 'run' as const, run: 'a', probe: 'runs/a' };
-const fetched = vi.fn<typeof fetch>();
+/** A copy of the views that shows what it is drawn with, and which copy it is. */
+const COPY = `
+  const copy = (globalThis.copies = (globalThis.copies ?? 0) + 1);
+  export function render({ el, server, missed }) {
+    const text = 'copy ' + copy + ' ' + JSON.stringify([server, missed]);
+    const shown = el.appendChild(document.createElement('p'));
+    shown.textContent = text;
+    shown.className = 'shown';
+    return () => shown.remove();
+  }`;
+const STYLE = '.shown { color: red }';
+const page = globalThis as { copies?: number };
 
-class SilentSocket {
-  static readonly urls: string[] = [];
-  onopen = null;
-  onmessage = null;
-  onclose = null;
+type Reply = (sent: SentMessage) => object | null;
+const answer: Reply = () => ({ result: { module: COPY, style: STYLE } });
+const silence: Reply = () => null;
 
-  constructor(url: string) {
-    SilentSocket.urls.push(url);
-  }
-
-  close(): void {
-    // No connection was opened.
-  }
+function modelOf(reply: Reply = answer, view: object = { kind: 'runs', probe: '' }): FakeModel {
+  return new FakeModel(reply, { view });
 }
 
-function addJupyterConfig(config: object): void {
+function makeElement(): HTMLElement {
+  return document.body.appendChild(document.createElement('div'));
+}
+
+function addJupyterConfig(): void {
   const script = document.createElement('script');
   script.id = 'jupyter-config-data';
   script.type = 'application/json';
-  script.textContent = JSON.stringify(config);
+  script.textContent = JSON.stringify({ baseUrl: '/user/me/' });
   document.body.append(script);
 }
 
-function respondWith(status: number, body: unknown = run('a')): void {
-  fetched.mockImplementation(() => Promise.resolve(new Response(JSON.stringify(body), { status })));
+/** Wait until an element shows a text. */
+async function shows(el: HTMLElement, text: string): Promise<void> {
+  await vi.waitFor(() => expect(el.textContent).toContain(text));
 }
 
+const methods = (model: FakeModel): string[] => model.sent.map(({ method }) => method);
+
 beforeEach(() => {
-  vi.stubGlobal('fetch', fetched);
-  vi.stubGlobal('WebSocket', SilentSocket);
+  delete page.copies;
+  // jsdom has no object URLs, and Node imports data URLs only. Those differ, so that each import
+  // would be another copy.
+  let count = 0;
+  URL.createObjectURL = () => `data:text/javascript,${encodeURIComponent(`//${count++}\n${COPY}`)}`;
+  URL.revokeObjectURL = () => undefined;
 });
 afterEach(() => {
   document.body.replaceChildren();
-  fetched.mockReset();
+  document.head.replaceChildren();
+  const { loads, copies } = pageGlobals();
+  [loads, copies].forEach(each =>
+    Object.keys(each).forEach(key => Reflect.deleteProperty(each, key))
+  );
   vi.unstubAllGlobals();
+  vi.useRealTimers();
 });
 
-describe('chooseHost', () => {
-  it('returns a host for the page’s server if that server has the run', async () => {
-    document.cookie = '_xsrf=2|abc';
-    addJupyterConfig({ baseUrl: '/user/me/', token: 'secret' });
-    respondWith(200);
-    const model = new FakeModel(() => null);
-    const { host } = await chooseHost(model, VIEW);
-    await host.resume('a', 1);
-
-    const urls = fetched.mock.calls.map(([url]) => url);
-    const api = `${location.origin}/user/me/pdflow/api`;
-    expect(urls).toEqual([`${api}/runs/a`, `${api}/runs/a/resume`]);
-    const headers = new Headers(fetched.mock.calls[1][1]?.headers);
-    expect(headers.get('X-XSRFToken')).toBe('2|abc');
-    expect(headers.get('Authorization')).toBe('token secret');
-    expect(model.sent).toEqual([]);
-
-    host.onChange(() => undefined)();
-    const ws = `${location.origin.replace('http', 'ws')}/user/me/api/events/subscribe`;
-    expect(SilentSocket.urls).toEqual([`${ws}?token=secret`]);
-  });
-
-  it('returns a host for the kernel if the page’s server does not have the run', async () => {
-    addJupyterConfig({ baseUrl: '/' });
-    respondWith(404);
-    const model = new FakeModel(() => ({ result: run('a') }));
-    const { host } = await chooseHost(model, VIEW);
-
-    expect((await host.get('a')).id).toBe('a');
-    expect(fetched).toHaveBeenCalledTimes(1);
-    expect(model.sent).toHaveLength(1);
-  });
-
-  it('returns a host for the kernel if the server can’t be reached or did not serve the page', async () => {
-    const model = new FakeModel(() => ({ result: run('a') }));
-    await (await chooseHost(model, VIEW)).host.get('a');
-    expect(fetched).not.toHaveBeenCalled();
-
-    addJupyterConfig({ baseUrl: '/' });
-    fetched.mockRejectedValue(new TypeError('Failed to fetch'));
-    await (await chooseHost(model, VIEW)).host.get('a');
-    expect(model.sent).toHaveLength(2);
-  });
-
-  it('renders outputs with the methods that the plugin registered', async () => {
-    addJupyterConfig({ baseUrl: '/' });
-    respondWith(200);
-    const renderOutputs = vi.fn();
-    registerExtras({ renderOutputs });
-    const { host } = await chooseHost(new FakeModel(() => null), VIEW);
-    host.renderOutputs?.([], document.body);
-    expect(renderOutputs).toHaveBeenCalled();
-    expect('openNotebook' in host).toBe(true);
-    registerExtras({});
-  });
-});
-
-describe('withSettledCallback', () => {
-  it('calls back for settled runs', async () => {
-    const states = [run('a', { status: 'running' }), run('a'), run('a', { status: 'failed' })];
-    const { host } = await chooseHost(new FakeModel(() => ({ result: states.shift() })), VIEW);
-    const settled = vi.fn();
-    const reporting = withSettledCallback(host, ({ status }) => void settled(status));
-    for (let number = 0; number < 3; number += 1) {
-      await reporting.get('a');
+describe('the widget on a page of no Jupyter server', () => {
+  it('asks the kernel for its copy once, and shares it', async () => {
+    const models = [modelOf(), modelOf(), modelOf(answer, { kind: 'form' })];
+    const elements = models.map(makeElement);
+    models.forEach((model, index) => widget.render({ model, el: elements[index] }));
+    expect(elements.map(el => el.textContent)).toEqual(['Loading…', 'Loading…', 'Loading…']);
+    expect(one(elements[0], 'div').style.minHeight).not.toBe('');
+    for (const el of elements) {
+      await shows(el, 'copy 1 [null,[');
     }
-    expect(settled.mock.calls).toEqual([['paused'], ['failed']]);
+    expect(models.flatMap(methods)).toEqual(['module']);
+    expect(document.head.querySelectorAll('style')).toHaveLength(1);
+    expect(document.head.textContent).toBe(STYLE);
+    expect(one(elements[0], 'div').style.minHeight).toBe('');
+    expect(models.map(({ listeners }) => listeners.size)).toEqual([0, 0, 0]);
+  });
+
+  it('removes the view', async () => {
+    const el = makeElement();
+    const dispose = widget.render({ model: modelOf(), el });
+    await shows(el, 'copy 1');
+    dispose();
+    expect(el.childNodes).toHaveLength(0);
+  });
+
+  it('brings the style sheet into a shadow root', async () => {
+    const root = makeElement().attachShadow({ mode: 'open' });
+    const el = root.appendChild(document.createElement('div'));
+    widget.render({ model: modelOf(), el });
+    await shows(el, 'copy 1');
+    expect(one(root as unknown as ParentNode, 'style').textContent).toBe(STYLE);
+    expect(document.head.querySelector('style')).toBeNull();
+  });
+
+  it('passes on the messages that arrive while it loads', async () => {
+    const model = modelOf(silence);
+    const el = makeElement();
+    widget.render({ model, el });
+    await vi.waitFor(() => expect(methods(model)).toEqual(['module']));
+    model.receive({ id: 'errors', errors: [1] });
+    model.receive({ id: model.sent[0].id, ...answer(model.sent[0]) });
+    await shows(el, '{"id":"errors","errors":[1]}');
+  });
+
+  it('draws nothing after it was removed, and leaves loading to others', async () => {
+    const removed = modelOf(silence);
+    const el = makeElement();
+    const dispose = widget.render({ model: removed, el });
+    await vi.waitFor(() => expect(methods(removed)).toEqual(['module']));
+    const other = modelOf();
+    const otherEl = makeElement();
+    widget.render({ model: other, el: otherEl });
+    await new Promise(resolve => setTimeout(resolve));
+    expect(methods(other)).toEqual([]);
+    dispose();
+    await vi.waitFor(() => expect(removed.listeners.size).toBe(0));
+    removed.receive({ id: removed.sent[0].id, ...answer(removed.sent[0]) });
+    await shows(otherEl, 'copy 1');
+    expect(el.childNodes).toHaveLength(0);
+  });
+
+  it('does not wait for a kernel that is gone', async () => {
+    vi.useFakeTimers();
+    const [gone, goneEl] = [modelOf(silence), makeElement()];
+    widget.render({ model: gone, el: goneEl });
+    await vi.advanceTimersByTimeAsync(1000);
+    const [model, el] = [modelOf(), makeElement()];
+    widget.render({ model, el });
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(methods(model)).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1000);
+    vi.useRealTimers();
+    await shows(el, 'copy 1');
+    gone.receive({ id: gone.sent[0].id, ...answer(gone.sent[0]) });
+    await shows(goneEl, 'copy 1');
+  });
+
+  it('says why it can’t load, and tries again', async () => {
+    const replies = [{ error: { message: 'It is not built.' } }, answer({} as SentMessage)];
+    const model = modelOf(() => replies.shift() ?? null);
+    const el = makeElement();
+    widget.render({ model, el });
+    await shows(el, 'The view can’t be loaded. It is not built.');
+    expect(one(el, '[role=alert]').textContent).toContain('It is not built.');
+    const again = buttonOf(el, 'Try again');
+    again.focus();
+    again.click();
+    expect(el.textContent).toBe('Loading…');
+    expect(el.contains(document.activeElement)).toBe(true);
+    await shows(el, 'copy 1');
+    expect(el.contains(document.activeElement)).toBe(true);
+  });
+
+  it('tries again after a copy that can’t be imported', async () => {
+    const working = URL.createObjectURL.bind(URL);
+    URL.createObjectURL = () => 'data:text/javascript,throw new Error("no import")';
+    const el = makeElement();
+    widget.render({ model: modelOf(), el });
+    await shows(el, 'no import');
+    URL.createObjectURL = working;
+    buttonOf(el, 'Try again').click();
+    await shows(el, 'copy 1');
+  });
+
+  it('says that the kernel does not answer', async () => {
+    vi.useFakeTimers();
+    const el = makeElement();
+    widget.render({ model: modelOf(silence), el });
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(el.textContent).toContain('The kernel does not answer.');
   });
 });
 
-describe('the widget', () => {
-  it('shows a run, reports once that it is settled, and cleans up', async () => {
-    const model = new FakeModel(({ method }) => (method === 'GET' ? { result: run('a') } : null), {
-      view: VIEW
+describe('the widget on a page of a Jupyter server', () => {
+  const server = { baseUrl: `${location.origin}/user/me/`, token: '' };
+  const spec = { kind: 'run', run: 'a', probe: 'runs/a' };
+  const key = viewsUrl(server, 'js');
+  const fetched = vi.fn<typeof fetch>();
+
+  /** Answer the probe with one status, and other files with another. */
+  function respondWith(probe: number, files: number): void {
+    fetched.mockImplementation(url => {
+      const isProbe = (url as string).includes('/pdflow/api/');
+      return Promise.resolve(new Response('', { status: isProbe ? probe : files }));
     });
-    const el = document.body.appendChild(document.createElement('div'));
-    const dispose = await widget.render({ model, el });
-    await vi.waitFor(() => expect(el.textContent).toContain('ask'));
-    await vi.waitFor(() => {
-      expect(model.sent.filter(({ method }) => method === 'settled')).toHaveLength(1);
-    });
-    dispose();
-    expect(el.textContent).toBe('');
-    expect(model.listeners.size).toBe(0);
+  }
+
+  function provide(module: ViewsModule): void {
+    pageGlobals().loads[key] = Promise.resolve({ module, style: '', key });
+  }
+
+  beforeEach(() => {
+    addJupyterConfig();
+    fetched.mockReset();
+    vi.stubGlobal('fetch', fetched);
   });
 
-  it('delays the report while the focus is in one of its views', async () => {
-    let state = run('a', { status: 'running' });
-    const model = new FakeModel(({ method }) => (method === 'GET' ? { result: state } : null), {
-      view: VIEW
-    });
-    const elements = [0, 1].map(() => document.body.appendChild(document.createElement('div')));
-    const disposals = await Promise.all(elements.map(el => widget.render({ model, el })));
-    const field = elements[0].appendChild(document.createElement('input'));
-    field.focus();
-    state = run('a', { status: 'failed' });
-    const again = await widget.render({ model, el: elements[1] });
-    await vi.waitFor(() => expect(elements[1].textContent).toContain('Ended'));
-    const reports = (): unknown[] => model.sent.filter(({ method }) => method === 'settled');
-    expect(reports()).toEqual([]);
-    field.blur();
-    await vi.waitFor(() => expect(reports()).toHaveLength(1));
-    [...disposals, again].forEach(dispose => dispose());
+  it('has the address of the server’s copy, with the version', () => {
+    const base = `${server.baseUrl}pdflow/static/views`;
+    expect(viewsUrl(server, 'css')).toBe(`${base}.css?v=${VIEWS_VERSION}`);
   });
 
-  it('shows a list', async () => {
-    const model = new FakeModel(() => ({ result: [run('a')] }), {
-      view: { kind: 'runs', workflow: 'w', status: null, probe: '' }
-    });
-    const el = document.body.appendChild(document.createElement('div'));
-    const dispose = await widget.render({ model, el });
-    await vi.waitFor(() => expect(el.textContent).toContain('1 waiting for a person'));
-    dispose();
+  it('uses the server’s copy if the server has the runs', async () => {
+    respondWith(200, 404);
+    const render = vi.fn<ViewsModule['render']>(() => () => undefined);
+    provide({ render });
+    const model = modelOf(answer, spec);
+    widget.render({ model, el: makeElement() });
+    await vi.waitFor(() => expect(render).toHaveBeenCalledTimes(1));
+    expect(render.mock.calls[0][0]).toMatchObject({ model, server, missed: [] });
+    expect(model.sent).toEqual([]);
   });
 
-  it('requests only the runs of a status', async () => {
-    const model = new FakeModel(() => ({ result: [run('a')] }), {
-      view: { kind: 'runs', workflow: null, status: 'paused', probe: '' }
+  it('uses the server’s copy for a form without asking whose runs the server has', async () => {
+    const render = vi.fn<ViewsModule['render']>(() => () => undefined);
+    provide({ render });
+    widget.render({ model: modelOf(answer, { kind: 'form' }), el: makeElement() });
+    await vi.waitFor(() => expect(render).toHaveBeenCalledTimes(1));
+    expect(fetched).not.toHaveBeenCalled();
+  });
+
+  it('uses the kernel’s copy, once, if the server has none', async () => {
+    respondWith(200, 404);
+    const models = [modelOf(answer, spec), modelOf(answer, spec), modelOf(answer, spec)];
+    const elements = models.map(makeElement);
+    models.forEach((model, index) => widget.render({ model, el: elements[index] }));
+    for (const el of elements) {
+      await shows(el, `copy 1 ${JSON.stringify([server]).slice(0, -1)}`);
+    }
+    expect(models.flatMap(methods)).toEqual(['module']);
+  });
+
+  it('uses the kernel’s copy if the server has other runs', async () => {
+    respondWith(404, 200);
+    provide(realViews);
+    const el = makeElement();
+    widget.render({ model: modelOf(answer, spec), el });
+    await shows(el, 'copy 1 [null');
+  });
+
+  it('keeps the room until the view has read what it shows', async () => {
+    fetched.mockImplementation(url => {
+      const body = answerTo((url as string).split('/pdflow/api/')[1], run('a'));
+      return Promise.resolve(new Response(JSON.stringify(body)));
     });
-    const el = document.body.appendChild(document.createElement('div'));
-    const dispose = await widget.render({ model, el });
-    await vi.waitFor(() => expect(el.textContent).toContain('1 waiting for a person'));
-    expect(model.sent.map(({ args }) => args)).toEqual([['runs?limit=200&status=paused']]);
+    let isRead = (): void => undefined;
+    const view = vi.fn<ViewsModule['render']>(context => {
+      context.el.innerHTML = '<p class="jp-PDFlow-loading">Loading…</p>';
+      isRead = () => context.el.replaceChildren('read');
+      return () => undefined;
+    });
+    provide({ render: view });
+    const el = makeElement();
+    widget.render({ model: modelOf(answer, spec), el });
+    await vi.waitFor(() => expect(view).toHaveBeenCalled());
+    expect(one(el, 'div').style.minHeight).toBe('160px');
+    isRead();
+    await vi.waitFor(() => expect(one(el, 'div').style.minHeight).toBe(''));
+  });
+
+  it('draws the real views, and removes them', async () => {
+    fetched.mockImplementation(url => {
+      const body = answerTo((url as string).split('/pdflow/api/')[1], run('a'));
+      return Promise.resolve(new Response(JSON.stringify(body)));
+    });
+    vi.stubGlobal(
+      'WebSocket',
+      class {
+        close(): void {
+          // No connection was opened.
+        }
+      }
+    );
+    provide(realViews);
+    const el = makeElement();
+    const dispose = widget.render({ model: modelOf(() => null, spec), el });
+    await shows(el, 'ask');
     dispose();
+    expect(el.childNodes).toHaveLength(0);
   });
 });
