@@ -1,2 +1,2 @@
-import './base.css';
+import './views.css';
 import './lab.css';

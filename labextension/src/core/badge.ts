@@ -1,8 +1,7 @@
-import { cls, el } from './dom';
+import type { TemplateResult } from 'lit';
+import { html, svg } from 'lit';
 import type { BadgeStatus } from './formatting';
 import { badgeLabel } from './formatting';
-
-const SVG = 'http://www.w3.org/2000/svg';
 
 /** The shape of each status, in a box of 16 by 16, so that no status is told by color alone. */
 const SHAPES: Record<BadgeStatus, string> = {
@@ -27,34 +26,14 @@ const SHAPES: Record<BadgeStatus, string> = {
 };
 
 /** Return a badge: a shape, a label and a color. */
-export function makeBadge(badge: BadgeStatus): HTMLElement {
-  const node = el('span', { class: 'badge' }, makeShape(badge), el('span', {}));
-  setBadge(node, badge);
-  return node;
-}
-
-/** Change the status that a badge shows. */
-export function setBadge(node: HTMLElement, badge: BadgeStatus): void {
-  if (node.dataset.status === badge) {
-    return;
-  }
-  node.dataset.status = badge;
-  node.querySelector('path')?.setAttribute('d', SHAPES[badge]);
-  const label = node.lastElementChild;
-  if (label) {
-    label.textContent = badgeLabel(badge);
-  }
+export function badge(status: BadgeStatus): TemplateResult {
+  return html`<span class="jp-PDFlow-badge" data-status=${status}
+    >${shape(status)}<span>${badgeLabel(status)}</span></span
+  >`;
 }
 
 /** Return the shape of a status. It needs a label, because screen readers ignore it. */
-export function makeShape(badge: BadgeStatus): SVGSVGElement {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 16 16');
-  svg.setAttribute('class', cls('shape'));
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(SVG, 'path');
-  path.setAttribute('d', SHAPES[badge]);
-  path.setAttribute('fill-rule', 'evenodd');
-  svg.append(path);
-  return svg;
+export function shape(status: BadgeStatus): TemplateResult {
+  const path = svg`<path fill-rule="evenodd" d=${SHAPES[status]}></path>`;
+  return html`<svg class="jp-PDFlow-shape" viewBox="0 0 16 16" aria-hidden="true">${path}</svg>`;
 }

@@ -1,26 +1,56 @@
-import { button, el, focusedElement, restoreFocus } from './dom';
+import { html, nothing } from 'lit';
+import { directive } from 'lit/async-directive.js';
+import { Component } from './component';
 
 /** How long the status stays beside the button. */
 const STATUS_MS = 2000;
 
-/**
- * Return a button that copies a text and shows whether that worked.
- *
- * @param text - returns the text to copy; called at the click
- * @param name - the button's accessible name, such as "Copy the resume link"
- */
-export function copyButton(text: () => string, name: string, label = 'Copy'): HTMLElement {
-  const status = el('span', { class: 'copy-status', role: 'status' });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const onClick = async (): Promise<void> => {
-    node.after(status);
-    status.textContent = (await copy(text(), node)) ? 'Copied' : 'Could not copy';
-    clearTimeout(timer);
-    timer = setTimeout(() => status.remove(), STATUS_MS);
-  };
-  const node = button(label, () => void onClick(), { class: 'button small', 'aria-label': name });
-  return el('span', { class: 'copy' }, node);
+/** The properties of {@link copyButton}. */
+export interface CopyProps {
+  /** Returns the text to copy; called at the click. */
+  text: () => string;
+  /** The button's accessible name, such as "Copy the resume link". */
+  name: string;
+  label?: string;
 }
+
+class CopyButton extends Component<CopyProps> {
+  private status = '';
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  protected override stop(): void {
+    clearTimeout(this.timer);
+    this.status = '';
+  }
+
+  protected template(): unknown {
+    const status = html`<span class="jp-PDFlow-copy-status" role="status">${this.status}</span>`;
+    return html`<span class="jp-PDFlow-copy"
+      ><button
+        type="button"
+        class="jp-PDFlow-button jp-PDFlow-small"
+        aria-label=${this.props.name}
+        @click=${this.onClick}
+      >
+        ${this.props.label ?? 'Copy'}</button
+      >${this.status === '' ? nothing : status}</span
+    >`;
+  }
+
+  private readonly onClick = async ({ currentTarget }: Event): Promise<void> => {
+    const isCopied = await copy(this.props.text(), currentTarget as HTMLElement);
+    this.status = isCopied ? 'Copied' : 'Could not copy';
+    this.requestUpdate();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.status = '';
+      this.requestUpdate();
+    }, STATUS_MS);
+  };
+}
+
+/** A button that copies a text and shows whether that worked. */
+export const copyButton = directive(CopyButton);
 
 async function copy(text: string, near: HTMLElement): Promise<boolean> {
   try {
@@ -33,8 +63,10 @@ async function copy(text: string, near: HTMLElement): Promise<boolean> {
 
 /** Copy through a text area, because `navigator.clipboard` exists only in secure contexts. */
 function copyBySelection(text: string, near: HTMLElement): boolean {
-  const active = focusedElement(near);
-  const area = el('textarea', { class: 'offscreen', 'aria-hidden': 'true', tabindex: -1 });
+  const area = document.createElement('textarea');
+  area.className = 'jp-PDFlow-offscreen';
+  area.setAttribute('aria-hidden', 'true');
+  area.tabIndex = -1;
   area.value = text;
   near.after(area);
   try {
@@ -45,6 +77,6 @@ function copyBySelection(text: string, near: HTMLElement): boolean {
     return false;
   } finally {
     area.remove();
-    restoreFocus(near, active);
+    near.focus({ preventScroll: true });
   }
 }

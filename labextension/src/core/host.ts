@@ -1,13 +1,25 @@
-import type { FieldError, Health, Output, Run, RunChange, RunFile, RunItem } from './types';
+import type { Query } from './routes';
+import type {
+  Email,
+  FieldError,
+  Health,
+  HistoryEntry,
+  Output,
+  Run,
+  RunChange,
+  RunCounts,
+  RunFile,
+  RunItem,
+  Version,
+  VersionItem,
+  Workflow
+} from './types';
 
 /** Which runs to list. Without a status or a workflow, runs are not filtered by it. */
-export interface RunQuery {
-  status?: string;
-  workflow?: string;
-  limit?: number;
-  /** List only runs that were started before the run with this id. */
-  before?: string;
-}
+export type RunQuery = Query<'/pdflow/api/runs'>;
+
+/** Which runs to count, as in {@link RunQuery}. */
+export type CountQuery = Omit<Query<'/pdflow/api/runs/counts'>, 'offset'>;
 
 /** Called with a change of a run, or with null if any run may have changed. */
 export type ChangeListener = (change: RunChange | null) => void;
@@ -18,10 +30,26 @@ export interface Host {
   list(query: RunQuery): Promise<RunItem[]>;
   /** Return a run with its event and exports. */
   get(id: string): Promise<Run>;
-  /** Return the outputs of a run's steps, by step name. */
+  /** Return the number of runs by status, and of each workflow by day. */
+  counts(query: CountQuery): Promise<RunCounts>;
+  /** Return the outputs of a run's steps by step name, also those of a step that is running. */
   outputs(id: string): Promise<Record<string, Output[]>>;
   /** Return the files that a run's steps have saved. */
   files(id: string): Promise<RunFile[]>;
+  /** Return the emails of a run, newest first. */
+  emails(id: string): Promise<Email[]>;
+  /** Send an email again that has failed, and return it. */
+  retryEmail(id: string): Promise<Email>;
+  /** Return what has happened to a run: the newest 1,000 entries, oldest first. */
+  history(id: string): Promise<HistoryEntry[]>;
+  /** Return the newest version of a workflow. */
+  workflow(id: string): Promise<Workflow>;
+  /** Return the versions of a workflow, newest first. */
+  versions(id: string): Promise<VersionItem[]>;
+  /** Return a version of a workflow with its code. */
+  source(id: string, version: string): Promise<Version>;
+  /** Start a run of the newest version of a workflow, and return it. */
+  start(workflow: string, event: unknown): Promise<Run>;
   /** Return the state of the server and its workers. */
   health(): Promise<Health>;
   /**
@@ -43,9 +71,19 @@ export interface Host {
    */
   onChange(listener: ChangeListener): () => void;
   /** Render outputs as a notebook does. Without it, HTML is shown as text. */
-  renderOutputs?(outputs: Output[], node: HTMLElement): void;
+  renderOutputs?(outputs: readonly Output[], node: HTMLElement): void;
   /** Open a run as an executed notebook. */
   openNotebook?(id: string): void;
+  /** Open a run's page beside this view. Without it, a view opens the page in its own place. */
+  openRun?(id: string): void;
+  /** Open the notebook of a workflow at the cell of a step. */
+  openCell?(workflow: string, step: string): void;
+  /**
+   * Return the source of a step's cell as its open notebook has it, or null if none is open.
+   *
+   * The first line, with `%%step`, is left out, as in a deployed version.
+   */
+  cellSource?(workflow: string, step: string): string | null;
   /** Return the URL of a file of a run. Without it, files are listed without links. */
   fileUrl?(id: string, path: string): string;
 }

@@ -1,7 +1,25 @@
-import type { ChangeListener, Host, RunQuery } from './host';
+import type { ChangeListener, CountQuery, Host, RunQuery } from './host';
 import { ApiError } from './host';
-import { joinLines, joinOutputText } from './multiline';
-import type { FieldError, Health, Output, Run, RunFile, RunItem } from './types';
+import type { Answer, Body, Names, Query, Readable, Writable } from './routes';
+import { pathOf, queryOf } from './routes';
+import type {
+  Email,
+  FieldError,
+  Health,
+  HistoryEntry,
+  Output,
+  Run,
+  RunCounts,
+  RunFile,
+  RunItem,
+  Version,
+  VersionItem,
+  Workflow
+} from './types';
+import { joinOutputText } from './values/multiline';
+
+/** By what the server is told that a person has acted. */
+const BUTTON = 'button' as const;
 
 /** Sends a request, as `fetch` does, with the server's credentials and XSRF token. */
 export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
@@ -10,16 +28,20 @@ export type SendRequest = (url: string, init: RequestInit) => Promise<Response>;
 export type Subscribe = (listener: ChangeListener) => () => void;
 
 /** What a page can do beyond the REST API. */
-export type HostExtras = Pick<Host, 'fileUrl' | 'openNotebook' | 'renderOutputs'>;
-
-const STEP_LINE = /^%%step[ \t]+(\S+)/;
+export type HostExtras = Pick<
+  Host,
+  'cellSource' | 'fileUrl' | 'openCell' | 'openNotebook' | 'openRun' | 'renderOutputs'
+>;
 
 /** A host that calls the server's REST API. */
 export class RestHost implements Host {
-  readonly renderOutputs?: Host['renderOutputs'];
-  readonly openNotebook?: Host['openNotebook'];
+  readonly cellSource?: Host['cellSource'];
   readonly fileUrl?: Host['fileUrl'];
-  private readonly api: string;
+  readonly openCell?: Host['openCell'];
+  readonly openNotebook?: Host['openNotebook'];
+  readonly openRun?: Host['openRun'];
+  readonly renderOutputs?: Host['renderOutputs'];
+  private readonly baseUrl: string;
 
   /**
    * @param baseUrl - the Jupyter server's base URL
@@ -33,58 +55,96 @@ export class RestHost implements Host {
     private readonly subscribe: Subscribe,
     extras: HostExtras = {}
   ) {
-    this.api = apiUrl(baseUrl);
-    this.renderOutputs = extras.renderOutputs?.bind(extras);
-    this.openNotebook = extras.openNotebook?.bind(extras);
-    this.fileUrl = extras.fileUrl?.bind(extras);
+    this.baseUrl = withoutSlash(baseUrl);
+    Object.assign(this, extras);
   }
 
   /** {@inheritDoc Host.list} */
   list(query: RunQuery): Promise<RunItem[]> {
-    const search = new URLSearchParams();
-    for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined && value !== '') {
-        search.set(name, String(value));
-      }
-    }
-    const text = search.toString();
-    return this.call<RunItem[]>(`runs${text && '?'}${text}`);
+    return this.read('/pdflow/api/runs', {}, query);
+  }
+
+  /** {@inheritDoc Host.counts} */
+  counts(query: CountQuery): Promise<RunCounts> {
+    const offset = -new Date().getTimezoneOffset();
+    return this.read('/pdflow/api/runs/counts', {}, { ...query, offset });
   }
 
   /** {@inheritDoc Host.get} */
   get(id: string): Promise<Run> {
-    return this.call<Run>(path(id));
+    return this.read('/pdflow/api/runs/{run_id}', { run_id: id });
   }
 
   /** {@inheritDoc Host.outputs} */
   async outputs(id: string): Promise<Record<string, Output[]>> {
-    return outputsOf(await this.call<unknown>(path(id, 'notebook')));
+    const outputs = await this.read('/pdflow/api/runs/{run_id}/outputs', { run_id: id });
+    const steps = Object.entries(outputs) as [string, Output[]][];
+    return Object.fromEntries(steps.map(([step, each]) => [step, each.map(joinOutputText)]));
+  }
+
+  /** {@inheritDoc Host.emails} */
+  emails(id: string): Promise<Email[]> {
+    return this.read('/pdflow/api/mail', {}, { run: id });
+  }
+
+  /** {@inheritDoc Host.retryEmail} */
+  retryEmail(id: string): Promise<Email> {
+    return this.send('/pdflow/api/mail/{mail_id}/retry', { mail_id: id }, {});
+  }
+
+  /** {@inheritDoc Host.history} */
+  history(id: string): Promise<HistoryEntry[]> {
+    return this.read('/pdflow/api/runs/{run_id}/history', { run_id: id });
+  }
+
+  /** {@inheritDoc Host.workflow} */
+  workflow(id: string): Promise<Workflow> {
+    return this.read('/pdflow/api/workflows/{workflow_id}', { workflow_id: id });
+  }
+
+  /** {@inheritDoc Host.versions} */
+  versions(id: string): Promise<VersionItem[]> {
+    return this.read('/pdflow/api/workflows/{workflow_id}/versions', { workflow_id: id });
+  }
+
+  /** {@inheritDoc Host.source} */
+  source(id: string, version: string): Promise<Version> {
+    const route = '/pdflow/api/workflows/{workflow_id}/versions/{version}';
+    return this.read(route, { workflow_id: id, version });
+  }
+
+  /** {@inheritDoc Host.start} */
+  start(workflow: string, event: unknown): Promise<Run> {
+    const route = '/pdflow/api/workflows/{workflow_id}/runs';
+    return this.send(route, { workflow_id: workflow }, { event, by: BUTTON });
   }
 
   /** {@inheritDoc Host.files} */
   files(id: string): Promise<RunFile[]> {
-    return this.call<RunFile[]>(path(id, 'files'));
+    return this.read('/pdflow/api/runs/{run_id}/files', { run_id: id });
   }
 
   /** {@inheritDoc Host.health} */
   health(): Promise<Health> {
-    return this.call<Health>('health');
+    return this.read('/pdflow/api/health', {});
   }
 
   /** {@inheritDoc Host.resume} */
   resume(id: string, data: unknown, note: string | null = null, since?: string): Promise<Run> {
-    const body = { data: data ?? null, ...(note !== null && { note }), since, by: 'button' };
-    return this.call<Run>(path(id, 'resume'), body);
+    const body = { data: data ?? null, ...(note !== null && { note }), since, by: BUTTON };
+    return this.send('/pdflow/api/runs/{run_id}/resume', { run_id: id }, body);
   }
 
   /** {@inheritDoc Host.reject} */
   reject(id: string, note: string | null, since?: string): Promise<Run> {
-    return this.call<Run>(path(id, 'reject'), { note, since, by: 'button' });
+    const body = { note, since, by: BUTTON };
+    return this.send('/pdflow/api/runs/{run_id}/reject', { run_id: id }, body);
   }
 
   /** {@inheritDoc Host.cancel} */
   cancel(id: string, reason: string | null): Promise<Run> {
-    return this.call<Run>(path(id, 'cancel'), { reason, by: 'button' });
+    const body = { reason, by: BUTTON };
+    return this.send('/pdflow/api/runs/{run_id}/cancel', { run_id: id }, body);
   }
 
   /** {@inheritDoc Host.onChange} */
@@ -92,16 +152,29 @@ export class RestHost implements Host {
     return this.subscribe(listener);
   }
 
-  private async call<T>(route: string, body?: unknown): Promise<T> {
-    const init: RequestInit =
-      body === undefined
-        ? { method: 'GET', cache: 'no-store' }
-        : {
-            method: 'POST',
-            body: JSON.stringify(body),
-            headers: { 'Content-Type': 'application/json' }
-          };
-    const response = await this.send(`${this.api}/${route}`, init);
+  private read<P extends Readable>(
+    route: P,
+    names: Record<Names<P>, string>,
+    query: Query<P> | Record<string, never> = {}
+  ): Promise<Answer<P, 'get'>> {
+    const path = pathOf(route, names) + queryOf(query);
+    return this.call(path, { method: 'GET', cache: 'no-store' });
+  }
+
+  private send<P extends Writable>(
+    route: P,
+    names: Record<Names<P>, string>,
+    body: Body<P>
+  ): Promise<Answer<P, 'post'>> {
+    return this.call(pathOf(route, names), {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'Content-Type': 'application/json' }
+    });
+  }
+
+  private async call<T>(path: string, init: RequestInit): Promise<T> {
+    const response = await this.fetch(this.baseUrl + path, init);
     const content = await readJson(response);
     if (!response.ok) {
       throw toApiError(response, content);
@@ -112,7 +185,7 @@ export class RestHost implements Host {
     return content as T;
   }
 
-  private async send(url: string, init: RequestInit): Promise<Response> {
+  private async fetch(url: string, init: RequestInit): Promise<Response> {
     try {
       return await this.request(url, init);
     } catch (error) {
@@ -124,35 +197,14 @@ export class RestHost implements Host {
 
 /** Return a function that returns the URLs of files, for pages with the server's login cookie. */
 export function fileUrls(baseUrl: string): (id: string, file: string) => string {
-  return (id, file) =>
-    `${apiUrl(baseUrl)}/${path(id, 'files')}/${file.split('/').map(encodeURIComponent).join('/')}`;
+  return (id, file) => {
+    const folder = pathOf('/pdflow/api/runs/{run_id}/files', { run_id: id });
+    return `${withoutSlash(baseUrl)}${folder}/${file.split('/').map(encodeURIComponent).join('/')}`;
+  };
 }
 
-/** Return the outputs of an executed notebook's step cells, by step name. */
-export function outputsOf(notebook: unknown): Record<string, Output[]> {
-  const found: Record<string, Output[]> = {};
-  const { cells } = (notebook ?? {}) as { cells?: Partial<NotebookCell>[] };
-  for (const cell of Array.isArray(cells) ? cells : []) {
-    const name = STEP_LINE.exec(joinLines(cell.source))?.[1];
-    if (name !== undefined) {
-      found[name] = (cell.outputs ?? []).map(joinOutputText);
-    }
-  }
-  return found;
-}
-
-interface NotebookCell {
-  source: string[] | string;
-  outputs: Output[];
-}
-
-function apiUrl(baseUrl: string): string {
-  return `${baseUrl.replace(/\/+$/, '')}/pdflow/api`;
-}
-
-function path(id: string, action?: string): string {
-  const run = `runs/${encodeURIComponent(id)}`;
-  return action === undefined ? run : `${run}/${action}`;
+function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, '');
 }
 
 /** Return the JSON body of a response, or undefined if it is not JSON. */

@@ -1,6 +1,4 @@
-/** Counters that share one timer, which runs only while a counter is visible. */
-import { setText } from './dom';
-import { duration, elapsedMs, remaining } from './times';
+/** Functions that are called each second, by one timer that runs only while one of their elements is visible. */
 
 const PERIOD_MS = 1000;
 
@@ -14,36 +12,11 @@ let timer: ReturnType<typeof setInterval> | null = null;
 let observer: IntersectionObserver | null = null;
 let listening = false;
 
-/** Show the time until a deadline as a node's text, and `expiredText` when it has passed. */
-export function startCountdown(node: Element, deadline: string, expiredText = 'due now'): void {
-  const until = Date.parse(deadline);
-  everySecond(node, () => {
-    const left = until - Date.now();
-    setText(node, left > 0 ? remaining(left) : expiredText);
-  });
-}
-
-/** Show the time since an instant as a node's text. */
-export function startCountUp(node: Element, since: string): void {
-  everySecond(node, () =>
-    setText(node, duration(Math.floor(elapsedMs(since, null) / 1000) * 1000))
-  );
-}
-
 /** Stop the counter of a node. */
 export function stopCounting(node: Element): void {
   if (counters.delete(node)) {
     observer?.unobserve(node);
     updateTimer();
-  }
-}
-
-/** Stop all counters in a subtree. */
-export function stopCountingIn(parent: Element): void {
-  for (const node of [...counters.keys()]) {
-    if (parent.contains(node)) {
-      stopCounting(node);
-    }
   }
 }
 

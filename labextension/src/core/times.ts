@@ -39,20 +39,27 @@ function wholeUnits(ms: number): string {
     .join(' ');
 }
 
-/** Return an instant, with its day and year only if they differ from today's: `21 Nov, 14:32`. */
-export function shortTime(stamp: string, now: Date = new Date()): string {
+/**
+ * Return an instant, with its day and year only if they differ from today's: `21 Nov, 14:32`.
+ *
+ * @param hasSeconds - whether the seconds are shown
+ */
+export function shortTime(stamp: string, now: Date = new Date(), hasSeconds = false): string {
   const at = new Date(stamp);
   if (Number.isNaN(at.getTime())) {
     return stamp;
   }
   const options: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
+  if (hasSeconds) {
+    options.second = '2-digit';
+  }
   if (at.toDateString() !== now.toDateString()) {
     Object.assign(options, { day: 'numeric', month: 'short' });
   }
   if (at.getFullYear() !== now.getFullYear()) {
     options.year = 'numeric';
   }
-  return new Intl.DateTimeFormat(undefined, options).format(at);
+  return dateFormat(options).format(at);
 }
 
 /** Return an instant with its full date and time zone. */
@@ -61,7 +68,18 @@ export function fullTime(stamp: string): string {
   if (Number.isNaN(at.getTime())) {
     return stamp;
   }
-  return new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' }).format(at);
+  return dateFormat({ dateStyle: 'full', timeStyle: 'long' }).format(at);
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** Return a format of instants, which is made once: that takes longer than to use it. */
+export function dateFormat(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = JSON.stringify(options);
+  const known = formats.get(key);
+  const format = known ?? new Intl.DateTimeFormat(undefined, options);
+  formats.set(key, format);
+  return format;
 }
 
 /** Return the milliseconds from one instant to another, or to now for null. */

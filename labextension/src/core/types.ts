@@ -61,6 +61,36 @@ export type Health = Schemas['Health'];
 /** The data of a Jupyter event of the schema {@link RUN_EVENT}. */
 export type RunChange = Schemas['RunChange'];
 
+/** An email of a step. */
+export type Email = Schemas['Email'];
+
+/** What has happened to a run. */
+export type HistoryEntry = Schemas['HistoryEntry'];
+
+/** The newest version of a workflow. */
+export type Workflow = Schemas['Workflow'];
+
+/** One version of a workflow, in the list of its versions. */
+export type VersionItem = Schemas['VersionItem'];
+
+/** One version of a workflow with its code. */
+export type Version = Schemas['Version'];
+
+/** What the server knows about a notebook. */
+export type Deployment = Schemas['Deployment'];
+
+/** The number of runs by status; `waiting` are those that wait for a person. */
+export type StatusCounts = Pick<RunCounts, 'statuses' | 'waiting'>;
+
+/** The number of runs that match a filter, and of each workflow. */
+export type RunCounts = Schemas['RunCounts'];
+
+/** The number of runs of a workflow, and on each of the last 14 days that has any. */
+export type WorkflowCounts = Schemas['WorkflowCounts'];
+
+/** The number of runs that were started on a day, by how they have ended. */
+export type DayCounts = Schemas['DayCounts'];
+
 /** An output of a cell, in the format of nbformat. */
 export interface Output {
   output_type: string;

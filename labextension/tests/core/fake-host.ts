@@ -1,17 +1,27 @@
-import type { ChangeListener, Host, RunQuery } from '../../src/core/host';
+import type { ChangeListener, CountQuery, Host, RunQuery } from '../../src/core/host';
 import { ApiError } from '../../src/core/host';
+import { isWaiting } from '../../src/core/formatting';
 import type {
+  DayCounts,
   Decider,
+  Email,
   Health,
+  HistoryEntry,
   Output,
   Pause,
   Run,
   RunChange,
+  RunCounts,
   RunFile,
   RunItem,
+  RunStatus,
   Step,
   StepError,
-  Worker
+  StatusCounts,
+  Version,
+  VersionItem,
+  Worker,
+  Workflow
 } from '../../src/core/types';
 
 /** The properties of a run that a test sets. The others have defaults. */
@@ -22,17 +32,25 @@ export class FakeHost implements Host {
   readonly runs = new Map<string, Run>();
   readonly outputsBy = new Map<string, Record<string, Output[]>>();
   readonly filesBy = new Map<string, RunFile[]>();
+  readonly emailsBy = new Map<string, Email[]>();
+  readonly historyBy = new Map<string, HistoryEntry[]>();
+  readonly sources = new Map<string, Version>();
+  /** The days of each workflow that have any runs. */
+  readonly days = new Map<string, DayCounts[]>();
+  /** The words of each run's event that the server finds. */
+  readonly words = new Map<string, string>();
   readonly calls: string[] = [];
   state = makeHealth();
   /** The errors with which the calls of a method reject. */
-  readonly errors: Partial<
-    Record<'cancel' | 'files' | 'get' | 'health' | 'list' | 'outputs' | 'reject' | 'resume', Error>
-  > = {};
+  readonly errors: Partial<Record<string, Error>> = {};
   /** The errors with which runs refuse to be resumed. */
   readonly refusals = new Map<string, Error>();
   readonly sent: unknown[] = [];
   readonly notes: (string | null)[] = [];
   openNotebook?: (id: string) => void;
+  openRun?: (id: string) => void;
+  openCell?: (workflow: string, step: string) => void;
+  cellSource?: (workflow: string, step: string) => string | null;
   fileUrl?: (id: string, path: string) => string;
   renderOutputs?: (outputs: Output[], node: HTMLElement) => void;
   private readonly listeners = new Set<ChangeListener>();
@@ -47,15 +65,27 @@ export class FakeHost implements Host {
   }
 
   list(query: RunQuery): Promise<RunItem[]> {
-    const { status, workflow, before, limit = 50 } = query;
+    const { status, before, limit = 50, pause } = query;
     return this.answer('list', JSON.stringify(query), () =>
-      [...this.runs.values()]
+      this.matching(query)
         .filter(run => status === undefined || run.status === status)
-        .filter(run => workflow === undefined || run.workflow_id === workflow)
+        .filter(run => pause === undefined || run.pause?.kind === pause)
         .filter(run => before === undefined || run.id < before)
         .sort((one, other) => (one.id < other.id ? 1 : -1))
         .slice(0, limit)
     );
+  }
+
+  counts(query: CountQuery): Promise<RunCounts> {
+    return this.answer('counts', JSON.stringify(query), () => {
+      const runs = this.matching(query);
+      const names = new Map(runs.map(run => [run.workflow_id, run.workflow_name]));
+      const workflows = [...names].map(([id, name]) => {
+        const own = runs.filter(run => run.workflow_id === id);
+        return { id, name, days: this.days.get(id) ?? [], ...countsOf(own) };
+      });
+      return { ...countsOf(runs), workflows };
+    });
   }
 
   get(id: string): Promise<Run> {
@@ -68,6 +98,54 @@ export class FakeHost implements Host {
 
   files(id: string): Promise<RunFile[]> {
     return this.answer('files', id, () => this.filesBy.get(id) ?? []);
+  }
+
+  emails(id: string): Promise<Email[]> {
+    return this.answer('emails', id, () => this.emailsBy.get(id) ?? []);
+  }
+
+  retryEmail(id: string): Promise<Email> {
+    return this.answer('retryEmail', id, () => {
+      const emails = [...this.emailsBy.values()].flat();
+      const email = emails.find(each => each.id === id);
+      if (email === undefined) {
+        throw new ApiError(`There is no email ${id}.`, 'not_found', 404);
+      }
+      return Object.assign(email, { status: 'queued', error: null });
+    });
+  }
+
+  history(id: string): Promise<HistoryEntry[]> {
+    return this.answer('history', id, () => this.historyBy.get(id) ?? []);
+  }
+
+  workflow(id: string): Promise<Workflow> {
+    return this.answer('workflow', id, () => makeWorkflow(id));
+  }
+
+  versions(id: string): Promise<VersionItem[]> {
+    return this.answer('versions', id, () =>
+      [...this.sources.values()].map(({ version, number, created_at }) => {
+        return { version, number, created_at, current: number === this.sources.size };
+      })
+    );
+  }
+
+  source(id: string, version: string): Promise<Version> {
+    return this.answer('source', `${id} ${version}`, () => {
+      const found = this.sources.get(version);
+      if (found === undefined) {
+        throw new ApiError(`There is no version ${version}.`, 'not_found', 404);
+      }
+      return found;
+    });
+  }
+
+  start(workflow: string, event: unknown): Promise<Run> {
+    return this.answer('start', workflow, () => {
+      const id = `run-started-${this.runs.size + 1}`.padEnd(20, '0');
+      return this.change(makeRun(id, { workflow_id: workflow, event, status: 'queued' }));
+    });
   }
 
   health(): Promise<Health> {
@@ -134,6 +212,17 @@ export class FakeHost implements Host {
     return this.calls.filter(call => call.startsWith(`${method} `));
   }
 
+  private matching({ workflow, search, since, until }: CountQuery): Run[] {
+    const words = (search ?? '').toLowerCase().split(/\s+/).filter(Boolean);
+    const textOf = (run: Run): string =>
+      [run.title, run.workflow_name, this.words.get(run.id)].join(' ').toLowerCase();
+    return [...this.runs.values()]
+      .filter(run => workflow === undefined || run.workflow_id === workflow)
+      .filter(run => since === undefined || run.created_at >= since)
+      .filter(run => until === undefined || run.created_at < until)
+      .filter(run => run.id === search || words.every(word => textOf(run).includes(word)));
+  }
+
   private find(id: string): Run {
     const run = this.runs.get(id);
     if (run === undefined) {
@@ -142,11 +231,7 @@ export class FakeHost implements Host {
     return run;
   }
 
-  private async answer<T>(
-    method: keyof FakeHost['errors'],
-    about: string,
-    make: () => T
-  ): Promise<T> {
+  private async answer<T>(method: string, about: string, make: () => T): Promise<T> {
     this.calls.push(`${method} ${about}`);
     await Promise.resolve();
     const error = this.errors[method];
@@ -155,6 +240,27 @@ export class FakeHost implements Host {
     }
     return structuredClone(make());
   }
+}
+
+/** Return a workflow with two steps. */
+export function makeWorkflow(id: string, props: Partial<Workflow> = {}): Workflow {
+  const created_at = '2026-11-20T10:00:00.000Z';
+  const path = `${id}.ipynb`;
+  const steps = ['ask', 'pay'];
+  return { id, name: id, version: '3f9c2a7be01d', number: 1, path, steps, created_at, ...props };
+}
+
+function countsOf(runs: Run[]): StatusCounts {
+  const count = (status: RunStatus): number => runs.filter(run => run.status === status).length;
+  const statuses = {
+    queued: count('queued'),
+    running: count('running'),
+    paused: count('paused'),
+    succeeded: count('succeeded'),
+    failed: count('failed'),
+    canceled: count('canceled')
+  };
+  return { statuses, waiting: runs.filter(isWaiting).length };
 }
 
 /** Return a run. */
@@ -167,6 +273,7 @@ export function makeRun(id: string, props: RunProps = {}): Run {
     workflow_id: `notebooks-${name}`,
     workflow_name: name,
     version: '3f9c2a7be01d44aa',
+    version_number: 3,
     status: 'running',
     attempt: 1,
     replay_of: null,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { ApiError } from '../../src/core/host';
-import { checkPayload } from '../../src/core/payload';
+import { checkPayload } from '../../src/core/values/payload';
 import { duration, fullTime, remaining, shortTime } from '../../src/core/times';
 import {
   actionErrorMessage,

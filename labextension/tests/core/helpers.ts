@@ -13,7 +13,7 @@ export function one<T extends HTMLElement = HTMLElement>(parent: ParentNode, sel
 /** Return a visible button by its text or its label. */
 export function buttonOf(parent: ParentNode, label: string): HTMLButtonElement {
   const found = [...parent.querySelectorAll('button')].find(node => {
-    const isNamed = [node.textContent, node.getAttribute('aria-label')].includes(label);
+    const isNamed = [shownText(node), node.getAttribute('aria-label')].includes(label);
     return isNamed && node.closest('[hidden]') === null;
   });
   if (found === undefined) {
@@ -52,6 +52,7 @@ export function shownText(node: Element): string {
     return '';
   }
   return [...node.childNodes]
+    .filter(child => !(child instanceof Comment))
     .map(child => (child instanceof Element ? shownText(child) : (child.textContent ?? '')))
     .join(' ')
     .replace(/\s+/g, ' ')

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import type { ApiError } from '../../src/core/host';
-import { fileUrls, outputsOf, RestHost } from '../../src/core/rest-host';
+import { fileUrls, RestHost } from '../../src/core/rest-host';
 import { makeHealth, makeRun } from './fake-host';
 
 function hostWith(respond: () => Response | Promise<Response>): {
@@ -58,7 +58,7 @@ describe('RestHost', () => {
     expect(request.mock.calls[2]?.[1]).toMatchObject({ method: 'POST' });
   });
 
-  it('joins the lines of texts in a saved notebook', () => {
+  it('returns the outputs of steps, with the lines of each text joined', async () => {
     const data = {
       'text/html': ['<b>', 'x</b>'],
       'application/json': ['a', 'b'],
@@ -66,25 +66,15 @@ describe('RestHost', () => {
     };
     const output = { output_type: 'display_data', data, metadata: {} };
     const stream = { output_type: 'stream', name: 'stdout', text: ['a\n', 'b'] };
-    expect(outputsOf({ cells: [{ source: '%%step ask', outputs: [output, stream] }] })).toEqual({
+    const { host, request } = hostWith(() => json({ ask: [output, stream], pay: [] }));
+    expect(await host.outputs('1')).toEqual({
       ask: [
         { ...output, data: { ...data, 'text/html': '<b>x</b>' } },
         { ...stream, text: 'a\nb' }
-      ]
+      ],
+      pay: []
     });
-  });
-
-  it('returns the outputs of the step cells of the executed notebook', async () => {
-    const output = { output_type: 'stream', name: 'stdout', text: 'hi' };
-    const cells = [
-      { cell_type: 'markdown', source: '# wf' },
-      { cell_type: 'code', source: 'import x', outputs: [output] },
-      { cell_type: 'code', source: ['%%step ask\n', 'def handler(pd): ...'], outputs: [output] },
-      { cell_type: 'code', source: '%%step  pay\nx', outputs: [] }
-    ];
-    const { host, request } = hostWith(() => json({ cells }));
-    expect(await host.outputs('1')).toEqual({ ask: [output], pay: [] });
-    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/1/notebook');
+    expect(request.mock.calls[0]?.[0]).toBe('/user/ada/pdflow/api/runs/1/outputs');
   });
 
   it('lists the files of a run and returns their URLs', async () => {
