@@ -1,19 +1,13 @@
 import { URLExt } from '@jupyterlab/coreutils';
+import type { INotebookContent } from '@jupyterlab/nbformat';
 import { ServerConnection } from '@jupyterlab/services';
 import { ApiError } from '../core/host';
-import type { Run } from '../core/types';
-
-/** A workflow, as the server returns it. */
-export interface Workflow {
-  id: string;
-  name: string;
-  version: string;
-  path: string;
-  steps: string[];
-}
+import type { Deployment, Workflow } from '../core/types';
 
 /** A client for the REST routes that the toolbar and the commands use, beyond those of `Host`. */
 export class ApiClient {
+  private readonly paths = new Map<string, string>();
+
   /** @param settings - the connection settings of the server */
   constructor(readonly settings: ServerConnection.ISettings) {}
 
@@ -21,27 +15,37 @@ export class ApiClient {
   readonly request = (url: string, init: RequestInit): Promise<Response> =>
     ServerConnection.makeRequest(url, init, this.settings);
 
-  /** Return the newest version of a notebook's workflow, or undefined if it is not deployed. */
-  async findWorkflow(path: string): Promise<Workflow | undefined> {
-    const workflows = (await this.call('workflows')) as Workflow[];
-    return workflows.find(workflow => workflow.path === path);
+  /** Return what the server knows about a notebook. */
+  async deployment(path: string): Promise<Deployment> {
+    const found = await this.call(`deployment?path=${encodeURIComponent(path)}`);
+    const deployment = found as Deployment;
+    if (deployment.workflow) {
+      this.paths.set(deployment.workflow.id, deployment.workflow.path);
+    }
+    return deployment;
   }
 
-  /** Start a run with an event, and return it. */
-  async startRun(workflow: Workflow, event: unknown): Promise<Run> {
-    const id = encodeURIComponent(workflow.id);
-    return (await this.call(`workflows/${id}/runs`, { event })) as Run;
+  /** Deploy a notebook as it is saved, and return its workflow. */
+  async deploy(path: string): Promise<Workflow> {
+    return (await this.call('workflows', { path })) as Workflow;
+  }
+
+  /** Return the path of a workflow's notebook if it was read before, or undefined. */
+  knownPath(workflowId: string): string | undefined {
+    return this.paths.get(workflowId);
   }
 
   /** Return a run as an executed notebook. */
-  async executedNotebook(runId: string): Promise<unknown> {
-    return this.call(`runs/${encodeURIComponent(runId)}/notebook`);
+  async executedNotebook(runId: string): Promise<INotebookContent> {
+    return (await this.call(`runs/${encodeURIComponent(runId)}/notebook`)) as INotebookContent;
   }
 
   /** Return the path of a workflow's notebook. */
   async notebookPath(workflowId: string): Promise<string> {
     const workflow = await this.call(`workflows/${encodeURIComponent(workflowId)}`);
-    return (workflow as Workflow).path;
+    const { path } = workflow as Workflow;
+    this.paths.set(workflowId, path);
+    return path;
   }
 
   private async call(route: string, body?: unknown): Promise<unknown> {

@@ -1,9 +1,8 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog, Notification, type ICommandPalette } from '@jupyterlab/apputils';
-import { asks } from '../core/decisions';
+import { asks } from '../core/run/decisions';
 import { errorMessage } from './api-client';
 import { promptJson } from './dialogs';
-import { saveExecutedNotebook } from './executed-notebook';
 import { runsIcon } from './icon';
 import { CommandIDs, type IWorkflows } from './tokens';
 import type { WaitingRun } from './waiting-runs';
@@ -24,14 +23,20 @@ export function addRunCommands(
     label: 'Show Workflow Runs',
     caption: 'Show the panel of workflow runs',
     icon: runsIcon,
-    execute: args => workflows.open(typeof args['run'] === 'string' ? args['run'] : undefined)
-  });
-  commands.addCommand(CommandIDs.openNotebook, {
-    label: 'Open a Run as an Executed Notebook',
-    isVisible: () => false,
     execute: async args => {
-      if (typeof args['run'] === 'string') {
-        await openExecutedNotebook(app, workflows, args['run']);
+      // As soon as a command has begun, the palette gives the focus back to the notebook.
+      await new Promise(resolve => setTimeout(resolve));
+      workflows.open(typeof args['run'] === 'string' ? args['run'] : undefined);
+    }
+  });
+  commands.addCommand(CommandIDs.openRun, {
+    label: 'Open a Workflow Run…',
+    caption: 'Open the page of a run by its id',
+    icon: runsIcon,
+    execute: async args => {
+      const run = typeof args['run'] === 'string' ? args['run'] : await promptId();
+      if (run) {
+        workflows.open(run);
       }
     }
   });
@@ -49,7 +54,12 @@ export function addRunCommands(
     commands.notifyCommandChanged(CommandIDs.resume);
     commands.notifyCommandChanged(CommandIDs.cancel);
   });
-  for (const command of [CommandIDs.open, CommandIDs.resume, CommandIDs.cancel]) {
+  for (const command of [
+    CommandIDs.open,
+    CommandIDs.openRun,
+    CommandIDs.resume,
+    CommandIDs.cancel
+  ]) {
     palette?.addItem({ command, category: CATEGORY });
   }
 }
@@ -108,18 +118,9 @@ function runSuffix(run: WaitingRun | undefined): string {
   return run ? ` (${run.workflow}, step ${run.step}${title})` : '';
 }
 
-async function openExecutedNotebook(
-  app: JupyterFrontEnd,
-  workflows: IWorkflows,
-  id: string
-): Promise<void> {
-  try {
-    const { contents } = app.serviceManager;
-    const path = await saveExecutedNotebook(id, workflows.host, workflows.client, contents);
-    await app.commands.execute('docmanager:open', { path });
-  } catch (error) {
-    Notification.error(`The run can't be opened as a notebook: ${errorMessage(error)}`, {
-      autoClose: false
-    });
-  }
+/** Ask for the id of a run. Returns null if none was entered. */
+async function promptId(): Promise<string | null> {
+  const title = 'Open a Workflow Run';
+  const { button, value } = await InputDialog.getText({ title, label: 'Id of the run' });
+  return button.accept ? value?.trim() || null : null;
 }

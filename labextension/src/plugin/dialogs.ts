@@ -1,6 +1,6 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
-import { checkPayload } from '../core/payload';
+import { checkPayload } from '../core/values/payload';
 
 /** A dialog body with a field for JSON that is validated on input. */
 class JsonBody extends Widget implements Dialog.IBodyWidget {
@@ -10,9 +10,15 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
   /**
    * @param label - the field's label
    * @param text - the initial text
+   * @param note - what is said above the field, or an empty text
    */
-  constructor(label: string, text: string) {
+  constructor(label: string, text: string, note: string) {
     super();
+    if (note !== '') {
+      const noteNode = document.createElement('p');
+      noteNode.textContent = note;
+      this.node.append(noteNode);
+    }
     this.addClass('jp-pdflow-json');
     const labelNode = document.createElement('label');
     labelNode.textContent = label;
@@ -23,12 +29,7 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
     this.area.className = 'jp-mod-styled';
     this.message.setAttribute('role', 'status');
     this.area.addEventListener('input', () => this.check());
-    // Enter inserts a line break. Ctrl+Enter or Cmd+Enter reaches the dialog, which accepts.
-    this.area.addEventListener('keydown', event => {
-      if (event.key === 'Enter' && !(event.ctrlKey || event.metaKey)) {
-        event.stopPropagation();
-      }
-    });
+    this.area.addEventListener('keydown', event => this.onKeydown(event));
     this.node.append(labelNode, this.message);
   }
 
@@ -42,10 +43,25 @@ class JsonBody extends Widget implements Dialog.IBodyWidget {
     const checked = checkPayload(this.area.value);
     this.message.textContent = checked.ok ? '' : checked.message;
     this.area.setAttribute('aria-invalid', String(!checked.ok));
-    const accept = this.node.closest('.jp-Dialog')?.querySelector('.jp-mod-accept');
-    if (accept instanceof HTMLButtonElement) {
+    for (const accept of this.acceptButtons()) {
       accept.disabled = !checked.ok;
     }
+  }
+
+  /** Insert a line break on Enter, and accept on Ctrl+Enter or Cmd+Enter. */
+  private onKeydown(event: KeyboardEvent): void {
+    if (event.key === 'Enter') {
+      event.stopPropagation();
+      if (event.ctrlKey || event.metaKey) {
+        event.preventDefault();
+        this.acceptButtons().at(-1)?.click();
+      }
+    }
+  }
+
+  private acceptButtons(): HTMLButtonElement[] {
+    const dialog = this.node.closest('.jp-Dialog');
+    return [...(dialog?.querySelectorAll<HTMLButtonElement>('button.jp-mod-accept') ?? [])];
   }
 
   protected override onAfterAttach(): void {
@@ -59,6 +75,12 @@ export interface JsonInput {
   value: unknown;
 }
 
+/** An action of a dialog for JSON: its button's label, or also the button's tooltip. */
+export interface JsonAction {
+  label: string;
+  caption: string;
+}
+
 /**
  * Ask for JSON in a dialog.
  *
@@ -70,13 +92,41 @@ export async function promptJson(
   action: string,
   text = ''
 ): Promise<JsonInput | null> {
+  const answer = await chooseWithJson(title, label, [{ label: action, caption: '' }], text);
+  return answer?.input ?? null;
+}
+
+/**
+ * Ask for JSON in a dialog with several actions; the last one is the default.
+ *
+ * @param note - what is said above the field
+ * @returns the input and the index of the action, or null if the dialog was canceled
+ */
+export async function chooseWithJson(
+  title: string,
+  label: string,
+  actions: readonly JsonAction[],
+  text = '',
+  note = ''
+): Promise<{ input: JsonInput; action: number } | null> {
+  const buttons = actions.map(({ label: name, caption }, index) =>
+    index === actions.length - 1
+      ? Dialog.okButton({ label: name, caption, actions: [String(index)] })
+      : Dialog.createButton({
+          label: name,
+          caption,
+          className: 'jp-pdflow-also',
+          actions: [String(index)]
+        })
+  );
   const dialog = new Dialog<string>({
     title,
-    body: new JsonBody(label, text),
-    buttons: [Dialog.cancelButton(), Dialog.okButton({ label: action })],
+    body: new JsonBody(label, text, note),
+    buttons: [Dialog.cancelButton(), ...buttons],
     focusNodeSelector: 'textarea'
   });
   const { button, value } = await dialog.launch();
-  const checked = button.accept && value !== null ? checkPayload(value) : null;
-  return checked?.ok ? { text: value ?? '', value: checked.value } : null;
+  const action = button.actions.length > 0 ? Number(button.actions[0]) : -1;
+  const checked = action >= 0 && value !== null ? checkPayload(value) : null;
+  return checked?.ok ? { input: { text: value ?? '', value: checked.value }, action } : null;
 }

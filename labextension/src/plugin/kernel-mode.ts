@@ -11,26 +11,56 @@ export interface MagicResult {
   text: string;
 }
 
-const MODE_EXPRESSION = 'get_ipython().pdflow.session.production';
+const SESSION = 'get_ipython().pdflow.session';
+const MODE_EXPRESSION = `${SESSION}.production`;
+/** The code of the steps as last run in test mode, by name, as JSON. */
+const STEPS_EXPRESSION = `__import__('IPython.display', fromlist=['JSON']).JSON({name: step.body for name, step in ${SESSION}.executed_steps.items()})`;
 // ANSI color sequences.
 // eslint-disable-next-line no-control-regex
 const ANSI = /\u001b\[[0-9;]*m/g;
 
 /** Return the mode of a kernel, by a silent request that leaves no trace in the notebook. */
 export async function fetchMode(kernel: Kernel.IKernelConnection): Promise<Mode> {
+  const data = await evaluate(kernel, MODE_EXPRESSION);
+  const value = data['text/plain'];
+  return value === 'True' ? 'production' : value === 'False' ? 'test' : null;
+}
+
+/** Return the code of the steps as they were last run in test mode, by name. */
+export async function fetchExecutedSteps(
+  kernel: Kernel.IKernelConnection
+): Promise<Map<string, string>> {
+  const data = await evaluate(kernel, STEPS_EXPRESSION);
+  const found = Object.entries((data['application/json'] ?? {}) as Record<string, unknown>);
+  return new Map(found.filter((each): each is [string, string] => typeof each[1] === 'string'));
+}
+
+/** Have the session forget how steps were run, so that a deploy does not ask for it. */
+export async function forgetExecutedSteps(
+  kernel: Kernel.IKernelConnection,
+  names: readonly string[]
+): Promise<void> {
+  const list = JSON.stringify(names);
+  await evaluate(kernel, `[${SESSION}.executed_steps.pop(each, None) for each in ${list}]`);
+}
+
+/** Return the value of an expression by MIME type; empty if it has none. */
+async function evaluate(
+  kernel: Kernel.IKernelConnection,
+  expression: string
+): Promise<Record<string, unknown>> {
   const future = kernel.requestExecute({
     code: '',
     silent: true,
     store_history: false,
-    user_expressions: { pdflow: MODE_EXPRESSION }
+    user_expressions: { pdflow: expression }
   });
   const { content } = await future.done;
   if (content.status !== 'ok') {
-    return null;
+    return {};
   }
   const reply = content.user_expressions['pdflow'] as unknown as ExpressionReply | undefined;
-  const value = reply?.status === 'ok' ? reply.data['text/plain'] : undefined;
-  return value === 'True' ? 'production' : value === 'False' ? 'test' : null;
+  return reply?.status === 'ok' ? reply.data : {};
 }
 
 interface ExpressionReply {
@@ -77,7 +107,7 @@ function textOf(message: KernelMessage.IIOPubMessage): string {
 
 /** Tracks the mode of a notebook's session. It sends one request at a time. */
 export class ModeWatcher {
-  private current: Mode = null;
+  private current: Mode | undefined;
   private isRefreshing = false;
   private isStale = false;
   private isDisposed = false;
@@ -88,7 +118,7 @@ export class ModeWatcher {
    */
   constructor(
     private readonly session: ISessionContext,
-    private readonly onModeChange: (mode: Mode) => void
+    private readonly onModeChange: () => void
   ) {
     session.kernelChanged.connect(this.reset);
     session.connectionStatusChanged.connect(this.onConnection);
@@ -96,8 +126,8 @@ export class ModeWatcher {
     this.refresh();
   }
 
-  /** The last known mode. */
-  get mode(): Mode {
+  /** The last known mode, or undefined if the kernel has not told it since it started. */
+  get mode(): Mode | undefined {
     return this.current;
   }
 
@@ -122,21 +152,20 @@ export class ModeWatcher {
     while (this.isStale && !this.isDisposed) {
       this.isStale = false;
       const kernel = this.session.session?.kernel;
-      // The request fails if the kernel ends meanwhile. Then there is no mode.
-      const mode = kernel ? await fetchMode(kernel).catch(() => null) : null;
-      this.set(mode);
+      // The request fails if the kernel ends meanwhile. Then the mode is not known.
+      this.set(kernel ? await fetchMode(kernel).catch(() => undefined) : undefined);
     }
   }
 
-  private set(mode: Mode): void {
+  private set(mode: Mode | undefined): void {
     if (mode !== this.current && !this.isDisposed) {
       this.current = mode;
-      this.onModeChange(mode);
+      this.onModeChange();
     }
   }
 
   private readonly reset = (): void => {
-    this.set(null);
+    this.set(undefined);
     this.refresh();
   };
 

@@ -1,5 +1,8 @@
-import { Widget } from '@lumino/widgets';
-import type { Mode } from './kernel-mode';
+import { html, type TemplateResult } from 'lit';
+import { actionButton, ToolbarPart } from './toolbar-part';
+import type { ToolbarState } from './toolbar-state';
+
+type ShownMode = 'production' | 'test';
 
 const MODES = [
   ['test', 'Test', 'Test mode: step cells execute in this kernel, and pauses are only shown'],
@@ -9,46 +12,46 @@ const MODES = [
     'Production mode: the notebook is saved and deployed, and step cells show its latest run'
   ]
 ] as const;
+const LOAD_TITLE = 'Run %load_ext jupyter_pdflow in this kernel, so that step cells work';
+const NO_MODE_TITLE = 'The kernel has not told its mode yet: it starts, or it is not running';
 
-/** The switch Test | Production of the toolbar. It is hidden if there is no mode. */
-export class ModeSwitch extends Widget {
-  private readonly buttons = new Map<Mode, HTMLButtonElement>();
-
-  /** @param onChoose - called with the mode that was clicked */
-  constructor(onChoose: (mode: 'production' | 'test') => void) {
-    super();
-    this.addClass('jp-pdflow-switch');
-    this.node.setAttribute('role', 'group');
-    this.node.setAttribute('aria-label', 'Workflow mode');
-    for (const [mode, label, title] of MODES) {
-      const button = document.createElement('button');
-      button.type = 'button';
-      button.textContent = label;
-      button.title = title;
-      button.addEventListener('click', () => {
-        if (button.getAttribute('aria-pressed') !== 'true') {
-          onChoose(mode);
-        }
-      });
-      this.buttons.set(mode, button);
-      this.node.append(button);
-    }
-    this.setMode(null);
+/** The switch Test | Production of the toolbar, or the button that loads the extension. */
+export class ModeSwitch extends ToolbarPart {
+  /**
+   * @param onChoose - called with the mode that was clicked
+   * @param onLoad - called to load the extension
+   */
+  constructor(onChoose: (mode: ShownMode) => void, onLoad: () => void) {
+    super(state => {
+      switch (state.control) {
+        case 'switch':
+          return modeButtons(state, onChoose);
+        case 'load':
+          return actionButton('Load workflows', LOAD_TITLE, 'load', state.isBusy, onLoad);
+        case 'none':
+          return null;
+      }
+    });
   }
+}
 
-  /** Show the mode of the session. */
-  setMode(mode: Mode): void {
-    for (const [each, button] of this.buttons) {
-      button.setAttribute('aria-pressed', String(each === mode));
-    }
-    this.setHidden(mode === null);
-  }
-
-  /** Disable the buttons while the mode is changing. */
-  setBusy(isBusy: boolean): void {
-    this.node.setAttribute('aria-busy', String(isBusy));
-    for (const button of this.buttons.values()) {
-      button.disabled = isBusy;
-    }
-  }
+function modeButtons(
+  { mode, isBusy }: ToolbarState,
+  onChoose: (mode: ShownMode) => void
+): TemplateResult {
+  const isInert = isBusy || mode === null;
+  const button = ([each, label, title]: (typeof MODES)[number]): TemplateResult =>
+    html`<button
+      type="button"
+      data-label=${label}
+      title=${mode === null ? NO_MODE_TITLE : title}
+      aria-pressed=${each === mode}
+      aria-disabled=${isInert}
+      @click=${() => (isInert ? undefined : onChoose(each))}
+    >
+      ${label}
+    </button>`;
+  return html`<div class="jp-pdflow-switch" role="group" aria-label="Workflow mode">
+    ${MODES.map(button)}
+  </div>`;
 }

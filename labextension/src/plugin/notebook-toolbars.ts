@@ -1,8 +1,11 @@
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
-import { runIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import { runIcon } from '@jupyterlab/ui-components';
 import type { Widget } from '@lumino/widgets';
+import { ActionButton } from './action-button';
+import { DeployState } from './deploy-state';
 import { ModeSwitch } from './mode-switch';
 import { NotebookWorkflow, type NotebookServices } from './notebook-workflow';
+import { toolbarState } from './toolbar-state';
 
 /** Creates the toolbar items of notebooks, and keeps the workflow of each open notebook. */
 export class NotebookToolbars {
@@ -34,25 +37,33 @@ export class NotebookToolbars {
   /** Return a notebook's switch Test | Production. */
   readonly makeSwitch = (panel: NotebookPanel): Widget => {
     const workflow = this.workflowOf(panel);
-    const widget = new ModeSwitch(mode => void workflow.switchTo(mode));
-    drawOnChange(widget, workflow, () => {
-      widget.setMode(workflow.mode);
-      widget.setBusy(workflow.isBusy);
-    });
+    const widget = new ModeSwitch(
+      mode => void workflow.switchTo(mode),
+      () => void workflow.load()
+    );
+    drawOnChange(widget, workflow, () => widget.draw(toolbarState(workflow.facts)));
     return widget;
   };
 
-  /** Return a notebook's Run button, which is visible in production. */
+  /** Return what a notebook's toolbar says about its deployed version, with *Deploy*. */
+  readonly makeDeployState = (panel: NotebookPanel): Widget => {
+    const workflow = this.workflowOf(panel);
+    const widget = new DeployState(() => void workflow.deploy());
+    drawOnChange(widget, workflow, () => widget.draw(toolbarState(workflow.facts)));
+    return widget;
+  };
+
+  /** Return a notebook's Run button, which is visible if the notebook has steps. */
   readonly makeRunButton = (panel: NotebookPanel): Widget => {
     const workflow = this.workflowOf(panel);
-    const widget = new ToolbarButton({
+    const widget = new ActionButton({
       icon: runIcon,
       label: 'Run workflow…',
-      tooltip: 'Start a production run of the deployed version',
+      tooltip: 'Start a production run of this notebook',
       onClick: () => void workflow.run()
     });
     widget.addClass('jp-pdflow-run');
-    drawOnChange(widget, workflow, () => widget.setHidden(workflow.mode !== 'production'));
+    drawOnChange(widget, workflow, () => widget.setHidden(!workflow.facts.hasSteps));
     return widget;
   };
 }

@@ -5,8 +5,13 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { notebookDownload } from '../core/download';
+import type { Filter } from '../core/filter';
+import { LiveRuns } from '../core/live-runs';
+import type { HostExtras } from '../core/rest-host';
 import { fileUrls, RestHost } from '../core/rest-host';
 import { registerExtras } from '../widget/page-globals';
 import { ApiClient } from './api-client';
@@ -14,7 +19,9 @@ import { addRunCommands } from './commands';
 import { Notifier } from './notifier';
 import { outputRenderer } from './output-renderer';
 import { RunEvents } from './run-events';
+import { RunTabs } from './run-tabs';
 import { RunsPanel } from './runs-panel';
+import { stepCells } from './step-cells';
 import { CommandIDs, IWorkflows, PluginIDs } from './tokens';
 import { WaitingRuns } from './waiting-runs';
 
@@ -25,20 +32,29 @@ export const panelPlugin: JupyterFrontEndPlugin<IWorkflows> = {
   autoStart: true,
   provides: IWorkflows,
   requires: [IRenderMimeRegistry],
-  optional: [ILabShell, ILayoutRestorer, ICommandPalette, ISettingRegistry],
+  optional: [ILabShell, ILayoutRestorer, ICommandPalette, ISettingRegistry, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     rendermime: IRenderMimeRegistry,
     labShell: ILabShell | null,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
-    settings: ISettingRegistry | null
+    settings: ISettingRegistry | null,
+    notebooks: INotebookTracker | null
   ): IWorkflows => {
-    const workflows = makeWorkflows(app, rendermime);
-    const { panel } = workflows;
+    const workflows = makeWorkflows(app, rendermime, notebooks, labShell !== null);
+    const { panel, tabs } = workflows;
     addRunCommands(app, workflows, palette);
-    restorer?.add(panel, RunsPanel.id);
-    const notifier = new Notifier(workflows);
+    if (restorer) {
+      restorer.add(panel, RunsPanel.id);
+      tabs?.restore(restorer);
+    }
+    const showStatus = (status: Filter['status']): void => {
+      panel.showStatus(status);
+      app.shell.activateById(panel.id);
+    };
+    const isInFront = (run: string): boolean => tabs?.isInFront(run) ?? false;
+    const notifier = new Notifier(workflows, showStatus, isInFront);
     const addToShell = (side: string): void => {
       const isMoved = panel.isAttached && labShell !== null;
       const wasVisible = panel.isVisible;
@@ -72,29 +88,50 @@ export const panelPlugin: JupyterFrontEndPlugin<IWorkflows> = {
   }
 };
 
+interface PanelWorkflows extends IWorkflows {
+  panel: RunsPanel;
+  tabs: RunTabs | null;
+}
+
+/**
+ * Return the services that the plugins share.
+ *
+ * @param hasTabs - whether runs open as tabs; Notebook 7 has no tabs, there they open in the panel
+ */
 function makeWorkflows(
   app: JupyterFrontEnd,
-  rendermime: IRenderMimeRegistry
-): IWorkflows & { panel: RunsPanel } {
+  rendermime: IRenderMimeRegistry,
+  notebooks: INotebookTracker | null,
+  hasTabs: boolean
+): PanelWorkflows {
   const settings = app.serviceManager.serverSettings;
   const client = new ApiClient(settings);
   const events = new RunEvents(settings);
-  const extras = {
+  const openRun = (run: string): void => void tabs?.open(run);
+  const openNotebook = (run: string): void =>
+    void app.commands.execute(CommandIDs.openNotebook, { run });
+  const extras: HostExtras = {
+    ...stepCells(app, client, notebooks),
     renderOutputs: outputRenderer(rendermime),
     fileUrl: fileUrls(settings.baseUrl),
-    openNotebook: (run: string): void => {
-      void app.commands.execute(CommandIDs.openNotebook, { run });
-    }
+    openNotebook: hasTabs ? openNotebook : notebookDownload(settings.baseUrl),
+    ...(hasTabs && { openRun })
   };
   registerExtras(extras);
   const host = new RestHost(settings.baseUrl, client.request, events.subscribe, extras);
-  const waiting = new WaitingRuns(host);
-  const panel = new RunsPanel(host, waiting);
-  const open = (runId?: string): void => {
-    if (runId !== undefined) {
-      panel.open(runId);
+  const runs = new LiveRuns(host);
+  const tabs = hasTabs ? new RunTabs(app.shell, runs) : null;
+  const waiting = new WaitingRuns(runs);
+  const panel = new RunsPanel(runs, waiting);
+  const open = (run?: string): void => {
+    if (run !== undefined && tabs) {
+      tabs.open(run);
+      return;
+    }
+    if (run !== undefined) {
+      panel.open(run);
     }
     app.shell.activateById(panel.id);
   };
-  return { host, client, waiting, panel, open };
+  return { host, runs, client, waiting, panel, tabs, open };
 }

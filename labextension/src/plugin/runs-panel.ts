@@ -1,22 +1,33 @@
 import { Widget } from '@lumino/widgets';
-import type { Host } from '../core/host';
-import { RunsView } from '../core/runs-view';
+import { mount } from '../core/component';
+import type { Filter } from '../core/filter';
+import { focusList } from '../core/list/row-list';
+import type { Grouping } from '../core/list/run-groups';
+import { runsView } from '../core/list/runs-view';
+import { workersView } from '../core/list/workers-view';
+import type { LiveRuns } from '../core/live-runs';
 import { runsIcon } from './icon';
 import type { WaitingRuns } from './waiting-runs';
+
+/** Where the browser remembers how the runs are grouped. */
+const GROUPING_KEY = 'jupyter-pdflow:grouping';
 
 /** The side panel with the list of runs. */
 export class RunsPanel extends Widget {
   /** The panel's id in the shell. */
   static readonly id = 'jupyter-pdflow-panel';
-  private view: RunsView | null = null;
+  private unmount: (() => void) | null = null;
+  private readonly view = document.createElement('div');
+  private opened: string | null = null;
+  private status?: Filter['status'];
   private currentPageSize?: number;
 
   /**
-   * @param host - reads and changes runs
+   * @param runs - the runs that views show
    * @param waiting - the waiting runs, which the title counts
    */
   constructor(
-    private readonly host: Host,
+    private readonly runs: LiveRuns,
     private readonly waiting: WaitingRuns
   ) {
     super();
@@ -26,6 +37,7 @@ export class RunsPanel extends Widget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', 'Workflow runs');
     this.title.icon = runsIcon;
+    this.node.append(this.view);
     waiting.changed.connect(() => this.updateTitle());
     this.updateTitle();
   }
@@ -34,20 +46,24 @@ export class RunsPanel extends Widget {
   set pageSize(size: number) {
     if (size !== this.currentPageSize) {
       this.currentPageSize = size;
-      if (this.view) {
-        this.view.dispose();
-        this.view = this.createView();
+      if (this.unmount !== null) {
+        this.draw();
       }
     }
   }
 
-  /** Open a run. */
+  /** Open a run, also if it was opened before. */
   open(runId: string): void {
-    this.ensureView().open(runId);
+    this.request({ opened: runId });
+  }
+
+  /** List the runs with a status, whatever the user has chosen. */
+  showStatus(status: Filter['status']): void {
+    this.request({ status });
   }
 
   override dispose(): void {
-    this.view?.dispose();
+    this.unmount?.();
     super.dispose();
   }
 
@@ -64,20 +80,37 @@ export class RunsPanel extends Widget {
 
   protected override onActivateRequest(): void {
     this.ensureView();
-    if (!this.node.contains(document.activeElement)) {
+    if (!this.node.contains(document.activeElement) || document.activeElement === this.node) {
       this.node.focus({ preventScroll: true });
+      focusList(this.view);
     }
   }
 
-  private ensureView(): RunsView {
-    this.view ??= this.createView();
-    return this.view;
+  private ensureView(): void {
+    if (this.unmount === null) {
+      this.draw();
+    }
   }
 
-  private createView(): RunsView {
-    const root = document.createElement('div');
-    this.node.replaceChildren(root);
-    return new RunsView(root, this.host, { pageSize: this.currentPageSize, workers: true });
+  /** Ask the view for something once. A request that is equal to the last one is another one. */
+  private request({ opened, status }: { opened?: string; status?: Filter['status'] }): void {
+    this.opened = null;
+    this.status = undefined;
+    this.draw();
+    this.opened = opened ?? null;
+    this.status = status;
+    this.draw();
+  }
+
+  private draw(): void {
+    const { runs, currentPageSize: pageSize, opened, status } = this;
+    const onGrouping = (chosen: Grouping): void => localStorage.setItem(GROUPING_KEY, chosen);
+    const grouping = localStorage.getItem(GROUPING_KEY) === 'workflow' ? 'workflow' : 'state';
+    const footer = workersView({ host: runs.host });
+    this.unmount = mount(
+      this.view,
+      runsView({ runs, pageSize, opened, status, grouping, onGrouping, footer })
+    );
   }
 
   private updateTitle(): void {

@@ -1,6 +1,6 @@
 import type { Kernel } from '@jupyterlab/services';
 import { describe, expect, it } from 'vitest';
-import { fetchMode, runMagic } from '../../src/plugin/kernel-mode';
+import { fetchExecutedSteps, fetchMode, runMagic } from '../../src/plugin/kernel-mode';
 
 interface ExecuteRequest {
   code: string;
@@ -46,6 +46,17 @@ describe('fetchMode', () => {
     const [connection] = kernel({ status: 'ok', user_expressions: { pdflow } });
     expect(await fetchMode(connection)).toBeNull();
     expect(await fetchMode(kernel({ status: 'aborted' })[0])).toBeNull();
+  });
+});
+
+describe('fetchExecutedSteps', () => {
+  it('returns the code of the steps that were run', async () => {
+    const data = { 'application/json': { ask: 'pass', bad: 1 } };
+    const reply = { status: 'ok', user_expressions: { pdflow: { status: 'ok', data } } };
+    const [connection, sent] = kernel(reply);
+    expect([...(await fetchExecutedSteps(connection))]).toEqual([['ask', 'pass']]);
+    expect(sent[0]).toMatchObject({ code: '', silent: true });
+    expect((await fetchExecutedSteps(kernel({ status: 'aborted' })[0])).size).toBe(0);
   });
 });
 

@@ -1,135 +1,141 @@
-import { describe, expect, it } from 'vitest';
-import type { ChangeListener, RunQuery } from '../../src/core/host';
-import type { Run, RunChange, RunItem } from '../../src/core/types';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LiveRuns } from '../../src/core/live-runs';
 import { WaitingRuns } from '../../src/plugin/waiting-runs';
-
-const DEADLINE = '2026-12-01T10:00:00.000Z';
-
-function paused(id: string, kind = 'suspend', title: string | null = null): RunItem {
-  const pause = { kind, step: 'ask', deadline: DEADLINE, approvers: ['ada'] };
-  return { id, title, workflow_name: 'approval', status: 'paused', pause } as RunItem;
-}
-
-function change(id: string, more: Partial<RunChange> = {}): RunChange {
-  return {
-    run_id: id,
-    workflow_id: 'approval',
-    workflow_name: 'approval',
-    status: 'paused',
-    step: 'ask',
-    pause_kind: 'suspend',
-    deadline: DEADLINE,
-    updated_at: DEADLINE,
-    ...more
-  };
-}
-
-/** A host whose runs the test controls. */
-class FakeRunsHost {
-  items: RunItem[] = [];
-  listener: ChangeListener = () => undefined;
-  readonly get = (id: string): Promise<Run> => {
-    const found = this.items.find(run => run.id === id);
-    return found ? Promise.resolve(found as Run) : Promise.reject(new Error('gone'));
-  };
-  readonly list = ({ limit = 50, before }: RunQuery): Promise<RunItem[]> => {
-    const from = before === undefined ? 0 : this.items.findIndex(run => run.id === before) + 1;
-    return Promise.resolve(this.items.slice(from, from + limit));
-  };
-  readonly onChange = (listener: ChangeListener): (() => void) => {
-    this.listener = listener;
-    return () => (this.listener = () => undefined);
-  };
-}
+import type { RunProps } from '../core/fake-host';
+import { FakeHost, makePause, makeRun, makeWaiting } from '../core/fake-host';
+import { settle } from '../core/helpers';
+import type { Run } from '../../src/core/types';
 
 interface Observed {
-  host: FakeRunsHost;
+  host: FakeHost;
   waiting: WaitingRuns;
   began: string[];
   ended: string[];
 }
 
-async function loaded(...items: RunItem[]): Promise<Observed> {
-  const host = new FakeRunsHost();
-  host.items = items;
-  const waiting = new WaitingRuns(host);
+async function loaded(...runs: Run[]): Promise<Observed> {
+  const host = new FakeHost(...runs);
+  const waiting = new WaitingRuns(new LiveRuns(host));
   const observed: Observed = { host, waiting, began: [], ended: [] };
   waiting.waitStarted.connect((_, { id, title }) => {
     observed.began.push(title === null ? id : `${id}: ${title}`);
   });
   waiting.waitEnded.connect((_, run) => void observed.ended.push(run.id));
-  await waiting.refresh();
+  await settle();
   return observed;
 }
 
-/** Wait until the reads that have begun have ended. */
-function settled(): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve));
+function delayed(id: string): Run {
+  return makeRun(id, { status: 'paused', pause: makePause('delay', 'ask') });
 }
+
+function asking(id: string, props: RunProps = {}): Run {
+  return makeWaiting(id, { pause: makePause('suspend', 'ask', { approvers: ['ada'] }), ...props });
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: new Date('2026-11-22T12:00:00Z') });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe('WaitingRuns', () => {
   it('counts the runs that wait for a person, and emits nothing for those of the first read', async () => {
-    const { waiting, began } = await loaded(paused('b'), paused('a'), paused('c', 'delay'));
+    const { waiting, began } = await loaded(makeWaiting('b'), makeWaiting('a'), delayed('c'));
     expect(waiting.count).toBe('2');
     expect(waiting.latest?.id).toBe('b');
     expect(began).toEqual([]);
   });
 
   it('counts by pages, and adds a plus sign if there are more', async () => {
-    const many = Array.from({ length: 2100 }, (_, number) => paused(`run-${9999 - number}`));
-    expect((await loaded(...many)).waiting.count).toBe('2000+');
+    const many = Array.from({ length: 2100 }, (_, number) => makeWaiting(`run-${1000 + number}`));
+    const { waiting, host } = await loaded(...many);
+    expect(waiting.count).toBe('2000+');
+    expect(host.callsOf('list')).toHaveLength(4);
     expect((await loaded(...many.slice(0, 1200))).waiting.count).toBe('1200');
   });
 
   it('follows changes, and emits once for each pause', async () => {
     const { host, waiting, began, ended } = await loaded();
-    host.listener(change('a'));
-    host.listener(change('a'));
-    expect(waiting.count).toBe('1');
-    await settled();
-    expect(began).toEqual(['a']);
-    host.listener(change('a', { status: 'running', pause_kind: null, deadline: null }));
+    host.change(makeWaiting('a'));
+    host.change(makeWaiting('a'));
+    await settle();
+    expect([waiting.count, began]).toEqual(['1', ['a']]);
+    host.change(makeRun('a'));
     expect(waiting.hasAny).toBe(false);
-    host.listener(change('a', { deadline: '2026-12-02T10:00:00Z' }));
-    await settled();
+    await settle();
+    host.change(makeWaiting('a'));
+    await settle();
     expect(began).toEqual(['a', 'a']);
     expect(ended).toEqual(['a']);
   });
 
+  it('emits for another pause of a run that waits', async () => {
+    const { host, began, ended } = await loaded(makeWaiting('a'));
+    await settle(5000);
+    host.change(makeWaiting('a'));
+    await settle();
+    expect([began, ended]).toEqual([['a'], ['a']]);
+  });
+
   it('treats two notations of the same deadline as equal', async () => {
-    const { host, began } = await loaded(paused('a'));
-    host.listener(change('a', { deadline: '2026-12-01T10:00:00+00:00' }));
-    await settled();
+    const at = (deadline: string): Run =>
+      makeWaiting('a', { pause: makePause('suspend', 'ask', { deadline }) });
+    const { host, began } = await loaded(at('2026-12-01T10:00:00Z'));
+    host.change(at('2026-12-01T10:00:00+00:00'));
+    await settle();
     expect(began).toEqual([]);
   });
 
-  it('reads the titles of runs and who is asked before it emits', async () => {
-    const { host, waiting, began } = await loaded(paused('a', 'suspend', 'Invoice 1'));
-    host.items.push(paused('b', 'suspend', 'Invoice 2'));
-    host.listener(change('b'));
-    expect([waiting.count, began]).toEqual(['2', []]);
-    await settled();
+  it('knows the titles of runs and who is asked before it emits', async () => {
+    const { host, waiting, began } = await loaded(asking('a', { title: 'Invoice 1' }));
+    host.change(asking('b', { title: 'Invoice 2' }));
+    await settle();
     expect(began).toEqual(['b: Invoice 2']);
     expect(waiting.titles).toEqual(['Invoice 2', 'Invoice 1']);
     expect(waiting.latest?.approvers).toEqual(['ada']);
-    host.listener(change('b'));
-    expect(waiting.latest?.title).toBe('Invoice 2');
   });
 
   it('does not emit a wait that has ended before the run was read', async () => {
     const { host, waiting, began, ended } = await loaded();
-    host.listener(change('a'));
-    host.listener(change('a', { status: 'running', pause_kind: null, deadline: null }));
-    await settled();
-    expect([began, ended, waiting.titles]).toEqual([[], ['a'], []]);
+    host.change(makeWaiting('a'));
+    host.change(makeRun('a'));
+    await settle();
+    expect([began, ended, waiting.titles]).toEqual([[], [], []]);
+  });
+
+  it('reads no run that does not wait', async () => {
+    const { host } = await loaded(makeWaiting('a'));
+    host.change(makeRun('b'));
+    host.change(delayed('c'));
+    host.change(makeRun('a'));
+    await settle();
+    expect(host.callsOf('get')).toEqual([]);
   });
 
   it('reads the runs after a reconnect, and emits what began and ended meanwhile', async () => {
-    const { host, waiting, began, ended } = await loaded(paused('a'));
-    host.items = [paused('b')];
-    const changed = new Promise<void>(resolve => void waiting.changed.connect(() => resolve()));
-    host.listener(null);
-    await changed;
+    const { host, began, ended } = await loaded(makeWaiting('a'), makeWaiting('c'));
+    host.runs.delete('a');
+    host.runs.set('b', makeWaiting('b'));
+    host.emit(null);
+    await settle();
     expect([began, ended]).toEqual([['b'], ['a']]);
+  });
+
+  it('does not emit for what it reads once the server answers', async () => {
+    const host = new FakeHost(makeWaiting('a'));
+    host.errors.list = new Error('no');
+    const waiting = new WaitingRuns(new LiveRuns(host));
+    const began: string[] = [];
+    waiting.waitStarted.connect((_, run) => void began.push(run.id));
+    await settle();
+    delete host.errors.list;
+    host.emit(null);
+    await settle();
+    expect([waiting.count, began]).toEqual(['1', []]);
+    waiting.dispose();
+    expect(host.listenerCount).toBe(0);
   });
 });
