@@ -123,6 +123,19 @@ class Desk:
         """The side panel with the runs."""
         return self.page.get_by_role("region", name="Workflow runs")
 
+    @property
+    def run_tab(self) -> Locator:
+        """The tab of a run that is in front."""
+        return self.page.locator(".jp-pdflow-run-tab:visible")
+
+    def row(self, run_id: str) -> Locator:
+        """A run in the list of the side panel."""
+        return self.panel.locator(f"[data-run='{run_id}']")
+
+    def show(self, tab: str) -> None:
+        """Bring a tab of the main area to the front."""
+        self.page.get_by_role("main").get_by_role("tab", name=tab, exact=True).click()
+
     def open_panel(self) -> Locator:
         """Open the side panel by its tab."""
         self.page.locator(".jp-pdflow-tab").first.click()

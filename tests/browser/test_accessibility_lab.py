@@ -50,14 +50,19 @@ def test_panel_and_notebook(server: JupyterServer, page: Page) -> None:
     panel = desk.open_panel()
     expect(panel.locator("[data-run]")).to_have_count(3, timeout=KERNEL_MS)
     assert grave_findings(page, "#jupyter-pdflow-panel") == []
-    for status in ("Waiting", "Failed"):
-        panel.locator("[data-run] button").filter(has_text=status).first.click()
-        expect(panel.get_by_text("Credits", exact=True)).to_be_visible()
-        expect(panel.locator(".jp-PDFlow-loading")).to_have_count(0)
+    for status in ("waiting", "failed"):
+        panel.locator(f"[data-run][data-status={status}] button").first.click()
+        run = desk.run_tab
+        run.locator("summary").click()
+        expect(run.get_by_text("Credits", exact=True)).to_be_visible()
+        for tab in run.get_by_role("tab").all():
+            tab.click()
+            expect(run.locator(".jp-PDFlow-loading")).to_have_count(0)
+            assert grave_findings(page, ".jp-pdflow-run-tab") == []
         assert grave_findings(page, "#jupyter-pdflow-panel") == []
-        panel.get_by_role("button", name="All runs").click()
+    desk.show("approval.ipynb")
     assert grave_findings(page, ".jp-pdflow-status") == []
-    assert grave_findings(page, ".jp-pdflow-switch") == []
+    assert grave_findings(page, ".jp-pdflow-toolbar") == []
     shown = desk.output(3).locator(".jp-PDFlow").first
     expect(shown).to_contain_text("waiting for a person", timeout=KERNEL_MS)
     assert grave_findings(page, ".jp-NotebookPanel .jp-PDFlow") == []

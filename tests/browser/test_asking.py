@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests import identity
 from tests.browser.axe import grave_findings
 from tests.browser.lab import KERNEL_MS, START_MS, Desk, lab_server
+from tests.browser.people import WIDE
 from tests.servers import JupyterServer, write_notebook
 
 LOAD = "%load_ext jupyter_pdflow"
@@ -37,6 +38,9 @@ def handler(pd):
     return pd.steps["ask"]["$decision"]"""
 THEMES = "/lab/api/settings/@jupyterlab/apputils-extension:themes"
 PANEL = "#jupyter-pdflow-panel"
+RUN_TAB = ".jp-pdflow-run-tab"
+RUN = f"{RUN_TAB}:visible"
+"""The page of a run in the main area."""
 NARROW = 250
 """Width of a side bar in pixels."""
 
@@ -84,13 +88,14 @@ def answer_as(server: JupyterServer, name: str, run: Any, action: str, **body: A
 
 
 def opened(page: Page, server: JupyterServer, run: Any) -> Locator:
-    """Open a run in the panel."""
+    """Open a run from the panel, as a tab."""
     page.goto(f"{server.url}/lab?reset")
     expect(page.locator(".jp-LauncherCard").first).to_be_visible(timeout=START_MS)
     panel = Desk(page).open_panel()
     panel.locator(f"[data-run='{run['id']}'] button").click()
-    expect(panel.get_by_text("Credits", exact=True)).to_be_visible()
-    return panel
+    tab = page.locator(RUN)
+    expect(tab.get_by_role("tab", name="Output")).to_be_visible()
+    return tab
 
 
 def press(place: Locator, name: str) -> None:
@@ -104,54 +109,57 @@ def fill(place: Locator, amount: str) -> None:
 
 def test_approve_with_a_form(server: JupyterServer, page: Page) -> None:
     run = asking(server, "form", f'message="{MESSAGE}", form={FORM}, {APPROVERS}')
-    panel = opened(page, server, run)
-    expect(panel.locator(".jp-PDFlow-message strong")).to_have_text("40 EUR")
-    expect(panel).to_contain_text("Step ask asks ada, bob@example.org and the group finance")
+    tab = opened(page, server, run)
+    expect(tab.locator(".jp-PDFlow-message strong")).to_have_text("40 EUR")
+    expect(tab).to_contain_text("Step ask asks ada, bob@example.org and the group finance")
 
-    fill(panel, "5000")
-    press(panel, "Approve")
-    amount = panel.get_by_label("Amount")
+    fill(tab, "5000")
+    press(tab, "Approve")
+    amount = tab.get_by_label("Amount")
     expect(amount).to_be_focused()
     expect(amount).to_have_attribute("aria-invalid", "true")
     expect(amount).to_have_accessible_description("Must be at most 1000.")
-    expect(panel.get_by_text("Correct the marked fields.")).to_be_visible()
+    expect(tab.get_by_text("Correct the marked fields.")).to_be_visible()
     assert server.get_run(run["id"])["pause"]["approvals"] == []
 
-    fill(panel, "40.5")
+    fill(tab, "40.5")
     expect(amount).to_have_attribute("aria-invalid", "false")
-    panel.get_by_label("Due").fill("2026-12-24T18:00")
-    panel.get_by_role("checkbox", name="new").check()
-    panel.get_by_label("Note").fill("looks good")
-    press(panel, "Approve")
+    tab.get_by_label("Due").fill("2026-12-24T18:00")
+    tab.get_by_role("checkbox", name="new").check()
+    tab.get_by_label("Note").fill("looks good")
+    press(tab, "Approve")
     counted = "Your approval is counted; one more has to approve."
-    expect(panel.get_by_text(counted)).to_be_focused()
-    expect(panel).to_contain_text("(“looks good”); one more has to approve.")
-    expect(panel).to_contain_text("Waiting for bob@example.org and the group finance.")
-    fill(panel, "1")
-    press(panel, "Approve")
-    expect(panel.get_by_text("You have approved this already")).to_be_visible()
+    expect(tab.get_by_text(counted)).to_be_focused()
+    expect(tab).to_contain_text("(“looks good”); one more has to approve.")
+    expect(tab).to_contain_text("Waiting for bob@example.org and the group finance.")
+    fill(tab, "1")
+    press(tab, "Approve")
+    expect(tab.get_by_text("You have approved this already")).to_be_visible()
 
     answer_as(server, "cyd", run, "resume", data={"amount": 2, "account": "travel"})
-    expect(panel).to_contain_text("Approved by ada, ", timeout=KERNEL_MS)
-    expect(panel).to_contain_text("from JupyterLab: looks good")
-    expect(panel).to_contain_text("Approved by cyd, ")
-    expect(panel).to_contain_text("from the API")
+    expect(tab).to_contain_text("Approved by ada, ", timeout=KERNEL_MS)
+    expect(tab).to_contain_text("from JupyterLab: looks good")
+    expect(tab).to_contain_text("Approved by cyd, ")
+    expect(tab).to_contain_text("from the API")
     ended = server.wait_run(run["id"], "succeeded")
     assert ended["decisions"][0]["by"][0]["note"] == "looks good"
 
 
 def test_the_answer_is_what_was_entered(server: JupyterServer, page: Page) -> None:
     run = asking(server, "entered", f"form={FORM}")
-    panel = opened(page, server, run)
-    fill(panel, "40.5")
-    panel.get_by_label("Due").fill("2026-12-24T18:00")
-    panel.get_by_role("checkbox", name="Urgent").check()
-    panel.get_by_role("checkbox", name="new").check()
-    panel.get_by_label("Comment").fill("two\nlines")
-    press(panel, "Approve")
-    expect(panel.get_by_text("Approved.")).to_be_focused()
+    tab = opened(page, server, run)
+    fill(tab, "40.5")
+    tab.get_by_label("Due").fill("2026-12-24T18:00")
+    tab.get_by_role("checkbox", name="Urgent").check()
+    tab.get_by_role("checkbox", name="new").check()
+    tab.get_by_label("Comment").fill("two\nlines")
+    press(tab, "Approve")
+    expect(tab.get_by_text("Approved.")).to_be_focused()
     ended = server.wait_run(run["id"], "succeeded")
-    assert ended["steps"][0]["exports"]["$resume_data"]["body"] == {
+    data = ended["steps"][0]["exports"]["$resume_data"]
+    # JupyterLab adds a query to requests, which is none of the step's business.
+    assert data["query"] == {}
+    assert data["body"] == {
         "amount": 40.5,
         "account": "paper",
         "urgent": True,
@@ -163,41 +171,41 @@ def test_the_answer_is_what_was_entered(server: JupyterServer, page: Page) -> No
 
 def test_reject_with_a_note(server: JupyterServer, page: Page) -> None:
     run = asking(server, "reject", f'message="{MESSAGE}"')
-    panel = opened(page, server, run)
-    expect(panel.get_by_label("Data for the step")).to_be_hidden()
-    panel.get_by_label("Note").fill("too dear")
-    press(panel, "Reject")
-    expect(panel.get_by_text("Rejected. No later step is executed.")).to_be_focused()
-    expect(panel).to_contain_text("from JupyterLab: too dear")
+    tab = opened(page, server, run)
+    expect(tab.get_by_label("Data for the step")).to_be_hidden()
+    tab.get_by_label("Note").fill("too dear")
+    press(tab, "Reject")
+    expect(tab.get_by_text("Rejected. No later step is executed.")).to_be_focused()
+    expect(tab).to_contain_text("from JupyterLab: too dear")
     (decision,) = server.wait_run(run["id"], "canceled")["decisions"]
     assert (decision["outcome"], decision["by"][0]["name"]) == ("rejected", "ada")
 
 
 def test_only_approvers_decide_but_anyone_may_cancel(server: JupyterServer, page: Page) -> None:
     run = asking(server, "others", 'message="Pay?", approvers="bob"')
-    panel = opened(page, server, run)
-    press(panel, "Approve")
-    expect(panel.get_by_text("Only bob can decide this; not ada.")).to_be_visible()
-    press(panel, "Cancel run…")
-    panel.get_by_label("Reason (optional, shown with the run)").fill("twice")
-    press(panel, "Cancel this run")
+    tab = opened(page, server, run)
+    press(tab, "Approve")
+    expect(tab.get_by_text("Only bob can decide this; not ada.")).to_be_visible()
+    press(tab, "Cancel run…")
+    tab.get_by_label("Reason (optional, shown with the run)").fill("twice")
+    press(tab, "Cancel this run")
     assert server.wait_run(run["id"], "canceled")["reason"] == "twice"
 
 
 def test_input_stays_while_events_come(server: JupyterServer, page: Page) -> None:
     run = asking(server, "input", f'message="{MESSAGE}", form={FORM}, {APPROVERS}')
-    panel = opened(page, server, run)
-    fill(panel, "7")
-    note = panel.get_by_label("Note")
+    tab = opened(page, server, run)
+    fill(tab, "7")
+    note = tab.get_by_label("Note")
     note.press_sequentially("half a sen")
     answer_as(server, "cyd", run, "resume", data={"amount": 2, "account": "travel"})
-    expect(panel).to_contain_text("cyd approved, ")
+    expect(tab).to_contain_text("cyd approved, ")
     expect(note).to_be_focused()
     note.press_sequentially("tence")
     expect(note).to_have_value("half a sentence")
-    expect(panel.get_by_label("Amount")).to_have_value("7")
-    press(panel, "Approve")
-    expect(panel.get_by_text("Approved.")).to_be_focused()
+    expect(tab.get_by_label("Amount")).to_have_value("7")
+    press(tab, "Approve")
+    expect(tab.get_by_text("Approved.")).to_be_focused()
     assert server.wait_run(run["id"], "succeeded")["decisions"][0]["by"][1]["name"] == "ada"
 
 
@@ -214,7 +222,9 @@ def test_a_question_is_announced_with_its_title(server: JupyterServer, page: Pag
     page.keyboard.press("Control+Shift+c")
     page.keyboard.insert_text("Resume the Latest Waiting Run")
     page.locator(".lm-CommandPalette-item", has_text="step ask: Pay 40 EUR?").click()
-    expect(Desk(page).panel.get_by_role("button", name="Approve")).to_be_visible()
+    press(page.locator(RUN), "Approve")
+    expect(page.locator(RUN).get_by_text("Approved.")).to_be_focused()
+    expect(toast).to_have_count(0)
 
 
 def test_a_step_cell_asks_while_the_kernel_is_busy(server: JupyterServer, page: Page) -> None:
@@ -331,48 +341,88 @@ def test_test_mode_has_the_form(server: JupyterServer, page: Page) -> None:
     amount.fill("7")
     press(notice, "as if resumed with")
     expect(notice).to_contain_text("The next step can now be run.", timeout=KERNEL_MS)
-    expect(notice.get_by_role("button", name="as if rejected")).to_be_disabled()
+    expect(notice).to_contain_text("Chosen: as if resumed with")
+    press(notice, "as if rejected")
+    expect(notice).to_contain_text("Chosen: as if rejected", timeout=KERNEL_MS)
+    press(notice, "as if resumed with")
+    expect(notice).to_contain_text('Chosen: as if resumed with {"amount": 7', timeout=KERNEL_MS)
+    assert grave_findings(page, ".jp-NotebookPanel .jp-PDFlow") == []
+
+
+def test_the_focus_stays_when_another_person_decides(server: JupyterServer, page: Page) -> None:
+    run = asking(server, "focus", f'message="{MESSAGE}"')
+    tab = opened(page, server, run)
+    tab.get_by_label("Note").press_sequentially("half a sen")
+    answer_as(server, "cyd", run, "reject", note="no")
+    expect(tab.get_by_text("The run has ended.")).to_be_focused()
+    expect(tab).to_contain_text("Rejected by cyd, ")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_a_narrow_panel_for_all_eyes_and_by_keyboard(
-    server: JupyterServer, page: Page, theme: str
+@pytest.mark.parametrize("place", ["panel", "tab"])
+def test_a_narrow_page_for_all_eyes_and_by_keyboard(
+    server: JupyterServer, page: Page, theme: str, place: str
 ) -> None:
     raw = json.dumps({"theme": f"JupyterLab {theme}"})
     server.http.put(THEMES, headers=server.headers, json={"raw": raw}).raise_for_status()
-    name = f"narrow{theme.lower()}"
+    name = f"{place}{theme.lower()}"
     run = asking(server, name, f'message="{MESSAGE}", form={FORM}, {APPROVERS}')
-    panel = opened(page, server, run)
-    narrow(page, panel)
-    assert grave_findings(page, PANEL) == []
-    press(panel, "Approve")
-    expect(panel.get_by_text("Correct the marked fields.")).to_be_visible()
-    assert grave_findings(page, PANEL) == []
-    widest = panel.evaluate("node => node.scrollWidth - node.clientWidth")
-    assert widest <= 0
+    shown = narrow_panel(page, server, run) if place == "panel" else narrow_tab(page, server, run)
+    within = PANEL if place == "panel" else RUN_TAB
 
-    panel.get_by_role("link", name="the scan").focus()
+    def check() -> None:
+        assert grave_findings(page, within) == []
+        assert shown.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+
+    check()
+    press(shown, "Approve")
+    expect(shown.get_by_text("Correct the marked fields.")).to_be_visible()
+    check()
+
+    shown.get_by_role("link", name="the scan").focus()
     page.keyboard.press("Tab")
-    expect(panel.get_by_label("Amount")).to_be_focused()
+    expect(shown.get_by_label("Amount")).to_be_focused()
     page.keyboard.type("7")
     page.keyboard.press("Tab")
     page.keyboard.press("p")
-    tab_to(page, panel.get_by_role("checkbox", name="Urgent"))
+    tab_to(page, shown.get_by_role("checkbox", name="Urgent"))
     page.keyboard.press("Space")
-    tab_to(page, panel.get_by_label("Note"))
+    tab_to(page, shown.get_by_label("Note"))
     page.keyboard.type("by keyboard")
     page.keyboard.press("Tab")
-    expect(panel.get_by_role("button", name="Approve")).to_be_focused()
+    expect(shown.get_by_role("button", name="Approve")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(panel.get_by_text("Your approval is counted; one more has to approve.")).to_be_focused()
-    assert grave_findings(page, PANEL) == []
+    expect(shown.get_by_text("Your approval is counted; one more has to approve.")).to_be_focused()
+    check()
     answer_as(server, "cyd", run, "reject", note="no")
-    expect(panel).to_contain_text("Rejected by cyd, ")
-    assert grave_findings(page, PANEL) == []
+    expect(shown).to_contain_text("Rejected by cyd, ")
+    expect(shown.get_by_text("Your approval was counted.")).to_be_focused()
+    for tab in ("Exports", "Event", "Emails", "History", "Code", "Output"):
+        shown.get_by_role("tab", name=tab).click()
+        expect(shown.get_by_role("tabpanel")).to_be_visible()
+        expect(shown.locator(".jp-PDFlow-loading")).to_have_count(0)
+        check()
 
 
-def narrow(page: Page, panel: Locator) -> None:
-    """Make the side bar as narrow as people do."""
+def narrow_tab(page: Page, server: JupyterServer, run: Any) -> Locator:
+    """Open a run as a tab on a phone's screen."""
+    tab = opened(page, server, run)
+    page.locator(".jp-pdflow-tab").first.click()
+    expect(Desk(page).panel).to_be_hidden()
+    page.set_viewport_size({"width": WIDE, "height": 844})
+    return tab
+
+
+def narrow_panel(page: Page, server: JupyterServer, run: Any) -> Locator:
+    """Open a run in a narrow side bar of Notebook 7, which has no tabs."""
+    write_notebook(server.root / "narrow.ipynb", ["1"])
+    Desk.at(page, server, "notebooks/narrow.ipynb")
+    page.keyboard.press("Control+Shift+c")
+    page.keyboard.insert_text("Show Workflow Runs")
+    page.locator("[data-command='jupyter-pdflow:open']").click()
+    panel = Desk(page).panel
+    panel.locator(f"[data-run='{run['id']}'] button").click()
+    expect(panel.get_by_role("tab", name="Output")).to_be_visible()
     box = panel.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] + 2, 500)
@@ -380,6 +430,7 @@ def narrow(page: Page, panel: Locator) -> None:
     page.mouse.move(box["x"] + NARROW + 2, 500, steps=5)
     page.mouse.up()
     expect(panel).to_have_css("width", f"{NARROW}px")
+    return panel
 
 
 def tab_to(page: Page, target: Locator) -> None:

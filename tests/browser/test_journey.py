@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import KERNEL_MS, Desk
 from tests.servers import JupyterServer, wait_until, write_notebook
@@ -31,14 +33,16 @@ def start_run(desk: Desk, event: str) -> None:
     desk.toolbar("Run workflow…").click()
     dialog = desk.page.get_by_role("dialog")
     dialog.locator("textarea").fill(event)
-    dialog.get_by_role("button", name="Run", exact=True).click()
+    dialog.get_by_role("button", name=re.compile(r"^Run v\d+$")).click()
 
 
-def resume_in_panel(desk: Desk, data: str) -> None:
-    panel = desk.panel
-    expect(panel.get_by_text("Waiting", exact=True).first).to_be_visible(timeout=KERNEL_MS)
-    panel.get_by_label("Data for the step").fill(data)
-    panel.get_by_role("button", name="Resume", exact=True).click()
+def resume(shown: Locator, data: str) -> Locator:
+    """Resume a run by its page; return the page."""
+    run = shown.get_by_role("article")
+    expect(run.get_by_text("Waiting", exact=True).first).to_be_visible(timeout=KERNEL_MS)
+    run.get_by_label("Data for the step").fill(data)
+    run.get_by_role("button", name="Resume", exact=True).click()
+    return run
 
 
 def test_from_a_fresh_notebook_to_finished_outputs(lab: JupyterServer, page: Page) -> None:
@@ -56,14 +60,13 @@ def test_from_a_fresh_notebook_to_finished_outputs(lab: JupyterServer, page: Pag
     desk.toolbar("Production").click()
     expect(desk.toolbar("Production")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
     start_run(desk, '{"order": 17}')
-    expect(desk.panel).to_be_visible()
     expect(page.get_by_role("button", name="1 waiting")).to_be_visible(timeout=KERNEL_MS)
-    resume_in_panel(desk, '{"approved": "by Ada"}')
-    panel = desk.panel
-    expect(panel).to_contain_text("Succeeded", timeout=KERNEL_MS)
-    expect(panel).to_contain_text("told {'approved': 'by Ada'}", timeout=KERNEL_MS)
+    run = resume(desk.run_tab, '{"approved": "by Ada"}')
+    expect(run).to_contain_text("Succeeded", timeout=KERNEL_MS)
+    expect(run).to_contain_text("told {'approved': 'by Ada'}", timeout=KERNEL_MS)
     expect(page.get_by_role("button", name="1 waiting")).to_have_count(0)
 
+    desk.show("approval.ipynb")
     expect(desk.run(2)).to_contain_text("Succeeded")
     desk.toolbar("Test").click()
     expect(desk.toolbar("Test")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
@@ -87,7 +90,9 @@ def test_buttons_work_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -
     expect(view).to_contain_text("Succeeded", timeout=KERNEL_MS)
     expect(view).to_contain_text("told [1, 2]", timeout=KERNEL_MS)
     desk.open_panel()
-    expect(desk.panel.get_by_role("button", name="busy step tell")).to_be_visible()
+    (known,) = lab.api("GET", "/runs?workflow=busy").json()
+    expect(desk.row(known["id"])).to_have_attribute("data-status", "succeeded")
+    expect(desk.row(known["id"])).to_contain_text("tell")
     expect(desk.cell(5).locator(".jp-InputPrompt")).to_have_text("[*]:")
     (lab.root / "free").touch()
     expect(desk.cell(5).locator(".jp-InputPrompt")).not_to_have_text("[*]:", timeout=KERNEL_MS)
@@ -115,8 +120,8 @@ def test_toolbar_and_commands_in_notebook_7(lab: JupyterServer, page: Page) -> N
     desk.toolbar("Production").click()
     expect(desk.toolbar("Production")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
     start_run(desk, '{"order": 18}')
-    resume_in_panel(desk, '{"approved": "by Grace"}')
-    expect(desk.panel).to_contain_text("told {'approved': 'by Grace'}", timeout=KERNEL_MS)
+    run = resume(desk.panel, '{"approved": "by Grace"}')
+    expect(run).to_contain_text("told {'approved': 'by Grace'}", timeout=KERNEL_MS)
     expect(desk.run(2)).to_contain_text("Succeeded")
     page.keyboard.press("Control+Shift+c")
     page.keyboard.insert_text("Switch This Notebook to Test")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -54,10 +53,6 @@ def panel(page: Page) -> Locator:
     return page.get_by_role("region", name="Workflow runs")
 
 
-def switch(page: Page, mode: str) -> Locator:
-    return page.get_by_role("group", name="Workflow mode").get_by_role("button", name=mode)
-
-
 def toast(page: Page, words: str | re.Pattern[str]) -> Locator:
     return page.locator(".Toastify__toast").filter(has_text=words)
 
@@ -70,16 +65,20 @@ def test_the_panel_settles_a_run_while_the_kernel_is_busy(lab: JupyterServer, pa
     status = page.get_by_role("button", name="1 waiting")
     expect(toast(page, "approval waits for you at step ask.")).to_be_visible(timeout=KERNEL_MS)
     status.click()
-    row = panel(page).get_by_role("button").filter(has_text="step ask")
-    row.click()
-    panel(page).get_by_label("Data for the step").fill('{"by": "Ada"}')
-    panel(page).get_by_role("button", name="Resume", exact=True).click()
+    row = panel(page).locator(f"[data-run='{run['id']}']")
+    expect(row).to_contain_text("ask")
+    row.get_by_role("button").click()
+    shown = page.locator(".jp-pdflow-run-tab")
+    shown.get_by_label("Data for the step").fill('{"by": "Ada"}')
+    shown.get_by_role("button", name="Resume", exact=True).click()
 
     ended = lab.wait_run(run["id"], "succeeded")
     assert ended["steps"][1]["exports"]["$return_value"]["body"] == {"by": "Ada"}
-    expect(panel(page)).to_contain_text("Succeeded")
+    expect(shown.locator("article")).to_have_attribute("data-status", "succeeded")
+    expect(row).to_have_attribute("data-status", "succeeded")
     expect(status).to_have_count(0)
     expect(toast(page, "approval waits for you at step ask.")).to_have_count(0)
+    page.get_by_role("tab", name="approval.ipynb").click()
     expect(prompt(page, 2)).to_have_text("[*]:")
     (lab.root / "enough").touch()
     expect(prompt(page, 2)).to_have_text("[1]:", timeout=KERNEL_MS)
@@ -95,58 +94,14 @@ def test_the_count_follows_a_server_that_was_away(lab: JupyterServer, page: Page
     expect(page.get_by_role("button", name="1 waiting")).to_have_count(0, timeout=40_000)
 
 
-def test_the_toolbar_switches_and_starts_runs(lab: JupyterServer, page: Page) -> None:
-    opened(page, lab, "order", [LOAD, ASK, TELL])
-    expect(page.get_by_role("group", name="Workflow mode")).to_be_hidden()
-    run_cell(page, 0, "[1]:")
-    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
-    run_button = page.get_by_role("button", name="Run workflow…")
-    expect(run_button).to_be_hidden()
-
-    switch(page, "Production").click()
-    expect(switch(page, "Production")).to_have_attribute("aria-pressed", "true")
-    workflow = lab.api("GET", "/workflows/order").json()
-    expect(toast(page, f"deployed as version {workflow['version']}")).to_be_visible()
-
-    run_button.click()
-    field = page.locator(".jp-Dialog textarea")
-    accept = page.locator(".jp-Dialog").get_by_role("button", name="Run", exact=True)
-    field.fill("{'order': 17}")
-    expect(page.locator(".jp-Dialog").get_by_role("status")).to_contain_text("double quotes")
-    expect(accept).to_be_disabled()
-    field.fill('{"order": 17}')
-    accept.click()
-    expect(panel(page)).to_contain_text("Waiting", timeout=KERNEL_MS)
-    (run,) = lab.api("GET", "/runs?workflow=order").json()
-    assert lab.get_run(run["id"])["event"] == {"order": 17}
-
-    run_button.click()
-    expect(field).to_have_value('{"order": 17}')
-    page.keyboard.press("Escape")
-    switch(page, "Test").click()
-    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
-    expect(run_button).to_be_hidden()
-
-
-def test_the_switch_says_why_it_refuses(lab: JupyterServer, page: Page) -> None:
-    opened(page, lab, "twice", [LOAD, TELL, TELL])
-    run_cell(page, 0, "[1]:")
-    switch(page, "Production").click()
-    expect(toast(page, re.compile("Not switched to production: .*tell"))).to_be_visible()
-    expect(switch(page, "Test")).to_have_attribute("aria-pressed", "true")
-
-
-def test_a_failure_is_told_and_opens_as_a_notebook(lab: JupyterServer, page: Page) -> None:
+def test_a_failure_is_told_and_opens(lab: JupyterServer, page: Page) -> None:
     opened(page, lab, "failing", [FAIL])
-    run = started(lab, "failing")
+    started(lab, "failing")
     told = toast(page, "failing failed at step boom.")
     told.get_by_role("button", name="Open").click()
-    expect(panel(page)).to_contain_text("no such order")
-    panel(page).get_by_role("button", name="Open as notebook").click()
-    name = f"failing-{run['id']}.ipynb"
-    expect(page.get_by_role("tab", name=name)).to_be_visible()
-    saved = json.loads((lab.root / name).read_text())
-    assert any("%%step boom" in "".join(cell["source"]) for cell in saved["cells"])
+    shown = page.locator(".jp-pdflow-run-tab")
+    expect(shown).to_contain_text("Step boom failed.")
+    expect(shown).to_contain_text("no such order")
 
 
 def test_the_palette_resumes_the_latest_run(lab: JupyterServer, page: Page) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
+from jupyter_pdflow.widgets.bundle import views, views_version
 from tests.browser.axe import grave_findings
 from tests.browser.lab import Desk
 from tests.server.conftest import ASK, TELL
@@ -51,6 +52,8 @@ def test_resume_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None
     run.get_by_role("button", name="Resume", exact=True).click()
     expect(run.get_by_text("Succeeded").first).to_be_visible()
     expect(run.get_by_text("Resumed, with your data.")).to_be_focused()
+    # A list that nobody sees reads no counts.
+    runs.scroll_into_view_if_needed()
     expect(runs.get_by_text("Nothing is waiting for a person.")).to_be_visible()
     expect(desk.cell(CELLS.index(BUSY)).locator(".jp-InputPrompt")).to_have_text("[*]:")
     (lab.root / "go").touch()
@@ -71,3 +74,70 @@ def test_resume_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None
     (run_item,) = lab.api("GET", "/runs").json()
     told = lab.get_run(run_item["id"])["steps"][1]["exports"]["$return_value"]
     assert told["body"] == {"approved": True}
+
+
+VIEWS = "**/pdflow/static/**"
+LOADED = [LOAD, ASK, TELL, PRODUCTION, RUN, RUNS, RUNS]
+
+
+def run_all(page: Page, lab: JupyterServer, name: str) -> Desk:
+    """Open a notebook with three live views, run its cells, and wait for the views."""
+    write_notebook(lab.root / name, LOADED)
+    desk = Desk.at(page, lab, f"lab/tree/{name}")
+    for number in (LOADED.index(LOAD), LOADED.index(PRODUCTION)):
+        desk.run(number)
+    for number in range(LOADED.index(RUN), len(LOADED)):
+        shown = desk.run(number)
+        expect(shown.locator(".jp-PDFlow")).to_contain_text("ask")
+    return desk
+
+
+def copies_received(page: Page) -> list[int]:
+    """Return a list that grows with each message that has a kernel's copy of the views."""
+    sizes: list[int] = []
+
+    def on_frame(payload: str | bytes) -> None:
+        if len(payload) > len(views()["module"]):
+            sizes.append(len(payload))
+
+    def on_socket(socket: WebSocket) -> None:
+        socket.on("framereceived", on_frame)
+
+    page.on("websocket", on_socket)
+    return sizes
+
+
+def style_sheets(page: Page) -> list[str]:
+    found: list[str] = page.eval_on_selector_all(
+        "style[data-pdflow]", "sheets => sheets.map(sheet => sheet.textContent)"
+    )
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_a_page_loads_the_views_once_and_keeps_them(lab: JupyterServer, page: Page) -> None:
+    requests, copies = [], copies_received(page)
+    page.on("request", lambda each: requests.append(each.url))
+    run_all(page, lab, "once.ipynb")
+
+    loaded = [url for url in requests if "/pdflow/static/" in url]
+    urls = {f"{lab.url}/pdflow/static/views.{name}?v={views_version()}" for name in ("js", "css")}
+    assert sorted(loaded) == sorted(urls)
+    assert copies == []
+    assert style_sheets(page) == [views()["style"]]
+
+
+@pytest.mark.timeout(240)
+def test_the_kernel_sends_the_views_once_if_the_server_has_none(
+    lab: JupyterServer, page: Page
+) -> None:
+    copies = copies_received(page)
+    page.route(VIEWS, lambda route: route.fulfill(status=404))
+    desk = run_all(page, lab, "other.ipynb")
+
+    assert len(copies) == 1
+    assert style_sheets(page) == [views()["style"]]
+    run = desk.output(LOADED.index(RUN))
+    run.get_by_role("textbox").fill('{"approved": true}')
+    run.get_by_role("button", name="Resume", exact=True).click()
+    expect(run.get_by_text("Succeeded").first).to_be_visible()
