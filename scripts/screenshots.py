@@ -27,45 +27,70 @@ from tests.browser.lab import KERNEL_MS, START_MS, Desk, lab_server
 from tests.servers import JupyterServer, write_notebook
 
 Scheme = Literal["light", "dark"]
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 360, "height": 640}
-DOCS = {"panel-opened-light.png": "panel.png", "test-mode-dark.png": "test-mode.png"}
+DESKTOP = {"width": 1280, "height": 680}
+WIDE = {"width": 1500, "height": 760}
+PHONE = {"width": 390, "height": 780}
+DOCS = {"run-waiting-light.png": "run.png", "test-mode-dark.png": "test-mode.png"}
 LOAD = "%load_ext jupyter_pdflow"
 ASK = """%%step ask
 def handler(pd: "pipedream"):
     order = pd.steps["trigger"]["event"]
-    urls = pd.flow.suspend()
-    pd.send.email(
-        subject="Please approve this order",
-        text=f"Yes: {urls['resume_url']}  No: {urls['cancel_url']}",
+    pd.title(f"Order {order.get('order', 1)} for {order.get('customer', 'Ada')}")
+    urls = pd.flow.suspend(
+        message=f"May **order {order.get('order', 1)}** be shipped? It is worth 420 EUR.",
+        form={
+            "type": "object",
+            "properties": {
+                "carrier": {"enum": ["post", "courier"], "title": "Carrier"},
+                "insured": {"type": "boolean"},
+            },
+            "required": ["carrier"],
+        },
     )
+    pd.send.email(subject="Please approve an order", text=f"Yes: {urls['resume_url']}")
     return {"order": order}"""
 SHIP = """%%step ship
 def handler(pd: "pipedream"):
     import pandas
     from IPython.display import display
-    answer = pd.steps["ask"]["$resume_data"]["body"] or {}
-    display(pandas.DataFrame({"item": ["lamp", "chair"], "sent": [1, 4]}))
-    return {"approved_by": answer.get("by")}"""
+    answer = pd.steps["ask"]["$resume_data"]["body"]
+    items = [{"item": "lamp", "price": 120.5, "sent": 1}, {"item": "chair", "price": 75, "sent": 4}]
+    display(pandas.DataFrame(items))
+    return {"carrier": answer["carrier"], "items": items}"""
 PLOT = """%%step measure
 def handler(pd):
     import matplotlib.pyplot as plt
+    plt.figure(figsize=(5, 2.5))
     plt.plot([3, 1, 4, 1, 5, 9, 2, 6])
     plt.title("Orders a day")
     plt.show()
-    print("measured 8 days")
+    for day in range(200):
+        print("measured day", day)
     return {"days": 8, "peak": {"day": 5, "orders": 9}}"""
+POLL = """%%step poll
+def handler(pd):
+    if pd.context.run.runs < 4:
+        pd.flow.rerun(2000, maxRetries=10)"""
 WAIT = """%%step wait
 def handler(pd):
     pd.flow.delay(3 * 60 * 60 * 1000)"""
+BARE = """%%step wait
+def handler(pd):
+    pd.flow.suspend()"""
+READ = """%%step read
+def handler(pd):
+    return {"lamp": 2}"""
 BROKEN = """%%step check
 def handler(pd):
-    stock = {"lamp": 2}
-    return stock["chair"]"""
+    stock = pd.steps["read"]["$return_value"]
+    return stock[pd.steps["trigger"]["event"]["item"]]"""
 LONG = """%%step train
 def handler(pd):
     import time
-    time.sleep(600)"""
+    for epoch in range(600):
+        print("epoch", epoch)
+        time.sleep(1)"""
+CUSTOMERS = ("Ada", "Grace", "Barbara", "Maximiliane von Hohenstein-Waldburg")
 
 
 class Camera:
@@ -91,24 +116,38 @@ class Camera:
 def make_runs(server: JupyterServer) -> None:
     """Start runs that get every status."""
     approval = server.deploy("approval", [LOAD, ASK, SHIP])
-    report = server.deploy("weekly_report", [LOAD, PLOT, WAIT])
-    stock = server.deploy("stock", [LOAD, BROKEN])
+    report = server.deploy("weekly_report", [LOAD, PLOT, POLL])
+    stock = server.deploy("stock", [LOAD, READ, BROKEN])
+    later = server.deploy("later", [LOAD, WAIT])
+    server.deploy("bare", [LOAD, BARE])
     model = server.deploy("train_model", [LOAD, LONG])
-    for order, by in ((15, "Ada"), (16, "Grace")):
-        run = server.wait_run(server.run(approval, {"order": order})["id"], "paused")
-        server.api("POST", f"/runs/{run['id']}/resume", {"data": {"by": by}})
+    for number in range(40):
+        server.run(stock, {"item": "lamp" if number % 3 else "a chair with a very long name"})
+    for order, customer in enumerate(CUSTOMERS, 11):
+        decide(server, approval, order, customer)
+    server.wait_run(server.run(report, {"week": 48})["id"], "succeeded", 60)
+    server.wait_run(server.run(later)["id"], "paused", 60)
+    for order, customer in enumerate(CUSTOMERS, 17):
+        event = {"order": order, "customer": customer}
+        server.wait_run(server.run(approval, event)["id"], "paused", 60)
+    server.wait_run(server.run(model)["id"], "running", 60)
+
+
+def decide(server: JupyterServer, workflow: Any, order: int, customer: str) -> None:
+    """Start a run, and approve or reject what it asks."""
+    event = {"order": order, "customer": customer}
+    run = server.wait_run(server.run(workflow, event)["id"], "paused", 60)
+    if order % 2:
+        answer = {"data": {"carrier": "post"}, "note": "looks good", "by": "button"}
+        server.api("POST", f"/runs/{run['id']}/resume", answer)
         server.wait_run(run["id"], "succeeded")
-    canceled = server.wait_run(server.run(approval, {"order": 14})["id"], "paused")
-    server.api("POST", f"/runs/{canceled['id']}/cancel", {"reason": "ordered twice"})
-    server.wait_run(server.run(stock)["id"], "failed")
-    server.wait_run(server.run(report)["id"], "paused")
-    for order in (17, 18):
-        server.wait_run(server.run(approval, {"order": order})["id"], "paused")
-    server.wait_run(server.run(model)["id"], "running")
+    else:
+        answer = {"note": "ordered twice", "by": "button"}
+        server.api("POST", f"/runs/{run['id']}/reject", answer)
 
 
-def open_lab(page: Page, server: JupyterServer, path: str, scheme: Scheme) -> Desk:
-    """Open a notebook in JupyterLab, in the theme of the scheme."""
+def set_theme(server: JupyterServer, scheme: Scheme) -> None:
+    """Let JupyterLab have the theme of a scheme."""
     theme = {"theme": f"JupyterLab {scheme.capitalize()}"}
     answer = server.http.put(
         "/lab/api/settings/@jupyterlab/apputils-extension:themes",
@@ -116,86 +155,124 @@ def open_lab(page: Page, server: JupyterServer, path: str, scheme: Scheme) -> De
         json={"raw": json.dumps(theme)},
     )
     answer.raise_for_status()
+
+
+def open_notebook(page: Page, server: JupyterServer, path: str) -> Desk:
+    """Open a notebook in JupyterLab."""
     desk = Desk.at(page, server, path)
-    expect(
-        page.locator(f"body[data-jp-theme-light='{str(scheme == 'light').lower()}']")
-    ).to_be_attached(timeout=START_MS)
+    expect(page.locator("body[data-jp-theme-light]")).to_be_attached(timeout=START_MS)
     return desk
 
 
-def show_notebook(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
-    """Show test mode, production mode and the widgets of a notebook."""
+def open_launcher(page: Page, server: JupyterServer) -> Desk:
+    """Open JupyterLab without a notebook."""
+    page.goto(f"{server.url}/lab?token={server.token}&reset")
+    expect(page.locator(".jp-LauncherCard").first).to_be_visible(timeout=START_MS)
+    return Desk(page)
+
+
+def fresh_notebook(server: JupyterServer) -> None:
+    """Write the notebook anew, and end its session."""
     for session in server.http.get("/api/sessions", headers=server.headers).json():
         server.http.delete(f"/api/sessions/{session['id']}", headers=server.headers)
-    cells = [LOAD, ASK, SHIP, "%pdflow runs"]
-    write_notebook(server.root / "approval.ipynb", cells)
-    desk = open_lab(page, server, "lab/tree/approval.ipynb", scheme)
+    write_notebook(server.root / "approval.ipynb", [LOAD, ASK, SHIP, "%pdflow runs"])
+
+
+def show_test_mode(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show a notebook whose extension is not loaded, and test mode."""
+    fresh_notebook(server)
+    desk = open_notebook(page, server, "lab/tree/approval.ipynb")
+    expect(desk.toolbar("Load workflows")).to_be_visible(timeout=KERNEL_MS)
+    camera.take("load", page)
     desk.run(0)
     notice = desk.run(1)
     expect(notice.get_by_role("button", name="as if canceled")).to_be_visible()
     camera.take("test-mode", page)
     camera.take("notice", notice)
+    desk.save()
+
+
+def show_production(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show production mode, step cells, the widget of runs, and an edited notebook."""
+    event = {"order": 21, "customer": "Ada"}
+    server.wait_run(server.run({"id": "approval"}, event)["id"], "paused")
+    desk = open_notebook(page, server, "lab/tree/approval.ipynb")
     desk.toolbar("Production").click()
     expect(desk.toolbar("Production")).to_have_attribute("aria-pressed", "true", timeout=KERNEL_MS)
     step = desk.run(1)
-    expect(step.get_by_role("button", name="Resume", exact=True)).to_be_visible()
+    expect(step.get_by_role("button", name="Approve", exact=True)).to_be_visible()
     camera.take("production", page)
     camera.take("step", step)
     runs = desk.run(3)
-    expect(runs).to_contain_text("waiting for a person")
+    expect(runs.locator("[data-run]").first).to_be_visible()
     camera.take("runs", runs)
+    desk.cell(2).locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("  # and more")
+    expect(page.get_by_text("edited since v1").first).to_be_attached()
+    camera.take("edited", page)
     desk.toolbar("Run workflow…").click()
     expect(page.get_by_role("dialog").locator("textarea")).to_be_focused()
     camera.take("run-dialog", page)
     page.keyboard.press("Escape")
-    desk.save()
 
 
-def show_panel(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
-    """Show the side panel with its list, and with runs opened."""
-    desk = open_lab(page, server, "lab/tree/approval.ipynb", scheme)
-    expect(desk.run(1)).to_contain_text("waits for a person")
+def show_panel(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show the side panel with its list."""
+    desk = open_launcher(page, server)
+    camera.take("launcher", page)
     panel = desk.open_panel()
-    page.locator(".lm-SplitPanel-handle:visible").first.hover()
-    page.mouse.down()
-    page.mouse.move(520, 300)
-    page.mouse.up()
     expect(panel.locator("[data-run]").first).to_be_visible()
     camera.take("panel", page)
-    for box in panel.get_by_role("checkbox").all()[:2]:
+    panel.get_by_text("By workflow").click()
+    camera.take("panel-workflows", page)
+    panel.get_by_text("By state").click()
+    for box in panel.get_by_role("checkbox", name="Select").all()[:2]:
         box.check()
-    panel.get_by_role("button", name="Resume…").click()
-    panel.get_by_label("Data for each step").fill("{'approved': True}")
-    camera.take("panel-several", page)
-    panel.get_by_role("button", name="Back").click()
-    panel.get_by_role("button", name="Clear selection").click()
-    for status, name in (
-        ("Waiting", "opened"),
-        ("Failed", "failed"),
-        ("Succeeded", "succeeded"),
-        ("Paused", "delayed"),
-        ("Running", "running"),
+    camera.take("panel-selected", page)
+    panel.get_by_role("button", name="Clear").first.click()
+    panel.locator(".jp-PDFlow-chips").get_by_role("button", name=re.compile("^Failed")).click()
+    expect(panel.locator("[data-run]").first).to_be_visible()
+    camera.take("panel-failed", page)
+    panel.get_by_role("searchbox").fill("nothing has these words")
+    expect(panel.get_by_text("No runs match")).to_be_visible()
+    camera.take("panel-none", page)
+
+
+def show_runs(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show runs as tabs, each tab of a run, and the run as a notebook."""
+    desk = open_launcher(page, server)
+    panel = desk.open_panel()
+    for name, title in (
+        ("waiting", "Order 17"),
+        ("succeeded", "Order 11"),
+        ("rejected", "Order 12"),
+        ("reruns", "48"),
+        ("delayed", "later"),
+        ("running", "train_model"),
+        ("failed", "a chair"),
     ):
-        panel.locator("[data-run] button").filter(has_text=status).first.click()
-        expect(panel.get_by_role("button", name="All runs")).to_be_visible()
-        expect(panel.get_by_text("Credits", exact=True)).to_be_visible()
-        expect(panel.locator(".jp-PDFlow-loading")).to_have_count(0)
-        camera.take(f"panel-{name}", page)
-        if status == "Succeeded":
-            for tree in ("event", r"\$resume_data", "headers"):
-                panel.locator("summary").filter(has_text=re.compile(rf"^{tree}")).first.click()
-            camera.take("panel-trees", page)
-        if status == "Waiting":
-            panel.get_by_role("button", name="Cancel…").click()
-            camera.take("panel-cancel", page)
-            panel.get_by_role("button", name="Keep it").click()
-        panel.get_by_role("button", name="All runs").click()
+        panel.get_by_role("searchbox").fill(title)
+        panel.locator("[data-run]").filter(has_text=title).first.click()
+        tab = page.locator(".jp-pdflow-run-tab:visible")
+        expect(tab.locator("h3")).to_contain_text(title)
+        expect(tab.locator(".jp-PDFlow-loading")).to_have_count(0)
+        camera.take(f"run-{name}", page)
+    for name in ("Exports", "Event", "Emails", "History", "Code"):
+        tab.get_by_role("tab", name=name).click()
+        camera.take(f"tab-{name.lower()}", page)
+    tab.get_by_role("button", name="Open as notebook").click()
+    expect(page.locator(".jp-RenderedMarkdown h1:visible").first).to_be_visible(timeout=KERNEL_MS)
+    camera.take("run-notebook", page)
 
 
-def show_notebook_7(page: Page, server: JupyterServer, camera: Camera, scheme: Scheme) -> None:
-    """Show a notebook in Notebook 7."""
-    desk = open_lab(page, server, "notebooks/approval.ipynb", scheme)
-    expect(desk.run(1)).to_contain_text("waits for a person")
+def show_notebook_7(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show a notebook in Notebook 7, whose cells have the views."""
+    desk = open_notebook(page, server, "notebooks/approval.ipynb")
+    runs = desk.run(3)
+    expect(runs.locator("[data-run]").first).to_be_visible()
+    runs.locator("[data-run]").first.click()
+    expect(runs.get_by_role("button", name="Approve")).to_be_visible()
     camera.take("notebook-7", page)
 
 
@@ -207,7 +284,7 @@ def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
         camera.take(f"link-{name}", page)
 
     def link(action: str) -> str:
-        run = server.run({"id": "approval"}, {"order": 19})
+        run = server.run({"id": "bare"})
         return str(server.wait_run(run["id"], "paused")["pause"][f"{action}_url"])
 
     requests: list[Any] = []
@@ -233,15 +310,30 @@ def show_links(page: Page, server: JupyterServer, camera: Camera) -> None:
     page.goto(f"{server.url}/pdflow/resume/test")
     picture("test", "A link of test mode")
     page.goto(f"{server.url}/pdflow/resume/unknown")
-    picture("unknown", "This link leads nowhere")
+    picture("unknown", "This link is not valid")
 
 
 def show_link_without_scripts(page: Page, server: JupyterServer, camera: Camera) -> None:
     """Show the pages of links that ask, as browsers without scripts have them."""
-    run = server.wait_run(server.run({"id": "approval"}, {"order": 20})["id"], "paused")
+    run = server.wait_run(server.run({"id": "bare"})["id"], "paused")
     for action in ("resume", "cancel"):
         page.goto(run["pause"][f"{action}_url"])
-        camera.take(f"link-ask-{action}", page)
+        camera.take(f"link-plain-{action}", page)
+
+
+def show_questions(page: Page, server: JupyterServer, camera: Camera) -> None:
+    """Show the page of a link that asks, and the inbox, on a phone."""
+    event = {"order": 99, "customer": "Ada"}
+    run = server.wait_run(server.run({"id": "approval"}, event)["id"], "paused")
+    page.goto(run["pause"]["resume_url"])
+    camera.take("link-ask", page)
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator("[aria-invalid='true']").first).to_be_visible()
+    camera.take("link-invalid", page)
+    page.goto(f"{server.url}/pdflow/inbox?token={server.token}")
+    expect(page.get_by_role("button", name="Approve").first).to_be_visible()
+    camera.take("inbox", page)
+    server.api("POST", f"/runs/{run['id']}/cancel", {"reason": None})
 
 
 @contextmanager
@@ -273,14 +365,16 @@ def main() -> None:
         schemes: tuple[Scheme, ...] = ("light", "dark")
         for scheme in schemes:
             camera = Camera(folder, scheme)
-            with new_page(browser, scheme, DESKTOP) as page:
-                show_notebook(page, server, camera, scheme)
-            with new_page(browser, scheme, DESKTOP) as page:
-                show_panel(page, server, camera, scheme)
-            with new_page(browser, scheme, DESKTOP) as page:
-                show_notebook_7(page, server, camera, scheme)
-            with new_page(browser, scheme, PHONE) as page:
-                show_links(page, server, camera)
+            set_theme(server, scheme)
+            for show in (show_test_mode, show_production, show_notebook_7):
+                with new_page(browser, scheme, WIDE) as page:
+                    show(page, server, camera)
+            for show in (show_panel, show_runs):
+                with new_page(browser, scheme, DESKTOP) as page:
+                    show(page, server, camera)
+            for show_page in (show_links, show_questions):
+                with new_page(browser, scheme, PHONE) as page:
+                    show_page(page, server, camera)
             with new_page(browser, scheme, PHONE, java_script_enabled=False) as page:
                 show_link_without_scripts(page, server, camera)
         browser.close()
