@@ -142,7 +142,7 @@ def _times(resumes: list[Resume]) -> list[float]:
 def _multiply(url: str, run_id: str, count: int) -> None:
     """Store copies of a paused run that has no deadline soon, with ids of their own."""
     columns = (
-        "workflow_id, status, pause, updated_at, ended_at, due_at, owner, lease_until, queue, "
+        "workflow_id, status, pause, created_at, updated_at, ended_at, due_at, owner, lease_until, queue, "
         "rank, job, summary, search"
     )
     with psycopg.connect(url, autocommit=True) as connection:

@@ -57,7 +57,7 @@ class RestConnection:
     token: str = field(default="", repr=False)
     seconds: float = field(default=RESPONSE_SECONDS, repr=False, kw_only=True)
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         """Return the JSON that a GET request to a path below ``/pdflow/api`` gets.
 
         Parameters
@@ -82,7 +82,7 @@ class RestConnection:
         """
         return self._request("POST", f"pdflow/api/{path.lstrip('/')}", json=data or {})
 
-    def get_as(self, kind: type[Model], path: str, **params: Any) -> Model:
+    def get_as(self, kind: type[Model], path: str, /, **params: Any) -> Model:
         """Return what `get` returns as a record, or as a list of records.
 
         Raises

@@ -22,6 +22,8 @@ from jupyter_server.auth import Authorizer
 
 class Roles(Authorizer):
     async def is_authorized(self, handler, user, action, resource):
+        if resource == "contents" and "X-No-Contents" in handler.request.headers:
+            return False
         return action == "read" or "X-Reader" not in handler.request.headers
 """
 ASK = """%%step ask
@@ -73,9 +75,16 @@ def paths(server: JupyterServer, run: Any) -> list[str]:
     return [
         "/workflows",
         f"/workflows/{run['workflow_id']}",
+        f"/workflows/{run['workflow_id']}/versions",
+        f"/workflows/{run['workflow_id']}/versions/{run['version']}",
+        "/deployment?path=links.ipynb",
         "/runs",
         "/runs?status=paused&limit=1",
-        *(f"/runs/{run_id}{part}" for run_id in ids for part in ("", "/notebook", "/files")),
+        *(
+            f"/runs/{run_id}{part}"
+            for run_id in ids
+            for part in ("", "/notebook", "/outputs", "/files")
+        ),
         "/mail",
         *(f"/mail/{email['id']}" for email in emails),
         "/openapi.yaml",
@@ -121,7 +130,7 @@ def test_tokens_are_replaced_wherever_they_are(server: JupyterServer, run: Any) 
     text = server.api("GET", f"/runs/{run['id']}/notebook", headers=READER).text
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
-    outputs = notebook.cells[-1].outputs
+    (outputs,) = [cell.outputs for cell in notebook.cells if cell.get("outputs")]
     assert outputs[0].text == f"{yes} {no}\n"
     assert outputs[1].data["text/html"] == f'<a href="{yes}">Yes</a>'
 
@@ -150,6 +159,17 @@ def test_a_stream_holds_back_a_limited_number_of_bytes() -> None:
     sent = b"".join(hider.feed(b"a" * 2**20) for _ in range(5))
     assert len(sent) >= 3 * 2**20
     assert sent + hider.end() == b"a" * 5 * 2**20
+
+
+def test_who_may_not_read_files_learns_nothing_about_notebooks(
+    server: JupyterServer, run: Any
+) -> None:
+    answers = [
+        server.api("GET", f"/deployment?path={path}", headers={**READER, "X-No-Contents": "1"})
+        for path in ("links.ipynb", "none.ipynb")
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].text == answers[1].text
 
 
 def test_answers_to_readers_are_as_described(server: JupyterServer, run: Any) -> None:
