@@ -30,7 +30,7 @@ Scheme = Literal["light", "dark"]
 DESKTOP = {"width": 1280, "height": 680}
 WIDE = {"width": 1500, "height": 760}
 PHONE = {"width": 390, "height": 780}
-DOCS = {"run-waiting-light.png": "run.png", "test-mode-dark.png": "test-mode.png"}
+DOCS = {"run-waiting-light.png": "run.png", "notice-dark.png": "test-mode.png"}
 LOAD = "%load_ext jupyter_pdflow"
 ASK = """%%step ask
 def handler(pd: "pipedream"):
