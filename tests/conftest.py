@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import JupyterServer
 
@@ -24,6 +25,11 @@ STARTERS = {
 
 # A shell that starts the tests in the background makes them and their child processes ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# No test depends on how fast the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="module")
