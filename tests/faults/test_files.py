@@ -88,7 +88,7 @@ def paused(server: JupyterServer, name: str = "flow") -> Any:
 
 
 def resumed(server: JupyterServer, run: Any) -> bool:
-    assert server.get_run(run["id"]) == {**run, "version_number": None}
+    assert server.get_run(run["id"]) == run
     assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
     ended = server.wait_run(run["id"], "succeeded")
     return bool(ended["steps"][1]["exports"]["$return_value"]["body"] == {"ok": 1})
@@ -143,7 +143,7 @@ def test_runs_of_a_workflow_whose_file_is_damaged(server: JupyterServer) -> None
     server.start()
     assert resumed(server, other)
     assert server.api("GET", "/workflows/damaged").status_code == 404
-    assert server.get_run(run["id"]) == run
+    assert server.get_run(run["id"]) == {**run, "version_number": None}
     assert server.http.post(run["pause"]["resume_url"], json={"ok": 1}).status_code == 200
     wait_until(
         lambda: f"Run {run['id']} can't continue" in server.log(),
