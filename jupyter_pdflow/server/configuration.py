@@ -159,8 +159,10 @@ def wrong_type_error(trait: TraitType[object, object]) -> ConfigurationError:
 
 def _split(text: str) -> list[str]:
     """Return the addresses of a text with commas; a text that can't be split stays whole."""
+    # Some versions of Python refuse the whole text for a comma at its end.
+    text = text.strip(", ")
     if "," not in text:
-        return [text.strip()]
+        return [text]
     pairs = getaddresses([text])
     if not all("@" in address for _, address in pairs):
         return [text]
