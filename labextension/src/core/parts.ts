@@ -3,7 +3,7 @@ import type { TemplateResult } from 'lit';
 import { html, nothing } from 'lit';
 import type { ElementPart } from 'lit/directive.js';
 import { AsyncDirective, directive } from 'lit/async-directive.js';
-import { everySecond, stopCounting } from './ticker';
+import { everyVisibleSecond, stopCounting } from './ticker';
 import { duration, elapsedMs, fullTime, remaining, shortTime } from './times';
 
 /** Return an instant, with the full date as its tooltip. */
@@ -12,18 +12,18 @@ export function time(stamp: string, hasSeconds = false): TemplateResult {
   return html`<time datetime=${stamp} title=${fullTime(stamp)}>${text}</time>`;
 }
 
-/** Makes a text the content of an element, each second while the element is visible. */
-class Tick extends AsyncDirective {
+/** Acts each second while an element is visible. */
+class WhileVisible extends AsyncDirective {
   private element: Element | null = null;
-  private text: () => string = () => '';
+  protected act: () => unknown = () => undefined;
 
-  override update({ element }: ElementPart, [text]: [() => string]): void {
+  override update({ element }: ElementPart, [act]: [() => unknown]): void {
     this.element = element;
-    this.text = text;
-    this.count();
+    this.act = act;
+    this.reconnected();
   }
 
-  override render(_text: () => string): void {
+  override render(_act: () => unknown): void {
     // `update` does the work.
   }
 
@@ -34,14 +34,28 @@ class Tick extends AsyncDirective {
   }
 
   protected override reconnected(): void {
-    this.count();
+    if (this.element) {
+      everyVisibleSecond(this.element, this.act);
+    }
+  }
+}
+
+/** A directive of an element, `<div ${whileVisible(act)}>`: acts each second while it is visible. */
+export const whileVisible = directive(WhileVisible);
+
+/** Makes a text the content of an element, now and each second while the element is visible. */
+class Tick extends WhileVisible {
+  override update(part: ElementPart, [text]: [() => string]): void {
+    super.update(part, [() => setText(part.element, text())]);
   }
 
-  private count(): void {
-    const { element } = this;
-    if (element) {
-      everySecond(element, () => setText(element, this.text()));
-    }
+  override render(_text: () => string): void {
+    // `update` does the work.
+  }
+
+  protected override reconnected(): void {
+    this.act();
+    super.reconnected();
   }
 }
 

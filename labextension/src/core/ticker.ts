@@ -25,12 +25,6 @@ export function isTicking(): boolean {
   return timer !== null;
 }
 
-/** Call `tick` now, and each second while a node is visible, until {@link stopCounting}. */
-export function everySecond(node: Element, tick: () => void): void {
-  tick();
-  everyVisibleSecond(node, tick);
-}
-
 /** Call `tick` when a node is visible, and each second while it is, until {@link stopCounting}. */
 export function everyVisibleSecond(node: Element, tick: () => void): void {
   const existing = counters.get(node);

@@ -96,7 +96,7 @@ describe('LiveOutputs', () => {
     expect(outputs.of('__proto__')).toEqual(each);
   });
 
-  it('reads nothing more while nobody sees the outputs', async () => {
+  it('reads nothing more while the outputs are out of sight', async () => {
     const isShown = vi.fn(() => false);
     outputs.dispose();
     outputs = new LiveOutputs(host, 'r1', onUpdate, { isShown });

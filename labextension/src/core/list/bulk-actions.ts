@@ -11,7 +11,7 @@ import type { Run, RunItem } from '../types';
 import { checkPayload } from '../values/payload';
 import type { ActionName, Outcome } from './bulk-outcome';
 import { actOnAll, outcomeNode } from './bulk-outcome';
-import { focusFirst } from './focus';
+import { focusFirst } from '../focus';
 
 /** The properties of {@link bulkActions}. */
 export interface BulkActionsProps {

@@ -6,7 +6,7 @@ import { createRef, ref } from 'lit/directives/ref.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { Component, uniqueId } from '../component';
 import type { RunItem } from '../types';
-import { focusFirst, hasFocus, isFocused, isFocusLost } from './focus';
+import { focusFirst, hasFocus, isFocused, isFocusLost } from '../focus';
 import { runRow } from './run-row';
 import type { Selection } from './selection';
 

@@ -6,7 +6,7 @@ import { createRef, ref } from 'lit/directives/ref.js';
 import { Component } from '../component';
 import { button } from '../parts';
 import { runPage } from '../run/run-page';
-import { focusFirst } from './focus';
+import { focusFirst } from '../focus';
 import { CURRENT_ROW, rowOf } from './row-list';
 import type { RunsPaneProps } from './runs-pane';
 import { runsPane } from './runs-pane';
@@ -50,7 +50,7 @@ class RunsView extends Component<RunsViewProps> {
   private detail(id: string): TemplateResult {
     const { runs } = this.props;
     return html`<div class="jp-PDFlow-detail" @keydown=${this.onKeydown}>
-      ${button('All runs', this.close, 'link back')} ${keyed(id, runPage({ runs, id }))}
+      ${button('All runs', this.close, 'link back')} ${keyed(id, html`${runPage({ runs, id })}`)}
     </div>`;
   }
 

@@ -4,9 +4,8 @@ import { directive } from 'lit/async-directive.js';
 import { Component } from '../component';
 import { formatCount } from '../formatting';
 import type { Host } from '../host';
-import { time } from '../parts';
+import { time, whileVisible } from '../parts';
 import type { Health, Worker } from '../types';
-import { whileVisible } from './while-visible';
 
 const MIN_PERIOD_MS = 3000;
 /** How old the shown state may become: a worker that ends sends no event. */

@@ -1,5 +1,6 @@
 import type { TemplateResult } from 'lit';
-import { html, nothing } from 'lit';
+import { html } from 'lit';
+import { labeledField } from '../parts';
 
 /** A field for JSON that is checked on input. */
 export interface JsonField {
@@ -17,11 +18,8 @@ export interface JsonField {
 
 /** Return a field for JSON. What is entered stays when it is drawn again. */
 export function jsonField(field: JsonField): TemplateResult {
-  const { id, label, hint, problem } = field;
-  const hintNode = hint ? html`<span class="jp-PDFlow-hint"> (${hint})</span>` : nothing;
-  return html`<div class="jp-PDFlow-field">
-    <label for=${id}>${label}${hintNode}</label>
-    <textarea
+  const { id, label, hint = '', problem } = field;
+  const area = html`<textarea
       class="jp-PDFlow-payload"
       id=${id}
       rows=${field.rows ?? 2}
@@ -33,6 +31,6 @@ export function jsonField(field: JsonField): TemplateResult {
       aria-invalid=${problem !== ''}
       @input=${(event: Event) => field.onInput((event.target as HTMLTextAreaElement).value)}
     ></textarea>
-    <div class="jp-PDFlow-problem" id="${id}-problem" role="status">${problem}</div>
-  </div>`;
+    <div class="jp-PDFlow-problem" id="${id}-problem" role="status">${problem}</div>`;
+  return labeledField(id, label, hint, area);
 }

@@ -15,7 +15,7 @@ import type { FormSchema } from './ask-form';
 import { otherMessages } from './ask-form';
 import { asks, isCounted, isSamePause, missingText } from './decisions';
 import { takeDraft } from './drafts';
-import { hasFocus, hasVisibleFocus } from './focus';
+import { hasFocus, hasVisibleFocus } from '../focus';
 
 /** What to do after errors were shown at their fields. */
 const CORRECT = 'Correct the marked fields.';
