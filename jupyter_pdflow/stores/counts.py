@@ -68,7 +68,7 @@ class WorkflowCounts(Struct, kw_only=True):
     statuses : dict of str to int
         Runs by status; a status without runs is left out.
     waiting : int
-        Runs that are paused until somebody answers: in a ``suspend``.
+        Runs that are paused until a person or a request answers: in a ``suspend``.
     newest : str
         The greatest id of these runs.
     days : list of DayCounts
@@ -97,7 +97,7 @@ class Counts(Struct, frozen=True, kw_only=True):
 
     @property
     def waiting(self) -> int:
-        """Runs of all workflows that are paused until somebody answers."""
+        """Runs of all workflows that are paused until a person or a request answers."""
         return sum(workflow.waiting for workflow in self.workflows.values())
 
     def of_status(self, status: str) -> dict[str, int]:

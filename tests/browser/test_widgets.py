@@ -52,7 +52,7 @@ def test_resume_while_the_kernel_is_busy(lab: JupyterServer, page: Page) -> None
     run.get_by_role("button", name="Resume", exact=True).click()
     expect(run.get_by_text("Succeeded").first).to_be_visible()
     expect(run.get_by_text("Resumed, with your data.")).to_be_focused()
-    # A list that nobody sees reads no counts.
+    # A list that is not in view reads no counts.
     runs.scroll_into_view_if_needed()
     expect(runs.get_by_text("Nothing is waiting for a person.")).to_be_visible()
     expect(desk.cell(CELLS.index(BUSY)).locator(".jp-InputPrompt")).to_have_text("[*]:")

@@ -19,7 +19,7 @@ VERSIONS = st.dictionaries(
 
 
 def made(**versions: tuple[int, int]) -> dict[str, Workflow]:
-    """Return versions with these numbers, deployed so many seconds after the start."""
+    """Return versions with these numbers, deployed at these seconds after the start."""
     return {
         name: replace(
             workflow("a"),
